@@ -1,0 +1,64 @@
+"""Remote objects: publish a class on one machine, call it on another as if it were local.
+
+>>> from remoteobj import Daemon, Proxy, expose
+>>> @expose
+... class Warehouse:
+...     def stock(self, item: str) -> int:
+...         return {"bolt": 12}[item]
+>>> with Daemon() as daemon:
+...     uri = daemon.register(Warehouse(), "warehouse")
+...     daemon.start()
+...     with Proxy(uri) as warehouse:
+...         warehouse.stock("bolt")
+12
+"""
+
+from remoteobj._pyro import behavior, expose, oneway
+from remoteobj.daemon import Daemon, DaemonStatistics
+from remoteobj.dispatch import current_peer, on_disconnect
+from remoteobj.errors import (
+    AddressUnusable,
+    BadURI,
+    ConnectionLost,
+    DeadlinePassed,
+    InsecureRefused,
+    InsecureWarning,
+    NotSendable,
+    ObjectIdTaken,
+    ObjectUnknown,
+    RemoteError,
+    RemoteObjError,
+    RuntimeDirUnsafe,
+    WireError,
+)
+from remoteobj.proxy import Proxy, options, release
+from remoteobj.settings import Settings
+from remoteobj.uri import URI
+
+__all__ = [
+    "URI",
+    "AddressUnusable",
+    "BadURI",
+    "ConnectionLost",
+    "Daemon",
+    "DaemonStatistics",
+    "DeadlinePassed",
+    "InsecureRefused",
+    "InsecureWarning",
+    "NotSendable",
+    "ObjectIdTaken",
+    "ObjectUnknown",
+    "Proxy",
+    "RemoteError",
+    "RemoteObjError",
+    "RuntimeDirUnsafe",
+    "Settings",
+    "WireError",
+    "behavior",
+    "current_peer",
+    "expose",
+    "on_disconnect",
+    "oneway",
+    "options",
+    "release",
+]

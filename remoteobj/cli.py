@@ -1,0 +1,61 @@
+"""``remoteobj``: a look at one object from the command line."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from remoteobj.errors import RemoteObjError
+from remoteobj.proxy import Proxy
+
+__all__ = ["main", "run_command"]
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="remoteobj-farm")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def main_group(debug: bool) -> None:
+    """Look at remote objects."""
+
+
+@main_group.command()
+@click.argument("uri")
+@click.option("--insecure", is_flag=True, envvar="REMOTEOBJ_INSECURE", help="Talk plain TCP.")
+def describe(uri: str, insecure: bool) -> None:
+    """List what may be called on the object at URI."""
+    with Proxy(uri, insecure=insecure) as proxy:
+        for name in dir(proxy):
+            click.echo(name)
+
+
+def run_command(group: click.Group, arguments: list[str] | None = None) -> int:
+    """Run a command line: an error is one line, and a traceback only with ``--debug``.
+
+    Returns:
+        The exit code: 0, 1 for a failure, 2 for wrong usage, 130 for Ctrl-C.
+    """
+    arguments = sys.argv[1:] if arguments is None else arguments
+    name = group.name or "remoteobj"
+    try:
+        result = group.main(arguments, prog_name=name, standalone_mode=False)
+    except click.UsageError as error:
+        error.show()
+        return 2
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        return 130
+    except (RemoteObjError, OSError) as error:
+        if "--debug" in arguments:
+            raise
+        click.echo(f"{name}: {str(error).splitlines()[0]}", err=True)
+        return 1
+    return result if isinstance(result, int) else 0
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    main_group.name = "remoteobj"
+    sys.exit(run_command(main_group))

@@ -1,0 +1,141 @@
+"""From a call's words to a method of the user's: what is exposed, on which instance, with what result.
+
+No sockets here. A user's object is only read: nothing is written into it, so objects with
+``__slots__`` work, and one object may be published by two daemons.
+"""
+
+from __future__ import annotations
+
+import inspect
+import threading
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import Any
+
+from remoteobj import _pyro
+
+__all__ = ["Exposure", "Session", "exposed_members", "on_disconnect"]
+
+
+@lru_cache(maxsize=512)
+def exposed_members(cls: type) -> dict[str, frozenset[str]]:
+    """Return the names that may be called on instances of *cls*: methods, oneway, attrs."""
+    methods, oneway, attrs = set(), set(), set()
+    for name in dir(cls):
+        if _pyro.is_private(name):
+            continue
+        member = inspect.getattr_static(cls, name)
+        if isinstance(member, staticmethod | classmethod):
+            member = member.__func__
+        if inspect.isdatadescriptor(member):
+            if any(_pyro.is_exposed(getattr(member, part, None)) for part in ("fget", "fset", "fdel")):
+                attrs.add(name)
+        elif callable(member) and _pyro.is_exposed(member):
+            methods.add(name)
+            if _pyro.is_oneway(member):
+                oneway.add(name)
+    return {"methods": frozenset(methods), "oneway": frozenset(oneway), "attrs": frozenset(attrs)}
+
+
+class Session:
+    """What belongs to one connection: its instances, and what is to be done when it ends."""
+
+    __slots__ = ("_callbacks", "instances", "peer")
+
+    def __init__(self, peer: str) -> None:
+        self.peer = peer
+        self.instances: dict[type, Any] = {}
+        self._callbacks: list[Callable[[], None]] = []
+
+    def on_end(self, callback: Callable[[], None]) -> None:
+        """Call *callback* when the connection ends."""
+        self._callbacks.append(callback)
+
+    def end(self) -> None:
+        """The connection is gone: call what waits for it, and forget the instances."""
+        callbacks, self._callbacks = self._callbacks, []
+        self.instances.clear()
+        for callback in callbacks:
+            callback()
+
+
+class _Current(threading.local):
+    session: Session | None = None
+
+
+_current = _Current()
+
+
+def on_disconnect(callback: Callable[[], None]) -> None:
+    """Have *callback* called when the connection of the call that runs now ends.
+
+    For use inside an exposed method. It runs in a thread of the daemon and should be quick.
+
+    Raises:
+        RuntimeError: This thread serves no remote call.
+    """
+    if _current.session is None:
+        raise RuntimeError("on_disconnect() works inside a method that is being called remotely")
+    _current.session.on_end(callback)
+
+
+def current_peer() -> str:
+    """Return the address of the caller of the method that runs now, or "this process"."""
+    return _current.session.peer if _current.session else "this process"
+
+
+class Exposure:
+    """One object, or one class that makes objects, as a daemon publishes it."""
+
+    __slots__ = ("_cls", "_is_class", "_lock", "_single", "_target", "members")
+
+    def __init__(self, target: Any) -> None:
+        self._target = target
+        self._is_class = isinstance(target, type)
+        self._cls: type = target if self._is_class else type(target)
+        self._lock = threading.Lock()
+        self._single: Any = None
+        self.members = exposed_members(self._cls)
+
+    def call(self, session: Session, method: str, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+        """Run one call.
+
+        Raises:
+            AttributeError: The name is not exposed.
+        """
+        servant = self._servant(session)
+        _current.session = session
+        try:
+            if method == "__getattr__":
+                self._check_attr(args[0])
+                return getattr(servant, args[0])
+            if method == "__setattr__":
+                self._check_attr(args[0])
+                return setattr(servant, args[0], args[1])
+            if method not in self.members["methods"]:
+                raise AttributeError(f"{self._cls.__name__} exposes no method {method!r}")
+            return getattr(servant, method)(*args, **kwargs)
+        finally:
+            _current.session = None
+
+    def _check_attr(self, name: Any) -> None:
+        if name not in self.members["attrs"]:
+            raise AttributeError(f"{self._cls.__name__} exposes no attribute {name!r}")
+
+    def _servant(self, session: Session) -> Any:
+        if not self._is_class:
+            return self._target
+        mode, creator = _pyro.instancing_of(self._cls)
+        make = (lambda: creator(self._cls)) if creator else self._cls
+        match mode:
+            case "single":
+                with self._lock:
+                    if self._single is None:
+                        self._single = make()
+                    return self._single
+            case "session":
+                if self._cls not in session.instances:
+                    session.instances[self._cls] = make()
+                return session.instances[self._cls]
+            case _:
+                return make()

@@ -1,0 +1,183 @@
+"""This user's private directory on this machine, where sockets and names live.
+
+Its guarantee: only this user (and root) can list, open or create anything in it. It is checked each
+time it is asked for, because a directory below ``/tmp`` may have been made by somebody else.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import secrets
+import socket
+import stat
+import sys
+import tempfile
+import weakref
+from pathlib import Path
+
+from remoteobj.errors import RuntimeDirUnsafe
+
+__all__ = ["LockedFile", "host_has_unix_sockets", "is_private_dir", "new_socket_path", "runtime_dir"]
+
+if sys.platform == "win32":
+    import msvcrt
+else:
+    import fcntl
+
+# sun_path holds 108 bytes on Linux and 104 on macOS, with the closing zero.
+MAX_SOCKET_PATH_BYTES = 103
+
+
+def host_has_unix_sockets() -> bool:
+    """Tell whether Python offers Unix sockets here (Linux and macOS: yes; Windows: no)."""
+    return hasattr(socket, "AF_UNIX")
+
+
+def runtime_dir() -> Path:
+    """Return this user's private directory, made with mode 0700 where it is missing.
+
+    ``$XDG_RUNTIME_DIR/remoteobj`` where that is set, else ``remoteobj-<uid>`` in the system's
+    directory for temporary files.
+
+    Raises:
+        RuntimeDirUnsafe: It exists and is somebody else's, a link, or open to others. Remove it, or
+            set ``XDG_RUNTIME_DIR`` to a directory of yours with mode 0700.
+    """
+    base = os.environ.get("XDG_RUNTIME_DIR")
+    owner = os.getuid() if hasattr(os, "getuid") else getpass.getuser()
+    directory = Path(base, "remoteobj") if base else Path(tempfile.gettempdir(), f"remoteobj-{owner}")
+    try:
+        directory.mkdir(mode=0o700, parents=bool(base), exist_ok=True)
+    except OSError as error:
+        raise RuntimeDirUnsafe(
+            f"cannot make {directory} for this user's sockets: {error.strerror}; "
+            "set XDG_RUNTIME_DIR to a directory that you may write to"
+        ) from error
+    if not is_private_dir(directory):
+        raise RuntimeDirUnsafe(
+            f"{directory} is not a directory of this user alone: remove it or 'chmod 700' it, "
+            "or set XDG_RUNTIME_DIR to a directory of yours"
+        )
+    return directory
+
+
+def is_private_dir(directory: Path) -> bool:
+    """Tell whether *directory* is a real directory of this user that nobody else may enter."""
+    try:
+        status = os.lstat(directory)
+    except OSError:
+        return False
+    if not stat.S_ISDIR(status.st_mode):
+        return False
+    if sys.platform == "win32":  # permissions are ACLs there; the profile's folder is the user's own
+        return True
+    return status.st_uid == os.getuid() and stat.S_IMODE(status.st_mode) & 0o077 == 0
+
+
+class LockedFile:
+    """A file that this process holds a lock on; the lock ends with the process, however it ends.
+
+    The kernel's lock is the sign of life: a file that can be locked belongs to nobody any more.
+    A forked child closes its copy, so that it does not keep its parent's name alive.
+    """
+
+    __slots__ = ("__weakref__", "_fd", "path")
+
+    def __init__(self, path: Path, fd: int) -> None:
+        self.path = path
+        self._fd = fd
+        _held.add(self)
+
+    @classmethod
+    def acquire(cls, path: Path) -> LockedFile | None:
+        """Open (or make, with mode 0600) and lock *path*; None if another process holds it."""
+        while True:
+            fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+            if not _lock_nowait(fd):
+                os.close(fd)
+                return None
+            # Between open and lock the file may have been swept away: then the name is another file.
+            if _is_same_file(fd, path):
+                return cls(path, fd)
+            os.close(fd)
+
+    def write(self, data: bytes) -> None:
+        """Replace the file's content."""
+        os.ftruncate(self._fd, 0)
+        os.pwrite(self._fd, data, 0) if hasattr(os, "pwrite") else os.write(self._fd, data)
+
+    def remove(self) -> None:
+        """Delete the file and let go of the lock. Calling it again does nothing."""
+        if self._fd < 0:
+            return
+        self.path.unlink(missing_ok=True)
+        self._close()
+
+    def _close(self) -> None:
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+
+_held: weakref.WeakSet[LockedFile] = weakref.WeakSet()
+
+
+def _forget_in_child() -> None:
+    for locked in list(_held):
+        locked._close()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_in_child)
+
+
+def _is_same_file(fd: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(fd), os.stat(path))
+    except FileNotFoundError:
+        return False
+
+
+def _lock_nowait(fd: int) -> bool:
+    """Take the exclusive lock of an open file; False if another process has it."""
+    try:
+        if sys.platform == "win32":
+            msvcrt.locking(fd, msvcrt.LK_NBLCK, 1)
+        else:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def new_socket_path() -> tuple[Path, LockedFile]:
+    """Choose a fresh path for a Unix socket, with a lock beside it that tells whether it lives.
+
+    What dead processes left behind is removed on the way.
+    """
+    directory = runtime_dir()
+    sweep_dead_sockets(directory)
+    while True:
+        path = directory / f"{secrets.token_hex(4)}.sock"
+        if len(os.fsencode(path)) > MAX_SOCKET_PATH_BYTES:
+            raise RuntimeDirUnsafe(
+                f"{path} is too long for a Unix socket ({MAX_SOCKET_PATH_BYTES} bytes); "
+                "set XDG_RUNTIME_DIR to a shorter directory"
+            )
+        if ":" in str(path):
+            raise RuntimeDirUnsafe(
+                f"{directory} has a ':' in it, which a URI cannot carry; set XDG_RUNTIME_DIR to another"
+            )
+        lock = None if path.exists() else LockedFile.acquire(path.with_suffix(".lock"))
+        if lock is not None:
+            return path, lock
+
+
+def sweep_dead_sockets(directory: Path) -> None:
+    """Remove sockets whose owner is gone."""
+    for lock_path in directory.glob("*.lock"):
+        dead = LockedFile.acquire(lock_path)
+        if dead is not None:
+            lock_path.with_suffix(".sock").unlink(missing_ok=True)
+            dead.remove()
