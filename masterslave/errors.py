@@ -1,0 +1,95 @@
+"""Every error of masterslave, below remoteobj's root.
+
+::
+
+    RemoteObjError
+    └── FarmError
+        ├── BadLabel        (ValueError)     a farm's label that cannot be one
+        ├── NotPicklable    (TypeError)      a function, argument or result that cannot travel
+        ├── FarmClosed      (RuntimeError)   a task for a farm that was shut down
+        ├── CodeRefused                      code would have crossed plain TCP
+        ├── SlaveRefused                     the master does not take this slave
+        ├── TaskFailed                       the task raised what cannot be rebuilt in the script
+        └── TaskLost                         its hand-outs were lost as often as is allowed
+"""
+
+from __future__ import annotations
+
+from remoteobj import RemoteObjError
+
+__all__ = [
+    "BadLabel",
+    "CodeRefused",
+    "FarmClosed",
+    "FarmError",
+    "NotPicklable",
+    "SlaveRefused",
+    "SlaveTraceback",
+    "TaskFailed",
+    "TaskLost",
+]
+
+
+class FarmError(RemoteObjError):
+    """Root of the farm's own errors."""
+
+
+class BadLabel(FarmError, ValueError):
+    """The label has characters that a name cannot have."""
+
+
+class NotPicklable(FarmError, TypeError):
+    """A function, an argument or a result cannot be sent between processes."""
+
+
+class FarmClosed(FarmError, RuntimeError):
+    """The farm was shut down; make a new one."""
+
+
+class CodeRefused(FarmError):
+    """Code travels over this user's Unix sockets only; plain TCP would be open to anybody."""
+
+
+class SlaveRefused(FarmError):
+    """The master does not take this slave; the message says why, and what to do."""
+
+
+class TaskFailed(FarmError):
+    """The task raised an exception that cannot be rebuilt in the script.
+
+    Attributes:
+        type_name: Full name of its class.
+        message: Its text.
+    """
+
+    def __init__(self, type_name: str, message: str) -> None:
+        super().__init__(type_name, message)
+        self.type_name = type_name
+        self.message = message
+
+    def __str__(self) -> str:
+        return f"{self.type_name}: {self.message}" if self.message else self.type_name
+
+
+class TaskLost(FarmError):
+    """Each process that ran the task went away; it is not handed out again.
+
+    Attributes:
+        story: A line for each hand-out that was lost: on which slave, and how.
+    """
+
+    def __init__(self, message: str, story: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.story = story
+
+
+class SlaveTraceback(Exception):
+    """Shown as the cause of a task's exception: the traceback as it was on the slave."""
+
+    def __init__(self, slave: str, text: str) -> None:
+        super().__init__(slave, text)
+        self.slave = slave
+        self.text = text
+
+    def __str__(self) -> str:
+        return f'on slave {self.slave}\n"""\n{self.text}"""'

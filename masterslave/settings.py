@@ -1,0 +1,46 @@
+"""What may be tuned in a farm, as one frozen value that is passed in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["FarmSettings"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FarmSettings:
+    """Times and limits of a farm and of its slaves."""
+
+    heartbeat_s: float = 1.0
+    """A slave's poll is answered after this time at the latest, in seconds, so that both sides
+    hear of each other even when nothing happens."""
+
+    silence_s: float = 5.0
+    """A slave that is not heard of for so long is given up and its tasks run elsewhere, in
+    seconds. A closed connection is noticed at once; this is for cables that are pulled."""
+
+    patience_s: float = 10.0
+    """How long a slave tries to reach a master that does not answer, in seconds, before it drops
+    what it holds for it. A master that refuses the connection is gone, and is dropped at once."""
+
+    max_attempts: int = 3
+    """Hand-outs of one task that may be lost with their slave or child before the task is given
+    up. Two deaths may be bad luck of a machine; the third speaks against the task."""
+
+    explain_after_s: float = 3.0
+    """When tasks wait and nothing has happened for so long, the farm says why, in seconds."""
+
+    auto_slaves_after_s: float = 1.0
+    """With ``local_slaves="auto"``: how long to wait for a slave to join, in seconds, before local
+    ones are started."""
+
+    feed_ahead_s: float = 0.1
+    """A slot is given so much work ahead, in seconds of the task time measured so far, so that it
+    does not wait for the network between short tasks. Long tasks are not hoarded by it."""
+
+    max_ahead: int = 64
+    """Most tasks that a slot is given ahead, however short they are."""
+
+    code_over_plain_tcp: bool = False
+    """Let tasks cross plain TCP. For this project's own network tests, and nothing else: whoever
+    reaches the port runs code as you. It goes when connections are encrypted."""
