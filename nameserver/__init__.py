@@ -1,0 +1,39 @@
+"""A name for every object: on this machine in a directory, on the network at a name server.
+
+>>> from nameserver import Directory
+>>> with Directory() as names:
+...     names.register("shop.warehouse", "PYRO:warehouse@127.0.0.1:4711", metadata={"stock"})
+...     names.lookup("shop.warehouse").uri
+URI('PYRO:warehouse@127.0.0.1:4711')
+
+``locate()`` finds the name server of the network and returns a client with the same methods.
+Importing this package teaches ``remoteobj.Proxy`` to look up ``"PYRONAME:shop.warehouse"``.
+"""
+
+from nameserver.client import NameServerClient
+from nameserver.directory import Directory
+from nameserver.errors import BadName, NameServerNotFound, NameTaken, NameUnknown, NamingError
+from nameserver.locate import locate, resolve
+from nameserver.record import Names, Record
+from nameserver.server import NameServer, NameServerStatistics
+from nameserver.watch import ServerWatch, watch_for_servers
+from remoteobj.proxy import set_name_resolver
+
+__all__ = [
+    "BadName",
+    "Directory",
+    "NameServer",
+    "NameServerClient",
+    "NameServerNotFound",
+    "NameServerStatistics",
+    "NameTaken",
+    "NameUnknown",
+    "Names",
+    "NamingError",
+    "Record",
+    "ServerWatch",
+    "locate",
+    "watch_for_servers",
+]
+
+set_name_resolver(resolve)

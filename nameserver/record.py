@@ -1,0 +1,121 @@
+"""What a name stands for, which names there may be, and what every place that holds names can do.
+
+The rules of a name: words of ``A-Z a-z 0-9 _ -`` with single dots between them, 1 to 200
+characters together: ``survey``, ``lab3.camera``, ``Pyro.NameServer``. Upper and lower case differ.
+So a name is a file name on every system and a word of a command line, and needs no quoting.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from nameserver.errors import BadName, NamingError
+from remoteobj.uri import URI
+
+__all__ = ["NAME_SERVER", "Names", "Record", "check_name", "make_record"]
+
+NAME_SERVER = "Pyro.NameServer"
+"""The name server's own name, and its object id: the one that stock Pyro5 clients ask for."""
+
+MAX_NAME_LENGTH = 200
+
+_NAME = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*")
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A name and what it stands for."""
+
+    name: str
+    uri: URI
+    metadata: frozenset[str] = frozenset()
+    """Short texts by which records are told apart, such as ``{"farm"}``."""
+
+    pid: int | None = None
+    """Process that owns the record, where it lives in this machine's directory; else None."""
+
+
+class Names(Protocol):
+    """A place where names live: this machine's directory, or a name server."""
+
+    def register(
+        self, name: str, uri: URI | str, *, metadata: Iterable[str] = (), replace: bool = False
+    ) -> None:
+        """Give an object a name.
+
+        Raises:
+            NameTaken: It has a live owner: choose another, or ``replace=True``.
+            BadName: It breaks the rules above.
+        """
+
+    def lookup(self, name: str) -> Record:
+        """Return what a name stands for.
+
+        Raises:
+            NameUnknown: No live record has it.
+        """
+
+    def remove(self, name: str) -> bool:
+        """Take a name back; False where there is none."""
+
+    def list(self, prefix: str = "") -> tuple[Record, ...]:
+        """Return the live records whose names begin with *prefix*, in the order of their names."""
+
+    def close(self) -> None:
+        """Let go of the place."""
+
+
+def check_name(name: Any) -> str:
+    """Return *name* if it may be one.
+
+    Raises:
+        BadName: It may not; the message says what a name looks like.
+    """
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise BadName(
+            f"{_shorten(name)} is no name: letters, digits, '-' and '_', with single dots between "
+            "the words, such as lab3.camera"
+        )
+    if len(name) > MAX_NAME_LENGTH:
+        raise BadName(
+            f"{_shorten(name)} is too long for a name: {len(name)} characters, "
+            f"{MAX_NAME_LENGTH} are allowed"
+        )
+    return name
+
+
+def make_record(
+    name: str, uri: URI | str, metadata: Iterable[str] = (), *, pid: int | None = None
+) -> Record:
+    """Make a record of what was asked to be registered.
+
+    Raises:
+        BadName: The name may not be one.
+        BadURI: *uri* is a text and no URI.
+        NamingError: *uri* is no address, or the metadata are no texts.
+    """
+    check_name(name)
+    uri = URI(uri)
+    if uri.protocol != "PYRO":
+        raise NamingError(
+            f"{uri} is a name, not an address: register {name!r} as PYRO:id@host:port"
+        )
+    if isinstance(metadata, str):
+        raise NamingError(
+            f"the metadata of {name!r} are one text: give a set, such as {{{metadata!r}}}"
+        )
+    tags = frozenset(metadata)
+    for tag in tags:
+        if not isinstance(tag, str):
+            raise NamingError(
+                f"the metadata of {name!r} hold {_shorten(tag)}: only texts may be there"
+            )
+    return Record(name, uri, tags, pid)
+
+
+def _shorten(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

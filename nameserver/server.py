@@ -1,0 +1,145 @@
+"""A name server: a daemon with the service in it, announced by zeroconf."""
+
+from __future__ import annotations
+
+import logging
+import re
+import secrets
+import socket
+import threading
+from dataclasses import dataclass
+from typing import Self
+
+from nameserver import discovery
+from nameserver.errors import NamingError
+from nameserver.record import NAME_SERVER
+from nameserver.service import NameService
+from remoteobj import Daemon
+from remoteobj.uri import join_address
+
+__all__ = ["NameServer", "NameServerStatistics"]
+
+log = logging.getLogger("nameserver.server")
+
+_MAX_LABEL_LENGTH = 48  # of the 63 bytes that DNS has; the rest makes it unique
+
+
+@dataclass(frozen=True, slots=True)
+class NameServerStatistics:
+    """What a name server holds and has done so far."""
+
+    address: str
+    announced: str | None
+    names: int
+    connections: int
+    calls: int
+
+
+class NameServer:
+    """A name server in this process; ``nameserver run`` is one in its own.
+
+    Args:
+        host: Address of this machine to listen on; ``0.0.0.0`` is all of them.
+        port: TCP port; 0 takes a free one.
+        insecure: Serve plain TCP: whoever reaches the port may register and remove. Warned about.
+        announce: Announce it by zeroconf, on the interface of *host* and no other.
+        name: What it is announced as, before a part that makes it unique; None is the host's name.
+
+    Raises:
+        InsecureRefused: Without ``insecure=True``: there is no other way yet.
+        AddressUnusable: The port is in use, or the host is not this machine's.
+
+    Threads: any.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        port: int = 0,
+        *,
+        insecure: bool = False,
+        announce: bool = True,
+        name: str | None = None,
+    ) -> None:
+        self._host = host
+        self._announce = announce
+        self._server_id = secrets.token_hex(8)
+        label = re.sub(r"[^A-Za-z0-9-]+", "-", name or socket.gethostname())[:_MAX_LABEL_LENGTH]
+        self._label = f"{label.strip('-') or 'nameserver'}-{self._server_id[:6]}"
+        self._lock = threading.Lock()
+        self._announcement: discovery.Announcement | None = None
+        self._problem: str | None = None
+        self._closed = False
+        self._daemon = Daemon(host, port, insecure=insecure)
+        self._service = NameService(self._server_id)
+        self._daemon.register(self._service, NAME_SERVER)
+        self._service.register(NAME_SERVER, f"PYRO:{NAME_SERVER}@{self.address}")
+
+    @property
+    def address(self) -> str:
+        """Where it is, as ``host:port``; for ``0.0.0.0``, an address that others can reach."""
+        host = self._host
+        if host == "0.0.0.0":
+            groups = discovery.plan(host, discovery.interfaces_to_use())
+            host = groups[0][0] if groups else discovery.LOOPBACK
+        return join_address(host, self._daemon.port)
+
+    @property
+    def announced(self) -> str | None:
+        """What it is announced as; None where it is not."""
+        announcement = self._announcement
+        return announcement.name if announcement else None
+
+    @property
+    def announce_problem(self) -> str | None:
+        """Why it is not announced, although it was to be."""
+        return self._problem
+
+    def start(self) -> None:
+        """Serve in the background, and announce it. Starting again does nothing.
+
+        A network that carries no announcements is logged, and no error: the address works.
+
+        Blocks: about 0.1 s, most of it the import of zeroconf.
+        """
+        self._daemon.start()
+        with self._lock:
+            if not self._announce or self._announcement is not None or self._closed:
+                return
+            try:
+                self._announcement = discovery.announce(
+                    self._host, self._daemon.port or 0, name=self._label, server_id=self._server_id
+                )
+            except NamingError as error:
+                self._problem = str(error)
+                log.warning("the name server %s is not announced: %s", self.address, error)
+
+    def close(self) -> None:
+        """Say goodbye and stop serving; the names are gone. Closing again does nothing.
+
+        Blocks: about 0.3 s where it was announced.
+        """
+        with self._lock:
+            self._closed = True
+            announcement, self._announcement = self._announcement, None
+        if announcement is not None:
+            announcement.close()
+        self._daemon.close()
+
+    def statistics(self) -> NameServerStatistics:
+        """Return what it holds and has done so far."""
+        served = self._daemon.statistics()
+        return NameServerStatistics(
+            self.address, self.announced, self._service.count(), served.connections, served.calls
+        )
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else "announced" if self._announcement else "not announced"
+        return f"<NameServer {self.address}: {state}, {self._service.count()} names>"

@@ -1,0 +1,151 @@
+"""Find name servers as they come and go, for agents that live long."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from typing import Self
+
+from nameserver.client import How, NameServerClient
+from nameserver.errors import NamingError
+from nameserver.search import NEEDS_INSECURE, Search, known_address
+from remoteobj import RemoteObjError
+
+__all__ = ["ServerWatch", "watch_for_servers"]
+
+log = logging.getLogger("nameserver.watch")
+
+WATCH_INTERVAL_S = 1.0
+
+
+class ServerWatch:
+    """Finds name servers in the background, until ``close()``; made by ``watch_for_servers``."""
+
+    def __init__(
+        self,
+        on_found: Callable[[NameServerClient], None],
+        address: str | None,
+        insecure: bool,
+        interfaces: Sequence[str] | None,
+    ) -> None:
+        self._on_found = on_found
+        self._insecure = insecure
+        self._interfaces = interfaces
+        self._closed = threading.Event()
+        self._found: queue.SimpleQueue[NameServerClient | None] = queue.SimpleQueue()
+        self._problems: Callable[[], dict[str, str]] = dict
+        known, how = known_address(address)
+        if known is None:
+            target: Callable[[], None] = self._follow_announcements
+        else:
+            NameServerClient(
+                known, quiet=True
+            )  # an address that is none is told to the caller, here
+            target = functools.partial(self._follow_address, known, how)
+        self._thread = threading.Thread(target=target, name="nameserver-watch", daemon=True)
+        self._thread.start()
+
+    def problems(self) -> dict[str, str]:
+        """Return the addresses that do not answer, or may not be asked, each with the reason."""
+        return self._problems()
+
+    def close(self) -> None:
+        """Watch no longer; clients that were handed out stay as they are.
+
+        Blocks: on an ``on_found`` that runs, at most 2 s.
+        """
+        self._closed.set()
+        self._found.put(None)
+        if self._thread is not threading.current_thread():
+            self._thread.join(2.0)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _tell(self, client: NameServerClient) -> None:
+        try:
+            self._on_found(client)
+        except Exception:
+            log.exception("what was to be done with the name server %s failed", client.address)
+
+    def _follow_announcements(self) -> None:
+        search = self._start_search()
+        if search is None:
+            return
+        with search:
+            self._problems = search.problems
+            while (client := self._found.get()) is not None:
+                self._tell(client)
+        while not self._found.empty():
+            client = self._found.get()
+            if client is not None:
+                client.close()
+
+    def _start_search(self) -> Search | None:
+        said = None
+        while not self._closed.is_set():
+            try:
+                return Search(
+                    self._found.put, _refuse, insecure=self._insecure, interfaces=self._interfaces
+                )
+            except NamingError as error:
+                said = self._say({"all interfaces": str(error)}, said)
+                self._closed.wait(WATCH_INTERVAL_S)
+        return None
+
+    def _follow_address(self, address: str, how: How) -> None:
+        """Ask again and again which run of a server answers there; a new one was found."""
+        instance = said = None
+        probe = NameServerClient(address, insecure=self._insecure, how=how, quiet=True)
+        while not self._closed.is_set():
+            try:
+                answered = probe.instance(timeout_s=WATCH_INTERVAL_S)
+            except (RemoteObjError, OSError) as error:
+                instance = None
+                said = self._say({address: str(error)}, said)
+            else:
+                said = self._say({}, said)
+                if answered != instance and not self._closed.is_set():
+                    instance = answered
+                    self._tell(NameServerClient(address, insecure=True, how=how, quiet=True))
+            self._closed.wait(WATCH_INTERVAL_S)
+        probe.close()
+
+    def _say(self, problems: dict[str, str], said: dict[str, str] | None) -> dict[str, str]:
+        """Take note of the problems, and log them once for as long as they stay the same."""
+        if problems != said:
+            for place, problem in problems.items():
+                log.warning("no name server at %s: %s", place, problem)
+        self._problems = problems.copy
+        return problems
+
+
+def watch_for_servers(
+    on_found: Callable[[NameServerClient], None],
+    *,
+    address: str | None = None,
+    insecure: bool = False,
+    interfaces: Sequence[str] | None = None,
+) -> ServerWatch:
+    """Find every name server there is and will be, in the background.
+
+    Args:
+        on_found: Called, one call at a time, with a client of each server that has answered; again
+            when a server went away and came back. The client is its to close.
+        address: As in ``locate``; a known address is tried every second, and nothing else is.
+        insecure: Plain TCP may be spoken. Not warned about: whoever runs an agent has been told.
+        interfaces: As in ``locate``.
+    Raises:
+        BadURI: The address is none.
+    """
+    return ServerWatch(on_found, address, insecure, interfaces)
+
+
+def _refuse(address: str) -> None:
+    log.warning("a name server was seen at %s, but it %s", address, NEEDS_INSECURE)
