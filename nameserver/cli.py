@@ -19,6 +19,7 @@ from nameserver.errors import NameServerNotFound, NameUnknown
 from nameserver.locate import locate
 from nameserver.record import Record, check_name, make_record
 from nameserver.server import NameServer
+from remoteobj import RemoteObjError
 from remoteobj.cli import run_command
 
 __all__ = ["main"]
@@ -92,11 +93,11 @@ def list_names(prefix: str, as_json: bool, address: str | None, **reach: Any) ->
     """List the names of this machine and those at the name server."""
     with Directory() as directory:
         found = [("this machine", record) for record in directory.list(prefix)]
-    missing: NameServerNotFound | None = None
+    missing: RemoteObjError | None = None
     try:
         with _server(address, **reach) as server:
             found += [(server.address, record) for record in server.list(prefix)]
-    except NameServerNotFound as error:
+    except RemoteObjError as error:
         missing = error
     _print(found, as_json)
     if missing is not None and address:  # this one was asked for

@@ -41,13 +41,17 @@ class Directory:
     child owns none of its parent's names. Several of these in one process are
     like several processes.
 
+    Args:
+        lock_timeout_s: Longest wait for other processes' use of the directory, in seconds.
+
     Raises:
         RuntimeDirUnsafe: This user's private directory is not private; set ``XDG_RUNTIME_DIR``.
 
-    Blocks: on other processes' use of the directory, at most 5 s.  Threads: any.
+    Blocks: each method on other processes, at most *lock_timeout_s*.  Threads: any.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, lock_timeout_s: float = LOCK_TIMEOUT_S) -> None:
+        self._lock_timeout_s = lock_timeout_s
         self._folder = runtime_dir() / "names"
         self._folder.mkdir(mode=0o700, exist_ok=True)
         self._own: dict[str, LockedFile] = {}
@@ -163,12 +167,12 @@ class Directory:
             ) from error
 
     def _wait_for_lock(self) -> LockedFile:
-        deadline = time.monotonic() + LOCK_TIMEOUT_S
+        deadline = time.monotonic() + self._lock_timeout_s
         pause_s = 0.001
         while (lock := LockedFile.acquire(self._folder / ".lock")) is None:
             if time.monotonic() > deadline:
                 raise NamingError(
-                    f"{self._folder} was locked by another process for {LOCK_TIMEOUT_S:g} s: "
+                    f"{self._folder} was locked by another process for {self._lock_timeout_s:g} s: "
                     "end the process that hangs, and try again"
                 )
             time.sleep(pause_s)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from nameserver.client import NameServerClient
 from nameserver.directory import Directory
-from nameserver.errors import NameServerNotFound, NameUnknown
+from nameserver.errors import NameServerNotFound, NameUnknown, NamingError
 from nameserver.search import NEEDS_INSECURE, Search, known_address
 from remoteobj import URI, InsecureRefused, InsecureWarning, RemoteObjError
 
@@ -78,9 +78,12 @@ def _find(
 
 def _search(timeout_s: float, insecure: bool, interfaces: Sequence[str] | None) -> NameServerClient:
     found: queue.SimpleQueue[NameServerClient | None] = queue.SimpleQueue()
-    search = Search(
-        found.put, lambda _address: found.put(None), insecure=insecure, interfaces=interfaces
-    )
+    try:
+        search = Search(
+            found.put, lambda _address: found.put(None), insecure=insecure, interfaces=interfaces
+        )
+    except NamingError as error:
+        raise NameServerNotFound(str(error)) from error
     client = None
     try:
         # None says that a server was seen and refused: nothing else can be found without insecure.
