@@ -39,11 +39,14 @@ def run_command(group: click.Group, arguments: list[str] | None = None) -> int:
     name = group.name or "remoteobj"
     try:
         result = group.main(arguments, prog_name=name, standalone_mode=False)
-    except click.UsageError as error:
-        error.show()
-        return 2
-    except click.ClickException as error:
-        error.show()
+    except click.ClickException as error:  # wrong usage among them, whose code is 2
+        message = error.format_message()
+        if "\n" in message:  # no arguments at all: the message is the help
+            error.show()
+            return error.exit_code
+        asked = getattr(error, "ctx", None)
+        hint = f" (see '{asked.command_path} --help')" if asked else ""
+        click.echo(f"{name}: {message}{hint}", err=True)
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         return 130
