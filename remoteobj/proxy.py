@@ -15,6 +15,7 @@ from remoteobj.errors import (
     DeadlinePassed,
     InsecureRefused,
     InsecureWarning,
+    NotSendable,
     RemoteObjError,
     WireError,
 )
@@ -57,9 +58,13 @@ class Channel:
 
     def call(self, method: str, args: Any, kwargs: dict[str, Any], timeout_s: float | None) -> Any:
         """Make one call and wait for its answer."""
-        payload = _pyro.dumps_call(self.uri.object, method, args, kwargs)
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         link = self._take(timeout_s)
+        try:
+            payload = _pyro.dumps_call(link.object_id, method, args, kwargs)
+        except NotSendable:
+            self._give_back(link)
+            raise
         try:
             oneway = method in self.metadata()["oneway"]
             link.sequence += 1
@@ -113,6 +118,7 @@ class Channel:
         link = transport.connect(uri, limit, self.settings)
         try:
             self._shake_hands(link, uri.object, time.monotonic() + limit)
+            link.object_id = uri.object  # for PYRONAME it is only known here
         except (ConnectionLost, DeadlinePassed) as error:
             link.close()
             error.executed = "no"

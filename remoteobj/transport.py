@@ -91,12 +91,13 @@ def connect(uri: URI, timeout_s: float, settings: Settings) -> Link:
 class Link:
     """One connection: whole messages both ways. One thread at a time may use it."""
 
-    __slots__ = ("_decoder", "_sock", "peer", "sequence")
+    __slots__ = ("_decoder", "_sock", "object_id", "peer", "sequence")
 
     def __init__(self, sock: socket.socket, max_bytes: int) -> None:
         self._sock = sock
         self._decoder = Decoder(max_bytes)
         self.sequence = 0
+        self.object_id = ""  # whom a caller's connection was opened for
         self.peer = _peer_name(sock)
 
     def limit_messages(self, max_bytes: int) -> None:
