@@ -1,0 +1,36 @@
+"""Farm tasks to every computer in the room: ``ProcessPoolExecutor`` whose workers come and go."""
+
+from concurrent.futures import as_completed, wait
+
+from masterslave.errors import (
+    BadLabel,
+    CodeRefused,
+    FarmClosed,
+    FarmError,
+    NotPicklable,
+    SlaveRefused,
+    SlaveTraceback,
+    TaskFailed,
+    TaskLost,
+)
+from masterslave.farm.farm import Farm
+from masterslave.farm.records import FarmStatistics, SlaveRecord
+from masterslave.settings import FarmSettings
+
+__all__ = [
+    "BadLabel",
+    "CodeRefused",
+    "Farm",
+    "FarmClosed",
+    "FarmError",
+    "FarmSettings",
+    "FarmStatistics",
+    "NotPicklable",
+    "SlaveRecord",
+    "SlaveRefused",
+    "SlaveTraceback",
+    "TaskFailed",
+    "TaskLost",
+    "as_completed",
+    "wait",
+]

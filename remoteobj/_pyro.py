@@ -66,8 +66,8 @@ def instancing_of(cls: type) -> tuple[str, Callable[[type], Any] | None]:
     return mode, creator
 
 
-class _Serializer(_serializers.SerpentSerializer):  # type: ignore[misc]
-    """Serpent as Pyro5 writes it, except that bytes arrive as bytes and exceptions as themselves."""
+class _Serializer(_serializers.SerpentSerializer):  # type: ignore[misc, name-defined]
+    """Serpent as Pyro5 reads it, except that exceptions and URIs arrive as ours."""
 
     @classmethod
     def dict_to_class(cls, data: dict[str, Any]) -> Any:
@@ -79,8 +79,8 @@ class _Serializer(_serializers.SerpentSerializer):  # type: ignore[misc]
             return super().dict_to_class(data)
         except Exception as error:
             raise NotSendable(
-                f"an object of class {data.get('__class__')!r} arrived, which cannot be rebuilt here: "
-                "let the method return plain values"
+                f"an object of class {data.get('__class__')!r} arrived, which cannot be rebuilt "
+                "here: let the method return plain values"
             ) from error
 
 
@@ -126,7 +126,9 @@ def loads(data: bytes) -> Any:
     """
     try:
         literal = _serpent.loads(data)
-    except Exception as error:  # ast raises SyntaxError, ValueError, MemoryError, RecursionError, ...
+    except (
+        Exception
+    ) as error:  # ast raises SyntaxError, ValueError, MemoryError, RecursionError, ...
         raise WireError(f"the payload is not serpent: {type(error).__name__}") from error
     return _codec.recreate_classes(literal)
 
@@ -142,7 +144,12 @@ def loads_call(data: bytes) -> tuple[str, str, Any, dict[str, Any]]:
     """Read a call; errors as in ``loads``."""
     value = loads(data)
     match value:
-        case (str() as object_id, str() as method, (list() | tuple()) as args, (dict() | None) as kwargs):
+        case (
+            str() as object_id,
+            str() as method,
+            (list() | tuple()) as args,
+            (dict() | None) as kwargs,
+        ):
             return object_id, method, args, kwargs or {}
     raise WireError("the payload is not a call")
 

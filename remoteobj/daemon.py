@@ -120,7 +120,9 @@ class Daemon:
 
     def _listen_unix(self) -> tuple[socket.socket, URI]:
         if not runtime.host_has_unix_sockets():
-            raise AddressUnusable("this system has no Unix sockets: give host='127.0.0.1', insecure=True")
+            raise AddressUnusable(
+                "this system has no Unix sockets: give host='127.0.0.1', insecure=True"
+            )
         path, self._socket_lock = runtime.new_socket_path()
         return transport.listen_unix(str(path)), URI.of_unix(_pyro.DAEMON_ID, str(path))
 
@@ -217,7 +219,9 @@ class Daemon:
         self.close()
 
     def __repr__(self) -> str:
-        state = "closed" if self._closed.is_set() else "serving" if self._acceptor else "not started"
+        state = (
+            "closed" if self._closed.is_set() else "serving" if self._acceptor else "not started"
+        )
         return f"<Daemon {self.location}: {state}, {len(self._exposures) - 1} objects>"
 
     def _accept(self) -> None:
@@ -330,7 +334,9 @@ class Daemon:
 
 
 def _refuse_other_serializers(message: Message) -> None:
-    if message.serializer != _pyro.SERPENT or message.flags & (Flag.KEEP_SERIALIZED | Flag.COMPRESSED):
+    if message.serializer != _pyro.SERPENT or message.flags & (
+        Flag.KEEP_SERIALIZED | Flag.COMPRESSED
+    ):
         name = _pyro.SERIALIZER_NAMES.get(message.serializer, str(message.serializer))
         raise WireError(f"serializer {name!r} is refused here: use serpent, uncompressed")
 

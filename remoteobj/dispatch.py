@@ -1,4 +1,4 @@
-"""From a call's words to a method of the user's: what is exposed, on which instance, with what result.
+"""From a call's words to a method of the user's: what is exposed, and on which instance.
 
 No sockets here. A user's object is only read: nothing is written into it, so objects with
 ``__slots__`` work, and one object may be published by two daemons.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import threading
 from collections.abc import Callable, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 from remoteobj import _pyro
@@ -28,7 +28,9 @@ def exposed_members(cls: type) -> dict[str, frozenset[str]]:
         if isinstance(member, staticmethod | classmethod):
             member = member.__func__
         if inspect.isdatadescriptor(member):
-            if any(_pyro.is_exposed(getattr(member, part, None)) for part in ("fget", "fset", "fdel")):
+            if any(
+                _pyro.is_exposed(getattr(member, part, None)) for part in ("fget", "fset", "fdel")
+            ):
                 attrs.add(name)
         elif callable(member) and _pyro.is_exposed(member):
             methods.add(name)
@@ -92,12 +94,14 @@ class Exposure:
     def __init__(self, target: Any) -> None:
         self._target = target
         self._is_class = isinstance(target, type)
-        self._cls: type = target if self._is_class else type(target)
+        self._cls: type[Any] = target if self._is_class else type(target)
         self._lock = threading.Lock()
         self._single: Any = None
-        self.members = exposed_members(self._cls)
+        self.members: dict[str, frozenset[str]] = exposed_members(self._cls)
 
-    def call(self, session: Session, method: str, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+    def call(
+        self, session: Session, method: str, args: Sequence[Any], kwargs: dict[str, Any]
+    ) -> Any:
         """Run one call.
 
         Raises:
@@ -126,7 +130,7 @@ class Exposure:
         if not self._is_class:
             return self._target
         mode, creator = _pyro.instancing_of(self._cls)
-        make = (lambda: creator(self._cls)) if creator else self._cls
+        make: Callable[[], Any] = partial(creator, self._cls) if creator else self._cls
         match mode:
             case "single":
                 with self._lock:

@@ -69,7 +69,9 @@ class Channel:
             oneway = method in self.metadata()["oneway"]
             link.sequence += 1
             flags = Flag.ONEWAY if oneway else 0
-            link.send(Message(MessageType.INVOKE, _pyro.SERPENT, flags, link.sequence, payload), deadline)
+            link.send(
+                Message(MessageType.INVOKE, _pyro.SERPENT, flags, link.sequence, payload), deadline
+            )
             reply = None if oneway else link.receive(deadline)
             if reply is not None:
                 transport.refuse_wrong_message(reply, MessageType.RESULT)

@@ -18,7 +18,13 @@ from pathlib import Path
 
 from remoteobj.errors import RuntimeDirUnsafe
 
-__all__ = ["LockedFile", "host_has_unix_sockets", "is_private_dir", "new_socket_path", "runtime_dir"]
+__all__ = [
+    "LockedFile",
+    "host_has_unix_sockets",
+    "is_private_dir",
+    "new_socket_path",
+    "runtime_dir",
+]
 
 if sys.platform == "win32":
     import msvcrt
@@ -46,7 +52,9 @@ def runtime_dir() -> Path:
     """
     base = os.environ.get("XDG_RUNTIME_DIR")
     owner = os.getuid() if hasattr(os, "getuid") else getpass.getuser()
-    directory = Path(base, "remoteobj") if base else Path(tempfile.gettempdir(), f"remoteobj-{owner}")
+    directory = (
+        Path(base, "remoteobj") if base else Path(tempfile.gettempdir(), f"remoteobj-{owner}")
+    )
     try:
         directory.mkdir(mode=0o700, parents=bool(base), exist_ok=True)
     except OSError as error:
@@ -70,7 +78,9 @@ def is_private_dir(directory: Path) -> bool:
         return False
     if not stat.S_ISDIR(status.st_mode):
         return False
-    if sys.platform == "win32":  # permissions are ACLs there; the profile's folder is the user's own
+    if (
+        sys.platform == "win32"
+    ):  # permissions are ACLs there; the profile's folder is the user's own
         return True
     return status.st_uid == os.getuid() and stat.S_IMODE(status.st_mode) & 0o077 == 0
 
@@ -97,7 +107,7 @@ class LockedFile:
             if not _lock_nowait(fd):
                 os.close(fd)
                 return None
-            # Between open and lock the file may have been swept away: then the name is another file.
+            # Between open and lock the file may have been swept away, and made anew.
             if _is_same_file(fd, path):
                 return cls(path, fd)
             os.close(fd)
@@ -167,7 +177,8 @@ def new_socket_path() -> tuple[Path, LockedFile]:
             )
         if ":" in str(path):
             raise RuntimeDirUnsafe(
-                f"{directory} has a ':' in it, which a URI cannot carry; set XDG_RUNTIME_DIR to another"
+                f"{directory} has a ':' in it, which a URI cannot carry; "
+                "set XDG_RUNTIME_DIR to another"
             )
         lock = None if path.exists() else LockedFile.acquire(path.with_suffix(".lock"))
         if lock is not None:

@@ -1,4 +1,4 @@
-"""Sockets, and nothing but: listen, connect, send a message, receive one. Errors are mapped here."""
+"""Sockets, and nothing but: listen, connect, send, receive. Their errors are mapped here."""
 
 from __future__ import annotations
 

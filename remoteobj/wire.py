@@ -119,13 +119,25 @@ class Decoder:
                 raise WireError("this is not Pyro's protocol")
             self._missing = _HEADER.size - len(buffer)
             return None
-        (tag, version, kind, serializer, flags, sequence, payload, annotations, correlation, _, magic) = (
-            _HEADER.unpack_from(buffer)
-        )
+        (
+            tag,
+            version,
+            kind,
+            serializer,
+            flags,
+            sequence,
+            payload,
+            annotations,
+            correlation,
+            _,
+            magic,
+        ) = _HEADER.unpack_from(buffer)
         if tag != _TAG or magic != _MAGIC:
             raise WireError("this is not Pyro's protocol")
         if version != _VERSION:
-            raise WireError(f"this is version {version} of Pyro's protocol; {_VERSION} is spoken here")
+            raise WireError(
+                f"this is version {version} of Pyro's protocol; {_VERSION} is spoken here"
+            )
         if payload + annotations > self.max_bytes:
             raise WireError(
                 f"a message of {payload + annotations} bytes: at most {self.max_bytes} are taken"

@@ -130,9 +130,7 @@ class Ledger:
 
     def is_open(self, task: int) -> bool:
         """Tell whether a task was submitted and has no end yet."""
-        return (
-            task in self.submitted and not self.answers[task] and task not in self.cancelled
-        )
+        return task in self.submitted and not self.answers[task] and task not in self.cancelled
 
     def _end(self, task: int) -> None:
         for hand_out in [known for known in self.out if known.task == task]:
@@ -202,7 +200,9 @@ def attempts_are_bounded(ledger: Ledger) -> None:
 def no_slot_idles_while_a_task_waits(ledger: Ledger) -> None:
     """While a slave has credit, no task waits."""
     state = ledger.scheduler.state
-    hungry = [slave for slave, credit in ledger.credit.items() if credit > 0 and slave in state.slaves]
+    hungry = [
+        slave for slave, credit in ledger.credit.items() if credit > 0 and slave in state.slaves
+    ]
     waiting = [t.id for t in state.tasks.values() if t.phase is Phase.WAITING]
     if hungry and waiting:
         raise BrokenPromise(f"{waiting} wait while {hungry} would take them")

@@ -61,7 +61,7 @@ class Scheduler:
         orders: list[Order] = []
         match event:
             case TasksSubmitted():
-                self._submit(event.tasks)
+                self._submit(event.tasks, now)
             case TasksCancelled():
                 self._cancel(event.tasks, orders)
             case SlaveJoined():
@@ -87,7 +87,9 @@ class Scheduler:
         self._hand_out(now, orders)
         return orders
 
-    def _submit(self, tasks: tuple[int, ...]) -> None:
+    def _submit(self, tasks: tuple[int, ...], now: float) -> None:
+        if not self.state.tasks:
+            self.state.changed_at = now
         for task in tasks:
             self.state.tasks[task] = Task(task)
         self.state.queue.extend(tasks)

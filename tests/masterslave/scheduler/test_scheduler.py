@@ -36,7 +36,7 @@ SILENCE_S, MAX_ATTEMPTS = 5.0, 3
 
 
 class Weather(RuleBasedStateMachine):
-    """Slaves that join, die, fall silent, answer late, twice, or for others; tasks that come and go."""
+    """Slaves that join, die, fall silent, answer late, twice, or for others; tasks come and go."""
 
     slaves = Bundle("slaves")
     buried = Bundle("buried")

@@ -1,0 +1,5 @@
+"""``python -m masterslave``."""
+
+from masterslave.cli import main
+
+main()

@@ -1,0 +1,31 @@
+"""``masterslave``: be a slave, and look at farms."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from masterslave.cli.farms import list_farms, show
+from masterslave.cli.run import run
+from masterslave.cli.slave import slave
+from remoteobj.cli import run_command
+
+__all__ = ["main"]
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="remoteobj-farm")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def main_group(debug: bool) -> None:
+    """Farm tasks to the computers of the room: run a slave here, look at the farms there are."""
+
+
+for command in (slave, list_farms, show, run):
+    main_group.add_command(command)
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    main_group.name = "masterslave"
+    sys.exit(run_command(main_group))

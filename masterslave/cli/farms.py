@@ -1,0 +1,129 @@
+"""``masterslave list`` and ``show``: the farms there are, and how they are doing."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+import rich
+from rich.table import Table
+
+from masterslave.errors import FarmError
+from masterslave.naming import PREFIX, FarmRecord, check_label, read_record
+from nameserver import Directory, NameServerNotFound, locate
+from remoteobj import Proxy, RemoteObjError, Settings
+
+__all__ = ["list_farms", "show"]
+
+_ANSWER = Settings(connect_timeout_s=2.0, call_timeout_s=5.0)
+
+_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+_debug = click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+_nameserver = click.option("--nameserver", metavar="HOST:PORT", help="Ask this name server too.")
+_insecure = click.option(
+    "--insecure", is_flag=True, envvar="REMOTEOBJ_INSECURE", help="Ask it over plain TCP."
+)
+
+
+@click.command("list")
+@_json
+@_nameserver
+@_insecure
+@_debug
+def list_farms(as_json: bool, nameserver: str | None, insecure: bool, debug: bool) -> None:
+    """List the farms that are running."""
+    farms = [_status(farm, insecure) for farm in _find(nameserver, insecure)]
+    if as_json:
+        click.echo(json.dumps(farms, indent=2))
+        return
+    if not farms:
+        click.echo("no farm is running; a script starts one with 'with Farm(\"label\") as farm:'")
+        return
+    table = Table("label", "script", "host", "pid", "slaves", "tasks done", "state", box=None)
+    for farm in farms:
+        counts = farm.get("statistics", {})
+        done = f"{counts['done']} of {counts['submitted']}" if counts else "?"
+        table.add_row(
+            farm["label"],
+            farm["script"],
+            farm["host"],
+            str(farm["pid"]),
+            str(len(farm.get("slaves", ()))),
+            done,
+            farm.get("unreachable") or farm["waits"] or "working",
+        )
+    rich.print(table)
+
+
+@click.command()
+@click.argument("label")
+@_json
+@_nameserver
+@_insecure
+@_debug
+def show(label: str, as_json: bool, nameserver: str | None, insecure: bool, debug: bool) -> None:
+    """Show the farms of LABEL: tasks, slaves, and what they wait for."""
+    check_label(label)
+    found = [farm for farm in _find(nameserver, insecure) if farm.label == label]
+    if not found:
+        raise FarmError(f"no farm {label!r} is running: 'masterslave list' shows those that are")
+    farms = [_status(farm, insecure) for farm in found]
+    if as_json:
+        click.echo(json.dumps(farms, indent=2))
+        return
+    for farm in farms:
+        _show(farm)
+
+
+def _find(nameserver: str | None, insecure: bool) -> list[FarmRecord]:
+    """Return the farms of this user's directory, and of a name server that was named."""
+    with Directory() as directory:
+        records = list(directory.list(PREFIX))
+    if nameserver is not None or insecure:
+        try:
+            with locate(nameserver, insecure=insecure, timeout_s=2.0) as server:
+                records += server.list(PREFIX)
+        except NameServerNotFound as error:
+            if nameserver is not None:
+                raise
+            click.echo(f"masterslave: only farms of this machine: {error}", err=True)
+    farms = {farm.farm: farm for farm in map(read_record, records) if farm is not None}
+    return sorted(farms.values(), key=lambda farm: (farm.label, farm.farm))
+
+
+def _status(farm: FarmRecord, insecure: bool) -> dict[str, Any]:
+    try:
+        with Proxy(farm.uri, insecure=insecure, settings=_ANSWER) as door:
+            status: dict[str, Any] = door.status()
+            return status
+    except RemoteObjError as error:
+        return {
+            "label": farm.label,
+            "script": farm.script,
+            "host": farm.host,
+            "pid": farm.pid,
+            "unreachable": str(error),
+        }
+
+
+def _show(farm: dict[str, Any]) -> None:
+    rich.print(
+        f"[bold]{farm['label']}[/] of {farm['script']} (pid {farm['pid']} on {farm['host']})"
+    )
+    if "unreachable" in farm:
+        rich.print(f"  does not answer: {farm['unreachable']}")
+        return
+    counts = farm["statistics"]
+    rich.print(
+        f"  tasks: {counts['done']} of {counts['submitted']} done, {counts['waiting']} waiting, "
+        f"{counts['failed']} failed, {counts['handed_out_again']} handed out again"
+    )
+    if farm["waits"]:
+        rich.print(f"  {farm['waits']}")
+    table = Table("slave", "host", "pid", "slots", "state", "holds", "done", box=None)
+    for slave in [*farm["slaves"], *farm["former_slaves"]]:
+        columns = ("name", "host", "pid", "slots", "state", "held", "done")
+        table.add_row(*(str(slave[column]) for column in columns))
+    if table.row_count:
+        rich.print(table)

@@ -1,0 +1,156 @@
+"""``masterslave slave``: this machine works for farms until it is told to stop."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from queue import Empty, SimpleQueue
+
+import click
+
+from masterslave.naming import ANY_LABEL, FarmRecord, check_label
+from masterslave.settings import FarmSettings
+from masterslave.slave.agent import Agent, usable_cpus
+from remoteobj import URI
+
+__all__ = ["slave"]
+
+_TEST_SETTING = "MASTERSLAVE_TEST_CODE_OVER_PLAIN_TCP"
+_LEAVE_S = 3.0
+
+
+@click.command()
+@click.argument("label", default=ANY_LABEL)
+@click.option(
+    "--slots",
+    type=click.IntRange(1, 4096),
+    default=None,
+    metavar="N",
+    help="Tasks at once; default: one per CPU that may be used.",
+)
+@click.option("--name", default="", help="What it is called in the farm; default: host and pid.")
+@click.option(
+    "--nameserver",
+    metavar="HOST:PORT",
+    help="Ask this name server; default: REMOTEOBJ_NAMESERVER, else zeroconf.",
+)
+@click.option("--local", is_flag=True, help="Serve this user's farms on this machine only.")
+@click.option(
+    "--insecure",
+    is_flag=True,
+    envvar="REMOTEOBJ_INSECURE",
+    help="Ask name servers on plain TCP too (for names; code never crosses it).",
+)
+@click.option("--farm", hidden=True, help="Serve the farm at this URI, and end with it.")
+@click.option("--only-pid", type=int, hidden=True, help="Serve farms of this process only.")
+@click.option("--until-input-ends", is_flag=True, hidden=True, help="End when standard input does.")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def slave(
+    label: str,
+    slots: int | None,
+    name: str,
+    nameserver: str | None,
+    local: bool,
+    insecure: bool,
+    farm: str | None,
+    only_pid: int | None,
+    until_input_ends: bool,
+    debug: bool,
+) -> int:  # fmt: skip
+    """Run tasks for farms, those of LABEL or all, until Ctrl-C.
+
+    It may be started before the farm, and survives its end. Ctrl-C finishes what runs and gives
+    back the rest; Ctrl-C twice leaves at once.
+    """
+    if label != ANY_LABEL:
+        check_label(label)
+    settings = FarmSettings(code_over_plain_tcp=bool(os.environ.get(_TEST_SETTING)))
+    agent = Agent(
+        slots=slots or usable_cpus(),
+        name=name,
+        settings=settings,
+        report=_say,
+        only_pid=only_pid,
+        once=farm is not None,
+    )
+    requests: SimpleQueue[str] = SimpleQueue()
+    signal.signal(signal.SIGINT, lambda *_: requests.put("interrupt"))
+    signal.signal(signal.SIGTERM, lambda *_: requests.put("leave"))
+    if until_input_ends:
+        _in_background(_wait_for_end_of_input, requests)
+    agent.open()
+    watch = None
+    try:
+        if farm is not None:
+            uri = URI(farm)
+            agent.found(
+                FarmRecord("", farm, uri, "", os.getppid(), "its script"), "the order to start"
+            )
+        else:
+            where = False if local else nameserver or True
+            watch = agent.watch(label, nameserver=where, insecure=insecure)
+            _say(_where_it_looks(agent, label, slots or usable_cpus(), where))
+        _in_background(_wait_until_left, agent, requests)
+        return _obey(agent, requests)
+    finally:
+        if watch is not None:
+            watch.close()
+        agent.close()
+
+
+def _obey(agent: Agent, requests: SimpleQueue[str]) -> int:
+    """Do what signals and the farm's end ask for, until the agent has left; the exit code."""
+    interrupts = 0
+    deadline: float | None = None
+    while True:
+        try:
+            request = requests.get(
+                timeout=None if deadline is None else deadline - time.monotonic()
+            )
+        except (Empty, ValueError):
+            return 0  # the masters do not answer: they will notice
+        interrupts += request == "interrupt"
+        if request == "left":
+            return 130 if interrupts else 0
+        if request == "interrupt" and interrupts == 1:
+            _say("finishing what runs, giving back the rest; Ctrl-C again leaves at once")
+            agent.drain()
+        elif interrupts > 2:
+            return 130
+        else:
+            deadline = time.monotonic() + _LEAVE_S
+            agent.leave_now()
+
+
+def _where_it_looks(agent: Agent, label: str, slots: int, where: str | bool) -> str:
+    farms = "any farm" if label == ANY_LABEL else f"farm {label!r}"
+    places = "this user's directory"
+    if isinstance(where, str):
+        places += f" and at the name server {where}"
+    elif where:
+        places += " and at name servers"
+    slot_words = f"{slots} slot{'s' * (slots != 1)}"
+    return f"slave {agent.name}, {slot_words}, looks for {farms} in {places}; Ctrl-C ends it"
+
+
+def _wait_for_end_of_input(requests: SimpleQueue[str]) -> None:
+    while sys.stdin.buffer.read(4096):
+        pass
+    requests.put("leave")
+
+
+def _wait_until_left(agent: Agent, requests: SimpleQueue[str]) -> None:
+    agent.wait_until_left()
+    requests.put("left")
+
+
+def _in_background(target: object, *args: object) -> None:
+    assert callable(target)
+    threading.Thread(target=target, args=args, daemon=True).start()
+
+
+def _say(line: str) -> None:
+    print(f"{time.strftime('%H:%M:%S')} {line}", flush=True)

@@ -1,0 +1,1 @@
+"""The farm, as a script sees it."""

@@ -1,0 +1,324 @@
+"""``Farm``: a ``concurrent.futures.Executor`` whose workers are the slaves of the room.
+
+::
+
+    submit --> Master (this process) <--long polls-- slaves, here and elsewhere
+    future <-- carrier thread            deliveries
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import secrets
+import socket
+import sys
+import threading
+import weakref
+from collections.abc import Callable, Iterable, Sized
+from concurrent.futures import Executor, Future
+from dataclasses import asdict
+from pathlib import Path
+from types import TracebackType
+from typing import Any, ParamSpec, TypeVar
+
+from masterslave.errors import CodeRefused
+from masterslave.farm.futures import OpenFutures
+from masterslave.farm.local import LocalSlaves
+from masterslave.farm.packing import pack_function
+from masterslave.farm.places import Places
+from masterslave.farm.progress import show_progress
+from masterslave.farm.records import FarmStatistics, SlaveRecord, record_of, statistics_of
+from masterslave.farm.stream import Progress, Stream
+from masterslave.farm.watchman import Watchman
+from masterslave.master.door import Door
+from masterslave.master.shell import Master
+from masterslave.naming import FarmRecord, check_label
+from masterslave.protocol import DOOR_ID, Welcome
+from masterslave.settings import FarmSettings
+from remoteobj import Daemon
+
+__all__ = ["Farm"]
+
+log = logging.getLogger("masterslave")
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+Parameters = ParamSpec("Parameters")
+
+
+class Farm(Executor):
+    """Runs functions on slaves that join and leave while it runs.
+
+    ::
+
+        with Farm("survey") as farm:
+            future = farm.submit(fn, 12)
+            for item, result in farm.imap_unordered(fn, items):
+                ...
+
+    Each task is answered exactly once, and may run more than once: a task whose slave is lost is
+    handed out again, and the first answer counts. An exception that a task raises is raised by
+    its future, with the slave's name and traceback as its cause.
+
+    Args:
+        label: What slaves may ask for: ``masterslave slave LABEL``.
+        local_slaves: Slaves to start on this machine, of one slot each; "auto" starts one per CPU
+            if no slave has joined within a second.
+        nameserver: Where to register besides this user's directory: True looks for name servers
+            (by zeroconf, or where ``REMOTEOBJ_NAMESERVER`` says), an address is asked itself.
+        insecure: Whether name servers on plain TCP are used.
+        host: Serve on TCP at this address too. Code does not cross plain TCP, so this needs
+            encryption, which is not there yet.
+        settings: Times and limits.
+
+    Raises:
+        BadLabel: The label has other characters than letters, digits, ``-`` and ``_``.
+        CodeRefused: A host was given.
+
+    Threads: any thread may submit; callbacks of futures run in a thread of the farm.
+    """
+
+    def __init__(
+        self,
+        label: str = "default",
+        *,
+        local_slaves: int | str = "auto",
+        nameserver: str | bool = False,
+        insecure: bool = False,
+        host: str | None = None,
+        settings: FarmSettings | None = None,
+    ) -> None:
+        self.label = check_label(label)
+        self._settings = settings or FarmSettings()
+        if host is not None and not self._settings.code_over_plain_tcp:
+            raise CodeRefused(
+                f"a farm cannot serve on {host}: tasks are code, which does not cross plain TCP; "
+                "leave host out, slaves on this machine find the farm"
+            )
+        if local_slaves != "auto" and (not isinstance(local_slaves, int) or local_slaves < 0):
+            raise ValueError(f'local_slaves is "auto" or a number from 0, not {local_slaves!r}')
+        self._close_lock = threading.Lock()
+        self._closed = False
+        self._master = Master(self._settings)
+        self._futures = OpenFutures(self._master, label)
+        self._daemon = Daemon(host, insecure=host is not None)
+        uri = self._daemon.uri_of(DOOR_ID)
+        script = Path(sys.argv[0]).name if sys.argv and sys.argv[0] else "an interactive session"
+        self._record = FarmRecord(
+            label, secrets.token_hex(4), uri, socket.gethostname(), os.getpid(), script
+        )
+        self._local = LocalSlaves(self._record)
+        self._watchman = Watchman(
+            label,
+            self._master,
+            self._local,
+            settings=self._settings,
+            start_slaves=local_slaves == "auto",
+        )
+        welcome = Welcome(heartbeat_s=self._settings.heartbeat_s, search_path=_search_path())
+        door = Door(
+            self._master, welcome, on_refused=self._watchman.note_refused, status=self._status
+        )
+        self._daemon.register(door, DOOR_ID)
+        self._master.start()
+        self._daemon.start()
+        self._places = Places(self._record, nameserver=nameserver, insecure=insecure)
+        if isinstance(local_slaves, int):
+            self._local.add(local_slaves)
+        self._watchman.start()
+        _open_farms.add(self)
+
+    def submit(
+        self,
+        fn: Callable[Parameters, Result],
+        /,
+        *args: Parameters.args,
+        **kwargs: Parameters.kwargs,
+    ) -> Future[Result]:
+        """Have ``fn(*args, **kwargs)`` run on a slave, and return its future at once.
+
+        Raises:
+            NotPicklable: The function cannot be sent. (Arguments that cannot be sent make the
+                future raise it, so that a bad item costs no other.)
+            FarmClosed: The farm was shut down.
+        """
+        return self._futures.submit(fn, pack_function(fn), [(args, kwargs)])[0]
+
+    def imap_unordered(
+        self,
+        fn: Callable[[Item], Result],
+        items: Iterable[Item],
+        *,
+        limit: int = 1000,
+        progress: bool = False,
+    ) -> Stream[Item, Result]:
+        """Return an iterator of ``(item, result)`` in the order of completion.
+
+        Args:
+            items: May be endless: they are taken as there is room.
+            limit: Most tasks under way or finished and not taken yet.
+            progress: Show a bar where standard output is a terminal.
+        Raises:
+            NotPicklable: The function cannot be sent.
+        """
+        if limit < 1:
+            raise ValueError(f"limit is the number of tasks under way, at least 1, not {limit}")
+        packed = pack_function(fn)
+        total = len(items) if isinstance(items, Sized) else None
+        bar = show_progress(self.label, total, self._slaves_in_words) if progress else Progress()
+        return Stream(
+            lambda batch: self._futures.submit(fn, packed, [((item,), {}) for item in batch]),
+            items,
+            limit=limit,
+            progress=bar,
+            cancel=_cancel,
+        )
+
+    @property
+    def slaves(self) -> tuple[SlaveRecord, ...]:
+        """The slaves that are here now."""
+        return self._master.scheduler_view(
+            lambda scheduler: tuple(
+                record_of(seat, scheduler.state) for seat in self._master.seats.values()
+            )
+        )
+
+    @property
+    def former_slaves(self) -> tuple[SlaveRecord, ...]:
+        """The slaves that were here, and left or were lost."""
+        return self._master.scheduler_view(
+            lambda scheduler: tuple(
+                record_of(seat, scheduler.state) for seat in self._master.former
+            )
+        )
+
+    def add_local_slaves(self, count: int) -> None:
+        """Start slaves of one slot each on this machine; they end with the farm or the script."""
+        self._futures.check_open()
+        self._local.add(count)
+
+    def statistics(self) -> FarmStatistics:
+        """Return what the farm has done so far."""
+        failed = self._futures.failed
+        return self._master.scheduler_view(lambda scheduler: statistics_of(scheduler.state, failed))
+
+    def why_waiting(self) -> str:
+        """Return in words what the waiting tasks wait for; empty when none waits."""
+        return self._watchman.why_waiting()
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Take no more tasks, and end: the local slaves leave, others wait for the next farm.
+
+        Args:
+            wait: Return when every task is answered; False returns at once, and the tasks that are
+                under way are still answered.
+            cancel_futures: Drop the tasks that no slave has started on.
+        """
+        waiting = self._futures.take_no_more()
+        if cancel_futures:
+            _cancel(waiting)
+        if wait:
+            self._futures.wait_until_answered()
+            self._close()
+        else:
+            threading.Thread(target=self.shutdown, name="farm shutdown").start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if kind is not None and not issubclass(kind, Exception):
+            self._interrupt()
+            return
+        try:
+            self.shutdown()
+        except BaseException:  # Ctrl-C while the last tasks are waited for
+            self._interrupt()
+            raise
+
+    def __repr__(self) -> str:
+        if self._closed:
+            return f"<Farm {self.label!r}: closed>"
+        counts = self.statistics()
+        why = self.why_waiting()
+        state = f"{counts.done} of {counts.submitted} tasks done, {self._slaves_in_words()}"
+        return f"<Farm {self.label!r}: {state}{'; ' if why else ''}{why}>"
+
+    def _interrupt(self) -> None:
+        """Ctrl-C: stop what runs, drop what waits, and say what is kept."""
+        dropped = self._futures.take_no_more()
+        counts = self.statistics()
+        _cancel(dropped)
+        log.warning(
+            "farm %r interrupted: %d of %d tasks are done and their results kept, %d dropped",
+            self.label,
+            counts.done,
+            counts.submitted,
+            len(dropped),
+        )
+        self._close()
+
+    def _close(self) -> None:
+        with self._close_lock:
+            if self._closed:
+                return
+            _open_farms.discard(self)
+            self._watchman.close()
+            self._places.close()
+            self._master.close()
+            self._local.close()
+            self._daemon.close()
+            self._closed = True
+
+    def _slaves_in_words(self) -> str:
+        slaves = self.slaves
+        slots = sum(slave.slots for slave in slaves)
+        return f"{_count(len(slaves), 'slave')} ({_count(slots, 'slot')})"
+
+    def _status(self) -> dict[str, Any]:
+        return {
+            **asdict(self._record),
+            "uri": str(self._record.uri),
+            "statistics": asdict(self.statistics()),
+            "waits": self.why_waiting(),
+            "slaves": [asdict(slave) for slave in self.slaves],
+            "former_slaves": [asdict(slave) for slave in self.former_slaves],
+            "name_servers": list(self._places.servers),
+        }
+
+
+def _cancel(futures: Iterable[Future[Any]]) -> None:
+    for future in futures:
+        future.cancel()
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}{'s' * (number != 1)}"
+
+
+def _search_path() -> tuple[str, ...]:
+    """Return where this script finds modules beside those of the interpreter itself."""
+    own = {str(Path(prefix).resolve()) for prefix in (sys.prefix, sys.base_prefix)}
+    entries = (Path(entry).resolve() for entry in sys.path)
+    return tuple(
+        str(entry)
+        for entry in entries
+        if entry.is_dir() and not any(str(parent) in own for parent in (entry, *entry.parents))
+    )
+
+
+_open_farms: weakref.WeakSet[Farm] = weakref.WeakSet()
+
+
+@atexit.register
+def _shut_down_open_farms() -> None:
+    """Like the standard library's executors: what was submitted is done before Python ends."""
+    for farm in list(_open_farms):
+        if getattr(sys, "last_type", None) is KeyboardInterrupt:
+            farm._interrupt()
+        else:
+            farm.__exit__(None, None, None)

@@ -1,0 +1,110 @@
+"""Watches over a farm: starts local slaves where none comes, and says why nothing runs."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+
+from masterslave.farm.explain import Refused, explain
+from masterslave.farm.local import LocalSlaves
+from masterslave.master.shell import Master
+from masterslave.scheduler import Wait, wait_of
+from masterslave.settings import FarmSettings
+
+__all__ = ["Watchman"]
+
+log = logging.getLogger("masterslave")
+
+_LOOK_S = 0.25
+_REMEMBER = 10
+
+
+class Watchman:
+    """One thread that looks at the farm a few times a second.
+
+    Args:
+        start_slaves: Start local slaves if none has joined within ``auto_slaves_after_s``.
+    """
+
+    def __init__(
+        self,
+        label: str,
+        master: Master,
+        local: LocalSlaves,
+        *,
+        settings: FarmSettings,
+        start_slaves: bool,
+    ) -> None:
+        self._label = label
+        self._master = master
+        self._local = local
+        self._settings = settings
+        self._start_slaves = start_slaves
+        self._lock = threading.Lock()
+        self._refused: list[Refused] = []
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="farm watch", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """End. Blocks until the thread is gone."""
+        self._closed.set()
+        self._thread.join()
+
+    def note_refused(self, who: str, reason: str) -> None:
+        """A slave came and was not let in; said once, and kept for the explanation."""
+        refused = Refused(who, reason)
+        with self._lock:
+            news = refused not in self._refused
+            self._refused = [*(r for r in self._refused if r != refused), refused][-_REMEMBER:]
+        if news:
+            log.warning("farm %r refused slave %s: %s", self._label, who, reason)
+
+    def why_waiting(self) -> str:
+        """Return in words what the waiting tasks wait for; empty when none waits."""
+        with self._lock:
+            refused = tuple(self._refused)
+        return self._master.scheduler_view(
+            lambda scheduler: explain(
+                wait_of(scheduler.state),
+                label=self._label,
+                waiting=scheduler.state.waiting,
+                slots=sum(slave.slots for slave in scheduler.state.slaves.values()),
+                refused=refused,
+            )
+        )
+
+    def _watch(self) -> None:
+        if self._start_slaves and not self._slave_joins_in_time():
+            count = self._local.add_for_all_cpus()
+            log.warning(
+                "farm %r: no slave joined within %g s, so %d local ones are started",
+                self._label,
+                self._settings.auto_slaves_after_s,
+                count,
+            )
+        said: Wait = Wait.NOTHING
+        while not self._closed.wait(_LOOK_S):
+            said = self._say_what_is_new(said)
+
+    def _slave_joins_in_time(self) -> bool:
+        until = time.monotonic() + self._settings.auto_slaves_after_s
+        while not self._closed.is_set() and (left := until - time.monotonic()) > 0:
+            if self._master.wait_for_slaves(min(0.1, left)):
+                return True
+        return self._closed.is_set()
+
+    def _say_what_is_new(self, said: Wait) -> Wait:
+        """Log why nothing has moved for a while, each condition once; returns what was said."""
+        wait, changed_at = self._master.scheduler_view(
+            lambda scheduler: (wait_of(scheduler.state), scheduler.state.changed_at)
+        )
+        if wait is Wait.NOTHING or time.monotonic() - changed_at < self._settings.explain_after_s:
+            return Wait.NOTHING
+        if wait is not said:
+            log.warning("farm %r: %s", self._label, self.why_waiting())
+        return wait

@@ -1,0 +1,1 @@
+"""Ways to start slaves from here."""

@@ -1,0 +1,54 @@
+"""Slaves on this machine, as processes that end with the one that started them."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import sys
+import time
+
+from masterslave.slave.children import own_session
+
+__all__ = ["LocalSlave"]
+
+
+class LocalSlave:
+    """One slave process of one slot.
+
+    It reads its standard input, which is a pipe of ours: when this process ends, however it ends,
+    the pipe closes and the slave leaves.
+
+    Args:
+        arguments: Of ``masterslave slave``, such as ``["--farm", uri]``.
+    """
+
+    def __init__(self, arguments: list[str]) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "masterslave", "slave", "--until-input-ends", *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            start_new_session=own_session(),
+        )
+
+    @property
+    def pid(self) -> int:
+        """Process id of the slave's agent."""
+        return self._process.pid
+
+    def is_alive(self) -> bool:
+        """Tell whether it runs."""
+        return self._process.poll() is None
+
+    def stop(self) -> None:
+        """Tell it to leave; returns at once."""
+        with contextlib.suppress(OSError):
+            if self._process.stdin:
+                self._process.stdin.close()
+
+    def wait(self, deadline: float) -> None:
+        """Wait until it is gone; it is killed when *deadline* (monotonic) has passed."""
+        try:
+            self._process.wait(max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()

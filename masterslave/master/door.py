@@ -1,0 +1,110 @@
+"""The master's door: what slaves, and the command line, may call."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from masterslave.master.shell import Master
+from masterslave.protocol import (
+    VERSION,
+    Ask,
+    Delivery,
+    Introduction,
+    Receipt,
+    Welcome,
+    decode,
+    encode,
+)
+from remoteobj import current_peer, expose, on_disconnect
+
+__all__ = ["Door", "Refusal"]
+
+Refusal = Callable[[str, str], None]
+"""Told of each slave that was refused: its name and address, and why."""
+
+
+class Door:
+    """Exposed in the farm's daemon; every verb takes and gives one packed message.
+
+    Args:
+        welcome: What every slave is told when it is let in.
+        on_refused: Called when a slave is refused.
+        status: Returns plain data about the farm, for ``masterslave show``.
+    """
+
+    def __init__(
+        self,
+        master: Master,
+        welcome: Welcome,
+        *,
+        on_refused: Refusal,
+        status: Callable[[], dict[str, Any]],
+    ) -> None:
+        self._master = master
+        self._welcome = welcome
+        self._on_refused = on_refused
+        self._status = status
+
+    @expose
+    def join(self, message: bytes) -> bytes:
+        """Let a slave in (``Introduction -> Welcome``); it is gone when this connection ends."""
+        introduction = decode(message, Introduction)
+        peer = current_peer()
+        reason = _why_not(introduction)
+        if reason:
+            self._on_refused(f"{introduction.name} at {peer}", reason)
+            return encode(Welcome(refused=reason))
+        seat = self._master.join(introduction, peer)
+        on_disconnect(lambda: self._master.leave(seat.slave, "its connection closed"))
+        return encode(msgspec.structs.replace(self._welcome, slave=seat.slave))
+
+    @expose
+    def next(self, message: bytes) -> bytes:
+        """Wait for instructions (``Ask -> Instructions``), at most a heartbeat."""
+        ask = decode(message, Ask)
+        return encode(self._master.next_instructions(ask.slave, ask.credit, ask.acknowledged))
+
+    @expose
+    def deliver(self, message: bytes) -> bytes:
+        """Take outcomes (``Delivery -> Receipt``)."""
+        delivery = decode(message, Delivery)
+        safe = self._master.take_delivery(
+            delivery.slave,
+            delivery.sequence,
+            delivery.outcomes,
+            delivery.credit,
+            delivery.acknowledged,
+        )
+        if delivery.leaving:
+            self._master.leave(delivery.slave, "it was told to leave", in_peace=True)
+            return encode(Receipt(delivery.sequence))
+        return encode(Receipt(safe or 0, unknown=safe is None))
+
+    @expose
+    def status(self) -> dict[str, Any]:
+        """Return the farm's state as plain data."""
+        return self._status()
+
+
+def _why_not(introduction: Introduction) -> str:
+    """Return why a slave cannot serve this farm, and what to do; empty if it can."""
+    if introduction.version != VERSION:
+        return (
+            f"it speaks version {introduction.version} of the farm's protocol, the script "
+            f"{VERSION}: install the same release of remoteobj-farm on both"
+        )
+    ours = sys.version_info[:2]
+    if introduction.python != ours:
+        theirs = ".".join(map(str, introduction.python))
+        wanted = ".".join(map(str, ours))
+        return (
+            f"it runs Python {theirs}, the script Python {wanted}: functions do not travel between "
+            f"minor versions; start the slave with Python {wanted}"
+        )
+    if introduction.slots < 1:
+        return "it offers no slot: start it with --slots 1 or more"
+    return ""

@@ -1,0 +1,76 @@
+"""How farms are named: labels, and the records by which slaves find farms."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from masterslave.errors import BadLabel
+from nameserver import Record
+from remoteobj import URI
+
+__all__ = ["PREFIX", "FarmRecord", "check_label", "metadata_of", "name_of", "read_record"]
+
+PREFIX = "masterslave."
+ANY_LABEL = "*"
+_LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
+
+
+@dataclass(frozen=True, slots=True)
+class FarmRecord:
+    """A farm, as a name server or this user's directory tells of it.
+
+    Attributes:
+        farm: Unique id of this run of the farm.
+        script: File name of its script.
+        pid: Process id of its script, on ``host``.
+    """
+
+    label: str
+    farm: str
+    uri: URI
+    host: str
+    pid: int
+    script: str
+
+
+def check_label(label: str) -> str:
+    """Return the label if it is one.
+
+    Raises:
+        BadLabel: It has other characters than letters, digits, ``-`` and ``_``.
+    """
+    if not isinstance(label, str) or not _LABEL.fullmatch(label):
+        raise BadLabel(
+            f"{label!r} cannot be a farm's label: use 1 to 63 letters, digits, '-' and '_', "
+            "such as 'survey-2'"
+        )
+    return label
+
+
+def name_of(label: str, farm: str) -> str:
+    """Return the name that a farm is registered under."""
+    return f"{PREFIX}{label}.{farm}"
+
+
+def metadata_of(record: FarmRecord) -> frozenset[str]:
+    """Return what is told of a farm beside its URI."""
+    return frozenset({f"host={record.host}", f"pid={record.pid}", f"script={record.script}"})
+
+
+def read_record(record: Record) -> FarmRecord | None:
+    """Return the farm that a record tells of, or None if it tells of something else."""
+    name = record.name
+    if not name.startswith(PREFIX) or name.count(".") != 2:
+        return None
+    _, label, farm = name.split(".")
+    facts = dict(fact.partition("=")[::2] for fact in record.metadata)
+    pid = facts.get("pid", "0")
+    return FarmRecord(
+        label=label,
+        farm=farm,
+        uri=record.uri,
+        host=facts.get("host", "?"),
+        pid=int(pid) if pid.isdigit() else 0,
+        script=facts.get("script", "?"),
+    )

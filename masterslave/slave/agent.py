@@ -1,0 +1,185 @@
+"""The agent: one per machine. It finds farms, serves them, and leaves when it is told to.
+
+::
+
+    FarmWatch --found--> Agent --one Link a farm--> master's door
+                           |
+                        Workshop --> child processes, one a slot
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from masterslave.errors import SlaveRefused
+from masterslave.naming import FarmRecord
+from masterslave.protocol import VERSION, Introduction
+from masterslave.settings import FarmSettings
+from masterslave.slave.link import Link
+from masterslave.slave.watch import FarmWatch
+from masterslave.slave.workshop import Workshop
+from remoteobj import URI
+from remoteobj.runtime import is_private_dir
+
+__all__ = ["Agent", "usable_cpus"]
+
+
+def usable_cpus() -> int:
+    """Return how many CPUs this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+class Agent:
+    """Serves farms with a number of child processes.
+
+    Args:
+        slots: Tasks that run at once.
+        name: What the slave is called in the farm.
+        settings: Times and limits.
+        report: Called with lines for people, from any thread.
+        only_pid: Serve farms of this script's process only.
+        once: Leave when the first farm that was served has ended.
+    """
+
+    def __init__(
+        self,
+        *,
+        slots: int,
+        name: str = "",
+        settings: FarmSettings | None = None,
+        report: Callable[[str], None] = lambda line: None,
+        only_pid: int | None = None,
+        once: bool = False,
+    ) -> None:
+        self.name = name or f"{socket.gethostname()}-{os.getpid()}"
+        self._settings = settings or FarmSettings()
+        self._report = report
+        self._only_pid = only_pid
+        self._once = once
+        self._workshop = Workshop(slots)
+        self._lock = threading.Lock()
+        self._links: dict[str, tuple[Link, threading.Thread]] = {}
+        self._closed_farms: set[str] = set()
+        self._leaving = threading.Event()
+        self._idle = threading.Event()
+        self._idle.set()
+
+    def open(self) -> None:
+        """Start the child processes."""
+        self._workshop.open()
+
+    def watch(self, label: str, *, nameserver: str | bool, insecure: bool) -> FarmWatch:
+        """Serve every farm of *label* that is found from now on; close what is returned to stop."""
+        watch = FarmWatch(
+            label, self.found, nameserver=nameserver, insecure=insecure, report=self._report
+        )
+        watch.start()
+        return watch
+
+    def found(self, farm: FarmRecord, where: str) -> None:
+        """Serve a farm, unless it is served already, has ended, or has refused this slave."""
+        if self._only_pid is not None and farm.pid != self._only_pid:
+            return
+        with self._lock:
+            if (
+                farm.farm in self._links
+                or farm.farm in self._closed_farms
+                or self._leaving.is_set()
+            ):
+                return
+            refusal = self._refuse(farm)
+            if refusal:
+                self._closed_farms.add(farm.farm)
+                self._report(refusal)
+                return
+            link = Link(
+                farm.uri,
+                self._workshop,
+                self._introduction(),
+                settings=self._settings,
+                insecure=self._settings.code_over_plain_tcp,
+                report=self._report,
+            )
+            thread = threading.Thread(
+                target=self._serve, args=(farm, link, where), name=f"farm {farm.label}", daemon=True
+            )
+            self._links[farm.farm] = (link, thread)
+            self._idle.clear()
+            thread.start()
+
+    def drain(self) -> None:
+        """Finish what runs, give back the rest, take nothing new."""
+        self._leaving.set()
+        for link, _ in self._all_links():
+            link.drain()
+
+    def leave_now(self) -> None:
+        """Give back everything and leave as soon as the masters know."""
+        self._leaving.set()
+        for link, _ in self._all_links():
+            link.leave_now()
+
+    def wait_until_left(self, timeout_s: float | None = None) -> bool:
+        """Wait until the agent was told to leave (or its only farm has ended) and serves nobody."""
+        return self._leaving.wait(timeout_s) and self._idle.wait(timeout_s)
+
+    def close(self) -> None:
+        """End the children. Blocks until they are gone."""
+        self._workshop.close()
+
+    def _introduction(self) -> Introduction:
+        return Introduction(
+            version=VERSION,
+            name=self.name,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            slots=self._workshop.slots,
+            python=sys.version_info[:2],
+        )
+
+    def _refuse(self, farm: FarmRecord) -> str:
+        """Return why code of this farm must not run here, or nothing."""
+        uri: URI = farm.uri
+        if uri.sockname is None:
+            if self._settings.code_over_plain_tcp:
+                return ""
+            return (
+                f"farm {farm.label!r} at {uri.location} is refused: code does not cross plain TCP; "
+                "run the slave on the script's machine, as the same user"
+            )
+        if not is_private_dir(Path(uri.sockname).parent):
+            return (
+                f"farm {farm.label!r} at {uri.location} is refused: its socket is not in a "
+                "directory of this user alone"
+            )
+        return ""
+
+    def _serve(self, farm: FarmRecord, link: Link, where: str) -> None:
+        self._report(f"found farm {farm.label!r} of {farm.script} (pid {farm.pid}) in {where}")
+        may_come_back = False
+        try:
+            how = link.run()
+            may_come_back = link.lost_touch
+            self._report(f"farm {farm.label!r} {how}; {link.work.done} tasks done for it here")
+        except SlaveRefused as refusal:
+            self._report(f"farm {farm.label!r} refuses this slave: {refusal}")
+        finally:
+            with self._lock:
+                del self._links[farm.farm]
+                if not may_come_back:
+                    self._closed_farms.add(farm.farm)
+                if self._once:
+                    self._leaving.set()
+                if not self._links:
+                    self._idle.set()
+
+    def _all_links(self) -> list[tuple[Link, threading.Thread]]:
+        with self._lock:
+            return list(self._links.values())
