@@ -35,15 +35,14 @@ class ServerWatch:
         self._insecure = insecure
         self._interfaces = interfaces
         self._closed = threading.Event()
-        self._found: queue.SimpleQueue[NameServerClient | None] = queue.SimpleQueue()
+        # A client that was proved, the address of a server that may not be asked, or the end.
+        self._found: queue.SimpleQueue[NameServerClient | str | None] = queue.SimpleQueue()
         self._problems: Callable[[], dict[str, str]] = dict
         known, how = known_address(address)
         if known is None:
             target: Callable[[], None] = self._follow_announcements
         else:
-            NameServerClient(
-                known, quiet=True
-            )  # an address that is none is told to the caller, here
+            NameServerClient(known, quiet=True)  # a text that is no address is told here and now
             target = functools.partial(self._follow_address, known, how)
         self._thread = threading.Thread(target=target, name="nameserver-watch", daemon=True)
         self._thread.start()
@@ -80,19 +79,25 @@ class ServerWatch:
             return
         with search:
             self._problems = search.problems
-            while (client := self._found.get()) is not None:
-                self._tell(client)
+            while (found := self._found.get()) is not None:
+                if isinstance(found, NameServerClient):
+                    self._tell(found)
+                else:
+                    log.warning("a name server was seen at %s, but it %s", found, NEEDS_INSECURE)
         while not self._found.empty():
-            client = self._found.get()
-            if client is not None:
-                client.close()
+            late = self._found.get()
+            if isinstance(late, NameServerClient):
+                late.close()
 
     def _start_search(self) -> Search | None:
         said = None
         while not self._closed.is_set():
             try:
                 return Search(
-                    self._found.put, _refuse, insecure=self._insecure, interfaces=self._interfaces
+                    self._found.put,
+                    self._found.put,
+                    insecure=self._insecure,
+                    interfaces=self._interfaces,
                 )
             except NamingError as error:
                 said = self._say({"all interfaces": str(error)}, said)
@@ -119,10 +124,10 @@ class ServerWatch:
 
     def _say(self, problems: dict[str, str], said: dict[str, str] | None) -> dict[str, str]:
         """Take note of the problems, and log them once for as long as they stay the same."""
+        self._problems = problems.copy
         if problems != said:
             for place, problem in problems.items():
                 log.warning("no name server at %s: %s", place, problem)
-        self._problems = problems.copy
         return problems
 
 
@@ -145,7 +150,3 @@ def watch_for_servers(
         BadURI: The address is none.
     """
     return ServerWatch(on_found, address, insecure, interfaces)
-
-
-def _refuse(address: str) -> None:
-    log.warning("a name server was seen at %s, but it %s", address, NEEDS_INSECURE)

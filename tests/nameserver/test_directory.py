@@ -94,7 +94,11 @@ def test_a_taken_name_is_refused_and_may_be_replaced_by_its_owner_only() -> None
 @pytest.mark.parametrize("name", ["", "../a", "a/b", ".lock", "a b"])
 def test_no_name_leaves_the_folder(name: str) -> None:
     with Directory() as directory:
-        for use in (directory.lookup, directory.remove, lambda name: directory.register(name, HERE)):
+        for use in (
+            directory.lookup,
+            directory.remove,
+            lambda name: directory.register(name, HERE),
+        ):
             with pytest.raises(BadName):
                 use(name)
 

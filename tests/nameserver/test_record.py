@@ -36,7 +36,9 @@ def test_names(name: str) -> None:
     assert check_name(name) == name
 
 
-@pytest.mark.parametrize("name", ["", ".", "..", "a..b", ".a", "a.", "a b", "a/b", "a\n", "\u00e9", "a" * 201])
+@pytest.mark.parametrize(
+    "name", ["", ".", "..", "a..b", ".a", "a.", "a b", "a/b", "a\n", "\u00e9", "a" * 201]
+)
 def test_no_names(name: str) -> None:
     with pytest.raises(BadName):
         check_name(name)

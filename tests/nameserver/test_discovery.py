@@ -1,0 +1,254 @@
+"""Found by zeroconf, on loopback, whatever else is announced there."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import logging.handlers
+import queue
+import secrets
+import socket
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+
+from nameserver import (
+    BadName,
+    NameServer,
+    NameServerClient,
+    NameServerNotFound,
+    NamingError,
+    discovery,
+    locate,
+    watch_for_servers,
+)
+from remoteobj import BadURI, InsecureRefused, InsecureWarning
+
+Found = queue.SimpleQueue[NameServerClient]
+
+
+@pytest.fixture
+def own_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A service type of this test's own: name servers of other runs on this host are not seen."""
+    monkeypatch.setattr(discovery, "SERVICE_TYPE", f"_ro{secrets.token_hex(4)}._tcp.local.")
+
+
+def announced(port: int = 0) -> NameServer:
+    with pytest.warns(InsecureWarning):
+        return NameServer("127.0.0.1", port, insecure=True)
+
+
+def port_of(address: str) -> int:
+    return int(address.rpartition(":")[2])
+
+
+@pytest.fixture
+def refusing_port() -> Iterator[int]:
+    """A port where nobody listens, kept from others."""
+    with socket.socket() as kept:
+        kept.bind(("127.0.0.1", 0))
+        yield kept.getsockname()[1]
+
+
+@pytest.fixture
+def silent_port() -> Iterator[int]:
+    """A port that takes connections and never says a word."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield listener.getsockname()[1]
+
+
+def test_found_in_under_two_seconds() -> None:
+    with announced():
+        began = time.monotonic()
+        with pytest.warns(InsecureWarning) as caught, locate(insecure=True) as client:
+            took_s = time.monotonic() - began
+        # Another run on this host may be announced there too; whichever it is, it has answered.
+        assert client.how == "zeroconf"
+        assert client.address.startswith("127.0.0.1:")
+        assert took_s < 2.0
+        assert len(caught) == 1
+
+
+@pytest.mark.usefixtures("own_network")
+def test_a_dead_announcement_does_not_delay_a_live_one(
+    refusing_port: int, silent_port: int
+) -> None:
+    dead = [
+        discovery.announce("127.0.0.1", port, name=f"dead{port}", server_id=f"dead{port}")
+        for port in (refusing_port, silent_port)
+    ]
+    with announced() as server:
+        began = time.monotonic()
+        with pytest.warns(InsecureWarning), locate(insecure=True) as client:
+            assert client.address == server.address
+        assert time.monotonic() - began < 1.5
+    for announcement in dead:
+        announcement.close()
+
+
+@pytest.mark.usefixtures("own_network")
+def test_when_none_answers_the_error_says_what_was_tried(
+    refusing_port: int, silent_port: int
+) -> None:
+    with pytest.raises(NameServerNotFound) as caught:
+        locate(timeout_s=0.2, insecure=True)
+    text = str(caught.value)
+    assert "within 0.2 s by zeroconf on 127.0.0.1 (nobody announces one)" in text
+    assert "nameserver run --host" in text
+    assert "REMOTEOBJ_NAMESERVER=host:port" in text
+    refusing = discovery.announce("127.0.0.1", refusing_port, name="r", server_id="r")
+    silent = discovery.announce("127.0.0.1", silent_port, name="s", server_id="s")
+    with closing(refusing), closing(silent), pytest.raises(NameServerNotFound) as caught:
+        locate(timeout_s=1.0, insecure=True)
+    text = str(caught.value)
+    assert f"127.0.0.1:{refusing_port} was announced, but nobody answers" in text
+    assert f"127.0.0.1:{silent_port} was announced, but has not answered" in text
+    assert "\n" not in text
+
+
+def test_a_server_that_may_not_be_asked_is_named() -> None:
+    with announced(), pytest.raises(NameServerNotFound, match=r"seen at 127.*pass insecure=True"):
+        locate()
+
+
+def test_a_known_address_is_asked_and_no_other(
+    server: NameServer, refusing_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.warns(InsecureWarning) as caught, locate(server.address, insecure=True) as client:
+        assert (client.address, client.how) == (server.address, "given")
+    assert len(caught) == 1
+    monkeypatch.setenv("REMOTEOBJ_NAMESERVER", server.address)
+    with pytest.warns(InsecureWarning), locate(insecure=True) as client:
+        assert (client.address, client.how) == (server.address, "REMOTEOBJ_NAMESERVER")
+    with pytest.raises(InsecureRefused, match=f"{server.address} speaks plain TCP"):
+        locate()
+    monkeypatch.setenv("REMOTEOBJ_NAMESERVER", f"127.0.0.1:{refusing_port}")
+    with pytest.raises(NameServerNotFound, match=rf"{refusing_port} \(REMOTEOBJ_NAMESERVER\)"):
+        locate(insecure=True)
+    with pytest.raises(BadURI):
+        locate("nowhere", insecure=True)
+
+
+def test_goodbye_is_heard_and_nothing_leaves_loopback() -> None:
+    seen: queue.SimpleQueue[discovery.Sighting] = queue.SimpleQueue()
+    gone: queue.SimpleQueue[str] = queue.SimpleQueue()
+    unique = f"host-{secrets.token_hex(4)}"
+    announcement = discovery.announce("127.0.0.1", 4711, name=unique, server_id=unique)
+    with closing(discovery.browse(seen.put, gone.put)) as browsing:
+        assert browsing.interfaces == ("127.0.0.1",)
+        while (sighting := seen.get(timeout=5)).server_id != unique:
+            pass  # of another run
+        assert sighting.addresses == ("127.0.0.1:4711",)
+        announcement.close()
+        while gone.get(timeout=5) != sighting.instance:
+            pass
+
+
+@pytest.mark.usefixtures("own_network")
+def test_a_watch_tells_of_each_server_once_and_again_when_it_is_back() -> None:
+    found: Found = queue.SimpleQueue()
+    with watch_for_servers(found.put, insecure=True):
+        with announced() as first:
+            with found.get(timeout=5) as client:
+                assert client.address == first.address
+                client.ping()
+            with announced() as second, found.get(timeout=5) as client:
+                assert client.address == second.address
+        with announced(port_of(first.address)) as again, found.get(timeout=5) as client:
+            assert client.address == again.address
+    assert found.empty()
+
+
+@pytest.fixture
+def watch_log() -> Iterator[queue.SimpleQueue[logging.LogRecord]]:
+    records: queue.SimpleQueue[logging.LogRecord] = queue.SimpleQueue()
+    handler = logging.handlers.QueueHandler(records)  # type: ignore[arg-type]
+    logging.getLogger("nameserver.watch").addHandler(handler)
+    yield records
+    logging.getLogger("nameserver.watch").removeHandler(handler)
+
+
+@pytest.mark.usefixtures("own_network")
+def test_a_watch_says_what_it_may_not_ask(
+    watch_log: queue.SimpleQueue[logging.LogRecord],
+) -> None:
+    found: Found = queue.SimpleQueue()
+    with announced() as server, watch_for_servers(found.put) as watch:
+        assert (
+            f"seen at {server.address}, but it speaks plain TCP" in watch_log.get(timeout=5).message
+        )
+        assert "pass insecure=True" in watch.problems()[server.address]
+        with watch_for_servers(found.put, address=server.address) as known:
+            assert "insecure=True" in watch_log.get(timeout=5).message
+            assert server.address in known.problems()
+        assert watch_log.empty()
+    assert found.empty()
+
+
+def test_a_watch_of_a_known_address(refusing_port: int) -> None:
+    found: Found = queue.SimpleQueue()
+    with announced() as server:
+        with watch_for_servers(found.put, address=server.address, insecure=True) as watch:
+            with found.get(timeout=5) as client:
+                assert client.address == server.address
+            server.close()
+            with announced(port_of(server.address)), found.get(timeout=5) as client:
+                client.ping()
+        began = time.monotonic()
+        with watch_for_servers(
+            found.put, address=f"127.0.0.1:{refusing_port}", insecure=True
+        ) as watch:
+            watch.close()
+        assert time.monotonic() - began < 0.5
+    assert found.empty()
+    with pytest.raises(BadURI):
+        watch_for_servers(found.put, address="nowhere")
+
+
+def test_what_is_announced_where() -> None:
+    interfaces = ("10.0.0.5", "127.0.0.1", "192.168.1.4")
+    assert discovery.plan("127.0.0.1", interfaces) == [("127.0.0.1",)]
+    assert discovery.plan("192.168.1.4", interfaces) == [("192.168.1.4",)]
+    assert discovery.plan("0.0.0.0", interfaces) == [("10.0.0.5", "192.168.1.4"), ("127.0.0.1",)]
+    assert discovery.plan("0.0.0.0", ("127.0.0.1",)) == [("127.0.0.1",)]
+
+
+def test_interfaces_come_from_the_argument_the_environment_or_the_system(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert discovery.interfaces_to_use(["10.0.0.5"]) == ("10.0.0.5",)
+    monkeypatch.setenv("REMOTEOBJ_INTERFACES", "127.0.0.1, 10.0.0.5,")
+    assert discovery.interfaces_to_use() == ("127.0.0.1", "10.0.0.5")
+    monkeypatch.setenv("REMOTEOBJ_INTERFACES", "eth0")
+    with pytest.raises(NamingError, match="'eth0' is no IPv4 address"):
+        discovery.interfaces_to_use()
+    monkeypatch.delenv("REMOTEOBJ_INTERFACES")
+    assert "127.0.0.1" in discovery.interfaces_to_use()
+
+
+def test_errors_of_the_network_are_this_package_s() -> None:
+    with pytest.raises(BadName, match="cannot be announced"):
+        discovery.announce("127.0.0.1", 1, name="a" * 80, server_id="a")
+    with pytest.raises(NamingError, match="no IPv4 address"):
+        discovery.announce("::1", 1, name="a", server_id="a")
+    with warnings.catch_warnings():
+        warnings.simplefilter(
+            "ignore", ResourceWarning
+        )  # zeroconf leaves its socket to the collector
+        with pytest.raises(NamingError, match="zeroconf does not work"):
+            discovery.browse(print, print, ["192.0.2.77"])  # no address of this machine
+        gc.collect()
+
+
+def test_a_name_is_made_fit_for_announcing() -> None:
+    with pytest.warns(InsecureWarning):
+        server = NameServer("127.0.0.1", insecure=True, name="lab.three \u00fc" + "x" * 80)
+    with server:
+        assert server.announced is not None
+        assert server.announced.startswith("lab-three-x")
+        assert server.statistics().announced == server.announced
+        assert "announced" in repr(server)
+    assert server.announced is None

@@ -1,0 +1,164 @@
+"""The command line, in processes of its own: lines printed, exit codes, signals."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+from collections.abc import Callable
+
+import pytest
+from conftest import StartScript
+
+from nameserver import Directory, NameServer
+
+HERE = "PYRO:x@127.0.0.1:4711"
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def command(start_script: StartScript) -> Run:
+    def run(*arguments: str, **environment: str) -> tuple[int, str, str]:
+        process = start_script("-m", "nameserver", *arguments, **environment)
+        out, err = process.communicate(timeout=20)
+        return process.returncode, out, err
+
+    return run
+
+
+def first_line(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    return process.stdout.readline()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_run_says_where_it_is_and_ends_cleanly(
+    start_script: StartScript, command: Run, number: signal.Signals
+) -> None:
+    server = start_script("-m", "nameserver", "run", "--host", "127.0.0.1", "--insecure", "--debug")
+    line = first_line(server)
+    match = re.fullmatch(
+        r'name server at (127\.0\.0\.1:\d+), announced by zeroconf as "[\w-]+"; Ctrl-C ends it\n',
+        line,
+    )
+    assert match is not None, line
+    code, out, _ = command("ping", "--insecure", "--nameserver", match[1])
+    assert (code, out) == (0, f"name server at {match[1]} answers (address: given)\n")
+    os.kill(server.pid, number)
+    out, err = server.communicate(timeout=10)
+    assert server.returncode == 0
+    assert out == "name server ended; its names are gone\n"
+    assert err.splitlines() == [err.strip()]
+    assert err.startswith(f"nameserver: warning: plain TCP on {match[1]}")
+
+
+def test_run_finds_its_port_in_use(server: NameServer, command: Run) -> None:
+    port = server.address.rpartition(":")[2]
+    code, out, err = command("run", "--host", "127.0.0.1", "--insecure", "--port", port)
+    assert (code, out) == (1, "")
+    assert err.startswith(f"nameserver: cannot listen on 127.0.0.1:{port}: Address already in use")
+    assert len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ("run", "--host is missing"),
+        ("run --insecure", "--host is missing"),
+        ("run --host 127.0.0.1", "--insecure is missing"),
+        ("run --port 99999", "99999"),
+        ("register a", "URI"),
+        ("dance", "dance"),
+    ],
+)
+def test_wrong_usage_is_one_line(command: Run, arguments: str, named: str) -> None:
+    code, out, err = command(*arguments.split())
+    assert (code, out) == (2, "")
+    assert named in err
+    assert len(err.splitlines()) == 1
+
+
+def test_the_life_of_a_name(server: NameServer, command: Run) -> None:
+    at = ("--nameserver", server.address, "--insecure")
+    code, out, err = command("register", "lab.bell", HERE, "--meta", "a", "--meta", "b", *at)
+    assert (code, out) == (0, f"registered lab.bell at {server.address}\n")
+    assert len(err.splitlines()) == 1
+    assert err.startswith("nameserver: warning: plain TCP")
+    code, _, err = command("register", "lab.bell", HERE, *at)
+    assert code == 1
+    assert "'lab.bell' is taken" in err.splitlines()[-1]
+    environment = {"REMOTEOBJ_NAMESERVER": server.address, "REMOTEOBJ_INSECURE": "1"}
+    assert command("lookup", "lab.bell", **environment)[:2] == (0, f"{HERE}\n")
+    with Directory() as directory:
+        directory.register("lab.local", HERE)
+        code, out, _ = command("list", "--json", "--prefix", "lab.", **environment)
+        assert code == 0
+        listed = {each["name"]: each for each in json.loads(out)}
+        assert listed["lab.local"]["where"] == "this machine"
+        assert listed["lab.local"]["pid"] == os.getpid()
+        assert listed["lab.bell"]["where"] == server.address
+        assert listed["lab.bell"]["metadata"] == ["a", "b"]
+        code, out, _ = command("list", **environment)
+        assert f"lab.local\tthis machine\t{HERE}\t\n" in out
+        assert f"lab.bell\t{server.address}\t{HERE}\ta,b\n" in out
+        assert command("lookup", "lab.local")[:2] == (0, f"{HERE}\n")
+    assert command("remove", "lab.bell", *at)[:2] == (
+        0,
+        f"removed lab.bell from {server.address}\n",
+    )
+    code, _, err = command("remove", "lab.bell", *at)
+    assert code == 1
+    assert "'lab.bell' is no name" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ("lookup unknown", "'unknown'"),
+        ("lookup a/b", "'a/b'"),
+        ("register a there", "'there'"),
+        ("register a/b PYRO:x@127.0.0.1:1", "'a/b'"),
+    ],
+)
+def test_bad_input_is_one_line_that_names_it(
+    server: NameServer, command: Run, arguments: str, named: str
+) -> None:
+    at = ("--nameserver", server.address, "--insecure")
+    code, out, err = command(*arguments.split(), *at)
+    assert (code, out) == (1, "")
+    lines = [line for line in err.splitlines() if "warning:" not in line]
+    assert len(lines) == 1
+    assert lines[0].startswith("nameserver: ")
+    assert named in lines[0]
+    assert "Traceback" not in err
+    assert "Traceback" in command(*arguments.split(), *at, "--debug")[2]
+
+
+def test_a_missing_server_is_no_error_for_list_alone(command: Run) -> None:
+    nobody = {"REMOTEOBJ_NAMESERVER": "127.0.0.1:1", "REMOTEOBJ_INSECURE": "1"}
+    with Directory() as directory:
+        directory.register("local", HERE)
+        code, out, err = command("list", **nobody)
+        assert (code, out) == (0, f"local\tthis machine\t{HERE}\t\n")
+        assert len(err.splitlines()) == 1
+        assert "127.0.0.1:1 (REMOTEOBJ_NAMESERVER)" in err
+        code, out, err = command("list", "--nameserver", "127.0.0.1:1", "--insecure")
+        assert (code, out) == (1, f"local\tthis machine\t{HERE}\t\n")
+    code, _, err = command("register", "a", HERE, **nobody)
+    assert code == 1
+    assert "ends with the process that registers it" in err
+    code, _, err = command("lookup", "a", **nobody)
+    assert code == 1
+    assert "nothing on this machine is registered as 'a'" in err
+
+
+def test_an_announced_server_that_may_not_be_asked_is_said(
+    start_script: StartScript, command: Run
+) -> None:
+    first_line(start_script("-m", "nameserver", "run", "--host", "127.0.0.1", "--insecure"))
+    code, _, err = command("ping")
+    assert code == 1
+    assert "speaks plain TCP: pass insecure=True (--insecure at the command line)" in err
