@@ -1,0 +1,343 @@
+"""A network for tests: hosts as network namespaces on one bridge, all gone at the end.
+
+::
+
+    switch namespace:  bridge ── port of hall ── port of anna ── ...
+                                     │               │             veth pairs
+    host namespaces:               eth0            eth0            10.77.0.1, 10.77.0.2, ...
+
+The machine that the tests run on sees no interface, address or route of it; it has the names of
+the namespaces only, which are random, so that two runs do not meet. Each host has a name (a UTS
+namespace for each process), and a runtime and a configuration directory of its own, because Unix
+sockets cross network namespaces. Needs root and iproute2.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self, TypeVar
+
+__all__ = ["Host", "Lan", "Line", "Running", "why_impossible"]
+
+FORGOTTEN = ("REMOTEOBJ_", "MASTERSLAVE_", "PYRO_", "XDG_")
+"""Variables that begin so do not reach the hosts."""
+
+Found = TypeVar("Found")
+
+
+def ip(*arguments: str) -> str:
+    """Run ``ip``; what it says about a failure is in the error."""
+    done = subprocess.run(["ip", *arguments], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise OSError(f"ip {' '.join(arguments)}: {done.stderr.strip()}")
+    return done.stdout
+
+
+def why_impossible() -> str:
+    """Return why such a network cannot be made here; empty if it can."""
+    if sys.platform != "linux":
+        return "network namespaces are Linux's"
+    if os.geteuid() != 0:
+        return "network namespaces need root"
+    missing = [tool for tool in ("ip", "unshare") if shutil.which(tool) is None]
+    if missing:
+        return f"not installed: {', '.join(missing)} (Debian: apt install iproute2 util-linux)"
+    try:
+        with Lan("probe") as lan:
+            lan["probe"].run(["true"])
+    except (OSError, subprocess.SubprocessError) as error:
+        return f"network namespaces are not permitted here: {error}"
+    return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line that a process wrote, and when it was read (``time.monotonic()``)."""
+
+    at: float
+    text: str
+
+
+class Running:
+    """A process on a host; its output is read as it comes.
+
+    Every wait has a deadline, and ends early, with all that was said, if the process does.
+    """
+
+    def __init__(self, process: subprocess.Popen[str], title: str) -> None:
+        self.process = process
+        self.title = title
+        self.lines: list[Line] = []
+        self._changed = threading.Condition()
+        self._ended = False
+        self._reader = threading.Thread(target=self._read, name=f"output of {title}", daemon=True)
+        self._reader.start()
+
+    def wait_for(self, pattern: str, timeout_s: float = 15.0, *, since: int = 0) -> Line:
+        """Wait for a line with this regular expression in it, *since* this number of lines."""
+        wanted = re.compile(pattern)
+        return self.wait_until(
+            lambda lines: next((line for line in lines[since:] if wanted.search(line.text)), None),
+            pattern,
+            timeout_s,
+        )
+
+    def wait_until(
+        self, look: Callable[[list[Line]], Found | None], wanted: str, timeout_s: float = 15.0
+    ) -> Found:
+        """Wait until *look* finds something in the lines, and return that."""
+        deadline = time.monotonic() + timeout_s
+        with self._changed:
+            while (found := look(self.lines)) is None:
+                remaining = deadline - time.monotonic()
+                if self._ended or remaining <= 0:
+                    why = "it ended" if self._ended else f"{timeout_s:g} s are over"
+                    raise AssertionError(f"{self.title}: {why} before {wanted!r}:\n{self.output()}")
+                self._changed.wait(remaining)
+            return found
+
+    def say(self, line: str) -> None:
+        """Write a line to its standard input."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+
+    def signal(self, number: int) -> None:
+        """Send it a signal."""
+        self.process.send_signal(number)
+
+    def wait(self, timeout_s: float = 15.0) -> int:
+        """Wait for its end and return the exit code."""
+        try:
+            code = self.process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(
+                f"{self.title} has not ended within {timeout_s:g} s:\n{self.output()}"
+            ) from None
+        self._reader.join(timeout_s)
+        return code
+
+    def output(self) -> str:
+        """Return all that it has said."""
+        return "\n".join(line.text for line in list(self.lines))
+
+    def close(self) -> None:
+        """Kill it and what shares its process group, if it still runs."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+    def close_pipes(self) -> None:
+        """Let go of its output; who else has it open must be gone."""
+        self._reader.join(2.0)
+        with contextlib.suppress(OSError):
+            self.process.stdin.close()  # type: ignore[union-attr]
+        self.process.stdout.close()  # type: ignore[union-attr]
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for text in self.process.stdout:
+            with self._changed:
+                self.lines.append(Line(time.monotonic(), text.rstrip("\n")))
+                self._changed.notify_all()
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+
+
+class Host:
+    """One computer of the network; made by :class:`Lan`."""
+
+    def __init__(self, lan: Lan, name: str, number: int) -> None:
+        self.name = name
+        self.address = f"10.77.0.{number}"
+        self.namespace = f"{lan.prefix}{name}"
+        self._lan = lan
+        self._port = f"port{number}"
+        self._home = Path(tempfile.mkdtemp(prefix=lan.prefix))
+        for part in ("run", "config"):
+            (self._home / part).mkdir(mode=0o700)
+
+    def connect(self) -> None:
+        """Make the namespace, and plug it into the switch."""
+        switch = self._lan.switch
+        ip("netns", "add", self.namespace)
+        ip("-n", switch, "link", "add", self._port, "type", "veth",
+           "peer", "name", "eth0", "netns", self.namespace)  # fmt: skip
+        ip("-n", switch, "link", "set", self._port, "master", "bridge", "up")
+        for link in ("lo", "eth0"):
+            ip("-n", self.namespace, "link", "set", link, "up")
+        ip("-n", self.namespace, "address", "add", f"{self.address}/24", "dev", "eth0")
+        ip("-n", self.namespace, "route", "add", "224.0.0.0/4", "dev", "eth0")
+
+    def cut(self) -> None:
+        """Pull its cable: nobody is told that the connections are dead."""
+        ip("-n", self._lan.switch, "link", "set", self._port, "down")
+
+    def mend(self) -> None:
+        """Plug its cable in again."""
+        ip("-n", self._lan.switch, "link", "set", self._port, "up")
+
+    def popen(self, command: Sequence[str], **environment: str) -> Running:
+        """Start a process on this host; it is killed at the end at the latest."""
+        process = subprocess.Popen(
+            self._command(command),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+            env=self._environment(environment),
+        )
+        running = Running(process, f"{' '.join(command[:4])} on {self.name}")
+        self._lan.started.append(running)
+        return running
+
+    def python(self, *arguments: str, **environment: str) -> Running:
+        """Start the interpreter that runs the tests."""
+        return self.popen([sys.executable, *arguments], **environment)
+
+    def run(self, command: Sequence[str], timeout_s: float = 20.0, **environment: str) -> str:
+        """Run a command to its end, and return what it printed."""
+        done = subprocess.run(
+            self._command(command),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=timeout_s,
+            env=self._environment(environment),
+        )
+        assert done.returncode == 0, f"{command} on {self.name}: {done.stdout}{done.stderr}"
+        return done.stdout
+
+    def pids(self) -> list[int]:
+        """Return the processes that are in its namespace."""
+        return [int(pid) for pid in ip("netns", "pids", self.namespace).split()]
+
+    def remove(self) -> None:
+        """Remove the namespace and the directories."""
+        shutil.rmtree(self._home, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            ip("netns", "delete", self.namespace)
+
+    def _command(self, command: Sequence[str]) -> list[str]:
+        named = 'hostname "$0"; exec "$@"'
+        return ["ip", "netns", "exec", self.namespace,
+                "unshare", "--uts", "sh", "-c", named, self.name, *command]  # fmt: skip
+
+    def _environment(self, more: dict[str, str]) -> dict[str, str]:
+        kept = {key: value for key, value in os.environ.items() if not key.startswith(FORGOTTEN)}
+        own = {
+            "HOME": str(self._home),
+            "XDG_RUNTIME_DIR": str(self._home / "run"),
+            "XDG_CONFIG_HOME": str(self._home / "config"),
+            "PYTHONUNBUFFERED": "1",
+        }
+        return {**kept, **own, **more}
+
+
+class Lan:
+    """A network of hosts, for the length of a ``with`` block.
+
+    Raises:
+        OSError: It cannot be made here.
+        AssertionError: At the end: something of it is still there, or a process had outlived the
+            one that started it.
+    """
+
+    def __init__(self, *names: str) -> None:
+        self.prefix = f"lan-{secrets.token_hex(3)}-"
+        self.switch = f"{self.prefix}switch"
+        self.started: list[Running] = []
+        self.patience_s = 5.0
+        """How long children of a killed process may take to notice it, in seconds."""
+        self._names = names
+        self._hosts: dict[str, Host] = {}
+
+    def __getitem__(self, name: str) -> Host:
+        return self._hosts[name]
+
+    def __enter__(self) -> Self:
+        try:
+            ip("netns", "add", self.switch)
+            # Without a querier on the network, a bridge that snoops drops multicast after a while.
+            ip("-n", self.switch, "link", "add", "bridge", "type", "bridge",
+               "forward_delay", "0", "mcast_snooping", "0")  # fmt: skip
+            ip("-n", self.switch, "link", "set", "bridge", "up")
+            for number, name in enumerate(self._names, 1):
+                host = self._hosts[name] = Host(self, name, number)
+                host.connect()
+        except BaseException:
+            self._remove()
+            raise
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        strays = self._remove()
+        if kind is None:
+            assert not strays, f"outlived the process that started it: {strays}"
+            assert not self.leftovers()
+
+    def leftovers(self) -> list[str]:
+        """Return what is still there of this network: namespaces, processes, directories."""
+        namespaces = [
+            line.split()[0]
+            for line in ip("netns", "list").splitlines()
+            if line.startswith(self.prefix)
+        ]
+        directories = [str(path) for path in Path(tempfile.gettempdir()).glob(f"{self.prefix}*")]
+        alive = [each.title for each in self.started if each.process.poll() is None]
+        return namespaces + directories + alive
+
+    def _remove(self) -> list[str]:
+        """End and remove everything; returns the command lines of processes that were left."""
+        for running in self.started:
+            running.close()
+        strays = self._kill_strays()
+        for running in self.started:
+            running.close_pipes()
+        for host in self._hosts.values():
+            host.remove()
+        with contextlib.suppress(OSError):
+            ip("netns", "delete", self.switch)
+        return strays
+
+    def _kill_strays(self) -> list[str]:
+        """Give children of what was killed time to notice it, and kill those that do not."""
+        deadline = time.monotonic() + self.patience_s
+        while (pids := self._pids()) and time.monotonic() < deadline:
+            time.sleep(0.02)  # they are no children of ours: there is nothing to wait for
+        strays = [_command_line(pid) for pid in pids]
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        while pids and self._pids():
+            time.sleep(0.02)
+        return strays
+
+    def _pids(self) -> list[int]:
+        pids: list[int] = []
+        for host in self._hosts.values():
+            with contextlib.suppress(OSError):  # it was not made yet
+                pids += host.pids()
+        return pids
+
+
+def _command_line(pid: int) -> str:
+    try:
+        return f"{pid}: {Path(f'/proc/{pid}/cmdline').read_bytes().replace(bytes(1), b' ')!r}"
+    except OSError:
+        return f"{pid}: gone by now"
