@@ -201,10 +201,12 @@ def _print(found: list[tuple[str, Record]], as_json: bool) -> None:
     else:
         from rich.console import Console
         from rich.table import Table
+        from rich.text import Text
 
         table = Table("name", "where", "uri", "metadata")
         for where, record in found:
-            table.add_row(record.name, where, str(record.uri), ", ".join(sorted(record.metadata)))
+            cells = (record.name, where, str(record.uri), ", ".join(sorted(record.metadata)))
+            table.add_row(*map(Text, cells))  # a str would be read as rich's markup
         Console().print(table)
 
 

@@ -109,9 +109,9 @@ def make_record(
         )
     tags = frozenset(metadata)
     for tag in tags:
-        if not isinstance(tag, str):
+        if not isinstance(tag, str) or not tag.isprintable():
             raise NamingError(
-                f"the metadata of {name!r} hold {_shorten(tag)}: only texts may be there"
+                f"the metadata of {name!r} hold {_shorten(tag)}: only printable texts may be there"
             )
     return Record(name, uri, tags, pid)
 

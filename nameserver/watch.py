@@ -18,7 +18,8 @@ __all__ = ["ServerWatch", "watch_for_servers"]
 
 log = logging.getLogger("nameserver.watch")
 
-WATCH_INTERVAL_S = 1.0
+PROBE_TIMEOUT_S = 1.0
+"""Longest wait for an answer from a known address, in seconds."""
 
 
 class ServerWatch:
@@ -30,10 +31,12 @@ class ServerWatch:
         address: str | None,
         insecure: bool,
         interfaces: Sequence[str] | None,
+        interval_s: float,
     ) -> None:
         self._on_found = on_found
         self._insecure = insecure
         self._interfaces = interfaces
+        self._interval_s = interval_s
         self._closed = threading.Event()
         # A client that was proved, the address of a server that may not be asked, or the end.
         self._found: queue.SimpleQueue[NameServerClient | str | None] = queue.SimpleQueue()
@@ -101,7 +104,7 @@ class ServerWatch:
                 )
             except NamingError as error:
                 said = self._say({"all interfaces": str(error)}, said)
-                self._closed.wait(WATCH_INTERVAL_S)
+                self._closed.wait(self._interval_s)
         return None
 
     def _follow_address(self, address: str, how: How) -> None:
@@ -110,7 +113,7 @@ class ServerWatch:
         probe = NameServerClient(address, insecure=self._insecure, how=how, quiet=True)
         while not self._closed.is_set():
             try:
-                answered = probe.instance(timeout_s=WATCH_INTERVAL_S)
+                answered = probe.instance(timeout_s=PROBE_TIMEOUT_S)
             except (RemoteObjError, OSError) as error:
                 instance = None
                 said = self._say({address: str(error)}, said)
@@ -119,7 +122,7 @@ class ServerWatch:
                 if answered != instance and not self._closed.is_set():
                     instance = answered
                     self._tell(NameServerClient(address, insecure=True, how=how, quiet=True))
-            self._closed.wait(WATCH_INTERVAL_S)
+            self._closed.wait(self._interval_s)
         probe.close()
 
     def _say(self, problems: dict[str, str], said: dict[str, str] | None) -> dict[str, str]:
@@ -137,16 +140,18 @@ def watch_for_servers(
     address: str | None = None,
     insecure: bool = False,
     interfaces: Sequence[str] | None = None,
+    interval_s: float = 1.0,
 ) -> ServerWatch:
     """Find every name server there is and will be, in the background.
 
     Args:
         on_found: Called, one call at a time, with a client of each server that has answered; again
             when a server went away and came back. The client is its to close.
-        address: As in ``locate``; a known address is tried every second, and nothing else is.
+        address: As in ``locate``; a known address is asked again and again, and nothing else is.
         insecure: Plain TCP may be spoken. Not warned about: whoever runs an agent has been told.
         interfaces: As in ``locate``.
+        interval_s: How long to wait before a known address is asked again, in seconds.
     Raises:
         BadURI: The address is none.
     """
-    return ServerWatch(on_found, address, insecure, interfaces)
+    return ServerWatch(on_found, address, insecure, interfaces, interval_s)

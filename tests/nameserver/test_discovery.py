@@ -110,8 +110,10 @@ def test_when_none_answers_the_error_says_what_was_tried(
 
 
 def test_a_server_that_may_not_be_asked_is_named() -> None:
+    began = time.monotonic()
     with announced(), pytest.raises(NameServerNotFound, match=r"seen at 127.*pass insecure=True"):
-        locate()
+        locate(timeout_s=10)
+    assert time.monotonic() - began < 5  # nothing else can be found: it is said at once
 
 
 def test_a_known_address_is_asked_and_no_other(
@@ -188,12 +190,68 @@ def test_a_watch_says_what_it_may_not_ask(
     assert found.empty()
 
 
+@pytest.mark.usefixtures("own_network")
+def test_one_server_under_two_addresses_is_one(server: NameServer) -> None:
+    found: Found = queue.SimpleQueue()
+    with announced() as other, watch_for_servers(found.put, insecure=True):
+        found.get(timeout=5).close()
+        two = [
+            discovery.announce(
+                "127.0.0.1", port_of(address), name=f"twin{number}", server_id="twin"
+            )
+            for number, address in enumerate((server.address, other.address))
+        ]
+        found.get(timeout=5).close()
+        with announced() as last, found.get(timeout=5) as client:
+            assert client.address == last.address
+        for announcement in two:
+            announcement.close()
+    assert found.empty()
+
+
+@pytest.mark.usefixtures("own_network")
+def test_an_announcement_that_comes_back_is_proved_again(server: NameServer) -> None:
+    found: Found = queue.SimpleQueue()
+    with watch_for_servers(found.put, insecure=True):
+        for _ in range(2):
+            with closing(
+                discovery.announce(
+                    "127.0.0.1", port_of(server.address), name="same", server_id="same"
+                )
+            ):
+                found.get(timeout=5).close()
+
+
+@pytest.mark.usefixtures("own_network")
+def test_a_server_that_is_announced_too_early_is_found_later() -> None:
+    found: Found = queue.SimpleQueue()
+    with socket.socket() as kept:
+        kept.bind(("127.0.0.1", 0))
+        port = kept.getsockname()[1]
+        early = discovery.announce("127.0.0.1", port, name="early", server_id="early")
+        with pytest.raises(NameServerNotFound, match="nobody answers"):
+            locate(timeout_s=0.3, insecure=True)
+        watch = watch_for_servers(found.put, insecure=True)
+        with pytest.raises(queue.Empty):
+            found.get(timeout=0.3)
+        assert "nobody answers" in watch.problems()[f"127.0.0.1:{port}"]
+    with pytest.warns(InsecureWarning):
+        server = NameServer("127.0.0.1", port, insecure=True, announce=False)
+    with closing(early), watch, server, found.get(timeout=5) as client:
+        assert client.address == server.address
+        assert watch.problems() == {}
+
+
 def test_a_watch_of_a_known_address(refusing_port: int) -> None:
     found: Found = queue.SimpleQueue()
     with announced() as server:
-        with watch_for_servers(found.put, address=server.address, insecure=True) as watch:
+        with watch_for_servers(
+            found.put, address=server.address, insecure=True, interval_s=0.02
+        ) as watch:
             with found.get(timeout=5) as client:
                 assert client.address == server.address
+            with pytest.raises(queue.Empty):  # asked a dozen times, it is still the same server
+                found.get(timeout=0.3)
             server.close()
             with announced(port_of(server.address)), found.get(timeout=5) as client:
                 client.ping()

@@ -58,5 +58,6 @@ def test_a_record_is_checked_before_it_is_made() -> None:
         make_record("a", "PYRONAME:b")
     with pytest.raises(NamingError, match="give a set"):
         make_record("a", HERE, "tag")
-    with pytest.raises(NamingError, match="only texts"):
-        make_record("a", HERE, [7])  # type: ignore[list-item]
+    for junk in (7, "\x1b[2J"):
+        with pytest.raises(NamingError, match="only printable texts"):
+            make_record("a", HERE, [junk])  # type: ignore[list-item]
