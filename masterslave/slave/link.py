@@ -204,7 +204,7 @@ class Link:
                 now = time.monotonic()
                 give_up_at = give_up_at or now + self._settings.patience_s
                 if self._over.wait(_RETRY_S) or now > give_up_at:
-                    self.lost_touch = not self._over.is_set()
+                    self.lost_touch |= not self._over.is_set()
                     raise MasterGone(
                         f"did not answer for {self._settings.patience_s:g} s ({error})"
                     ) from error
