@@ -81,6 +81,17 @@ class Search:
         with self._lock:
             return dict(self._problems)
 
+    def ask_again(self, address: str) -> None:
+        """Prove the server at *address* anew: it was proved once, and has not answered since."""
+        with self._lock:
+            lost = {server for server, known in self._tried if known == address} & self._proved
+            if self._closed.is_set():
+                return
+            self._proved -= lost
+            for server, known in self._tried:
+                if server in lost:
+                    self._start_to_prove(server, known, "does not answer any more", RETRY_S)
+
     def close(self) -> None:
         """Look no further; no callback comes after this.
 
@@ -106,13 +117,7 @@ class Search:
             self._tried.update((server, address) for address in fresh)
             for address in fresh:
                 if self._insecure:
-                    self._problems[address] = "has not answered yet"
-                    threading.Thread(
-                        target=self._prove,
-                        args=(server, address),
-                        name=f"nameserver-prove {address}",
-                        daemon=True,
-                    ).start()
+                    self._start_to_prove(server, address, "has not answered yet", 0.0)
                 else:
                     self._problems[address] = NEEDS_INSECURE
                     self._on_refused(address)
@@ -127,7 +132,17 @@ class Search:
                 self._tried.discard((known, address))
                 self._problems.pop(address, None)
 
-    def _prove(self, server: str, address: str) -> None:
+    def _start_to_prove(self, server: str, address: str, problem: str, after_s: float) -> None:
+        self._problems[address] = problem
+        threading.Thread(
+            target=self._prove,
+            args=(server, address, after_s),
+            name=f"nameserver-prove {address}",
+            daemon=True,
+        ).start()
+
+    def _prove(self, server: str, address: str, after_s: float) -> None:
+        self._closed.wait(after_s)
         while not self._closed.is_set():
             client = NameServerClient(address, insecure=True, how="zeroconf", quiet=True)
             problem = None

@@ -41,6 +41,7 @@ class ServerWatch:
         # A client that was proved, the address of a server that may not be asked, or the end.
         self._found: queue.SimpleQueue[NameServerClient | str | None] = queue.SimpleQueue()
         self._problems: Callable[[], dict[str, str]] = dict
+        self._ask_again: Callable[[str], None] = lambda _address: None
         known, how = known_address(address)
         if known is None:
             target: Callable[[], None] = self._follow_announcements
@@ -53,6 +54,13 @@ class ServerWatch:
     def problems(self) -> dict[str, str]:
         """Return the addresses that do not answer, or may not be asked, each with the reason."""
         return self._problems()
+
+    def lost(self, client: NameServerClient) -> None:
+        """Say that a server that was found answers no more, as after a cable was pulled.
+
+        ``on_found`` is called with a new client of it as soon as it answers. Threads: any.
+        """
+        self._ask_again(client.address)
 
     def close(self) -> None:
         """Watch no longer; clients that were handed out stay as they are.
@@ -82,6 +90,7 @@ class ServerWatch:
             return
         with search:
             self._problems = search.problems
+            self._ask_again = search.ask_again
             while (found := self._found.get()) is not None:
                 if isinstance(found, NameServerClient):
                     self._tell(found)
@@ -110,6 +119,8 @@ class ServerWatch:
     def _follow_address(self, address: str, how: How) -> None:
         """Ask again and again which run of a server answers there; a new one was found."""
         instance = said = None
+        lost = threading.Event()
+        self._ask_again = lambda _address: lost.set()
         probe = NameServerClient(address, insecure=self._insecure, how=how, quiet=True)
         while not self._closed.is_set():
             try:
@@ -119,6 +130,9 @@ class ServerWatch:
                 said = self._say({address: str(error)}, said)
             else:
                 said = self._say({}, said)
+                if lost.is_set():
+                    lost.clear()
+                    instance = None
                 if answered != instance and not self._closed.is_set():
                     instance = answered
                     self._tell(NameServerClient(address, insecure=True, how=how, quiet=True))
@@ -146,7 +160,8 @@ def watch_for_servers(
 
     Args:
         on_found: Called, one call at a time, with a client of each server that has answered; again
-            when a server went away and came back. The client is its to close.
+            when a server went away and came back, or was ``lost()`` and answers. The client is its
+            to close.
         address: As in ``locate``; a known address is asked again and again, and nothing else is.
         insecure: Plain TCP may be spoken. Not warned about: whoever runs an agent has been told.
         interfaces: As in ``locate``.

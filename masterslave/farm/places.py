@@ -7,7 +7,7 @@ import threading
 
 from masterslave.naming import FarmRecord, metadata_of, name_of
 from nameserver import Directory, NameServerClient, watch_for_servers
-from remoteobj import RemoteObjError
+from remoteobj import ConnectionLost, DeadlinePassed, RemoteObjError
 
 __all__ = ["Places"]
 
@@ -67,6 +67,7 @@ class Places:
 
     def _keep_registered(self, client: NameServerClient) -> None:
         """Register, and again if the server has forgotten, until the end."""
+        is_lost = False
         try:
             with client:
                 client.register(
@@ -83,5 +84,8 @@ class Places:
         except RemoteObjError as error:
             if not self._closed.is_set():
                 log.warning("name server at %s: %s", client.address, error)
+            is_lost = isinstance(error, ConnectionLost | DeadlinePassed)
         finally:
             self._servers.discard(client.address)
+        if is_lost and self._watch is not None:
+            self._watch.lost(client)

@@ -6,8 +6,8 @@ import threading
 from collections.abc import Callable
 
 from masterslave.naming import ANY_LABEL, PREFIX, FarmRecord, read_record
-from nameserver import Directory, NameServerClient, watch_for_servers
-from remoteobj import RemoteObjError
+from nameserver import Directory, NameServerClient, ServerWatch, watch_for_servers
+from remoteobj import ConnectionLost, DeadlinePassed, RemoteObjError
 
 __all__ = ["FarmWatch"]
 
@@ -44,17 +44,26 @@ class FarmWatch:
         self._closed = threading.Event()
         self._threads: list[threading.Thread] = []
         self._servers: set[str] = set()
-        self._finder: threading.Thread | None = None
+        self._server_watch: ServerWatch | None = None
 
     def start(self) -> None:
-        """Begin to look, in the background."""
-        self._start_thread(self._watch_directory, "watch directory")
+        """Begin to look, in the background.
+
+        Raises:
+            BadURI: The name server's address is none.
+        """
         if self._nameserver:
-            self._start_thread(self._find_servers, "find name servers")
+            address = self._nameserver if isinstance(self._nameserver, str) else None
+            self._server_watch = watch_for_servers(
+                self._found_server, address=address, insecure=self._insecure
+            )
+        self._start_thread(self._watch_directory, "watch directory")
 
     def close(self) -> None:
         """Stop looking. Blocks until the threads are gone."""
         self._closed.set()
+        if self._server_watch is not None:
+            self._server_watch.close()
         for thread in list(self._threads):
             thread.join()
 
@@ -74,12 +83,6 @@ class FarmWatch:
                 self._closed.wait(5.0)
             self._closed.wait(_DIRECTORY_S)
 
-    def _find_servers(self) -> None:
-        address = self._nameserver if isinstance(self._nameserver, str) else None
-        watch = watch_for_servers(self._found_server, address=address, insecure=self._insecure)
-        self._closed.wait()
-        watch.close()
-
     def _found_server(self, client: NameServerClient) -> None:
         if self._closed.is_set() or client.address in self._servers:
             client.close()
@@ -90,6 +93,7 @@ class FarmWatch:
 
     def _watch_server(self, client: NameServerClient) -> None:
         where = f"the name server at {client.address}, {client.how}"
+        is_lost = False
         try:
             while not self._closed.is_set():
                 for record in client.list(PREFIX):
@@ -97,9 +101,12 @@ class FarmWatch:
                 self._closed.wait(_NAMESERVER_S)
         except RemoteObjError as error:
             self._report(f"name server at {client.address} is gone ({error}); looking on")
+            is_lost = isinstance(error, ConnectionLost | DeadlinePassed)
         finally:
             self._servers.discard(client.address)
             client.close()
+        if is_lost and self._server_watch is not None:
+            self._server_watch.lost(client)
 
     def _tell(self, farm: FarmRecord | None, where: str) -> None:
         if farm is not None and self._label in (ANY_LABEL, farm.label):
