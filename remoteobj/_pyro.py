@@ -1,29 +1,40 @@
 """The one door to Pyro5: its object model and its serpent serializer.
 
 Importing Pyro5 has side effects: an unknown ``PYRO_*`` variable raises, and its logger is silenced
-for the whole process. Both are undone here, so that a user's own use of Pyro5 stays as it is.
+for the whole process. Both are undone here, and the variables that Pyro5 knows still set its
+configuration, so that a user's own use of Pyro5 stays as it is.
 """
 
 from __future__ import annotations
 
-import builtins
+import contextlib
 import logging
 import os
 import sys
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from remoteobj.errors import NotSendable, RemoteError, WireError
+from remoteobj.errors import NotSendable, ObjectUnknown, RemoteError, WireError
 from remoteobj.uri import URI
+
+log = logging.getLogger("remoteobj.pyro")
 
 
 def _import_pyro() -> tuple[Any, Any, Any]:
+    fresh = "Pyro5" not in sys.modules
     hidden = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("PYRO_")}
     level = logging.getLogger("Pyro5").level
     try:
         import Pyro5.serializers
         import Pyro5.server
         import serpent
+
+        if fresh:
+            known = {f"PYRO_{name}" for name in Pyro5.config.__slots__}
+            os.environ.update({name: value for name, value in hidden.items() if name in known})
+            with contextlib.suppress(ValueError, TypeError):  # a value that Pyro5 cannot read
+                Pyro5.config.reset(use_environment=True)
     finally:
         os.environ.update(hidden)
         logging.getLogger("Pyro5").setLevel(level)
@@ -37,9 +48,11 @@ oneway: Callable[[Any], Any] = _server.oneway
 behavior: Callable[..., Callable[[Any], Any]] = _server.behavior
 
 DAEMON_ID = "Pyro.Daemon"
-NAMESERVER_ID = "Pyro.NameServer"
 SERPENT = 1
 SERIALIZER_NAMES = {1: "serpent", 2: "marshal", 3: "json", 4: "msgpack"}
+
+NO_SUCH_OBJECT = "there is no object"
+"""How our daemon's answer begins where a peer asks for an id that it does not publish."""
 
 TRACEBACK_ATTRIBUTE = "_pyroTraceback"
 """Where Pyro5 keeps the lines of the remote traceback on an exception."""
@@ -52,12 +65,12 @@ def is_private(name: str) -> bool:
 
 def is_exposed(member: Any) -> bool:
     """Tell whether a function carries the mark of ``@expose``."""
-    return bool(getattr(member, "_pyroExposed", False))
+    return getattr(member, "_pyroExposed", False) is True
 
 
 def is_oneway(member: Any) -> bool:
     """Tell whether a function carries the mark of ``@oneway``."""
-    return bool(getattr(member, "_pyroOneway", False))
+    return getattr(member, "_pyroOneway", False) is True
 
 
 def instancing_of(cls: type) -> tuple[str, Callable[[type], Any] | None]:
@@ -67,21 +80,34 @@ def instancing_of(cls: type) -> tuple[str, Callable[[type], Any] | None]:
 
 
 class _Serializer(_serializers.SerpentSerializer):  # type: ignore[misc, name-defined]
-    """Serpent as Pyro5 reads it, except that exceptions and URIs arrive as ours."""
+    """Serpent as Pyro5 reads it, except for what arrives as ours.
+
+    Exceptions are rebuilt below, URIs are ours, and a proxy of Pyro5's arrives as its URI. No
+    other object of Pyro5's is made because a peer says so.
+    """
 
     @classmethod
     def dict_to_class(cls, data: dict[str, Any]) -> Any:
-        if data.get("__exception__"):
-            return restore_exception(data)
-        if data.get("__class__") == "Pyro5.core.URI":
-            return _uri_from_state(data["state"])
+        class_name = data.get("__class__")
         try:
-            return super().dict_to_class(data)
+            if data.get("__exception__"):
+                return restore_exception(data)
+            if class_name == "Pyro5.core.URI":
+                return _uri_from_state(data["state"])
+            if class_name == "Pyro5.client.Proxy":
+                return URI(data["state"][0])
+            if not str(class_name).startswith("Pyro5."):
+                return super().dict_to_class(data)
         except Exception as error:
-            raise NotSendable(
-                f"an object of class {data.get('__class__')!r} arrived, which cannot be rebuilt "
-                "here: let the method return plain values"
-            ) from error
+            raise _cannot_rebuild(class_name) from error
+        raise _cannot_rebuild(class_name)
+
+
+def _cannot_rebuild(class_name: Any) -> NotSendable:
+    return NotSendable(
+        f"an object of class {class_name!r} arrived, which cannot be rebuilt here: pass and return "
+        "plain values (numbers, text, bytes, lists, dicts), or its attributes"
+    )
 
 
 _codec = _Serializer()
@@ -113,7 +139,8 @@ def dumps(value: Any) -> bytes:
     try:
         data: bytes = _serpent.dumps(value, module_in_classname=True, bytes_repr=True)
     except Exception as error:
-        raise NotSendable(f"a value cannot be sent: {error}") from error
+        reason = "it is nested too deeply" if isinstance(error, RecursionError) else error
+        raise NotSendable(f"a value of {type(value).__name__} cannot be sent: {reason}") from error
     return data
 
 
@@ -126,11 +153,12 @@ def loads(data: bytes) -> Any:
     """
     try:
         literal = _serpent.loads(data)
-    except (
-        Exception
-    ) as error:  # ast raises SyntaxError, ValueError, MemoryError, RecursionError, ...
+    except Exception as error:  # SyntaxError, ValueError, MemoryError, RecursionError, ...
         raise WireError(f"the payload is not serpent: {type(error).__name__}") from error
-    return _codec.recreate_classes(literal)
+    try:
+        return _codec.recreate_classes(literal)
+    except RecursionError as error:
+        raise WireError("the payload is nested too deeply") from error
 
 
 def dumps_call(
@@ -154,20 +182,42 @@ def loads_call(data: bytes) -> tuple[str, str, Any, dict[str, Any]]:
     raise WireError("the payload is not a call")
 
 
-def describe_exception(error: BaseException, traceback_lines: list[str]) -> dict[str, Any]:
-    """Return an exception in the form that Pyro5 peers understand, as far as it can be sent."""
+def dumps_exception(error: BaseException) -> bytes:
+    """Write an exception with its traceback, as far as it can be sent; this never fails."""
+    try:
+        lines = [_as_utf8(line) for line in traceback.format_exception(error)]
+        return dumps(_describe_exception(error, lines))
+    except Exception as why:  # an exception of the user's that breaks whoever looks at it
+        log.exception("an exception of %s cannot be described", type(error))
+        text = f"{type(error).__qualname__} was raised, but cannot be shown: {type(why).__name__}"
+        return dumps(_describe_exception(NotSendable(text), [text]))
+
+
+def _as_utf8(text: str) -> str:
+    return text.encode(errors="backslashreplace").decode()
+
+
+def _describe_exception(error: BaseException, traceback_lines: list[str]) -> dict[str, Any]:
+    cls = type(error)
+    given: Sequence[Any] = error.args
+    if isinstance(error, OSError):
+        # Its args hide the file's name, which the arguments that make it anew have.
+        given = error.__reduce__()[1] if cls.__module__ == "builtins" else [_text_of(error)]
     attributes = {name: value for name, value in vars(error).items() if _is_sendable(value)}
-    args = [value if _is_sendable(value) else repr(value) for value in error.args]
     attributes[TRACEBACK_ATTRIBUTE] = traceback_lines
-    name = type(error).__name__
-    if isinstance(error, OSError) and type(error).__module__ != "builtins":
-        args = [str(error)]
     return {
-        "__class__": f"{type(error).__module__}.{name}",
+        "__class__": f"{cls.__module__}.{cls.__qualname__}",
         "__exception__": True,
-        "args": tuple(args),
+        "args": tuple(value if _is_sendable(value) else _text_of(value) for value in given),
         "attributes": attributes,
     }
+
+
+def _text_of(value: Any) -> str:
+    try:
+        return _as_utf8(str(value) if isinstance(value, BaseException) else repr(value))
+    except Exception:  # a broken __repr__ or __str__ of the user's
+        return f"<a {type(value).__name__} that cannot be shown>"
 
 
 def _is_sendable(value: Any) -> bool:
@@ -182,30 +232,55 @@ def restore_exception(data: Mapping[str, Any]) -> BaseException:
     """Rebuild an exception: of its own class where that is imported here, else a RemoteError.
 
     No module is imported because a peer named it: who wants to catch the class has imported it.
-    Only exceptions are made, and no ``__init__`` of the user's is run.
+    Only exceptions are made, and no code of the class's own is run.
     """
     type_name = str(data.get("__class__", "unknown"))
     args = tuple(data.get("args", ()))
-    attributes = dict(data.get("attributes") or {})
-    lines = attributes.get(TRACEBACK_ATTRIBUTE) or ()
-    traceback_text = "".join(str(line) for line in lines)
-    found = _find_exception_class(type_name)
-    if found is None or not issubclass(found, Exception):
-        message = str(args[0]) if len(args) == 1 else ", ".join(map(str, args))
-        return RemoteError(type_name, message, traceback_text)
-    try:
-        error = found(*args) if found.__module__ == "builtins" else found.__new__(found, *args)
-    except Exception:
-        return RemoteError(type_name, ", ".join(map(str, args)), traceback_text)
-    error.args = args or error.args
-    error.__dict__.update({str(name): value for name, value in attributes.items()})
+    attributes = {str(name): value for name, value in dict(data.get("attributes") or {}).items()}
+    attributes[TRACEBACK_ATTRIBUTE] = list(map(str, attributes.get(TRACEBACK_ATTRIBUTE) or ()))
+    if not isinstance(attributes.get("__notes__"), list):
+        attributes.pop("__notes__", None)
+    error = _make_exception(type_name, args)
+    if error is None:
+        traceback_text = "".join(attributes[TRACEBACK_ATTRIBUTE])
+        error = RemoteError(type_name, ", ".join(map(str, args)), traceback_text)
+        attributes = {TRACEBACK_ATTRIBUTE: attributes[TRACEBACK_ATTRIBUTE]}
+    error.__dict__.update(attributes)
     return error
 
 
-def _find_exception_class(type_name: str) -> type[BaseException] | None:
-    module_name, _, class_name = type_name.rpartition(".")
-    module = sys.modules.get(module_name) if module_name else builtins
-    found = getattr(module, class_name, None)
-    if isinstance(found, type) and issubclass(found, BaseException):
-        return found
+def _make_exception(type_name: str, args: tuple[Any, ...]) -> Exception | None:
+    if type_name == "Pyro5.errors.DaemonError" and says_object_unknown(args[:1]):
+        return ObjectUnknown(*args)
+    found = _find_class(type_name)
+    if found is None or not issubclass(found, Exception):
+        return None
+    try:
+        if found.__module__ == "builtins":
+            return found(*args)
+        builtin = next(base for base in found.__mro__ if base.__module__ == "builtins")
+        error: Exception = builtin.__new__(found, *args)
+        error.args = args
+    except Exception:
+        return None
+    return error
+
+
+def _find_class(type_name: str) -> type | None:
+    # Looked up in the namespaces themselves: a module's or a class's own __getattr__ may import.
+    if "." not in type_name:
+        type_name = f"builtins.{type_name}"
+    parts = type_name.split(".")
+    for length in range(len(parts) - 1, 0, -1):
+        found: Any = sys.modules.get(".".join(parts[:length]))
+        if found is None:
+            continue
+        for part in parts[length:]:
+            found = getattr(found, "__dict__", {}).get(part)
+        return found if isinstance(found, type) else None
     return None
+
+
+def says_object_unknown(answer: Any) -> bool:
+    """Tell whether a daemon, ours or Pyro5's, refused a caller because it has no such object."""
+    return any(words in str(answer) for words in (NO_SUCH_OBJECT, "unknown object"))

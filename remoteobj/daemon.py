@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import socket
 import threading
 import time
-import traceback
 import uuid
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Self
 
 from remoteobj import _pyro, runtime, transport
@@ -39,6 +41,9 @@ from remoteobj.wire import Flag, Message, MessageType
 __all__ = ["Daemon", "DaemonStatistics"]
 
 log = logging.getLogger("remoteobj.daemon")
+
+_CLOSE_S = 2.0  # how long close() waits for calls that run
+_REFUSED_AT_ONCE = 16  # peers beyond max_connections that are told so; more are just closed
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +99,11 @@ class Daemon:
     ) -> None:
         self._settings = settings or Settings()
         self._lock = threading.Lock()
+        self._closing = threading.RLock()  # a signal handler may close while close() runs
+        self._pid = os.getpid()
         self._exposures: dict[str, Exposure] = {_pyro.DAEMON_ID: Exposure(_DaemonObject(self))}
         self._links: dict[Link, threading.Thread] = {}
+        self._oneways: set[threading.Thread] = set()
         self._calls = self._refused = 0
         self._closed = threading.Event()
         self._acceptor: threading.Thread | None = None
@@ -109,14 +117,18 @@ class Daemon:
                     "the port may call; leave host out to serve this user's processes only"
                 )
             self._listener = transport.listen_tcp(host, port)
-            bound = self._listener.getsockname()[1]
-            self._base = URI.of_tcp(_pyro.DAEMON_ID, host, bound)
-            warnings.warn(
-                f"plain TCP on {self._base.location}: anyone who reaches this port may call these "
-                "objects, and read and change what is sent",
-                InsecureWarning,
-                stacklevel=2,
-            )
+            try:
+                bound = self._listener.getsockname()[1]
+                self._base = URI.of_tcp(_pyro.DAEMON_ID, host, bound)
+                warnings.warn(
+                    f"plain TCP on {self._base.location}: anyone who reaches this port may call "
+                    "these objects, and read and change what is sent",
+                    InsecureWarning,
+                    stacklevel=2,
+                )
+            except BaseException:  # a warning may have been made an error
+                self._listener.close()
+                raise
 
     def _listen_unix(self) -> tuple[socket.socket, URI]:
         if not runtime.host_has_unix_sockets():
@@ -124,7 +136,11 @@ class Daemon:
                 "this system has no Unix sockets: give host='127.0.0.1', insecure=True"
             )
         path, self._socket_lock = runtime.new_socket_path()
-        return transport.listen_unix(str(path)), URI.of_unix(_pyro.DAEMON_ID, str(path))
+        try:
+            return transport.listen_unix(str(path)), URI.of_unix(_pyro.DAEMON_ID, str(path))
+        except BaseException:
+            self._socket_lock.remove()
+            raise
 
     @property
     def location(self) -> str:
@@ -144,6 +160,7 @@ class Daemon:
             object_id: Id in this daemon, without spaces; made up where None.
         Raises:
             ObjectIdTaken: The id is in use here: unregister it, or choose another.
+            BadURI: The id has a space or an ``@`` in it.
             TypeError: Nothing of it is exposed.
         """
         object_id = object_id or f"obj_{uuid.uuid4().hex}"
@@ -154,7 +171,10 @@ class Daemon:
         uri = self.uri_of(object_id)
         with self._lock:
             if object_id in self._exposures:
-                raise ObjectIdTaken(f"{object_id!r} is published by this daemon already")
+                raise ObjectIdTaken(
+                    f"{object_id!r} is published by this daemon already: unregister it first, or "
+                    "choose another id"
+                )
             self._exposures[object_id] = exposure
         return uri
 
@@ -187,23 +207,30 @@ class Daemon:
     def close(self) -> None:
         """Stop serving: end every connection and every thread. Closing again does nothing.
 
+        In a forked child it does nothing: the daemon is its parent's.
+
         Blocks: on calls that run, at most two seconds.
         """
-        self._closed.set()
-        with contextlib.suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        with self._lock:
-            links, acceptor = dict(self._links), self._acceptor
-        for link in links:
-            link.close()
-        deadline = time.monotonic() + 2.0
-        for thread in [*links.values(), *([acceptor] if acceptor else [])]:
-            if thread is not threading.current_thread():
-                thread.join(max(0.0, deadline - time.monotonic()))
-        if self._socket_lock is not None:
-            self._socket_lock.path.with_suffix(".sock").unlink(missing_ok=True)
-            self._socket_lock.remove()
+        if os.getpid() != self._pid:
+            return
+        with self._closing:
+            self._closed.set()
+            with contextlib.suppress(OSError):
+                self._listener.shutdown(socket.SHUT_RDWR)
+            self._listener.close()
+            with self._lock:
+                links, threads = list(self._links), [*self._links.values(), *self._oneways]
+                if self._acceptor is not None:
+                    threads.append(self._acceptor)
+            for link in links:
+                link.close()
+            deadline = time.monotonic() + _CLOSE_S
+            for thread in threads:
+                if thread is not threading.current_thread():
+                    thread.join(max(0.0, deadline - time.monotonic()))
+            if self._socket_lock is not None:
+                self._socket_lock.path.with_suffix(".sock").unlink(missing_ok=True)
+                self._socket_lock.remove()
 
     def statistics(self) -> DaemonStatistics:
         """Return what it has done so far."""
@@ -235,23 +262,33 @@ class Daemon:
                 self._closed.wait(0.05)  # out of file descriptors: the next one may be closed soon
                 continue
             link = Link(sock, self._settings.max_handshake_bytes)
-            thread = threading.Thread(
-                target=self._serve, args=(link,), name=f"remoteobj-serve {link.peer}", daemon=True
-            )
-            with self._lock:
-                full = len(self._links) >= self._settings.max_connections
-                self._refused += full
-                if not full and not self._closed.is_set():
-                    self._links[link] = thread
-            if link in self._links:
-                thread.start()
-            else:
+            if not self._start_serving(link):
                 link.close()
 
-    def _serve(self, link: Link) -> None:
+    def _start_serving(self, link: Link) -> bool:
+        with self._lock:
+            too_many = len(self._links) - self._settings.max_connections
+            self._refused += too_many >= 0
+            if self._closed.is_set() or too_many >= _REFUSED_AT_ONCE:
+                return False
+            thread = threading.Thread(
+                target=self._serve,
+                args=(link, too_many >= 0),
+                name=f"remoteobj-serve {link.peer}",
+                daemon=True,
+            )
+            try:
+                thread.start()  # under the lock: close() joins no thread that was not started
+            except RuntimeError as error:
+                log.warning("cannot serve %s: %s", link.peer, error)
+                return False
+            self._links[link] = thread
+            return True
+
+    def _serve(self, link: Link, is_full: bool) -> None:
         session = Session(link.peer)
         try:
-            if self._let_in(link):
+            if self._let_in(link, is_full):
                 link.limit_messages(self._settings.max_message_bytes)
                 while True:
                     self._answer(link, session, link.receive())
@@ -265,7 +302,7 @@ class Daemon:
                 self._links.pop(link, None)
             session.end()
 
-    def _let_in(self, link: Link) -> bool:
+    def _let_in(self, link: Link, is_full: bool) -> bool:
         try:
             message = link.receive(time.monotonic() + self._settings.handshake_timeout_s)
         except DeadlinePassed:
@@ -273,6 +310,11 @@ class Daemon:
             return False
         transport.refuse_wrong_message(message, MessageType.CONNECT)
         try:
+            if is_full:
+                raise RemoteObjError(
+                    f"{self.location} serves {self._settings.max_connections} connections already: "
+                    "release some, or raise Settings.max_connections"
+                )
             _refuse_other_serializers(message)
             match _pyro.loads(message.payload):
                 case {"object": str() as object_id, **_rest}:
@@ -292,40 +334,56 @@ class Daemon:
         if message.type == MessageType.PING:
             link.send(Message(MessageType.PING, message.serializer, 0, message.sequence, b"pong"))
             return
-        _refuse_other_serializers(message)
-        self._calls += 1
+        with self._lock:
+            self._calls += 1
         try:
             payload, flags = self._run(session, message), 0
-        except Exception as error:
-            payload, flags = _pack_exception(error), Flag.EXCEPTION
-        if not message.flags & Flag.ONEWAY:
-            link.send(
-                Message(
-                    MessageType.RESULT,
-                    _pyro.SERPENT,
-                    flags | message.flags & Flag.BATCH,
-                    message.sequence,
-                    payload,
-                    message.correlation,
-                )
-            )
+        except BaseException as error:  # exit() in a method ends the call, not the connection
+            payload, flags = _pyro.dumps_exception(error), Flag.EXCEPTION
+        if message.flags & Flag.ONEWAY:
+            return
+        flags |= message.flags & Flag.BATCH
+        reply = Message(
+            MessageType.RESULT, _pyro.SERPENT, flags, message.sequence, payload, message.correlation
+        )
+        link.send(reply)
 
     def _run(self, session: Session, message: Message) -> bytes:
+        _refuse_other_serializers(message)
         object_id, method, args, kwargs = _pyro.loads_call(message.payload)
         exposure = self._exposure(object_id)
         if message.flags & Flag.BATCH:
             raise NotSendable("batches of calls are not served yet: make the calls one by one")
         if message.flags & Flag.ONEWAY:
-            threading.Thread(
-                target=_run_oneway, args=(exposure, session, method, args, kwargs), daemon=True
-            ).start()
+            call = partial(exposure.call, session, method, args, kwargs)
+            self._start_oneway(method, call)
             return b""
-        return _pyro.dumps(exposure.call(session, method, args, kwargs))
+        result = exposure.call(session, method, args, kwargs)
+        try:
+            return _pyro.dumps(result)
+        except NotSendable as error:
+            raise NotSendable(f"{method}() has run, but its result stays here: {error}") from error
+
+    def _start_oneway(self, method: str, call: Callable[[], Any]) -> None:
+        def run() -> None:
+            try:
+                call()
+            except Exception:
+                log.exception("oneway call of %s failed; its caller does not wait", method)
+            finally:
+                with self._lock:
+                    self._oneways.discard(threading.current_thread())
+
+        thread = threading.Thread(target=run, name=f"remoteobj-oneway {method}", daemon=True)
+        with self._lock:
+            if not self._closed.is_set():
+                thread.start()
+                self._oneways.add(thread)
 
     def _exposure(self, object_id: str) -> Exposure:
         exposure = self._exposures.get(object_id)
         if exposure is None:
-            raise ObjectUnknown(f"there is no object {object_id!r} at {self.location}")
+            raise ObjectUnknown(f"{_pyro.NO_SUCH_OBJECT} {object_id!r} at {self.location}")
         return exposure
 
     def _metadata(self, object_id: str) -> dict[str, list[str]]:
@@ -334,22 +392,9 @@ class Daemon:
 
 
 def _refuse_other_serializers(message: Message) -> None:
-    if message.serializer != _pyro.SERPENT or message.flags & (
-        Flag.KEEP_SERIALIZED | Flag.COMPRESSED
-    ):
+    if message.serializer != _pyro.SERPENT:
         name = _pyro.SERIALIZER_NAMES.get(message.serializer, str(message.serializer))
-        raise WireError(f"serializer {name!r} is refused here: use serpent, uncompressed")
-
-
-def _run_oneway(
-    exposure: Exposure, session: Session, method: str, args: Any, kwargs: dict[str, Any]
-) -> None:
-    try:
-        exposure.call(session, method, args, kwargs)
-    except Exception:
-        log.exception("oneway call of %s failed; its caller does not wait for an answer", method)
-
-
-def _pack_exception(error: Exception) -> bytes:
-    lines = traceback.format_exception(error)
-    return _pyro.dumps(_pyro.describe_exception(error, lines))
+        raise WireError(f"serializer {name!r} is refused here: use serpent")
+    for flag in (Flag.COMPRESSED, Flag.KEEP_SERIALIZED):
+        if message.flags & flag:
+            raise WireError(f"a payload with the flag {flag.name} is refused here: send it plain")

@@ -7,24 +7,26 @@ No sockets here. A user's object is only read: nothing is written into it, so ob
 from __future__ import annotations
 
 import inspect
+import logging
 import threading
 from collections.abc import Callable, Sequence
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any
 
 from remoteobj import _pyro
 
-__all__ = ["Exposure", "Session", "exposed_members", "on_disconnect"]
+__all__ = ["Exposure", "Session", "current_peer", "exposed_members", "on_disconnect"]
+
+log = logging.getLogger("remoteobj.dispatch")
 
 
-@lru_cache(maxsize=512)
 def exposed_members(cls: type) -> dict[str, frozenset[str]]:
     """Return the names that may be called on instances of *cls*: methods, oneway, attrs."""
     methods, oneway, attrs = set(), set(), set()
     for name in dir(cls):
         if _pyro.is_private(name):
             continue
-        member = inspect.getattr_static(cls, name)
+        member = inspect.getattr_static(cls, name, None)
         if isinstance(member, staticmethod | classmethod):
             member = member.__func__
         if inspect.isdatadescriptor(member):
@@ -32,7 +34,7 @@ def exposed_members(cls: type) -> dict[str, frozenset[str]]:
                 _pyro.is_exposed(getattr(member, part, None)) for part in ("fget", "fset", "fdel")
             ):
                 attrs.add(name)
-        elif callable(member) and _pyro.is_exposed(member):
+        elif inspect.isroutine(member) and _pyro.is_exposed(member):
             methods.add(name)
             if _pyro.is_oneway(member):
                 oneway.add(name)
@@ -42,23 +44,43 @@ def exposed_members(cls: type) -> dict[str, frozenset[str]]:
 class Session:
     """What belongs to one connection: its instances, and what is to be done when it ends."""
 
-    __slots__ = ("_callbacks", "instances", "peer")
+    __slots__ = ("_callbacks", "_instances", "_lock", "peer")
 
     def __init__(self, peer: str) -> None:
         self.peer = peer
-        self.instances: dict[type, Any] = {}
-        self._callbacks: list[Callable[[], None]] = []
+        self._lock = threading.Lock()  # a oneway call runs beside the next call
+        self._instances: dict[type, Any] = {}
+        self._callbacks: list[Callable[[], None]] | None = []  # None: the connection has ended
+
+    def instance(self, cls: type, make: Callable[[], Any]) -> Any:
+        """Return this connection's instance of *cls*, made when it is first asked for."""
+        with self._lock:
+            if cls not in self._instances:
+                self._instances[cls] = make()
+            return self._instances[cls]
 
     def on_end(self, callback: Callable[[], None]) -> None:
-        """Call *callback* when the connection ends."""
-        self._callbacks.append(callback)
+        """Call *callback* when the connection ends; at once if it has ended."""
+        with self._lock:
+            if self._callbacks is not None:
+                self._callbacks.append(callback)
+                return
+        _call_quietly(callback)
 
     def end(self) -> None:
         """The connection is gone: call what waits for it, and forget the instances."""
-        callbacks, self._callbacks = self._callbacks, []
-        self.instances.clear()
-        for callback in callbacks:
-            callback()
+        with self._lock:
+            callbacks, self._callbacks = self._callbacks, None
+            self._instances.clear()
+        for callback in callbacks or ():
+            _call_quietly(callback)
+
+
+def _call_quietly(callback: Callable[[], None]) -> None:
+    try:
+        callback()
+    except Exception:
+        log.exception("what on_disconnect() was given has failed; the others are called")
 
 
 class _Current(threading.local):
@@ -102,29 +124,29 @@ class Exposure:
     def call(
         self, session: Session, method: str, args: Sequence[Any], kwargs: dict[str, Any]
     ) -> Any:
-        """Run one call.
+        """Run one call. No instance is made for a name that is not exposed.
 
         Raises:
             AttributeError: The name is not exposed.
         """
-        servant = self._servant(session)
         _current.session = session
         try:
-            if method == "__getattr__":
-                self._check_attr(args[0])
-                return getattr(servant, args[0])
-            if method == "__setattr__":
-                self._check_attr(args[0])
-                return setattr(servant, args[0], args[1])
-            if method not in self.members["methods"]:
-                raise AttributeError(f"{self._cls.__name__} exposes no method {method!r}")
-            return getattr(servant, method)(*args, **kwargs)
+            match method, args:
+                case "__getattr__", [str() as name]:
+                    self._check_exposed("attrs", name)
+                    return getattr(self._servant(session), name)
+                case "__setattr__", [str() as name, value]:
+                    self._check_exposed("attrs", name)
+                    return setattr(self._servant(session), name, value)
+            self._check_exposed("methods", method)
+            return getattr(self._servant(session), method)(*args, **kwargs)
         finally:
             _current.session = None
 
-    def _check_attr(self, name: Any) -> None:
-        if name not in self.members["attrs"]:
-            raise AttributeError(f"{self._cls.__name__} exposes no attribute {name!r}")
+    def _check_exposed(self, kind: str, name: str) -> None:
+        if name not in self.members[kind]:
+            word = "method" if kind == "methods" else "attribute"
+            raise AttributeError(f"{self._cls.__name__} exposes no {word} {name!r}")
 
     def _servant(self, session: Session) -> Any:
         if not self._is_class:
@@ -138,8 +160,6 @@ class Exposure:
                         self._single = make()
                     return self._single
             case "session":
-                if self._cls not in session.instances:
-                    session.instances[self._cls] = make()
-                return session.instances[self._cls]
+                return session.instance(self._cls, make)
             case _:
                 return make()

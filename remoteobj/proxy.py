@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import threading
+import contextlib
 import time
 import warnings
+from collections import deque
 from collections.abc import Callable
 from typing import Any, Self
 
@@ -16,7 +17,7 @@ from remoteobj.errors import (
     InsecureRefused,
     InsecureWarning,
     NotSendable,
-    RemoteObjError,
+    ObjectUnknown,
     WireError,
 )
 from remoteobj.settings import Settings
@@ -45,83 +46,110 @@ class Channel:
         self.uri = uri
         self.settings = settings
         self._insecure = insecure
-        self._lock = threading.Lock()
-        self._idle: list[Link] = []
+        self._idle: deque[Link] = deque()  # its append and pop need no lock
         self._metadata: dict[str, frozenset[str]] | None = None
 
-    def metadata(self) -> dict[str, frozenset[str]]:
+    @property
+    def insecure(self) -> bool:
+        """Whether plain TCP was allowed."""
+        return self._insecure
+
+    def metadata(self, timeout_s: float | None = None) -> dict[str, frozenset[str]]:
         """Return the names that may be called, asking the daemon the first time."""
         if self._metadata is None:
-            self._give_back(self._open(None))
+            self._idle.append(self._open(_deadline(timeout_s)))
         assert self._metadata is not None
         return self._metadata
 
     def call(self, method: str, args: Any, kwargs: dict[str, Any], timeout_s: float | None) -> Any:
         """Make one call and wait for its answer."""
-        deadline = None if timeout_s is None else time.monotonic() + timeout_s
-        link = self._take(timeout_s)
+        deadline = _deadline(timeout_s)
+        link = self._take(deadline)
         try:
-            payload = _pyro.dumps_call(link.object_id, method, args, kwargs)
-        except NotSendable:
-            self._give_back(link)
+            reply = self._exchange(link, method, args, kwargs, deadline)
+        except NotSendable:  # nothing was sent
+            self._idle.append(link)
             raise
-        try:
-            oneway = method in self.metadata()["oneway"]
-            link.sequence += 1
-            flags = Flag.ONEWAY if oneway else 0
-            link.send(
-                Message(MessageType.INVOKE, _pyro.SERPENT, flags, link.sequence, payload), deadline
-            )
-            reply = None if oneway else link.receive(deadline)
-            if reply is not None:
-                transport.refuse_wrong_message(reply, MessageType.RESULT)
-                if reply.sequence != link.sequence & 0xFFFF:
-                    raise WireError("an answer came to another call than the one that was made")
         except DeadlinePassed as error:
             link.close()
+            end = "it did not run" if error.executed == "no" else "it may still run"
             raise DeadlinePassed(
-                f"{method}() of {self.uri} gave no answer within {timeout_s:g} s; it may still run"
+                f"{method}() of {self.uri} gave no answer within {timeout_s:g} s; {end}",
+                executed=error.executed,
             ) from error
         except ConnectionLost as error:
             link.close()
+            end = "it did not run" if error.executed == "no" else "it may have run"
             raise ConnectionLost(
-                f"the connection was lost during {method}() of {self.uri}; it may have run"
+                f"the connection was lost during {method}() of {self.uri}; {end}",
+                executed=error.executed,
             ) from error
         except BaseException:
             link.close()
             raise
-        self._give_back(link)
+        self._idle.append(link)
         return None if reply is None else _unpack(reply)
+
+    def _exchange(
+        self, link: Link, method: str, args: Any, kwargs: dict[str, Any], deadline: float | None
+    ) -> Message | None:
+        payload = _pyro.dumps_call(link.object_id, method, args, kwargs)
+        if len(payload) > self.settings.max_message_bytes:
+            raise NotSendable(
+                f"{method}() with {len(payload)} bytes of arguments: at most "
+                f"{self.settings.max_message_bytes} are sent (Settings.max_message_bytes)"
+            )
+        link.sequence += 1
+        oneway = method in self.metadata()["oneway"]
+        flags = Flag.ONEWAY if oneway else 0
+        link.send(
+            Message(MessageType.INVOKE, _pyro.SERPENT, flags, link.sequence, payload), deadline
+        )
+        if oneway:
+            return None
+        reply = link.receive(deadline)
+        transport.refuse_wrong_message(reply, MessageType.RESULT)
+        if reply.sequence != link.sequence & 0xFFFF:
+            raise WireError("an answer came to another call than the one that was made")
+        return reply
 
     def close(self) -> None:
         """Close the connections that are not in use."""
-        with self._lock:
-            idle, self._idle = self._idle, []
-        for link in idle:
+        with contextlib.suppress(IndexError):
+            while True:
+                self._idle.pop().close()
+
+    def __del__(self) -> None:
+        # Links still in use hold on to the channel, so none is closed under a call.
+        for link in self._idle if hasattr(self, "_idle") else ():
             link.close()
 
-    def _take(self, timeout_s: float | None) -> Link:
-        while True:
-            with self._lock:
-                link = self._idle.pop() if self._idle else None
-            if link is None:
-                return self._open(timeout_s)
-            if link.is_quiet():
-                return link
-            link.close()
+    def _take(self, deadline: float | None) -> Link:
+        with contextlib.suppress(IndexError):
+            while True:
+                link = self._idle.pop()
+                if link.is_quiet():
+                    return link
+                link.close()
+        return self._open(deadline)
 
-    def _give_back(self, link: Link) -> None:
-        with self._lock:
-            self._idle.append(link)
-
-    def _open(self, timeout_s: float | None) -> Link:
+    def _open(self, deadline: float | None) -> Link:
         uri = self._address()
-        limit = min(self.settings.connect_timeout_s, timeout_s or self.settings.connect_timeout_s)
-        link = transport.connect(uri, limit, self.settings)
+        until = time.monotonic() + self.settings.connect_timeout_s
+        if deadline is not None:
+            until = min(until, deadline)
+        link = transport.connect(uri, until - time.monotonic(), self.settings)
         try:
-            self._shake_hands(link, uri.object, time.monotonic() + limit)
+            self._shake_hands(link, uri.object, until)
             link.object_id = uri.object  # for PYRONAME it is only known here
-        except (ConnectionLost, DeadlinePassed) as error:
+        except DeadlinePassed as error:
+            link.close()
+            raise DeadlinePassed(
+                f"{uri.location} took the connection, but did not say hello in time: is it a "
+                "daemon of remoteobj or Pyro5, and not overloaded?",
+                executed="no",
+            ) from error
+        except ConnectionLost as error:
             link.close()
             error.executed = "no"
             raise
@@ -150,11 +178,23 @@ class Channel:
         transport.refuse_wrong_message(reply, MessageType.CONNECT_OK, MessageType.CONNECT_FAIL)
         answer = _pyro.loads(reply.payload) if reply.serializer == _pyro.SERPENT else "refused"
         if reply.type == MessageType.CONNECT_FAIL:
+            if _pyro.says_object_unknown(answer):
+                raise ObjectUnknown(f"there is no object {object_id!r} at {self.uri.location}")
             raise ConnectionLost(f"{link.peer} refused the connection: {answer}", executed="no")
-        metadata = (answer.get("meta") if isinstance(answer, dict) else None) or {}
-        self._metadata = {
-            kind: frozenset(metadata.get(kind, ())) for kind in ("methods", "oneway", "attrs")
-        }
+        self._metadata = _read_metadata(answer)
+
+
+def _deadline(timeout_s: float | None) -> float | None:
+    return None if timeout_s is None else time.monotonic() + timeout_s
+
+
+def _read_metadata(answer: Any) -> dict[str, frozenset[str]]:
+    match answer:
+        case {"meta": {"methods": methods, "oneway": oneway, "attrs": attrs}}:
+            named = {"methods": methods, "oneway": oneway, "attrs": attrs}
+            if all(isinstance(names, list | tuple | set) for names in named.values()):
+                return {kind: frozenset(map(str, names)) for kind, names in named.items()}
+    raise WireError("the daemon let us in, but did not say what may be called")
 
 
 def _unpack(reply: Message) -> Any:
@@ -167,6 +207,8 @@ def _unpack(reply: Message) -> Any:
         raise WireError("the answer is marked as an error, but holds none")
     lines = getattr(value, _pyro.TRACEBACK_ATTRIBUTE, None) or ()
     value.add_note("Remote traceback:\n" + "".join(str(line) for line in lines).rstrip())
+    if isinstance(value, ConnectionLost | DeadlinePassed):
+        value.executed = "maybe"  # the method lost a peer of its own: this call did run
     raise value
 
 
@@ -174,7 +216,8 @@ class Proxy:
     """Stands for a remote object: its exposed methods and attributes are the proxy's.
 
     A proxy has no public names of its own; ``options(proxy, ...)`` and ``release(proxy)`` are
-    functions of the module. It may be used from any thread, and reconnects by itself.
+    functions of the module. It may be used from any thread, and reconnects by itself; a copy, and
+    one that was unpickled elsewhere, has connections of its own.
 
     Args:
         uri: ``URI``, ``"PYRO:..."``, or ``"PYRONAME:name"`` once nameserver is imported.
@@ -184,6 +227,7 @@ class Proxy:
     Raises:
         BadURI: The text is no URI.
         ConnectionLost: At the first use: nobody answers there.
+        ObjectUnknown: At the first use: a daemon answers, but has no such object.
 
     Blocks: not when it is made; each use blocks on the network.  Threads: any.
     """
@@ -208,9 +252,9 @@ class Proxy:
         object.__setattr__(self, "_timeout_s", settings.call_timeout_s)
 
     def __getattr__(self, name: str) -> Any:
-        if _pyro.is_private(name):
+        if name.startswith("_"):  # also what copy, pickle and hasattr() look for
             raise AttributeError(f"{name!r} is private: it cannot be called remotely")
-        metadata = self._channel.metadata()
+        metadata = self._channel.metadata(self._timeout_s)
         if name in metadata["methods"]:
             return _Method(self, name)
         if name in metadata["attrs"]:
@@ -218,12 +262,14 @@ class Proxy:
         raise AttributeError(f"{self._channel.uri} exposes no method or attribute {name!r}")
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name not in self._channel.metadata()["attrs"]:
+        if name.startswith("_"):
+            raise AttributeError(f"{name!r} is private: it cannot be set remotely")
+        if name not in self._channel.metadata(self._timeout_s)["attrs"]:
             raise AttributeError(f"{self._channel.uri} exposes no attribute {name!r}")
         self._channel.call("__setattr__", (name, value), {}, self._timeout_s)
 
     def __dir__(self) -> list[str]:
-        metadata = self._channel.metadata()
+        metadata = self._channel.metadata(self._timeout_s)
         return sorted(metadata["methods"] | metadata["attrs"])
 
     def __enter__(self) -> Self:
@@ -240,6 +286,16 @@ class Proxy:
 
     def __hash__(self) -> int:
         return hash(self._channel.uri)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        channel = self._channel
+        return _rebuild, (str(channel.uri), channel.insecure, channel.settings, self._timeout_s)
+
+
+def _rebuild(uri: str, insecure: bool, settings: Settings, timeout_s: float | None) -> Proxy:
+    proxy = Proxy(uri, insecure=insecure, settings=settings)
+    object.__setattr__(proxy, "_timeout_s", timeout_s)
+    return proxy
 
 
 class _Method:
@@ -271,13 +327,3 @@ def options(proxy: Proxy, *, timeout_s: float | None) -> Proxy:
 def release(proxy: Proxy) -> None:
     """Close a proxy's idle connections; using it again opens new ones."""
     proxy._channel.close()
-
-
-def uri_of(proxy: Proxy) -> URI:
-    """Return the URI that a proxy was made with."""
-    return proxy._channel.uri
-
-
-def why(error: RemoteObjError) -> str:
-    """Return an error as one line, for a log or a line of status."""
-    return str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -6,6 +6,7 @@ time it is asked for, because a directory below ``/tmp`` may have been made by s
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import os
 import secrets
@@ -16,10 +17,11 @@ import tempfile
 import weakref
 from pathlib import Path
 
-from remoteobj.errors import RuntimeDirUnsafe
+from remoteobj.errors import AddressUnusable, RuntimeDirUnsafe
 
 __all__ = [
     "LockedFile",
+    "disown_in_child",
     "host_has_unix_sockets",
     "is_private_dir",
     "new_socket_path",
@@ -50,7 +52,9 @@ def runtime_dir() -> Path:
         RuntimeDirUnsafe: It exists and is somebody else's, a link, or open to others. Remove it, or
             set ``XDG_RUNTIME_DIR`` to a directory of yours with mode 0700.
     """
-    base = os.environ.get("XDG_RUNTIME_DIR")
+    base = os.environ.get("XDG_RUNTIME_DIR", "")
+    if not os.path.isabs(base):  # the XDG specification has such a value ignored
+        base = ""
     owner = os.getuid() if hasattr(os, "getuid") else getpass.getuser()
     directory = (
         Path(base, "remoteobj") if base else Path(tempfile.gettempdir(), f"remoteobj-{owner}")
@@ -78,9 +82,7 @@ def is_private_dir(directory: Path) -> bool:
         return False
     if not stat.S_ISDIR(status.st_mode):
         return False
-    if (
-        sys.platform == "win32"
-    ):  # permissions are ACLs there; the profile's folder is the user's own
+    if sys.platform == "win32":  # ACLs rule there; the profile's folder is the user's own
         return True
     return status.st_uid == os.getuid() and stat.S_IMODE(status.st_mode) & 0o077 == 0
 
@@ -97,7 +99,7 @@ class LockedFile:
     def __init__(self, path: Path, fd: int) -> None:
         self.path = path
         self._fd = fd
-        _held.add(self)
+        disown_in_child(self)
 
     @classmethod
     def acquire(cls, path: Path) -> LockedFile | None:
@@ -122,24 +124,34 @@ class LockedFile:
         if self._fd < 0:
             return
         self.path.unlink(missing_ok=True)
-        self._close()
+        self.close()
 
-    def _close(self) -> None:
+    def close(self) -> None:
+        """Let go of the lock and leave the file."""
         fd, self._fd = self._fd, -1
         if fd >= 0:
             os.close(fd)
 
 
-_held: weakref.WeakSet[LockedFile] = weakref.WeakSet()
+_disowned: weakref.WeakSet[LockedFile | socket.socket] = weakref.WeakSet()
 
 
-def _forget_in_child() -> None:
-    for locked in list(_held):
-        locked._close()
+def disown_in_child(handle: LockedFile | socket.socket) -> None:
+    """Have a forked child close its copy of *handle*, which stays its parent's alone.
+
+    Else a child that outlives its parent would keep the name, the port and the connections alive,
+    and parent and child would talk across each other on one connection.
+    """
+    _disowned.add(handle)
+
+
+def _close_in_child() -> None:
+    for handle in list(_disowned):
+        handle.close()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_in_child)
+    os.register_at_fork(after_in_child=_close_in_child)
 
 
 def _is_same_file(fd: int, path: Path) -> bool:
@@ -165,30 +177,37 @@ def new_socket_path() -> tuple[Path, LockedFile]:
     """Choose a fresh path for a Unix socket, with a lock beside it that tells whether it lives.
 
     What dead processes left behind is removed on the way.
+
+    Raises:
+        RuntimeDirUnsafe: The directory is not private.
+        AddressUnusable: Its path cannot be that of a socket, or the disk is full.
     """
     directory = runtime_dir()
-    sweep_dead_sockets(directory)
+    _sweep_dead_sockets(directory)
     while True:
         path = directory / f"{secrets.token_hex(4)}.sock"
         if len(os.fsencode(path)) > MAX_SOCKET_PATH_BYTES:
-            raise RuntimeDirUnsafe(
+            raise AddressUnusable(
                 f"{path} is too long for a Unix socket ({MAX_SOCKET_PATH_BYTES} bytes); "
                 "set XDG_RUNTIME_DIR to a shorter directory"
             )
-        if ":" in str(path):
-            raise RuntimeDirUnsafe(
-                f"{directory} has a ':' in it, which a URI cannot carry; "
-                "set XDG_RUNTIME_DIR to another"
+        if any(letter == ":" or letter.isspace() for letter in str(path)):
+            raise AddressUnusable(
+                f"{str(directory)!r} has a ':' or a space in it, which a URI cannot carry; "
+                "set XDG_RUNTIME_DIR to another directory"
             )
-        lock = None if path.exists() else LockedFile.acquire(path.with_suffix(".lock"))
+        try:
+            lock = None if path.exists() else LockedFile.acquire(path.with_suffix(".lock"))
+        except OSError as error:
+            raise AddressUnusable(f"cannot make a socket in {directory}: {error}") from error
         if lock is not None:
             return path, lock
 
 
-def sweep_dead_sockets(directory: Path) -> None:
-    """Remove sockets whose owner is gone."""
+def _sweep_dead_sockets(directory: Path) -> None:
     for lock_path in directory.glob("*.lock"):
-        dead = LockedFile.acquire(lock_path)
-        if dead is not None:
-            lock_path.with_suffix(".sock").unlink(missing_ok=True)
-            dead.remove()
+        with contextlib.suppress(OSError):  # what cannot be swept harms nobody
+            dead = LockedFile.acquire(lock_path)
+            if dead is not None:
+                lock_path.with_suffix(".sock").unlink(missing_ok=True)
+                dead.remove()

@@ -8,11 +8,12 @@ import socket
 import time
 
 from remoteobj.errors import AddressUnusable, ConnectionLost, DeadlinePassed, WireError
+from remoteobj.runtime import disown_in_child
 from remoteobj.settings import Settings
 from remoteobj.uri import URI, join_address
 from remoteobj.wire import Decoder, Message, encode
 
-__all__ = ["Link", "connect", "listen_tcp", "listen_unix"]
+__all__ = ["Link", "connect", "listen_tcp", "listen_unix", "refuse_wrong_message"]
 
 _RECV_BYTES = 256 * 1024
 
@@ -26,7 +27,8 @@ def listen_unix(path: str) -> socket.socket:
         listener.listen(512)
     except OSError as error:
         listener.close()
-        raise AddressUnusable(f"cannot listen on {path}: {error.strerror}") from error
+        raise AddressUnusable(f"cannot listen on {path}: {error.strerror or error}") from error
+    disown_in_child(listener)
     return listener
 
 
@@ -38,6 +40,8 @@ def listen_tcp(host: str, port: int) -> socket.socket:
     """
     listener = None
     try:
+        if not host:
+            raise ValueError("the host is empty")
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
@@ -46,14 +50,15 @@ def listen_tcp(host: str, port: int) -> socket.socket:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
         listener.listen(512)
-    except OSError as error:
+    except (OSError, ValueError, OverflowError) as error:  # UnicodeError: a name DNS cannot have
         if listener is not None:
             listener.close()
-        reason = error.strerror or str(error)
+        reason = getattr(error, "strerror", None) or str(error)
         raise AddressUnusable(
             f"cannot listen on {join_address(host, port)}: {reason}; "
             "choose an address of this machine and a free port (port 0 takes one)"
         ) from error
+    disown_in_child(listener)
     return listener
 
 
@@ -66,13 +71,14 @@ def connect(uri: URI, timeout_s: float, settings: Settings) -> Link:
     """
     sock = None
     try:
+        if timeout_s <= 0:
+            raise TimeoutError
         if uri.sockname:
             sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             sock.settimeout(timeout_s)
             sock.connect(uri.sockname)
         else:
             sock = socket.create_connection((uri.host or "", uri.port or 0), timeout_s)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     except TimeoutError as error:
         _close(sock)
         raise DeadlinePassed(
@@ -80,10 +86,11 @@ def connect(uri: URI, timeout_s: float, settings: Settings) -> Link:
             "and does its firewall let this port through?",
             executed="no",
         ) from error
-    except OSError as error:
+    except (OSError, ValueError) as error:  # UnicodeError: a name that DNS cannot have
         _close(sock)
+        reason = getattr(error, "strerror", None) or error
         raise ConnectionLost(
-            f"nobody answers at {uri.location} ({error.strerror or error})", executed="no"
+            f"nobody answers at {uri.location} ({reason})", executed="no"
         ) from error
     return Link(sock, settings.max_message_bytes)
 
@@ -99,6 +106,10 @@ class Link:
         self.sequence = 0
         self.object_id = ""  # whom a caller's connection was opened for
         self.peer = _peer_name(sock)
+        disown_in_child(sock)
+        if sock.family in (socket.AF_INET, socket.AF_INET6):
+            with contextlib.suppress(OSError):  # the peer has left already
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def limit_messages(self, max_bytes: int) -> None:
         """Accept messages of at most *max_bytes* from now on."""
@@ -108,16 +119,22 @@ class Link:
         """Send one message.
 
         Raises:
-            ConnectionLost: The peer is gone.
-            DeadlinePassed: The peer did not take it in time.
+            ConnectionLost: The peer is gone; ``executed`` is "no": it never had the whole message.
+            DeadlinePassed: The peer did not take it in time; ``executed`` is "no" as well.
+            NotSendable: It is too large for the protocol.
         """
+        data = encode(message)
         try:
             self._sock.settimeout(_remaining(deadline))
-            self._sock.sendall(encode(message))
+            self._sock.sendall(data)
         except TimeoutError as error:
-            raise DeadlinePassed(f"{self.peer} did not take the message in time") from error
+            raise DeadlinePassed(
+                f"{self.peer} did not take the message in time", executed="no"
+            ) from error
         except OSError as error:
-            raise ConnectionLost(f"{self.peer} is gone ({error.strerror or error})") from error
+            raise ConnectionLost(
+                f"{self.peer} is gone ({error.strerror or error})", executed="no"
+            ) from error
 
     def receive(self, deadline: float | None = None) -> Message:
         """Wait for the next message, until *deadline* (of ``time.monotonic()``).

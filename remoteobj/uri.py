@@ -103,18 +103,6 @@ def join_address(host: str, port: int | None) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def split_address(address: str) -> tuple[str, int]:
-    """Read ``host:port``.
-
-    Raises:
-        BadURI: It has another form, or the port is none.
-    """
-    host, port, sockname = _parse_location(address, address)
-    if sockname or host is None or port is None:
-        raise BadURI(f"{address!r} is no address: it looks like 192.168.1.20:9090")
-    return host, port
-
-
 def _parse_location(location: str, text: str) -> tuple[str | None, int | None, str | None]:
     if location.startswith("./u:"):
         sockname = location[4:]
@@ -127,7 +115,7 @@ def _parse_location(location: str, text: str) -> tuple[str | None, int | None, s
         raise BadURI(f"{text!r} names no host: an IPv6 address stands in brackets, [::1]:9090")
     if not port:
         return host, None, None
-    if not port.isascii() or not port.isdigit() or not 0 < int(port) <= MAX_PORT:
+    if not re.fullmatch("[0-9]{1,5}", port) or not 0 < int(port) <= MAX_PORT:
         raise BadURI(f"{text!r} has the port {port!r}: it is a number from 1 to {MAX_PORT}")
     return host, int(port), None
 

@@ -15,13 +15,14 @@ import enum
 import struct
 from dataclasses import dataclass
 
-from remoteobj.errors import WireError
+from remoteobj.errors import NotSendable, WireError
 
 __all__ = ["Decoder", "Flag", "Message", "MessageType", "encode"]
 
 _HEADER = struct.Struct("!4sHBBHHII16sHH")
 _TAG, _VERSION, _MAGIC = b"PYRO", 502, 0x4DC5
 _NO_CORRELATION = bytes(16)
+_MAX_LENGTH = 2**32 - 1
 
 
 class MessageType(enum.IntEnum):
@@ -60,7 +61,15 @@ class Message:
 
 
 def encode(message: Message) -> bytes:
-    """Return the bytes that carry *message*."""
+    """Return the bytes that carry *message*.
+
+    Raises:
+        NotSendable: Its payload is larger than the header can say.
+    """
+    if len(message.payload) > _MAX_LENGTH:
+        raise NotSendable(
+            f"a message of {len(message.payload)} bytes cannot be sent: at most {_MAX_LENGTH}"
+        )
     flags = message.flags
     if message.correlation != _NO_CORRELATION:
         flags |= Flag.CORRELATION
