@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
-from hosts import why_impossible
+from hosts import Lan, why_impossible
+from room import Room
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -11,3 +14,10 @@ def _hosts_can_be_made() -> None:
     reason = why_impossible()
     if reason:
         pytest.skip(reason)
+
+
+@pytest.fixture
+def room() -> Iterator[Room]:
+    """A host called "hall" for the script, and three for slaves."""
+    with Lan("hall", "anna", "ben", "cleo") as lan:
+        yield Room(lan)

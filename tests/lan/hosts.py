@@ -131,8 +131,10 @@ class Running:
         return code
 
     def output(self) -> str:
-        """Return all that it has said."""
-        return "\n".join(line.text for line in list(self.lines))
+        """Return what it has said, of lines that begin alike the last one only."""
+        lines = [line.text for line in list(self.lines)]
+        told = [a for a, b in zip(lines, [*lines[1:], ""], strict=True) if a[:20] != b[:20]]
+        return "\n".join(told)
 
     def close(self) -> None:
         """Kill it and what shares its process group, if it still runs."""

@@ -23,7 +23,9 @@ from masterslave import Farm, FarmSettings
 TASK_S = 0.01
 UNDER_WAY = 40
 
-SETTINGS = FarmSettings(heartbeat_s=0.5, silence_s=2.0, code_over_plain_tcp=True)
+SETTINGS = FarmSettings(
+    heartbeat_s=0.5, silence_s=2.0, explain_after_s=1.0, code_over_plain_tcp=True
+)
 
 
 def digits(number: int) -> int:

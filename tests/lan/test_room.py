@@ -6,25 +6,13 @@ of them has to be noticed by who was there before it.
 
 from __future__ import annotations
 
-import json
 import signal
 import sys
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
 
-import pytest
-from hosts import Host, Lan, Line, Running
+from hosts import Host
+from room import CODE_MAY_CROSS, FOUND, LOOKS, Facts, Room, has_done, hosts_of
 
-SCRIPT = str(Path(__file__).with_name("master_script.py"))
-CODE_MAY_CROSS = {"MASTERSLAVE_TEST_CODE_OVER_PLAIN_TCP": "1"}
 DISCOVERY_S = 2.0
-AT_LEAST = 400
-
-LOOKS = r"slave .*, 1 slot, looks for farm 'lan'"
-FOUND = r"found farm 'lan' of master_script.py"
-
-Facts = dict[str, Any]
 
 LOCATE = """
 import time, warnings
@@ -34,81 +22,6 @@ started = time.monotonic()
 with locate(insecure=True, timeout_s=10) as server:
     print(time.monotonic() - started, server.how, server.address)
 """
-
-
-class Room:
-    """A host called "hall" for the script, and one for each slave."""
-
-    def __init__(self, lan: Lan) -> None:
-        self.lan = lan
-        self.hall = lan["hall"]
-
-    def start_slave(self, name: str, **environment: str) -> Running:
-        """Start a slave, which knows a label and nothing of addresses."""
-        arguments = ("-m", "masterslave", "slave", "lan", "--insecure", "--slots", "1")
-        return self.lan[name].python(*arguments, **environment)
-
-    def start_nameserver(self) -> Running:
-        """Start the name server; it is announced when this returns."""
-        address = self.hall.address
-        server = self.hall.python("-m", "nameserver", "run", "--host", address, "--insecure")
-        server.wait_for(rf"name server at {address}:\d+, announced by zeroconf")
-        return server
-
-    def start_script(self, at_least: int = AT_LEAST) -> Script:
-        """Start the script."""
-        return Script(self.hall.python(SCRIPT, self.hall.address, str(at_least)))
-
-
-class Script:
-    """The script in the hall, and what it tells."""
-
-    def __init__(self, running: Running) -> None:
-        self.running = running
-
-    def wait_until(
-        self, is_so: Callable[[Facts], Any], wanted: str, timeout_s: float = 20.0
-    ) -> Facts:
-        """Wait until what the script tells from now on has *is_so* true."""
-        start = len(self.running.lines)
-
-        def look(lines: list[Line]) -> Facts | None:
-            nonlocal start
-            news, start = lines[start:], len(lines)
-            told = (json.loads(line.text) for line in news if line.text.startswith("{"))
-            return next((facts for facts in told if "slaves" in facts and is_so(facts)), None)
-
-        return self.running.wait_until(look, wanted, timeout_s)
-
-    def finish(self) -> Facts:
-        """Say that it is enough, and return the summary of the run."""
-        self.running.say("enough")
-        assert self.running.wait() == 0, self.running.output()
-        summary: Facts = json.loads(
-            next(line.text for line in self.running.lines if '"summary"' in line.text)
-        )
-        assert summary["exactly_once"], summary
-        assert summary["equal_to_serial"], summary
-        assert summary["results"] >= AT_LEAST
-        assert summary["statistics"]["submitted"] == summary["results"]
-        assert summary["statistics"]["done"] == summary["results"]
-        assert summary["statistics"]["failed"] == 0
-        assert summary["statistics"]["given_up"] == 0
-        return summary
-
-
-@pytest.fixture
-def room() -> Iterator[Room]:
-    with Lan("hall", "anna", "ben", "cleo") as lan:
-        yield Room(lan)
-
-
-def has_done(name: str, more_than: int = 0) -> Callable[[Facts], bool]:
-    return lambda facts: facts["done_by"].get(name, 0) > more_than
-
-
-def hosts_of(facts: Facts) -> set[str]:
-    return {slave["host"] for slave in facts["slaves"]}
 
 
 def assert_address_is_of(host: Host, facts: Facts) -> None:
@@ -164,7 +77,7 @@ def test_a_room_works_while_hosts_join_and_cables_are_cut(room: Room) -> None:
 
 def test_a_mended_cable_brings_its_host_back_to_work(room: Room) -> None:
     room.start_nameserver()
-    script = room.start_script()
+    script = room.start_script(at_least=100)
     anna, ben = (room.start_slave(name, **CODE_MAY_CROSS) for name in ("anna", "ben"))
     script.wait_until(has_done("ben"), "work done by ben")
 
@@ -183,7 +96,7 @@ def test_a_mended_cable_brings_its_host_back_to_work(room: Room) -> None:
 
 def test_code_does_not_cross_plain_tcp_unless_a_test_wants_it(room: Room) -> None:
     room.start_nameserver()
-    script = room.start_script()
+    script = room.start_script(at_least=100)
     careful = room.start_slave("anna")
     refusal = careful.wait_for(r"farm 'lan' at \S+ is refused: ")
     assert f"at {room.hall.address}:" in refusal.text

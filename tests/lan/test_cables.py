@@ -1,0 +1,64 @@
+"""Cables that are out for longer than anybody waits: what was found is found again."""
+
+from __future__ import annotations
+
+import pytest
+from room import FOUND, Room, has_done
+
+WATCH = """
+import queue, time
+from nameserver import watch_for_servers
+from remoteobj import ConnectionLost, DeadlinePassed
+
+found = queue.SimpleQueue()
+with watch_for_servers(found.put, insecure=True) as watch:
+    while True:
+        with found.get() as client:
+            print("found", client.how, flush=True)
+            try:
+                while True:
+                    client.ping(timeout_s=0.3)
+                    time.sleep(0.05)
+            except (ConnectionLost, DeadlinePassed):
+                print("lost", flush=True)
+        watch.lost(client)
+"""
+
+IMPATIENT_SLAVE = """
+import threading, warnings
+from masterslave import FarmSettings
+from masterslave.slave.agent import Agent
+warnings.simplefilter("ignore")
+settings = FarmSettings(code_over_plain_tcp=True, patience_s=0.5)
+agent = Agent(slots=1, settings=settings, report=lambda line: print(line, flush=True))
+agent.open()
+agent.watch("lan", nameserver=True, insecure=True)
+threading.Event().wait()
+"""
+
+
+@pytest.mark.parametrize("how", ["zeroconf", "REMOTEOBJ_NAMESERVER"])
+def test_a_watch_finds_a_name_server_again(room: Room, how: str) -> None:
+    address = room.start_nameserver().lines[-1].text.split()[3].rstrip(",")
+    anna = room.lan["anna"]
+    watch = anna.python("-c", WATCH, **{} if how == "zeroconf" else {how: address})
+    watch.wait_for(f"found {how}")
+    anna.cut()
+    watch.wait_for("lost")
+    anna.mend()
+    watch.wait_for(f"found {how}", since=2)
+
+
+def test_a_slave_that_gave_a_farm_up_serves_it_again(room: Room) -> None:
+    room.start_nameserver()
+    script = room.start_script(at_least=100)
+    anna = room.lan["anna"]
+    slave = anna.python("-c", IMPATIENT_SLAVE)
+    script.wait_until(has_done("anna"), "work done by anna")
+    anna.cut()
+    slave.wait_for(r"name server at \S+ is gone")
+    slave.wait_for(r"farm 'lan' did not answer for 0\.5 s")
+    since = len(slave.lines)
+    anna.mend()
+    slave.wait_for(FOUND, since=since)
+    assert set(script.finish()["done_by"]) == {"anna"}
