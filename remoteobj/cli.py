@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
+import warnings
+from collections.abc import Iterator
+from typing import Any
 
 import click
 
-from remoteobj.errors import RemoteObjError
+from remoteobj.errors import BadURI, RemoteObjError
 from remoteobj.proxy import Proxy
+from remoteobj.uri import URI
 
 __all__ = ["main", "run_command"]
 
@@ -19,10 +24,25 @@ def main_group(debug: bool) -> None:
     """Look at remote objects."""
 
 
+def _read_uri(_ctx: click.Context, _param: click.Parameter, value: str) -> URI:
+    try:
+        uri = URI(value)
+    except BadURI as error:
+        raise click.BadParameter(str(error)) from error
+    if uri.protocol == "PYRONAME":
+        raise click.BadParameter(f"{uri} is a name: 'nameserver lookup {uri.object}' gives its URI")
+    return uri
+
+
 @main_group.command()
-@click.argument("uri")
-@click.option("--insecure", is_flag=True, envvar="REMOTEOBJ_INSECURE", help="Talk plain TCP.")
-def describe(uri: str, insecure: bool) -> None:
+@click.argument("uri", callback=_read_uri)
+@click.option(
+    "--insecure",
+    is_flag=True,
+    envvar="REMOTEOBJ_INSECURE",
+    help="Talk plain TCP: anyone on the way can read and change it.",
+)
+def describe(uri: URI, insecure: bool) -> None:
     """List what may be called on the object at URI."""
     with Proxy(uri, insecure=insecure) as proxy:
         for name in dir(proxy):
@@ -30,7 +50,7 @@ def describe(uri: str, insecure: bool) -> None:
 
 
 def run_command(group: click.Group, arguments: list[str] | None = None) -> int:
-    """Run a command line: an error is one line, and a traceback only with ``--debug``.
+    """Run a command line: a warning or error is one line, a traceback comes with ``--debug`` only.
 
     Returns:
         The exit code: 0, 1 for a failure, 2 for wrong usage, 130 for Ctrl-C.
@@ -38,7 +58,8 @@ def run_command(group: click.Group, arguments: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     name = group.name or "remoteobj"
     try:
-        result = group.main(arguments, prog_name=name, standalone_mode=False)
+        with _warnings_in_one_line(name):
+            result = group.main(arguments, prog_name=name, standalone_mode=False)
     except click.ClickException as error:  # wrong usage among them, whose code is 2
         message = error.format_message()
         if "\n" in message:  # no arguments at all: the message is the help
@@ -56,6 +77,18 @@ def run_command(group: click.Group, arguments: list[str] | None = None) -> int:
         click.echo(f"{name}: {str(error).splitlines()[0]}", err=True)
         return 1
     return result if isinstance(result, int) else 0
+
+
+@contextlib.contextmanager
+def _warnings_in_one_line(name: str) -> Iterator[None]:
+    def show(message: Warning | str, *_: Any, **__: Any) -> None:
+        click.echo(f"{name}: warning: {message}", err=True)
+
+    before, warnings.showwarning = warnings.showwarning, show
+    try:
+        yield
+    finally:
+        warnings.showwarning = before
 
 
 def main() -> None:

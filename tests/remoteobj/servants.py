@@ -1,0 +1,50 @@
+"""What the tests of remoteobj publish, and the types of their fixtures."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from remoteobj import Daemon, expose, oneway
+
+Connect = Callable[..., Any]
+Dial = Callable[[Daemon], socket.socket]
+StartScript = Callable[..., "subprocess.Popen[str]"]
+
+
+@expose
+class Warehouse:
+    """What most tests publish."""
+
+    def __init__(self) -> None:
+        self._shelf = 0
+        self.told = threading.Event()
+        self.gate = threading.Event()
+
+    def add(self, left: int, right: int = 1, *, times: int = 1) -> int:
+        return (left + right) * times
+
+    def echo(self, value: Any) -> Any:
+        return value
+
+    def wait(self) -> bool:
+        self.told.set()
+        return self.gate.wait(10.0)
+
+    @oneway
+    def tell(self) -> None:
+        self.wait()
+
+    @property
+    def shelf(self) -> int:
+        return self._shelf
+
+    @shelf.setter
+    def shelf(self, value: int) -> None:
+        self._shelf = value
+
+    def _hidden(self) -> None:
+        raise AssertionError("a private method was called")

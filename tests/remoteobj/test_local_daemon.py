@@ -1,0 +1,172 @@
+"""The default daemon: a Unix socket that only this user can reach, and that dies with its owner."""
+
+from __future__ import annotations
+
+import os
+import signal
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from servants import Connect, StartScript, Warehouse
+
+from remoteobj import AddressUnusable, ConnectionLost, Daemon, RuntimeDirUnsafe
+from remoteobj.runtime import LockedFile, runtime_dir
+
+SERVE = """
+import os, sys
+from remoteobj import Daemon, expose
+
+@expose
+class Shop:
+    def pid(self):
+        return os.getpid()
+
+daemon = Daemon()
+uri = daemon.register(Shop(), "shop")
+daemon.start()
+"""
+
+
+def mode_of(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_directory_and_socket_are_this_users_alone(daemon: Daemon) -> None:
+    before = os.umask(0)
+    try:
+        with Daemon() as other:
+            path = Path(other.location.removeprefix("./u:"))
+            assert mode_of(path) == mode_of(path.with_suffix(".lock")) == 0o600
+    finally:
+        os.umask(before)
+    assert mode_of(runtime_dir()) == 0o700
+    assert daemon.port is None
+
+
+@pytest.mark.parametrize("mode", [0o755, 0o710, 0o702])
+def test_a_directory_that_others_may_enter_is_refused(own_machine: Path, mode: int) -> None:
+    (own_machine / "remoteobj").mkdir()
+    (own_machine / "remoteobj").chmod(mode)
+    with pytest.raises(RuntimeDirUnsafe, match=r"remoteobj is not a directory.*chmod 700"):
+        Daemon()
+
+
+def test_a_link_is_refused(own_machine: Path) -> None:
+    (own_machine / "elsewhere").mkdir(mode=0o700)
+    (own_machine / "remoteobj").symlink_to(own_machine / "elsewhere")
+    with pytest.raises(RuntimeDirUnsafe, match="not a directory of this user alone"):
+        Daemon()
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid") or os.getuid() != 0, reason="only root can give away")
+def test_somebody_elses_directory_is_refused(own_machine: Path) -> None:
+    (own_machine / "remoteobj").mkdir(mode=0o700)
+    os.chown(own_machine / "remoteobj", 12345, -1)
+    with pytest.raises(RuntimeDirUnsafe, match="XDG_RUNTIME_DIR"):
+        Daemon()
+
+
+def test_a_file_in_its_place_is_named(own_machine: Path) -> None:
+    (own_machine / "remoteobj").touch()
+    with pytest.raises(RuntimeDirUnsafe, match=r"cannot make .*remoteobj"):
+        Daemon()
+
+
+@pytest.mark.parametrize(("name", "words"), [("a b", "space"), ("a:b", "':'"), ("a" * 99, "long")])
+def test_a_path_that_no_uri_or_socket_can_carry_is_named(
+    own_machine: Path, monkeypatch: pytest.MonkeyPatch, name: str, words: str
+) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(own_machine / name))
+    with pytest.raises(AddressUnusable, match=f"{words}.*XDG_RUNTIME_DIR"):
+        Daemon()
+
+
+def test_a_relative_xdg_runtime_dir_is_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", "here")
+    monkeypatch.setattr("tempfile.tempdir", os.environ.get("TMPDIR", "/tmp"))
+    assert runtime_dir().is_absolute()
+
+
+def test_what_a_killed_process_left_is_swept(start_script: StartScript) -> None:
+    process = start_script("-c", SERVE + "print(daemon.location, flush=True); sys.stdin.read()")
+    assert process.stdout is not None
+    left = Path(process.stdout.readline().strip().removeprefix("./u:"))
+    with Daemon():
+        assert left.exists()  # its owner lives
+    process.kill()
+    process.wait()
+    assert left.exists()
+    with Daemon() as daemon:
+        assert not left.exists()
+        assert not left.with_suffix(".lock").exists()
+        assert Path(daemon.location.removeprefix("./u:")).exists()
+
+
+FORK = """
+if os.fork() == 0:
+    daemon.close()  # must not touch what is the parent's
+    print("child", os.getpid(), flush=True)
+    sys.stdin.readline()
+    os._exit(0)
+print("parent", uri, flush=True)
+sys.stdin.readline()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="fork is POSIX")
+def test_a_forked_child_keeps_neither_socket_nor_lock_alive(
+    start_script: StartScript, connect: Connect
+) -> None:
+    process = start_script("-W", "ignore", "-c", SERVE + FORK)
+    assert process.stdout is not None
+    lines = dict(process.stdout.readline().split() for _ in range(2))
+    child = int(lines["child"])
+    shop = connect(lines["parent"])
+    try:
+        assert shop.pid() == process.pid
+        process.kill()
+        process.wait()
+        os.kill(child, 0)
+        with pytest.raises(ConnectionLost, match="nobody answers") as caught:
+            shop.pid()
+        assert caught.value.executed == "no"
+        with Daemon():  # it sweeps: nobody holds the lock
+            assert not Path(str(shop._channel.uri.sockname)).exists()
+    finally:
+        os.kill(child, signal.SIGKILL)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="fork is POSIX")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_parent_and_child_never_share_a_connection(
+    daemon: Daemon, warehouse: Warehouse, connect: Connect
+) -> None:
+    proxy = connect(daemon.register(warehouse, "warehouse"))
+    assert proxy.add(1) == 2
+    code = (
+        "import os, sys\n"
+        "from remoteobj import Proxy\n"
+        f"proxy = Proxy({str(daemon.uri_of('warehouse'))!r})\n"
+        "assert proxy.add(1) == 2\n"
+        "child = os.fork()\n"
+        "right = all(proxy.add(n, os.getpid()) == n + os.getpid() for n in range(200))\n"
+        "if child == 0: os._exit(not right)\n"
+        "assert right and os.waitpid(child, 0)[1] == 0\n"
+        "proxy.__exit__()\n"
+    )
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True, timeout=20)
+    assert proxy.add(1) == 2
+
+
+def test_a_lock_has_one_holder(own_machine: Path) -> None:
+    held = LockedFile.acquire(own_machine / "x.lock")
+    assert held is not None
+    assert LockedFile.acquire(own_machine / "x.lock") is None
+    held.remove()
+    held.remove()
+    again = LockedFile.acquire(own_machine / "x.lock")
+    assert again is not None
+    again.remove()
