@@ -82,8 +82,8 @@ def instancing_of(cls: type) -> tuple[str, Callable[[type], Any] | None]:
 class _Serializer(_serializers.SerpentSerializer):  # type: ignore[misc, name-defined]
     """Serpent as Pyro5 reads it, except for what arrives as ours.
 
-    Exceptions are rebuilt below, URIs are ours, and a proxy of Pyro5's arrives as its URI. No
-    other object of Pyro5's is made because a peer says so.
+    Exceptions are rebuilt below, bytes are bytes, URIs are ours, and a proxy of Pyro5's arrives as
+    its URI. No other object of Pyro5's is made because a peer says so.
     """
 
     @classmethod
@@ -110,7 +110,21 @@ def _cannot_rebuild(class_name: Any) -> NotSendable:
     )
 
 
-_codec = _Serializer()
+def _rebuild(value: Any) -> Any:
+    kind = type(value)
+    if kind is dict:
+        if "__class__" in value:
+            return _Serializer.dict_to_class(value)
+        if value.keys() == _BASE64_KEYS and value["encoding"] == "base64":
+            with contextlib.suppress(Exception):  # else it is a dict that looks like it
+                return _serpent.tobytes(value)
+        return {name: _rebuild(each) for name, each in value.items()}
+    if kind is list or kind is tuple:
+        return kind(map(_rebuild, value))
+    return value
+
+
+_BASE64_KEYS = {"data", "encoding"}  # the form in which Pyro5 sends bytes
 
 
 def _uri_from_state(state: Sequence[Any]) -> URI:
@@ -139,7 +153,8 @@ def dumps(value: Any) -> bytes:
     try:
         data: bytes = _serpent.dumps(value, module_in_classname=True, bytes_repr=True)
     except Exception as error:
-        reason = "it is nested too deeply" if isinstance(error, RecursionError) else error
+        is_deep = isinstance(error, RecursionError) or "nesting too deep" in str(error)
+        reason = "it is nested too deeply" if is_deep else error
         raise NotSendable(f"a value of {type(value).__name__} cannot be sent: {reason}") from error
     return data
 
@@ -156,7 +171,7 @@ def loads(data: bytes) -> Any:
     except Exception as error:  # SyntaxError, ValueError, MemoryError, RecursionError, ...
         raise WireError(f"the payload is not serpent: {type(error).__name__}") from error
     try:
-        return _codec.recreate_classes(literal)
+        return _rebuild(literal)
     except RecursionError as error:
         raise WireError("the payload is nested too deeply") from error
 
@@ -235,8 +250,8 @@ def restore_exception(data: Mapping[str, Any]) -> BaseException:
     Only exceptions are made, and no code of the class's own is run.
     """
     type_name = str(data.get("__class__", "unknown"))
-    args = tuple(data.get("args", ()))
-    attributes = {str(name): value for name, value in dict(data.get("attributes") or {}).items()}
+    args = tuple(_rebuild(data.get("args", ())))
+    attributes = _rebuild(dict(data.get("attributes") or {}))
     attributes[TRACEBACK_ATTRIBUTE] = list(map(str, attributes.get(TRACEBACK_ATTRIBUTE) or ()))
     if not isinstance(attributes.get("__notes__"), list):
         attributes.pop("__notes__", None)
@@ -245,7 +260,7 @@ def restore_exception(data: Mapping[str, Any]) -> BaseException:
         traceback_text = "".join(attributes[TRACEBACK_ATTRIBUTE])
         error = RemoteError(type_name, ", ".join(map(str, args)), traceback_text)
         attributes = {TRACEBACK_ATTRIBUTE: attributes[TRACEBACK_ATTRIBUTE]}
-    error.__dict__.update(attributes)
+    error.__dict__.update({str(name): value for name, value in attributes.items()})
     return error
 
 

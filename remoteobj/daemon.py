@@ -362,7 +362,7 @@ class Daemon:
         try:
             return _pyro.dumps(result)
         except NotSendable as error:
-            raise NotSendable(f"{method}() has run, but its result stays here: {error}") from error
+            raise NotSendable(f"{method}() has run, but its result stays here: {error}") from None
 
     def _start_oneway(self, method: str, call: Callable[[], Any]) -> None:
         def run() -> None:

@@ -10,7 +10,7 @@ import time
 from remoteobj.errors import AddressUnusable, ConnectionLost, DeadlinePassed, WireError
 from remoteobj.runtime import disown_in_child
 from remoteobj.settings import Settings
-from remoteobj.uri import URI, join_address
+from remoteobj.uri import MAX_PORT, URI, join_address
 from remoteobj.wire import Decoder, Message, encode
 
 __all__ = ["Link", "connect", "listen_tcp", "listen_unix", "refuse_wrong_message"]
@@ -40,8 +40,8 @@ def listen_tcp(host: str, port: int) -> socket.socket:
     """
     listener = None
     try:
-        if not host:
-            raise ValueError("the host is empty")
+        if not host or not 0 <= port <= MAX_PORT:  # getaddrinfo() would take port 70000 for 4464
+            raise ValueError("that is no host and port")
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]

@@ -30,6 +30,9 @@ class Warehouse:
     def echo(self, value: Any) -> Any:
         return value
 
+    def grow(self, size: int) -> bytes:
+        return b"x" * size
+
     def wait(self) -> bool:
         self.told.set()
         return self.gate.wait(10.0)
@@ -48,3 +51,20 @@ class Warehouse:
 
     def _hidden(self) -> None:
         raise AssertionError("a private method was called")
+
+
+class OutOfStock(Exception):
+    """Of a module that both sides can import."""
+
+    def __init__(self, item: str, *, left: int) -> None:
+        super().__init__(f"{item}: {left} left")
+        self.item = item
+        self.left = left
+
+
+class MissingPart(OSError):
+    """An OSError whose ``__init__`` wants something else."""
+
+    def __init__(self, part: int) -> None:
+        super().__init__(f"part {part} is missing")
+        self.part = part

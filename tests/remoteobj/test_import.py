@@ -1,0 +1,72 @@
+"""Importing remoteobj changes nothing for others; and its examples run."""
+
+from __future__ import annotations
+
+import doctest
+import pkgutil
+import subprocess
+
+import pytest
+from servants import StartScript
+
+import remoteobj
+
+
+def output_of(start_script: StartScript, code: str, **environment: str) -> str:
+    process: subprocess.Popen[str] = start_script("-W", "error", "-c", code, **environment)
+    output, errors = process.communicate(timeout=20)
+    assert process.returncode == 0, errors
+    return output
+
+
+def test_pyro_variables_do_not_break_the_import(start_script: StartScript) -> None:
+    code = """
+import logging, os
+logging.getLogger("Pyro5").setLevel(logging.INFO)
+import remoteobj
+assert logging.getLogger("Pyro5").level == logging.INFO
+assert os.environ["PYRO_FOO"] == "1"
+import Pyro5.api
+print(Pyro5.config.SERIALIZER, Pyro5.config.THREADPOOL_SIZE)
+"""
+    seen = output_of(start_script, code, PYRO_FOO="1", PYRO_SERIALIZER="json")
+    assert seen == "json 80\n"
+    bad = output_of(start_script, code, PYRO_FOO="1", PYRO_THREADPOOL_SIZE="many")
+    assert bad == "serpent 80\n"
+
+
+def test_the_loggers_level_is_as_it_was(start_script: StartScript) -> None:
+    code = "import logging, remoteobj; print(logging.getLogger('Pyro5').level)"
+    assert output_of(start_script, code) == "0\n"
+
+
+def test_a_users_own_configuration_of_pyro5_stays(start_script: StartScript) -> None:
+    code = """
+import Pyro5.api
+Pyro5.config.SERIALIZER = "json"
+import remoteobj
+print(Pyro5.config.SERIALIZER)
+"""
+    assert output_of(start_script, code) == "json\n"
+
+
+def test_slow_modules_are_not_imported(start_script: StartScript) -> None:
+    code = "import sys, remoteobj; print({'asyncio', 'zeroconf', 'click'} & set(sys.modules))"
+    assert output_of(start_script, code) == "set()\n"
+
+
+@pytest.mark.parametrize(
+    "name", [found.name for found in pkgutil.iter_modules(remoteobj.__path__, "remoteobj.")]
+)
+def test_every_module_imports_alone(start_script: StartScript, name: str) -> None:
+    assert output_of(start_script, f"import {name}; print('right')") == "right\n"
+
+
+def test_the_examples_in_the_docstring_run() -> None:
+    assert doctest.testmod(remoteobj).attempted > 0
+    assert doctest.testmod(remoteobj).failed == 0
+
+
+def test_the_face_is_whole() -> None:
+    for name in remoteobj.__all__:
+        assert getattr(remoteobj, name).__doc__
