@@ -30,6 +30,7 @@ from remoteobj import WireError
 
 __all__ = [
     "DOOR_ID",
+    "MAX_PAYLOAD_BYTES",
     "VERSION",
     "Ask",
     "Delivery",
@@ -49,6 +50,10 @@ __all__ = [
 
 VERSION = 1
 """Version of this conversation; a slave of another one is refused in words."""
+
+MAX_PAYLOAD_BYTES = 32 * 1024 * 1024
+"""Largest function, arguments or result of one task, pickled, in bytes. The serializer of this
+release writes bytes as text, up to four times as long; larger ones would not fit a message."""
 
 DOOR_ID = "masterslave.master"
 """Id of the master's door in its daemon."""
@@ -130,12 +135,17 @@ class Outcome(Struct, frozen=True, array_like=True):
 
 
 class Raised(Struct, frozen=True):
-    """An exception: pickled where it can be, and in words in any case."""
+    """An exception, in words in any case.
+
+    ``pickled`` is the exception itself where pickle can make it again; else ``parts`` is its
+    pickled (class, args, attributes) where those can travel.
+    """
 
     type_name: str
     message: str
     traceback: str
     pickled: bytes = b""
+    parts: bytes = b""
 
 
 class Delivery(Struct, frozen=True):

@@ -137,7 +137,7 @@ def _where_it_looks(agent: Agent, label: str, slots: int, where: str | bool) -> 
 
 
 def _wait_for_end_of_input(requests: SimpleQueue[str]) -> None:
-    while sys.stdin.buffer.read(4096):
+    while os.read(sys.stdin.fileno(), 4096):  # unbuffered: a lock would be held at exit
         pass
     requests.put("leave")
 

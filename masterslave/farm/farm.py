@@ -37,7 +37,7 @@ from masterslave.master.shell import Master
 from masterslave.naming import FarmRecord, check_label
 from masterslave.protocol import DOOR_ID, Welcome
 from masterslave.settings import FarmSettings
-from remoteobj import Daemon
+from remoteobj import URI, Daemon
 
 __all__ = ["Farm"]
 
@@ -61,6 +61,9 @@ class Farm(Executor):
     Each task is answered exactly once, and may run more than once: a task whose slave is lost is
     handed out again, and the first answer counts. An exception that a task raises is raised by
     its future, with the slave's name and traceback as its cause.
+
+    Leaving the block waits for what was submitted. Leaving it by an exception or Ctrl-C does not,
+    other than with the standard library's executors: what waits is dropped, what runs is stopped.
 
     Args:
         label: What slaves may ask for: ``masterslave slave LABEL``.
@@ -177,6 +180,11 @@ class Farm(Executor):
         )
 
     @property
+    def uri(self) -> URI:
+        """Where the master's door is."""
+        return self._record.uri
+
+    @property
     def slaves(self) -> tuple[SlaveRecord, ...]:
         """The slaves that are here now."""
         return self._master.scheduler_view(
@@ -231,7 +239,7 @@ class Farm(Executor):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if kind is not None and not issubclass(kind, Exception):
+        if kind is not None:
             self._interrupt()
             return
         try:
@@ -249,7 +257,7 @@ class Farm(Executor):
         return f"<Farm {self.label!r}: {state}{'; ' if why else ''}{why}>"
 
     def _interrupt(self) -> None:
-        """Ctrl-C: stop what runs, drop what waits, and say what is kept."""
+        """The block was left by an error or Ctrl-C: drop what is open, say what is kept."""
         dropped = self._futures.take_no_more()
         counts = self.statistics()
         _cancel(dropped)
@@ -318,6 +326,8 @@ _open_farms: weakref.WeakSet[Farm] = weakref.WeakSet()
 def _shut_down_open_farms() -> None:
     """Like the standard library's executors: what was submitted is done before Python ends."""
     for farm in list(_open_farms):
+        if farm._record.pid != os.getpid():
+            continue  # a fork of the script: the farm is its parent's
         if getattr(sys, "last_type", None) is KeyboardInterrupt:
             farm._interrupt()
         else:

@@ -16,7 +16,7 @@ import msgspec
 
 from masterslave.errors import NotPicklable, SlaveTraceback, TaskFailed, TaskLost
 from masterslave.master.shell import Answer, GivenUp
-from masterslave.protocol import RAISED, Raised
+from masterslave.protocol import MAX_PAYLOAD_BYTES, RAISED, Raised
 
 __all__ = ["name_of_function", "pack_arguments", "pack_function", "unpack"]
 
@@ -42,7 +42,7 @@ def pack_function(function: Callable[..., Any]) -> bytes:
             f"function {name_of_function(function)}() cannot be sent to a slave: {_reason(error)}; "
             "make files, locks and connections inside the function"
         ) from error
-    return packed
+    return _small_enough(packed, f"function {name_of_function(function)}()")
 
 
 def pack_arguments(function: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> bytes:
@@ -51,10 +51,13 @@ def pack_arguments(function: Callable[..., Any], args: Any, kwargs: dict[str, An
     Raises:
         NotPicklable: One of them cannot leave this process.
     """
+    what = f"the arguments of {name_of_function(function)}()"
     try:
         packed = pickle.dumps((args, kwargs), protocol=5)
         if b"__main__" not in packed:
-            return packed
+            return _small_enough(packed, what)
+    except NotPicklable:
+        raise
     except Exception:  # cloudpickle can do more, and says what it cannot
         pass
     try:
@@ -65,7 +68,7 @@ def pack_arguments(function: Callable[..., Any], args: Any, kwargs: dict[str, An
             f"argument {culprit} of {name_of_function(function)}() cannot be sent to a slave: "
             f"{_reason(error)}; send plain data instead"
         ) from error
-    return by_value
+    return _small_enough(by_value, what)
 
 
 def unpack(answer: Answer, slave: str, function: str) -> tuple[Any, BaseException | None]:
@@ -90,15 +93,26 @@ def unpack(answer: Answer, slave: str, function: str) -> tuple[Any, BaseExceptio
 def _unpack_exception(payload: bytes, slave: str) -> BaseException:
     raised = msgspec.msgpack.decode(payload, type=Raised)
     error: BaseException = TaskFailed(raised.type_name, raised.message)
-    if raised.pickled:
-        try:
-            found = pickle.loads(raised.pickled)
-        except Exception:
-            found = None
-        if isinstance(found, Exception):
-            error = found
+    try:
+        if raised.pickled:
+            error = pickle.loads(raised.pickled)
+        elif raised.parts:
+            kind, args, attributes = pickle.loads(raised.parts)
+            error = kind.__new__(kind, *args)
+            error.__dict__.update(attributes)
+    except Exception:  # its class is not to be had here: then in words
+        pass
     error.__cause__ = SlaveTraceback(slave, raised.traceback)
     return error
+
+
+def _small_enough(packed: bytes, what: str) -> bytes:
+    if len(packed) > MAX_PAYLOAD_BYTES:
+        raise NotPicklable(
+            f"{what} take {len(packed) / 2**20:.0f} MiB, at most {MAX_PAYLOAD_BYTES // 2**20} "
+            "travel: send the name of a file that the slaves can read instead"
+        )
+    return packed
 
 
 def _first_unpicklable(args: Any, kwargs: dict[str, Any]) -> str:

@@ -130,9 +130,10 @@ class Scheduler:
         slave = self.state.slaves.get(name)
         if slave is None:
             return
-        trigger = Trigger.GIVEN_BACK if in_peace else Trigger.LOST
-        for number, attempt in sorted(slave.held, reverse=True):
-            self._take_back(name, HandOut(number, attempt), trigger, reason, orders)
+        running = 0 if in_peace else slave.slots
+        for place, key in reversed(list(enumerate(slave.held))):
+            trigger = Trigger.LOST if place < running else Trigger.GIVEN_BACK
+            self._take_back(name, HandOut(*key), trigger, reason, orders)
         del self.state.slaves[name]
         self.state.idle.pop(name, None)
         self.state.ahead.pop(name, None)
@@ -204,7 +205,7 @@ class Scheduler:
     def _release(self, name: str, hand_out: HandOut) -> None:
         slave = self.state.slaves.get(name)
         if slave is not None:
-            slave.held.discard((hand_out.task, hand_out.attempt))
+            slave.held.pop((hand_out.task, hand_out.attempt), None)
             self._line_up(slave)
 
     def _line_up(self, slave: Slave) -> None:
@@ -233,7 +234,7 @@ class Scheduler:
             task.phase = next_phase(task.phase, Trigger.HANDED_OUT)
             task.attempts += 1
             task.live[task.attempts] = name
-            slave.held.add((task.id, task.attempts))
+            slave.held[task.id, task.attempts] = None
             slave.credit -= 1
             self._line_up(slave)
             batches.setdefault(name, []).append(HandOut(task.id, task.attempts))

@@ -31,8 +31,9 @@ class Slave(Struct):
     slots: int
     heard_at: float
     credit: int = 0
-    held: set[tuple[int, int]] = field(default_factory=set)
-    """Hand-outs (task, attempt) that it has not answered."""
+    held: dict[tuple[int, int], None] = field(default_factory=dict)
+    """Hand-outs (task, attempt) that it has not answered, in the order in which they were sent: it
+    starts them in that order, so the first ones are those that run."""
 
 
 class Counts(Struct):

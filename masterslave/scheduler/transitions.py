@@ -6,7 +6,8 @@ The rules in words:
 * The first outcome of any of its attempts is its answer, also when that attempt had been declared
   lost and the task waits again, or is out elsewhere.
 * An attempt that is lost with its slave or child, or given back, sends the task back to the front
-  of the queue; one that was lost too often is given up.
+  of the queue; one that was lost too often is given up. When a slave is lost, that is held against
+  the tasks that it ran; those that only waited there count as given back.
 * Cancelled, it is never handed out again, and what comes of it later is dropped.
 * What is done, given up or cancelled stays so.
 """

@@ -74,6 +74,7 @@ class Described(msgspec.Struct):
     message: str
     traceback: str
     pickled: bytes = b""
+    parts: bytes = b""
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -164,13 +165,23 @@ def _describe(error: BaseException) -> Described:
     text = "".join(traceback.format_exception(kind, error, frames))
     described = Described(f"{kind.__module__}.{kind.__qualname__}", _one_line(error), text)
     if isinstance(error, Exception):
-        try:
-            pickled = _pickle(error.with_traceback(None))
-            pickle.loads(pickled)  # some classes pickle, but cannot be made again from that
-        except Exception:
-            return described
-        described.pickled = pickled
+        bare = error.with_traceback(None)
+        described.pickled = _pickle_proved(bare)
+        if not described.pickled:
+            described.parts = _pickle_proved((kind, error.args, vars(error)))
     return described
+
+
+def _pickle_proved(value: Any) -> bytes:
+    """Pickle, and prove that it can be made again: exceptions whose ``__init__`` wants other
+    arguments than ``args`` cannot. Empty where it fails.
+    """
+    try:
+        pickled = _pickle(value)
+        pickle.loads(pickled)
+    except Exception:
+        return b""
+    return pickled
 
 
 def _one_line(error: BaseException) -> str:

@@ -33,6 +33,7 @@ __all__ = ["Link", "MasterGone"]
 _MAX_DELIVERY_BYTES = 16 * 1024 * 1024
 _RETRY_S = 0.2
 _ANSWER_S = 5.0
+_SLOWEST_BYTES_PER_S = 1024 * 1024
 
 
 class MasterGone(Exception):
@@ -144,7 +145,11 @@ class Link:
     def _deliver(self) -> None:
         try:
             while (delivery := self._next_delivery()) is not None:
-                receipt = decode(self._call(self._talk, "deliver", encode(delivery)), Receipt)
+                message = encode(delivery)
+                talk = options(
+                    self._talk, timeout_s=_ANSWER_S + len(message) / _SLOWEST_BYTES_PER_S
+                )
+                receipt = decode(self._call(talk, "deliver", message), Receipt)
                 if receipt.unknown:
                     self._join(unknown=delivery.slave)
                     continue

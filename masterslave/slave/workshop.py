@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import threading
 
-from masterslave.protocol import LOST, RAISED, VALUE, Outcome
+from masterslave.protocol import (
+    LOST,
+    MAX_PAYLOAD_BYTES,
+    RAISED,
+    VALUE,
+    Outcome,
+    Raised,
+    encode,
+)
 from masterslave.slave.child import Define, Finished, Prepare, Ready, Run
 from masterslave.slave.children import Child
 from masterslave.slave.work import FarmWork, Key, choose_farm
@@ -110,11 +118,7 @@ class Workshop:
                     job = self._busy.get(child)
                     self._busy[child] = None
                     if job is not None:
-                        kind = RAISED if frame.raised else VALUE
-                        outcome = Outcome(
-                            frame.task, frame.attempt, kind, frame.payload, frame.seconds
-                        )
-                        job[0].finish(outcome)
+                        job[0].finish(_outcome_of(frame))
             self.changed.notify_all()
         self.assign()
 
@@ -136,3 +140,16 @@ class Workshop:
         with self.changed:
             if not self._closed:
                 self._start_child()
+
+
+def _outcome_of(frame: Finished) -> Outcome:
+    """Return what the master is told; a result that is too large for a message is an error."""
+    kind, payload = (RAISED if frame.raised else VALUE), frame.payload
+    if len(payload) > MAX_PAYLOAD_BYTES:
+        message = (
+            f"the result takes {len(payload) / 2**20:.0f} MiB, at most "
+            f"{MAX_PAYLOAD_BYTES // 2**20} travel: write it to a file and return its name"
+        )
+        kind = RAISED
+        payload = encode(Raised("masterslave.NotPicklable", message, message))
+    return Outcome(frame.task, frame.attempt, kind, payload, frame.seconds)

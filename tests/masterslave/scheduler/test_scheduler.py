@@ -8,6 +8,7 @@ from hypothesis import settings
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
 from masterslave.scheduler import (
+    GiveUpTask,
     HandOut,
     HandOutsGivenBack,
     HandOutsLost,
@@ -187,6 +188,17 @@ def test_a_late_result_is_the_answer_and_stops_the_second_attempt() -> None:
     assert scheduler.state.counts.done == 1
     scheduler.handle(TasksReturned("b", (HandOut(0, 2),)), 8.0)
     assert (scheduler.state.counts.done, scheduler.state.counts.late) == (1, 1)
+
+
+def test_a_lost_slave_is_held_against_the_tasks_that_it_ran_only() -> None:
+    scheduler = make_scheduler()
+    scheduler.handle(TasksSubmitted((0, 1, 2)), 0.0)
+    for number in range(MAX_ATTEMPTS):
+        scheduler.handle(SlaveJoined(f"s{number}", 1), 0.0)
+        scheduler.handle(SlaveAsked(f"s{number}", 3), 0.0)
+        orders = scheduler.handle(SlaveLeft(f"s{number}", "power cut"), 0.0)
+    assert [order.task for order in orders if isinstance(order, GiveUpTask)] == [0]
+    assert [scheduler.state.tasks[task].losses for task in (1, 2)] == [0, 0]
 
 
 def test_leaving_in_peace_is_not_held_against_the_task() -> None:

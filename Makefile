@@ -1,0 +1,75 @@
+# Everything from a machine that has Python 3.11 or newer, make and git:
+#   make demo    see what it is for
+#   make test    lint, types, import contracts, tests
+PYTHON ?= python3
+ifeq ($(OS),Windows_NT)
+BIN := .venv/Scripts
+else
+BIN := .venv/bin
+endif
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+export PYTHONDONTWRITEBYTECODE := 1
+
+.PHONY: help demo test lint types contracts pytest docs lock clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make demo   a farm on this machine: slaves join, one is killed, nothing is lost"
+	@echo "make test   everything that has to pass: lint, types, import contracts, tests"
+	@echo "make docs   write again what the docs show of the code"
+	@echo "make lock   choose the versions of dependencies anew"
+	@echo "make clean  remove the virtual environment and caches"
+
+demo: .venv/runtime
+	@$(BIN)/python examples/demo.py
+
+test: lint types contracts pytest
+
+lint: .venv/dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: .venv/dev
+	$(BIN)/mypy
+
+contracts: .venv/dev
+	$(BIN)/lint-imports --no-cache
+
+# The tests of several hosts need root and iproute2; where it may, make installs it.
+pytest: .venv/dev
+	@if [ "$$(id -u)" = 0 ] && ! command -v ip >/dev/null && command -v apt-get >/dev/null; then \
+		apt-get update -qq && apt-get install -y -qq iproute2 || echo "iproute2 could not be installed"; \
+	fi
+	$(BIN)/python -m pytest
+
+docs: .venv/dev
+	$(BIN)/python tools/draw_task_life.py
+
+lock: .venv/dev
+	$(PIP) install uv
+	$(BIN)/uv pip compile --universal --python-version 3.11 --upgrade --no-header --no-annotate \
+		--no-emit-index-url --no-emit-find-links pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile --universal --python-version 3.11 --upgrade --no-header --no-annotate \
+		--no-emit-index-url --no-emit-find-links --extra dev -c requirements.lock \
+		pyproject.toml -o requirements-dev.lock
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .hypothesis
+
+.venv/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed; name it: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@echo "making the virtual environment .venv"
+	@$(PYTHON) -m venv .venv || { echo "python3-venv is missing: apt install python3-venv"; exit 1; }
+	@touch $@
+
+.venv/runtime: requirements.lock pyproject.toml | .venv/python
+	@echo "installing what it needs (requirements.lock)"
+	@$(PIP) install -r requirements.lock
+	@$(PIP) install --no-deps --editable .
+	@touch $@
+
+.venv/dev: requirements-dev.lock .venv/runtime
+	@echo "installing what the tests need (requirements-dev.lock)"
+	@$(PIP) install -r requirements-dev.lock
+	@touch $@
