@@ -4,7 +4,7 @@
 
     RemoteObjError
     └── FarmError
-        ├── BadLabel        (ValueError)     a farm's label that cannot be one
+        ├── BadLabel        (BadInput)       a farm's label that cannot be one
         ├── NotPicklable    (TypeError)      a function, argument or result that cannot travel
         ├── FarmClosed      (RuntimeError)   a task for a farm that was shut down
         ├── CodeRefused                      code would have crossed plain TCP
@@ -15,7 +15,7 @@
 
 from __future__ import annotations
 
-from remoteobj import RemoteObjError
+from remoteobj import BadInput, RemoteObjError
 
 __all__ = [
     "BadLabel",
@@ -34,7 +34,7 @@ class FarmError(RemoteObjError):
     """Root of the farm's own errors."""
 
 
-class BadLabel(FarmError, ValueError):
+class BadLabel(FarmError, BadInput):
     """The label has characters that a name cannot have."""
 
 

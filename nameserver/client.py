@@ -10,7 +10,7 @@ from typing import Any, Literal, Self
 
 from nameserver.errors import NameTaken, NameUnknown, NamingError
 from nameserver.record import NAME_SERVER, Record, check_name, make_record
-from remoteobj import URI, InsecureWarning
+from remoteobj import URI, BadURI, InsecureWarning
 from remoteobj.proxy import Channel
 from remoteobj.settings import Settings
 
@@ -44,7 +44,12 @@ class NameServerClient:
         timeout_s: float = 5.0,
         quiet: bool = False,
     ) -> None:
-        self._uri = URI(f"PYRO:{NAME_SERVER}@{address}")
+        try:
+            self._uri = URI(f"PYRO:{NAME_SERVER}@{address}")
+        except BadURI as error:
+            raise BadURI(
+                f"{address!r} is no address of a name server: it looks like 192.168.1.20:9090"
+            ) from error
         self._how = how
         self._timeout_s = timeout_s
         self._channel = Channel(self._uri, insecure=insecure, settings=Settings())

@@ -6,13 +6,13 @@
     └── NamingError                                 something about names went wrong
         ├── NameTaken           (ValueError)        a live record has this name already
         ├── NameUnknown         (LookupError)       no live record has this name
-        ├── BadName             (ValueError)        the text is no name
+        ├── BadName             (BadInput)          the text is no name
         └── NameServerNotFound  (ConnectionError)   no name server, or it does not answer
 """
 
 from __future__ import annotations
 
-from remoteobj.errors import RemoteObjError
+from remoteobj.errors import BadInput, RemoteObjError
 
 __all__ = ["BadName", "NameServerNotFound", "NameTaken", "NameUnknown", "NamingError"]
 
@@ -29,7 +29,7 @@ class NameUnknown(NamingError, LookupError):
     """No live record has this name: register it, or look at the list of names."""
 
 
-class BadName(NamingError, ValueError):
+class BadName(NamingError, BadInput):
     """The text is no name: words of letters, digits, ``-`` and ``_``, with dots between them."""
 
 

@@ -18,6 +18,7 @@ from remoteobj.daemon import Daemon, DaemonStatistics
 from remoteobj.dispatch import current_peer, on_disconnect
 from remoteobj.errors import (
     AddressUnusable,
+    BadInput,
     BadURI,
     ConnectionLost,
     DeadlinePassed,
@@ -38,6 +39,7 @@ from remoteobj.uri import URI
 __all__ = [
     "URI",
     "AddressUnusable",
+    "BadInput",
     "BadURI",
     "ConnectionLost",
     "Daemon",

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from remoteobj.errors import BadURI, RemoteObjError
+from remoteobj.errors import BadInput, BadURI, RemoteObjError
 from remoteobj.proxy import Proxy
 from remoteobj.uri import URI
 
@@ -75,7 +75,7 @@ def run_command(group: click.Group, arguments: list[str] | None = None) -> int:
         if "--debug" in arguments:
             raise
         click.echo(f"{name}: {str(error).splitlines()[0]}", err=True)
-        return 1
+        return 2 if isinstance(error, BadInput) else 1
     return result if isinstance(result, int) else 0
 
 

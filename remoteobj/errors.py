@@ -3,7 +3,8 @@
 ::
 
     RemoteObjError
-    ├── BadURI               (ValueError)       a URI that cannot be read
+    ├── BadInput             (ValueError)       an argument that cannot be one; exit code 2
+    │   └── BadURI                              a URI that cannot be read
     ├── InsecureRefused                         plain TCP without ``insecure=True``
     ├── AddressUnusable      (OSError)          a daemon cannot listen where it was told to
     ├── RuntimeDirUnsafe     (PermissionError)  this user's private directory is not private
@@ -25,6 +26,7 @@ from typing import Literal
 
 __all__ = [
     "AddressUnusable",
+    "BadInput",
     "BadURI",
     "ConnectionLost",
     "DeadlinePassed",
@@ -47,7 +49,11 @@ class RemoteObjError(Exception):
     """Root of every error that remoteobj, nameserver and masterslave raise themselves."""
 
 
-class BadURI(RemoteObjError, ValueError):
+class BadInput(RemoteObjError, ValueError):
+    """An argument has the wrong form; trying again with the same one is of no use."""
+
+
+class BadURI(BadInput):
     """The text is no URI of an object."""
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from hosts import Lan, why_impossible
-from room import Room
+
+from tests.lan.hosts import Lan, why_impossible
+from tests.lan.room import Room
 
 
 @pytest.fixture(scope="session", autouse=True)

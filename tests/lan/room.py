@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from hosts import Lan, Line, Running
+from tests.lan.hosts import Lan, Line, Running
 
 __all__ = ["AT_LEAST", "CODE_MAY_CROSS", "FOUND", "LOOKS", "Room", "Script", "has_done", "hosts_of"]
 

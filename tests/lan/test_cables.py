@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from room import FOUND, Room, has_done
+
+from tests.lan.room import FOUND, Room, has_done
 
 WATCH = """
 import queue, time

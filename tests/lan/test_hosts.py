@@ -7,7 +7,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from hosts import Lan, ip
+
+from tests.lan.hosts import Lan, ip
 
 PING = "import socket, sys; socket.create_connection((sys.argv[1], 7), 2)"
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import signal
 import sys
 
-from hosts import Host
-from room import CODE_MAY_CROSS, FOUND, LOOKS, Facts, Room, has_done, hosts_of
+from tests.lan.hosts import Host
+from tests.lan.room import CODE_MAY_CROSS, FOUND, LOOKS, Facts, Room, has_done, hosts_of
 
 DISCOVERY_S = 2.0
 

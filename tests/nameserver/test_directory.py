@@ -10,10 +10,10 @@ import threading
 from pathlib import Path
 
 import pytest
-from conftest import StartScript
 
 from nameserver import BadName, Directory, NameTaken, NameUnknown, NamingError
 from remoteobj.runtime import LockedFile
+from tests.conftest import StartScript
 
 HERE = "PYRO:x@127.0.0.1:4711"
 

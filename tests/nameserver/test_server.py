@@ -6,7 +6,6 @@ import threading
 import warnings
 
 import pytest
-from conftest import StartScript
 
 import nameserver
 from nameserver import (
@@ -29,6 +28,7 @@ from remoteobj import (
     Proxy,
     expose,
 )
+from tests.conftest import StartScript
 
 HERE = "PYRO:x@127.0.0.1:4711"
 
