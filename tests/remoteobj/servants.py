@@ -8,7 +8,12 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from hypothesis import settings
+
 from remoteobj import Daemon, expose, oneway
+
+calm = settings(deadline=None, database=None)
+"""For hypothesis on a machine that is busy with other tests; nothing is written to the disk."""
 
 Connect = Callable[..., Any]
 Dial = Callable[[Daemon], socket.socket]

@@ -108,10 +108,10 @@ def test_what_a_killed_process_left_is_swept(start_script: StartScript) -> None:
 FORK = """
 if os.fork() == 0:
     daemon.close()  # must not touch what is the parent's
-    print("child", os.getpid(), flush=True)
+    os.write(1, f"child {os.getpid()}\n".encode())
     sys.stdin.readline()
     os._exit(0)
-print("parent", uri, flush=True)
+os.write(1, f"parent {uri}\n".encode())
 sys.stdin.readline()
 """
 

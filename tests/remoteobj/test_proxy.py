@@ -156,6 +156,7 @@ def test_a_server_that_dies_in_mid_call_may_have_run_it(
     with pytest.raises(ConnectionLost, match=r"during die\(\).*it may have run") as caught:
         proxy.die()
     assert caught.value.executed == "maybe"
+    process.wait()
     with Daemon():
         pass  # sweeps what it left behind
 

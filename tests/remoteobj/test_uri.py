@@ -8,6 +8,7 @@ import string
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from servants import calm
 
 from remoteobj import URI, BadURI
 
@@ -70,6 +71,7 @@ def test_a_bad_one_is_named(text: str, word: str) -> None:
     assert repr(text) in str(caught.value)
 
 
+@calm
 @given(IDS, HOSTS, PORTS)
 def test_tcp_survives_writing_and_reading(object_id: str, host: str, port: int) -> None:
     uri = URI.of_tcp(object_id, host, port)
@@ -77,6 +79,7 @@ def test_tcp_survives_writing_and_reading(object_id: str, host: str, port: int) 
     assert URI(str(uri)) == uri
 
 
+@calm
 @given(IDS, st.text(string.ascii_letters + "/._-@ü", min_size=1))
 def test_unix_survives_writing_and_reading(object_id: str, path: str) -> None:
     uri = URI.of_unix(object_id, path)
@@ -84,6 +87,7 @@ def test_unix_survives_writing_and_reading(object_id: str, path: str) -> None:
     assert URI(str(uri)) == uri
 
 
+@calm
 @given(st.text() | st.text("PYRONAME:@./u[]0123456789 ", max_size=40))
 def test_any_text_is_a_uri_or_bad(text: str) -> None:
     try:

@@ -11,6 +11,7 @@ from itertools import pairwise
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from servants import calm
 
 from remoteobj import WireError
 from remoteobj.wire import Decoder, Message, encode
@@ -31,6 +32,7 @@ def drain(decoder: Decoder) -> list[Message]:
     return list(iter(decoder.next_message, None))
 
 
+@calm
 @given(st.lists(MESSAGES, max_size=5), st.lists(st.integers(0, 1300)))
 def test_every_split_gives_the_same_messages(messages: list[Message], cuts: list[int]) -> None:
     stream = b"".join(map(encode, messages))
@@ -42,6 +44,7 @@ def test_every_split_gives_the_same_messages(messages: list[Message], cuts: list
     assert seen == messages
 
 
+@calm
 @given(MESSAGES, MESSAGES)
 def test_byte_by_byte_it_never_asks_for_more_than_is_missing(first: Message, then: Message) -> None:
     stream = encode(first)
@@ -55,6 +58,7 @@ def test_byte_by_byte_it_never_asks_for_more_than_is_missing(first: Message, the
     assert then.payload == b"" or decoder.next_message() is None
 
 
+@calm
 @given(MESSAGES, st.integers(0, HEADER - 1), st.integers(0, 255), st.binary(max_size=100))
 def test_a_changed_header_is_an_error_or_a_wait_and_nothing_else(
     message: Message, position: int, value: int, after: bytes
@@ -67,6 +71,7 @@ def test_a_changed_header_is_an_error_or_a_wait_and_nothing_else(
         drain(decoder)
 
 
+@calm
 @given(st.binary(max_size=200))
 def test_any_bytes_are_an_error_or_a_wait(data: bytes) -> None:
     decoder = Decoder(LIMIT)
@@ -113,16 +118,15 @@ def test_annotations_are_passed_over() -> None:
 
 def receive_s(size: int) -> float:
     stream, chunk = encode(Message(5, 1, 0, 0, bytes(size))), 65536
-    decoder, started = Decoder(2**28), time.perf_counter()
+    decoder, started = Decoder(2**28), time.thread_time()
     for start in range(0, len(stream), chunk):
         assert decoder.next_message() is None
         decoder.feed(stream[start : start + chunk])
     message = decoder.next_message()
     assert message is not None
     assert len(message.payload) == size
-    return time.perf_counter() - started
+    return time.thread_time() - started
 
 
 def test_taking_in_a_large_message_takes_linear_time() -> None:
-    small = min(receive_s(4 << 20) for _ in range(3))
-    assert receive_s(64 << 20) < 16 * small * 6 + 0.1  # quadratic: 16 times that
+    assert receive_s(64 << 20) < 2.0  # linear: 0.1 s; quadratic: over 5 s
