@@ -54,6 +54,8 @@ SERIALIZER_NAMES = {1: "serpent", 2: "marshal", 3: "json", 4: "msgpack"}
 NO_SUCH_OBJECT = "there is no object"
 """How our daemon's answer begins where a peer asks for an id that it does not publish."""
 
+_READ_TRIES = 4
+
 TRACEBACK_ATTRIBUTE = "_pyroTraceback"
 """Where Pyro5 keeps the lines of the remote traceback on an exception."""
 
@@ -167,13 +169,27 @@ def loads(data: bytes) -> Any:
         NotSendable: They hold an object of a class that cannot be rebuilt here.
     """
     try:
-        literal = _serpent.loads(data)
+        literal = _read_literal(data)
     except Exception as error:  # SyntaxError, ValueError, MemoryError, RecursionError, ...
         raise WireError(f"the payload is not serpent: {type(error).__name__}") from error
     try:
         return _rebuild(literal)
     except RecursionError as error:
         raise WireError("the payload is nested too deeply") from error
+
+
+def _read_literal(data: bytes) -> Any:
+    """Read serpent, once more where CPython's ``ast`` was disturbed by another thread.
+
+    Its count of the recursion depth is shared by all threads in early releases of 3.11 and 3.12
+    (CPython issue 106905); it raises SystemError when they meet. Reading has no side effects.
+    """
+    for _ in range(_READ_TRIES - 1):
+        try:
+            return _serpent.loads(data)
+        except SystemError:
+            continue
+    return _serpent.loads(data)
 
 
 def dumps_call(

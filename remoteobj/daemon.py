@@ -213,24 +213,36 @@ class Daemon:
         """
         if os.getpid() != self._pid:
             return
-        with self._closing:
-            self._closed.set()
-            with contextlib.suppress(OSError):
-                self._listener.shutdown(socket.SHUT_RDWR)
-            self._listener.close()
-            with self._lock:
-                links, threads = list(self._links), [*self._links.values(), *self._oneways]
-                if self._acceptor is not None:
-                    threads.append(self._acceptor)
-            for link in links:
-                link.close()
-            deadline = time.monotonic() + _CLOSE_S
-            for thread in threads:
-                if thread is not threading.current_thread():
-                    thread.join(max(0.0, deadline - time.monotonic()))
-            if self._socket_lock is not None:
-                self._socket_lock.path.with_suffix(".sock").unlink(missing_ok=True)
-                self._socket_lock.remove()
+        # A method that closes its own daemon does not wait for whoever closes it and waits for it.
+        is_ours = threading.current_thread() in self._threads()
+        if not self._closing.acquire(blocking=not is_ours):
+            return
+        try:
+            self._close()
+        finally:
+            self._closing.release()
+
+    def _close(self) -> None:
+        self._closed.set()
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        with self._lock:
+            links = list(self._links)
+        for link in links:
+            link.close()
+        deadline = time.monotonic() + _CLOSE_S
+        for thread in self._threads():
+            if thread is not threading.current_thread():
+                thread.join(max(0.0, deadline - time.monotonic()))
+        if self._socket_lock is not None:
+            self._socket_lock.path.with_suffix(".sock").unlink(missing_ok=True)
+            self._socket_lock.remove()
+
+    def _threads(self) -> set[threading.Thread]:
+        with self._lock:
+            acceptor = {self._acceptor} if self._acceptor else set()
+            return {*self._links.values(), *self._oneways, *acceptor}
 
     def statistics(self) -> DaemonStatistics:
         """Return what it has done so far."""

@@ -105,7 +105,7 @@ def test_what_a_killed_process_left_is_swept(start_script: StartScript) -> None:
         assert Path(daemon.location.removeprefix("./u:")).exists()
 
 
-FORK = """
+FORK = r"""
 if os.fork() == 0:
     daemon.close()  # must not touch what is the parent's
     os.write(1, f"child {os.getpid()}\n".encode())
