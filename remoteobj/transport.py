@@ -109,7 +109,7 @@ class Link:
         disown_in_child(sock)
         if sock.family in (socket.AF_INET, socket.AF_INET6):
             with contextlib.suppress(OSError):  # the peer has left already
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                _set_tcp_options(sock)
 
     def limit_messages(self, max_bytes: int) -> None:
         """Accept messages of at most *max_bytes* from now on."""
@@ -173,6 +173,18 @@ class Link:
     def close(self) -> None:
         """Close the connection; a forked child's copy of the socket does not keep it open."""
         _close(self._sock)
+
+
+def _set_tcp_options(sock: socket.socket) -> None:
+    """Send small messages at once, and notice within half a minute that a cable was pulled.
+
+    Without the second, a daemon's thread would wait for ever for a peer that lost its power.
+    """
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in (("TCP_KEEPIDLE", 15), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 3)):
+        if hasattr(socket, option):  # elsewhere the system's own times hold
+            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
 
 
 def _remaining(deadline: float | None) -> float | None:
