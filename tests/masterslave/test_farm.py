@@ -10,6 +10,7 @@ import socket
 import threading
 from concurrent.futures import CancelledError, Executor, Future
 from itertools import count, islice
+from pathlib import Path
 
 import pytest
 
@@ -72,9 +73,16 @@ def test_is_an_executor(farm: Farm) -> None:
     assert list(farm.map(operator.add, range(5), range(5))) == [0, 2, 4, 6, 8]
 
 
-def test_runs_in_other_processes(farm: Farm) -> None:
-    eventually(lambda: len(farm.slaves) == 2, "both slaves join")
-    pids = set(farm.map(lambda _: os.getpid(), range(50)))
+def meet(mine: str, other: str) -> int:
+    with open(mine, "w"):
+        pass
+    wait_for_file(other)
+    return os.getpid()
+
+
+def test_runs_in_other_processes_at_the_same_time(farm: Farm, tmp_path: Path) -> None:
+    one, other = str(tmp_path / "one"), str(tmp_path / "other")
+    pids = {*farm.map(meet, [one, other], [other, one], timeout=30)}
     assert os.getpid() not in pids
     assert len(pids) == 2
     assert {slave.host for slave in farm.slaves} == {socket.gethostname()}
@@ -326,5 +334,6 @@ def test_ctrl_c_drops_what_waits_and_says_what_is_kept(
 
 
 def test_repr_speaks_state(farm: Farm) -> None:
+    eventually(lambda: len(farm.slaves) == 2, "both slaves join")
     farm.submit(abs, -1).result()
     assert repr(farm) == "<Farm 'test': 1 of 1 tasks done, 2 slaves (2 slots)>"
