@@ -23,7 +23,6 @@ from typing import Any, Self
 from remoteobj import _pyro, runtime, transport
 from remoteobj.dispatch import Exposure, Session
 from remoteobj.errors import (
-    AddressUnusable,
     DeadlinePassed,
     InsecureRefused,
     InsecureWarning,
@@ -109,7 +108,8 @@ class Daemon:
         self._acceptor: threading.Thread | None = None
         self._socket_lock: runtime.LockedFile | None = None
         if host is None:
-            self._listener, self._base = self._listen_unix()
+            self._listener, path, self._socket_lock = transport.listen_privately()
+            self._base = URI.of_unix(_pyro.DAEMON_ID, path)
         else:
             if not insecure:
                 raise InsecureRefused(
@@ -129,18 +129,6 @@ class Daemon:
             except BaseException:  # a warning may have been made an error
                 self._listener.close()
                 raise
-
-    def _listen_unix(self) -> tuple[socket.socket, URI]:
-        if not runtime.host_has_unix_sockets():
-            raise AddressUnusable(
-                "this system has no Unix sockets: give host='127.0.0.1', insecure=True"
-            )
-        path, self._socket_lock = runtime.new_socket_path()
-        try:
-            return transport.listen_unix(str(path)), URI.of_unix(_pyro.DAEMON_ID, str(path))
-        except BaseException:
-            self._socket_lock.remove()
-            raise
 
     @property
     def location(self) -> str:
@@ -327,7 +315,7 @@ class Daemon:
                     f"{self.location} serves {self._settings.max_connections} connections already: "
                     "release some, or raise Settings.max_connections"
                 )
-            _refuse_other_serializers(message)
+            transport.refuse_other_serializers(message)
             match _pyro.loads(message.payload):
                 case {"object": str() as object_id, **_rest}:
                     answer: Any = {"handshake": "hello", "meta": self._metadata(object_id)}
@@ -361,7 +349,7 @@ class Daemon:
         link.send(reply)
 
     def _run(self, session: Session, message: Message) -> bytes:
-        _refuse_other_serializers(message)
+        transport.refuse_other_serializers(message)
         object_id, method, args, kwargs = _pyro.loads_call(message.payload)
         exposure = self._exposure(object_id)
         if message.flags & Flag.BATCH:
@@ -401,12 +389,3 @@ class Daemon:
     def _metadata(self, object_id: str) -> dict[str, list[str]]:
         members = self._exposure(object_id).members
         return {kind: sorted(names) for kind, names in members.items()}
-
-
-def _refuse_other_serializers(message: Message) -> None:
-    if message.serializer != _pyro.SERPENT:
-        name = _pyro.SERIALIZER_NAMES.get(message.serializer, str(message.serializer))
-        raise WireError(f"serializer {name!r} is refused here: use serpent")
-    for flag in (Flag.COMPRESSED, Flag.KEEP_SERIALIZED):
-        if message.flags & flag:
-            raise WireError(f"a payload with the flag {flag.name} is refused here: send it plain")

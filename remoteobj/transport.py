@@ -7,19 +7,47 @@ import os
 import socket
 import time
 
+from remoteobj import _pyro, runtime
 from remoteobj.errors import AddressUnusable, ConnectionLost, DeadlinePassed, WireError
-from remoteobj.runtime import disown_in_child
 from remoteobj.settings import Settings
 from remoteobj.uri import MAX_PORT, URI, join_address
-from remoteobj.wire import Decoder, Message, encode
+from remoteobj.wire import Decoder, Flag, Message, encode
 
-__all__ = ["Link", "connect", "listen_tcp", "listen_unix", "refuse_wrong_message"]
+__all__ = [
+    "Link",
+    "connect",
+    "listen_privately",
+    "listen_tcp",
+    "refuse_other_serializers",
+    "refuse_wrong_message",
+]
 
 _RECV_BYTES = 256 * 1024
 
 
-def listen_unix(path: str) -> socket.socket:
-    """Listen on a Unix socket that only this user may use."""
+def listen_privately() -> tuple[socket.socket, str, runtime.LockedFile]:
+    """Listen on a Unix socket that only this user may use.
+
+    Returns:
+        The listener, the socket's path, and the lock that says that the socket has an owner.
+
+    Raises:
+        RuntimeDirUnsafe: This user's directory is not private.
+        AddressUnusable: It cannot hold a socket, or this system knows none.
+    """
+    if not runtime.host_has_unix_sockets():
+        raise AddressUnusable(
+            "this system has no Unix sockets: give host='127.0.0.1', insecure=True"
+        )
+    path, lock = runtime.new_socket_path()
+    try:
+        return _listen_unix(str(path)), str(path), lock
+    except BaseException:
+        lock.remove()
+        raise
+
+
+def _listen_unix(path: str) -> socket.socket:
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         listener.bind(path)
@@ -28,7 +56,7 @@ def listen_unix(path: str) -> socket.socket:
     except OSError as error:
         listener.close()
         raise AddressUnusable(f"cannot listen on {path}: {error.strerror or error}") from error
-    disown_in_child(listener)
+    runtime.disown_in_child(listener)
     return listener
 
 
@@ -58,7 +86,7 @@ def listen_tcp(host: str, port: int) -> socket.socket:
             f"cannot listen on {join_address(host, port)}: {reason}; "
             "choose an address of this machine and a free port (port 0 takes one)"
         ) from error
-    disown_in_child(listener)
+    runtime.disown_in_child(listener)
     return listener
 
 
@@ -106,7 +134,7 @@ class Link:
         self.sequence = 0
         self.object_id = ""  # whom a caller's connection was opened for
         self.peer = _peer_name(sock)
-        disown_in_child(sock)
+        runtime.disown_in_child(sock)
         if sock.family in (socket.AF_INET, socket.AF_INET6):
             with contextlib.suppress(OSError):  # the peer has left already
                 _set_tcp_options(sock)
@@ -222,3 +250,17 @@ def refuse_wrong_message(message: Message, *expected: int) -> None:
     """
     if message.type not in expected:
         raise WireError(f"a message of type {message.type} came where {expected} was due")
+
+
+def refuse_other_serializers(message: Message) -> None:
+    """Check that a payload is plain serpent, before anything of it is parsed.
+
+    Raises:
+        WireError: It is another serializer's, or compressed.
+    """
+    if message.serializer != _pyro.SERPENT:
+        name = _pyro.SERIALIZER_NAMES.get(message.serializer, str(message.serializer))
+        raise WireError(f"serializer {name!r} is refused here: use serpent")
+    for flag in (Flag.COMPRESSED, Flag.KEEP_SERIALIZED):
+        if message.flags & flag:
+            raise WireError(f"a payload with the flag {flag.name} is refused here: send it plain")

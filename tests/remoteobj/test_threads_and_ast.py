@@ -11,7 +11,7 @@ from remoteobj import _pyro
 gc.callbacks.append(lambda *_: [number for number in range(200)])  # runs Python code in mid-ast
 gc.set_threshold(20)
 sys.setswitchinterval(1e-6)
-value = {"rows": [(number, str(number), {"key": [number]}) for number in range(300)]}
+value = {"rows": [(number, str(number), {"key": [number]}) for number in range(60)]}
 data = _pyro.dumps(value)
 right = []
 
