@@ -2,7 +2,8 @@
 this project, so that it starts fast and a task's modules meet none of ours.
 
 Frames come in on what was standard input, and go out on what was standard output; a task's own
-prints go to standard error. The process ends when its input does, even in the middle of a task.
+prints go to standard error. The process ends when its input does, even in the middle of a task;
+what the task has forked or started ends with it, unless it has made a session of its own.
 
 ::
 
@@ -15,12 +16,14 @@ from __future__ import annotations
 import io
 import os
 import pickle
+import signal
 import struct
 import sys
 import threading
 import time
 import traceback
 from collections.abc import Callable
+from functools import partial
 from queue import SimpleQueue
 from typing import Any, BinaryIO
 
@@ -195,6 +198,8 @@ def _pump(stream: BinaryIO, frames: SimpleQueue[Any]) -> None:
     """Read frames beside the running task: when the agent is gone, so is this process."""
     while (body := _read_body(stream)) is not None:
         frames.put(_to_child.decode(body))
+    if hasattr(os, "getpgrp") and os.getpgrp() == os.getpid():
+        os.killpg(0, signal.SIGKILL)
     os._exit(0)
 
 
@@ -207,7 +212,17 @@ def _take_over_standard_streams() -> tuple[BinaryIO, BinaryIO]:
     sys.stdout = io.TextIOWrapper(
         io.FileIO(1, "w", closefd=False), line_buffering=True, write_through=True
     )
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=partial(_disown, frames_in, frames_out))
     return os.fdopen(frames_in, "rb"), os.fdopen(frames_out, "wb")
+
+
+def _disown(*descriptors: int) -> None:
+    """In a process that a task forked: let go of the pipes, or the agent would not see us end."""
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for descriptor in descriptors:
+        os.dup2(nothing, descriptor, inheritable=False)
+    os.close(nothing)
 
 
 def main() -> None:

@@ -33,11 +33,15 @@ class Child:
         on_death: Callable[[Child, str], None],
     ) -> None:
         self.is_ready = False
+        self.is_doomed = False
+        """Whether it is being killed, though it may still say something."""
         self.known_functions: set[bytes] = set()
         self.known_paths: set[tuple[str, ...]] = set()
         self._on_frame = on_frame
         self._on_death = on_death
         self._write_lock = threading.Lock()
+        self._end_lock = threading.Lock()
+        self._has_ended = False
         self._process = subprocess.Popen(
             [sys.executable, "-P", child_program.__file__],
             stdin=subprocess.PIPE,
@@ -54,16 +58,22 @@ class Child:
         """Process id."""
         return self._process.pid
 
+    @property
+    def takes_tasks(self) -> bool:
+        """Whether a task that is sent now would be run."""
+        return self.is_ready and not self.is_doomed
+
     def send(self, *frames: msgspec.Struct) -> None:
         """Write frames to the child; one that has died meanwhile is told by ``on_death``."""
-        with self._write_lock, contextlib.suppress(BrokenPipeError, ValueError):
+        with self._write_lock, contextlib.suppress(OSError, ValueError):
             for frame in frames:
                 write_frame(cast(BinaryIO, self._process.stdin), frame)
 
     def kill(self) -> None:
-        """End the process at once."""
-        with contextlib.suppress(ProcessLookupError):
-            self._process.kill()
+        """End the process at once, and what its task has started."""
+        with self._end_lock:
+            if not self._has_ended:
+                _kill_group(self._process)
 
     def wait(self) -> None:
         """Wait until the process is gone and its last words are told."""
@@ -76,11 +86,23 @@ class Child:
                 self._on_frame(self, frame)
         except msgspec.DecodeError:
             self.kill()
-        code = self._process.wait()
+        with self._end_lock:  # while it is not waited for, its id means nobody else
+            _kill_group(self._process)
+            code = self._process.wait()
+            self._has_ended = True
         source.close()
-        with self._write_lock, contextlib.suppress(BrokenPipeError):
+        with self._write_lock, contextlib.suppress(OSError):
             cast(BinaryIO, self._process.stdin).close()
         self._on_death(self, describe_exit(code))
+
+
+def _kill_group(process: subprocess.Popen[bytes]) -> None:
+    """Kill a child, and with it what its task has forked or started and left behind."""
+    if own_session():
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS says so of a zombie
+            os.killpg(process.pid, signal.SIGKILL)
+    else:
+        process.kill()
 
 
 def own_session() -> bool:

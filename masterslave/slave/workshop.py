@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import threading
+from collections.abc import Callable
 
 from masterslave.protocol import (
     LOST,
@@ -19,6 +21,8 @@ from masterslave.slave.work import FarmWork, Key, choose_farm
 
 __all__ = ["Workshop"]
 
+log = logging.getLogger("masterslave")
+
 _RETRY_START_S = 1.0
 
 
@@ -30,10 +34,12 @@ class Workshop:
 
     Args:
         slots: Number of child processes.
+        make_child: Starts one; tests make theirs.
     """
 
-    def __init__(self, slots: int) -> None:
+    def __init__(self, slots: int, *, make_child: Callable[..., Child] = Child) -> None:
         self.slots = slots
+        self._make_child = make_child
         self.changed = threading.Condition()
         self._farms: dict[FarmWork, tuple[str, ...]] = {}
         self._busy: dict[Child, tuple[FarmWork, Key] | None] = {}
@@ -60,20 +66,19 @@ class Workshop:
     def stop(self, farm: FarmWork, keys: list[Key]) -> None:
         """Stop running tasks, by ending the processes that run them."""
         with self.changed:
-            victims = [
-                child
-                for child, job in self._busy.items()
-                if job is not None and job[0] is farm and job[1] in keys
-            ]
-        for child in victims:
-            child.kill()
+            for child, job in self._busy.items():
+                if job is not None and job[0] is farm and job[1] in keys:
+                    # It may have finished in this moment: marked under the lock, it gets no task
+                    # that the kill would then hit.
+                    child.is_doomed = True
+                    child.kill()
 
     def assign(self) -> None:
         """Give waiting tasks to idle children."""
         while True:
             with self.changed:
                 idle = next(
-                    (c for c, job in self._busy.items() if job is None and c.is_ready), None
+                    (c for c, job in self._busy.items() if job is None and c.takes_tasks), None
                 )
                 farm = choose_farm(self._farms)
                 task = farm.start_next() if idle and farm else None
@@ -107,7 +112,16 @@ class Workshop:
             child.wait()
 
     def _start_child(self) -> None:
-        self._busy[Child(self._heard, self._died)] = None
+        try:
+            self._busy[self._make_child(self._heard, self._died)] = None
+        except OSError as error:  # no memory, or too many processes: it may pass
+            log.warning("cannot start a process for tasks: %s; trying again", error)
+            self._start_child_later()
+
+    def _start_child_later(self) -> None:
+        retry = threading.Timer(_RETRY_START_S, self._replace_child)
+        retry.daemon = True
+        retry.start()
 
     def _heard(self, child: Child, frame: Ready | Finished) -> None:
         with self.changed:
@@ -129,12 +143,12 @@ class Workshop:
                 farm, (task, attempt) = job
                 farm.finish(Outcome(task, attempt, LOST, how.encode()))
             self.changed.notify_all()
+            if self._closed:
+                return
         if child.is_ready:
             self._replace_child()
         else:  # it cannot even start: do not start the next one as fast as processes can die
-            retry = threading.Timer(_RETRY_START_S, self._replace_child)
-            retry.daemon = True
-            retry.start()
+            self._start_child_later()
 
     def _replace_child(self) -> None:
         with self.changed:
