@@ -27,6 +27,7 @@ from masterslave.scheduler.orders import (
     SettleTasks,
     StopTasks,
 )
+from masterslave.scheduler.transitions import Phase
 from masterslave.scheduler.waits import Wait, wait_of
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "HandOutsGivenBack",
     "HandOutsLost",
     "Order",
+    "Phase",
     "Scheduler",
     "SendTasks",
     "SettleTasks",

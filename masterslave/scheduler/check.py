@@ -58,19 +58,27 @@ class Ledger:
     stopped: set[HandOut] = field(default_factory=set)
     pointless: set[HandOut] = field(default_factory=set)
     losses: Counter[int] = field(default_factory=Counter)
+    stories: dict[int, int] = field(default_factory=dict)
+    due: list[int] = field(default_factory=list)
+    unanswered: list[int] = field(default_factory=list)
+    fed_ahead: list[str] = field(default_factory=list)
     credit: Counter[str] = field(default_factory=Counter)
     overdrawn: list[str] = field(default_factory=list)
     present: dict[str, float] = field(default_factory=dict)
+    slots: dict[str, int] = field(default_factory=dict)
     out: dict[HandOut, str] = field(default_factory=dict)
     now: float = 0.0
 
     def handle(self, event: Event, now: float) -> list[Order]:
         """Pass an event on, and write down what it led to."""
         self.now = now
+        self.due = []
         self._note_event(event)
         orders = self.scheduler.handle(event, now)
         for order in orders:
             self._note_order(order, event)
+        self.unanswered += [task for task in self.due if not self.answers[task]]
+        self._note_who_was_fed_ahead(orders)
         return orders
 
     def _note_event(self, event: Event) -> None:
@@ -84,16 +92,25 @@ class Ledger:
                         self._end(task)
             case SlaveJoined():
                 self.present[event.slave] = self.now
+                self.slots[event.slave] = event.slots
             case SlaveAsked():
                 self.credit[event.slave] = max(0, event.credit)
                 self._hear(event.slave)
             case SlaveHeard():
                 self._hear(event.slave)
             case SlaveLeft():
-                self._forget(event.slave)
-            case TasksReturned() | HandOutsGivenBack() | HandOutsLost():
+                self._forget(event.slave, in_peace=event.in_peace)
+            case TasksReturned():
+                for hand_out in event.hand_outs:
+                    if self.is_open(hand_out.task) and hand_out in self.sent:
+                        self.due.append(hand_out.task)
+                    self.out.pop(hand_out, None)
+            case HandOutsGivenBack():
                 for hand_out in event.hand_outs:
                     self.out.pop(hand_out, None)
+            case HandOutsLost():
+                for hand_out in event.hand_outs:
+                    self.losses[hand_out.task] += self.out.pop(hand_out, None) is not None
 
     def _note_order(self, order: Order, event: Event) -> None:
         match order:
@@ -110,12 +127,12 @@ class Ledger:
                         self.answered_without_outcome.append(hand_out)
             case GiveUpTask():
                 self.answers[order.task] += 1
-                self.losses[order.task] = len(order.story)
+                self.stories[order.task] = len(order.story)
                 self._end(order.task)
             case StopTasks():
                 self.stopped.update(order.hand_outs)
             case DismissSlave():
-                self._forget(order.slave)
+                self._forget(order.slave, in_peace=False)
 
     def _note_sent(self, slave: str, hand_out: HandOut) -> None:
         if hand_out in self.sent:
@@ -141,11 +158,29 @@ class Ledger:
         if slave in self.present:
             self.present[slave] = self.now
 
-    def _forget(self, slave: str) -> None:
-        self.present.pop(slave, None)
+    def _forget(self, slave: str, *, in_peace: bool) -> None:
+        if slave not in self.present:
+            return
+        del self.present[slave]
         self.credit.pop(slave, None)
-        for hand_out in [known for known, holder in self.out.items() if holder == slave]:
+        held = self._held_by(slave)
+        for hand_out in held:
             del self.out[hand_out]
+        if not in_peace:  # what it held beyond its slots had not been started
+            self.losses.update(hand_out.task for hand_out in held[: self.slots[slave]])
+
+    def _held_by(self, slave: str) -> list[HandOut]:
+        return [hand_out for hand_out, holder in self.out.items() if holder == slave]
+
+    def _note_who_was_fed_ahead(self, orders: list[Order]) -> None:
+        def has_room(slave: str) -> bool:
+            return len(self._held_by(slave)) < self.slots[slave]
+
+        fed = [o.slave for o in orders if isinstance(o, SendTasks) and o.slave in self.present]
+        if any(credit > 0 and has_room(slave) for slave, credit in self.credit.items()):
+            self.fed_ahead += [
+                slave for slave in fed if len(self._held_by(slave)) > self.slots[slave]
+            ]
 
 
 def every_task_is_answered_at_most_once(ledger: Ledger) -> None:
@@ -174,6 +209,16 @@ def an_answer_is_an_outcome_that_was_delivered(ledger: Ledger) -> None:
     _none(ledger.answered_without_outcome)
 
 
+def the_first_outcome_is_the_answer(ledger: Ledger) -> None:
+    """Whatever attempt it is of, and whoever brings it: also a slave that had been given up."""
+    _none(ledger.unanswered)
+
+
+def free_slots_come_first(ledger: Ledger) -> None:
+    """Nobody is fed ahead while somebody who would take a task has a free slot."""
+    _none(ledger.fed_ahead)
+
+
 def attempts_have_numbers_of_their_own(ledger: Ledger) -> None:
     """No hand-out is made twice, so that an outcome says which attempt it is of."""
     _none(ledger.sent_twice)
@@ -190,11 +235,12 @@ def pointless_attempts_are_stopped(ledger: Ledger) -> None:
 
 
 def attempts_are_bounded(ledger: Ledger) -> None:
-    """A task whose hand-outs are lost again and again is given up, with a line for each."""
-    for task, known in ledger.scheduler.state.tasks.items():
-        if known.losses >= ledger.max_attempts:
-            raise BrokenPromise(f"task {task} was lost {known.losses} times and goes on")
-    _none(task for task, count in ledger.losses.items() if count != ledger.max_attempts)
+    """A task whose hand-outs are lost too often is given up, no sooner and no later, and its story
+    has a line for each.
+    """
+    limit = ledger.max_attempts
+    _none(t for t, count in ledger.losses.items() if count >= limit and ledger.is_open(t))
+    _none(t for t, lines in ledger.stories.items() if lines != limit or ledger.losses[t] != limit)
 
 
 def no_slot_idles_while_a_task_waits(ledger: Ledger) -> None:
@@ -249,6 +295,8 @@ PROMISES = (
     every_task_is_answered_at_most_once,
     nothing_is_lost,
     an_answer_is_an_outcome_that_was_delivered,
+    the_first_outcome_is_the_answer,
+    free_slots_come_first,
     attempts_have_numbers_of_their_own,
     what_has_ended_is_not_handed_out,
     pointless_attempts_are_stopped,

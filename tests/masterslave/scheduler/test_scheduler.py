@@ -104,6 +104,18 @@ class Weather(RuleBasedStateMachine):
     def lose_a_child(self, slave: str, data: st.DataObject) -> None:
         self.say(HandOutsLost(slave, self.pick(data, slave), "killed by signal 9"))
 
+    @rule(slave=slaves)
+    def lose_what_runs(self, slave: str) -> None:
+        mine = [hand_out for hand_out, holder in self.ledger.out.items() if holder == slave]
+        self.say(HandOutsLost(slave, tuple(mine[:1]), "killed by signal 9"))
+
+    @rule(times=st.integers(1, 4), slots=st.integers(1, 2), credit=st.integers(1, 4))
+    def machines_that_die_young(self, times: int, slots: int, credit: int) -> None:
+        for _ in range(times):
+            name = self.join(slots)
+            self.ask(name, credit)
+            self.leave(name, in_peace=False)
+
     @rule(slave=slaves, data=st.data())
     def give_back(self, slave: str, data: st.DataObject) -> None:
         self.say(HandOutsGivenBack(slave, self.pick(data, slave)))
