@@ -83,6 +83,8 @@ class Ledger:
 
     def _note_event(self, event: Event) -> None:
         match event:
+            case TasksReturned() | HandOutsGivenBack() | HandOutsLost():
+                self._note_hand_outs(event)
             case TasksSubmitted():
                 self.submitted.update(event.tasks)
             case TasksCancelled():
@@ -94,23 +96,22 @@ class Ledger:
                 self.present[event.slave] = self.now
                 self.slots[event.slave] = event.slots
             case SlaveAsked():
-                self.credit[event.slave] = max(0, event.credit)
+                if event.slave in self.present:
+                    self.credit[event.slave] = max(0, event.credit)
                 self._hear(event.slave)
             case SlaveHeard():
                 self._hear(event.slave)
             case SlaveLeft():
                 self._forget(event.slave, in_peace=event.in_peace)
-            case TasksReturned():
-                for hand_out in event.hand_outs:
-                    if self.is_open(hand_out.task) and hand_out in self.sent:
-                        self.due.append(hand_out.task)
-                    self.out.pop(hand_out, None)
-            case HandOutsGivenBack():
-                for hand_out in event.hand_outs:
-                    self.out.pop(hand_out, None)
-            case HandOutsLost():
-                for hand_out in event.hand_outs:
-                    self.losses[hand_out.task] += self.out.pop(hand_out, None) is not None
+
+    def _note_hand_outs(self, event: TasksReturned | HandOutsGivenBack | HandOutsLost) -> None:
+        for hand_out in event.hand_outs:
+            was_out = self.out.pop(hand_out, None) is not None
+            if isinstance(event, HandOutsLost):
+                self.losses[hand_out.task] += was_out
+            is_ours = hand_out in self.sent and self.is_open(hand_out.task)
+            if isinstance(event, TasksReturned) and is_ours:
+                self.due.append(hand_out.task)
 
     def _note_order(self, order: Order, event: Event) -> None:
         match order:
