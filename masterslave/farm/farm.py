@@ -176,7 +176,7 @@ class Farm(Executor):
             items,
             limit=limit,
             progress=bar,
-            cancel=_cancel,
+            cancel=self._futures.cancel_soon,
         )
 
     @property
@@ -221,13 +221,17 @@ class Farm(Executor):
 
         Args:
             wait: Return when every task is answered; False returns at once, and the tasks that are
-                under way are still answered.
-            cancel_futures: Drop the tasks that no slave has started on.
+                under way are still answered. In a callback of a future it is always False: the
+                callback itself is waited for.
+            cancel_futures: Drop the tasks that are not with a slave yet.
+
+        Blocks: on the tasks, as long as they take, and on the slaves' end, a few seconds.
+        Threads: any; several may wait.
         """
-        waiting = self._futures.take_no_more()
+        self._futures.take_no_more()
         if cancel_futures:
-            _cancel(waiting)
-        if wait:
+            self._master.cancel_waiting()
+        if wait and not self._master.is_carrier():
             self._futures.wait_until_answered()
             self._close()
         else:
@@ -260,7 +264,7 @@ class Farm(Executor):
         """The block was left by an error or Ctrl-C: drop what is open, say what is kept."""
         dropped = self._futures.take_no_more()
         counts = self.statistics()
-        _cancel(dropped)
+        self._futures.cancel(dropped)
         log.warning(
             "farm %r interrupted: %d of %d tasks are done and their results kept, %d dropped",
             self.label,
@@ -297,11 +301,6 @@ class Farm(Executor):
             "former_slaves": [asdict(slave) for slave in self.former_slaves],
             "name_servers": list(self._places.servers),
         }
-
-
-def _cancel(futures: Iterable[Future[Any]]) -> None:
-    for future in futures:
-        future.cancel()
 
 
 def _count(number: int, thing: str) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
+from functools import partial
 from typing import Any
 
 from masterslave.errors import FarmClosed, NotPicklable
 from masterslave.farm.packing import name_of_function, pack_arguments, unpack
-from masterslave.master.shell import Answer, Master, Submission
+from masterslave.master.shell import Answer, Cancelled, Master, Submission
 from masterslave.protocol import hash_of
 
 __all__ = ["OpenFutures"]
@@ -76,22 +77,30 @@ class OpenFutures:
         with self._changed:
             self._changed.wait_for(lambda: not self._numbers)
 
-    def drop(self, future: Future[Any]) -> bool:
-        """Take a task back that nobody waits for; False if it was answered already."""
+    def cancel(self, futures: Iterable[Future[Any]]) -> None:
+        """Cancel futures, in one step, so that no slave is handed a task that is dropped next.
+
+        Returns at once; the carrier tells who waits for them.
+        """
         with self._changed:
-            number = self._pop(future)
-        if number is None:
-            return False
-        self._master.cancel([number])
-        return True
+            numbers = [self._numbers[future] for future in futures if future in self._numbers]
+        self._master.cancel(numbers)
+
+    def cancel_soon(self, futures: Sequence[Future[Any]]) -> None:
+        """Cancel futures from a destructor, which must not take a lock: the carrier does it."""
+        self._master.carry(partial(self.cancel, futures))
 
     def _settler(self, future: Future[Any], name: str) -> Callable[[Answer, str], None]:
         def settle(answer: Answer, slave: str) -> None:
+            if isinstance(answer, Cancelled):
+                self._close(future)
+                try:
+                    Future.cancel(future)
+                finally:
+                    future.set_running_or_notify_cancel()  # tells wait() and as_completed()
+                return
             value, error = unpack(answer, slave, name)
-            with self._changed:
-                if self._pop(future) is None:
-                    return  # cancelled in this very moment
-                self.failed += error is not None
+            self._close(future, failed=error is not None)
             if future.set_running_or_notify_cancel():
                 if error is not None:
                     future.set_exception(error)
@@ -100,11 +109,12 @@ class OpenFutures:
 
         return settle
 
-    def _pop(self, future: Future[Any]) -> int | None:
-        number = self._numbers.pop(future, None)
-        if not self._numbers:
-            self._changed.notify_all()
-        return number
+    def _close(self, future: Future[Any], *, failed: bool = False) -> None:
+        with self._changed:
+            self.failed += failed
+            del self._numbers[future]
+            if not self._numbers:
+                self._changed.notify_all()
 
 
 class _FarmFuture(Future[Any]):
@@ -116,7 +126,8 @@ class _FarmFuture(Future[Any]):
 
     def cancel(self) -> bool:
         """Drop the task; a slave that runs it already stops it."""
-        was_cancelled = super().cancel()
-        if was_cancelled and self._owner.drop(self):
-            self.set_running_or_notify_cancel()  # tells wait() and as_completed()
-        return was_cancelled
+        try:
+            return super().cancel()
+        finally:  # a callback of the user's may have raised what callbacks should not
+            if self.cancelled():
+                self._owner.cancel([self])

@@ -7,6 +7,7 @@ in ``__main__`` goes by value, because a slave's ``__main__`` is another one.
 
 from __future__ import annotations
 
+import functools
 import pickle
 from collections.abc import Callable
 from typing import Any
@@ -15,15 +16,18 @@ import cloudpickle
 import msgspec
 
 from masterslave.errors import NotPicklable, SlaveTraceback, TaskFailed, TaskLost
-from masterslave.master.shell import Answer, GivenUp
-from masterslave.protocol import MAX_PAYLOAD_BYTES, RAISED, Raised
+from masterslave.master.shell import GivenUp
+from masterslave.protocol import MAX_PAYLOAD_BYTES, RAISED, Outcome, Raised
 
 __all__ = ["name_of_function", "pack_arguments", "pack_function", "unpack"]
 
 
 def name_of_function(function: Callable[..., Any]) -> str:
     """Return what a function is called, for people."""
-    return getattr(function, "__qualname__", None) or repr(function)
+    while isinstance(function, functools.partial):  # its repr() holds the arguments
+        function = function.func
+    name = getattr(function, "__qualname__", None) or type(function).__qualname__
+    return name if isinstance(name, str) else type(function).__qualname__
 
 
 def pack_function(function: Callable[..., Any]) -> bytes:
@@ -71,8 +75,13 @@ def pack_arguments(function: Callable[..., Any], args: Any, kwargs: dict[str, An
     return _small_enough(by_value, what)
 
 
-def unpack(answer: Answer, slave: str, function: str) -> tuple[Any, BaseException | None]:
-    """Return a task's value, or the exception to raise in its place."""
+def unpack(
+    answer: Outcome | GivenUp, slave: str, function: str
+) -> tuple[Any, BaseException | None]:
+    """Return a task's value, or the exception to raise in its place.
+
+    Never raises, whatever the code does that unpickling runs: a future waits for it.
+    """
     if isinstance(answer, GivenUp):
         story = "; ".join(answer.story)
         return None, TaskLost(
@@ -83,7 +92,7 @@ def unpack(answer: Answer, slave: str, function: str) -> tuple[Any, BaseExceptio
         return None, _unpack_exception(answer.payload, slave)
     try:
         return pickle.loads(answer.payload), None
-    except Exception as error:
+    except BaseException as error:
         return None, NotPicklable(
             f"the result of {function}() from slave {slave} cannot be rebuilt here: "
             f"{type(error).__name__}: {_reason(error)}"
@@ -92,17 +101,27 @@ def unpack(answer: Answer, slave: str, function: str) -> tuple[Any, BaseExceptio
 
 def _unpack_exception(payload: bytes, slave: str) -> BaseException:
     raised = msgspec.msgpack.decode(payload, type=Raised)
-    error: BaseException = TaskFailed(raised.type_name, raised.message)
+    cause = SlaveTraceback(slave, raised.traceback)
     try:
-        if raised.pickled:
-            error = pickle.loads(raised.pickled)
-        elif raised.parts:
-            kind, args, attributes = pickle.loads(raised.parts)
-            error = kind.__new__(kind, *args)
-            error.__dict__.update(attributes)
-    except Exception:  # its class is not to be had here: then in words
+        error = _rebuild(raised)
+        if isinstance(error, Exception):
+            error.__cause__ = cause
+            return error
+    except BaseException:  # its class is not to be had here, or is no good: then in words
         pass
-    error.__cause__ = SlaveTraceback(slave, raised.traceback)
+    in_words = TaskFailed(raised.type_name, raised.message)
+    in_words.__cause__ = cause
+    return in_words
+
+
+def _rebuild(raised: Raised) -> Any:
+    if raised.pickled:
+        return pickle.loads(raised.pickled)
+    if not raised.parts:
+        return None
+    kind, args, attributes = pickle.loads(raised.parts)
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(attributes)
     return error
 
 
@@ -126,4 +145,8 @@ def _first_unpicklable(args: Any, kwargs: dict[str, Any]) -> str:
 
 
 def _reason(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+    try:
+        text = " ".join(str(error).split())
+    except BaseException:
+        text = ""
+    return text or type(error).__name__

@@ -8,7 +8,8 @@
 
 Under the lock: an event goes to the scheduler, and its orders go into mailboxes and into the
 carrier's queue, in their order, so that a stop never overtakes its hand-out. Nothing under the lock
-waits for a socket or runs a user's code: answers are unpacked, and callbacks run, by the carrier.
+waits for a socket or runs a user's code: answers are unpacked, callbacks run, and log records are
+handled by the carrier.
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from queue import SimpleQueue
 from typing import TypeVar
 
@@ -40,6 +42,7 @@ from masterslave.scheduler import (
     HandOutsGivenBack,
     HandOutsLost,
     Order,
+    Phase,
     Scheduler,
     SendTasks,
     SettleTasks,
@@ -55,11 +58,13 @@ from masterslave.scheduler import (
 )
 from masterslave.settings import FarmSettings
 
-__all__ = ["Answer", "GivenUp", "Master", "Seat", "Submission"]
+__all__ = ["Answer", "Cancelled", "GivenUp", "Master", "Seat", "Submission"]
 
 log = logging.getLogger("masterslave")
 
 _View = TypeVar("_View")
+
+_REMEMBER_SLAVES = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +74,19 @@ class GivenUp:
     story: tuple[str, ...]
 
 
-Answer = Outcome | GivenUp
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """The answer of a task that was cancelled."""
+
+
+Answer = Outcome | GivenUp | Cancelled
 
 
 @dataclass(frozen=True, slots=True)
 class Submission:
     """A task as the script hands it in.
 
-    ``settle`` is called once, by the carrier, with the answer and the slave that gave it.
+    ``settle`` is called exactly once, by the carrier, with the answer and the slave that gave it.
     """
 
     function: bytes
@@ -91,6 +101,8 @@ class Seat:
     slave: str
     introduction: Introduction
     peer: str
+    has_news: threading.Condition
+    """On the master's lock: its poll waits here."""
     mailbox: Mailbox = field(default_factory=Mailbox)
     delivered: int = 0
     done: int = 0
@@ -106,8 +118,9 @@ class Master:
     def __init__(self, settings: FarmSettings) -> None:
         self.settings = settings
         self.seats: dict[str, Seat] = {}
-        self.former: list[Seat] = []
-        self._changed = threading.Condition()
+        self.former: deque[Seat] = deque(maxlen=_REMEMBER_SLAVES)
+        self._lock = threading.RLock()
+        self._has_joined = threading.Condition(self._lock)
         self._scheduler = Scheduler(
             silence_s=settings.silence_s, max_attempts=settings.max_attempts
         )
@@ -118,31 +131,42 @@ class Master:
         self._joined = 0
         self._ended = False
         self._closed = threading.Event()
-        self._settled: SimpleQueue[tuple[Submission, Answer, str] | None] = SimpleQueue()
-        self._threads = [
-            threading.Thread(target=self._carry, name="farm carrier", daemon=True),
-            threading.Thread(target=self._keep_time, name="farm clock", daemon=True),
-        ]
+        self._acts: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._carrier = threading.Thread(target=self._carry, name="farm carrier", daemon=True)
+        self._clock = threading.Thread(target=self._keep_time, name="farm clock", daemon=True)
 
     def start(self) -> None:
         """Start the carrier and the clock."""
-        for thread in self._threads:
-            thread.start()
+        self._carrier.start()
+        self._clock.start()
 
     def close(self) -> None:
-        """Tell the slaves that the farm has ended, and stop; answers that came are handed over."""
-        with self._changed:
+        """Tell the slaves that the farm has ended, and stop; answers that came are handed over.
+
+        Blocks: on callbacks of futures that still run.  Threads: any but the carrier.
+        """
+        with self._lock:
             self._ended = True
-            self._changed.notify_all()
+            self._has_joined.notify_all()
+            for seat in self.seats.values():
+                seat.has_news.notify_all()
         self._closed.set()
-        self._settled.put(None)
-        for thread in self._threads:
-            if thread is not threading.current_thread():
+        self._acts.put(None)
+        for thread in (self._carrier, self._clock):
+            if thread.is_alive():
                 thread.join()
+
+    def is_carrier(self) -> bool:
+        """Tell whether the caller is the carrier, which would wait for an answer for ever."""
+        return threading.current_thread() is self._carrier
+
+    def carry(self, act: Callable[[], None]) -> None:
+        """Have the carrier do this, soon. Takes no lock, so that destructors may call it."""
+        self._acts.put(act)
 
     def submit(self, functions: dict[bytes, bytes], tasks: Sequence[Submission]) -> range:
         """Take in tasks, with the functions that they name; returns their numbers."""
-        with self._changed:
+        with self._lock:
             numbers = range(self._next_task, self._next_task + len(tasks))
             self._next_task = numbers.stop
             self._functions.update(functions)
@@ -152,26 +176,31 @@ class Master:
         return numbers
 
     def cancel(self, tasks: Sequence[int]) -> None:
-        """Drop tasks: their ``settle`` is not called any more, what runs is stopped."""
-        with self._changed:
-            known = [task for task in tasks if task in self._tasks]
-            self._handle(TasksCancelled(tuple(known)))
-            for task in known:
-                self._forget(task)
+        """Drop tasks that have no answer yet, all in one step: what runs is stopped."""
+        with self._lock:
+            self._cancel([task for task in tasks if task in self._tasks])
+
+    def cancel_waiting(self) -> None:
+        """Drop the tasks that are not handed out."""
+        with self._lock:
+            tasks = self._scheduler.state.tasks.values()
+            self._cancel([task.id for task in tasks if task.phase is Phase.WAITING])
 
     def join(self, introduction: Introduction, peer: str) -> Seat:
         """Give a slave a seat."""
-        with self._changed:
+        with self._lock:
             self._joined += 1
-            seat = Seat(f"{introduction.name}#{self._joined}", introduction, peer)
+            name = f"{introduction.name}#{self._joined}"
+            seat = Seat(name, introduction, peer, threading.Condition(self._lock))
             self.seats[seat.slave] = seat
             self._handle(SlaveJoined(seat.slave, introduction.slots))
-            log.info("slave %s joined from %s", introduction.name, peer)
+            self._has_joined.notify_all()
+            self._log(logging.INFO, "slave %s joined from %s", introduction.name, peer)
             return seat
 
     def leave(self, slave: str, reason: str, *, in_peace: bool = False) -> None:
         """A slave is gone; nothing happens if it is no more at the table."""
-        with self._changed:
+        with self._lock:
             in_peace = in_peace or self._ended
             if slave in self.seats:
                 self._unseat(slave, "left" if in_peace else "lost", reason)
@@ -180,7 +209,7 @@ class Master:
     def next_instructions(self, slave: str, credit: int, acknowledged: int) -> Instructions:
         """Wait for something for the slave, at most a heartbeat."""
         until = time.monotonic() + self.settings.heartbeat_s
-        with self._changed:
+        with self._lock:
             seat = self._hear(slave, credit, acknowledged)
             while True:
                 if seat is None or self.seats.get(slave) is not seat:
@@ -191,7 +220,7 @@ class Master:
                 if seat.mailbox.has_mail() or remaining <= 0:
                     self._handle(SlaveHeard(slave))
                     return seat.mailbox.give_out(self._functions)
-                self._changed.wait(remaining)
+                seat.has_news.wait(remaining)
 
     def take_delivery(
         self, slave: str, sequence: int, outcomes: Sequence[Outcome], credit: int, acknowledged: int
@@ -201,7 +230,7 @@ class Master:
         A stranger's outcomes are taken all the same: it may be a slave that was given up, and the
         first outcome of any attempt is the task's answer.
         """
-        with self._changed:
+        with self._lock:
             seat = self.seats.get(slave)
             if seat is None or sequence > seat.delivered:
                 self._sort_outcomes(slave, outcomes)
@@ -211,13 +240,13 @@ class Master:
 
     def scheduler_view(self, look: Callable[[Scheduler], _View]) -> _View:
         """Return what *look* sees of the scheduler, under the lock."""
-        with self._changed:
+        with self._lock:
             return look(self._scheduler)
 
     def wait_for_slaves(self, timeout_s: float) -> bool:
         """Wait until a slave has joined, at most *timeout_s*; tells whether one has."""
-        with self._changed:
-            return self._changed.wait_for(lambda: self._joined > 0 or self._ended, timeout_s)
+        with self._lock:
+            return self._has_joined.wait_for(lambda: self._joined > 0 or self._ended, timeout_s)
 
     def _hear(self, slave: str, credit: int, acknowledged: int) -> Seat | None:
         seat = self.seats.get(slave)
@@ -247,69 +276,75 @@ class Master:
         orders = self._scheduler.handle(event, time.monotonic())
         for order in orders:
             self._carry_out(order, event, outcomes or {})
-        if orders or isinstance(event, SlaveJoined):
-            self._changed.notify_all()
 
     def _carry_out(self, order: Order, event: Event, outcomes: dict[HandOut, Outcome]) -> None:
         match order:
             case SendTasks():
-                self.seats[order.slave].mailbox.post_tasks(
-                    WireTask(
-                        h.task,
-                        h.attempt,
-                        self._tasks[h.task].function,
-                        self._tasks[h.task].arguments,
-                    )
-                    for h in order.hand_outs
-                )
+                seat = self.seats[order.slave]
+                seat.mailbox.post_tasks(map(self._wire_task, order.hand_outs))
+                seat.has_news.notify_all()
             case SettleTasks():
                 slave = event.slave if isinstance(event, TasksReturned) else ""
-                seat = self.seats.get(slave)
-                name = seat.introduction.name if seat else slave.partition("#")[0]
-                if seat is not None:
-                    seat.done += len(order.hand_outs)
+                if slave in self.seats:
+                    self.seats[slave].done += len(order.hand_outs)
                 for hand_out in order.hand_outs:
-                    self._settled.put((self._forget(hand_out.task), outcomes[hand_out], name))
+                    self._settle(hand_out.task, outcomes[hand_out], slave.rpartition("#")[0])
             case GiveUpTask():
-                self._settled.put((self._forget(order.task), GivenUp(order.story), ""))
+                self._settle(order.task, GivenUp(order.story))
             case StopTasks():
                 if order.slave in self.seats:
-                    stops = [Stop(h.task, h.attempt) for h in order.hand_outs]
-                    self.seats[order.slave].mailbox.post_stops(stops)
+                    seat = self.seats[order.slave]
+                    seat.mailbox.post_stops(Stop(h.task, h.attempt) for h in order.hand_outs)
+                    seat.has_news.notify_all()
             case DismissSlave():
                 self._unseat(order.slave, "lost", order.reason)
 
-    def _forget(self, task: int) -> Submission:
+    def _wire_task(self, hand_out: HandOut) -> WireTask:
+        submission = self._tasks[hand_out.task]
+        return WireTask(hand_out.task, hand_out.attempt, submission.function, submission.arguments)
+
+    def _cancel(self, tasks: list[int]) -> None:
+        self._handle(TasksCancelled(tuple(tasks)))
+        for task in tasks:
+            self._settle(task, Cancelled())
+
+    def _settle(self, task: int, answer: Answer, slave: str = "") -> None:
+        """Forget a task, and have the carrier hand its answer over."""
         submission = self._tasks.pop(task)
         self._function_uses[submission.function] -= 1
         if not self._function_uses[submission.function]:
             del self._function_uses[submission.function], self._functions[submission.function]
-        return submission
+        self._acts.put(partial(submission.settle, answer, slave))
+
+    def _log(self, level: int, message: str, *args: object) -> None:
+        # By the carrier: a handler of the script's may wait for a lock, or print repr(farm).
+        self._acts.put(partial(log.log, level, message, *args))
 
     def _unseat(self, slave: str, state: str, reason: str) -> None:
         seat = self.seats.pop(slave)
         seat.state = state
+        seat.mailbox = Mailbox()  # what was on its way is not kept with the memory of the slave
+        seat.has_news.notify_all()
         self.former.append(seat)
         level = logging.INFO if state == "left" else logging.WARNING
-        log.log(level, "slave %s %s: %s", seat.introduction.name, state, reason)
+        self._log(level, "slave %s %s: %s", seat.introduction.name, state, reason)
 
     def _carry(self) -> None:
         """Hand answers to the futures, in order; users' callbacks run here."""
-        while (item := self._settled.get()) is not None:
-            submission, answer, slave = item
+        while (act := self._acts.get()) is not None:
             try:
-                submission.settle(answer, slave)
-            except Exception:
-                log.exception("a task's answer could not be handed over")
+                act()
+            except BaseException:  # sys.exit() in a callback: the other answers are handed over
+                log.exception("a callback of a future failed")
 
     def _keep_time(self) -> None:
         """Wake the scheduler when it has named a deadline."""
         while not self._closed.wait(self._seconds_to_deadline()):
-            with self._changed:
+            with self._lock:
                 self._handle(TimePassed())
 
     def _seconds_to_deadline(self) -> float:
-        with self._changed:
+        with self._lock:
             deadline = self._scheduler.next_deadline()
         if deadline is None:
             return self.settings.silence_s

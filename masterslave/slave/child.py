@@ -153,7 +153,7 @@ def _pickle_value(value: Any, function: Callable[..., Any]) -> bytes:
     try:
         return _pickle(value)
     except Exception as error:
-        name = getattr(function, "__qualname__", repr(function))
+        name = getattr(function, "__qualname__", type(function).__qualname__)
         raise TypeError(
             f"the result of {name}() cannot be sent back: {_one_line(error)}; "
             "return plain data, such as numbers, texts, lists or arrays"
@@ -182,7 +182,7 @@ def _pickle_proved(value: Any) -> bytes:
     try:
         pickled = _pickle(value)
         pickle.loads(pickled)
-    except Exception:
+    except BaseException:  # it may run any code
         return b""
     return pickled
 
@@ -190,7 +190,7 @@ def _pickle_proved(value: Any) -> bytes:
 def _one_line(error: BaseException) -> str:
     try:
         return " ".join(str(error).split())
-    except Exception:
+    except BaseException:
         return "an error whose text cannot be made"
 
 

@@ -243,6 +243,25 @@ def test_shutdown_can_drop_what_waits() -> None:
     assert all(future.cancelled() for future in futures)
 
 
+def test_shutdown_that_drops_what_waits_lets_what_runs_finish(tmp_path: Path) -> None:
+    farm = Farm("test", local_slaves=1)
+    running = farm.submit(report_and_wait, tmp_path / "started", tmp_path / "go")
+    eventually((tmp_path / "started").exists, "the task runs")
+    waiting = [farm.submit(abs, -number) for number in range(10)]
+    farm.shutdown(wait=False, cancel_futures=True)
+    assert wait(waiting, timeout=5).done == set(waiting)
+    assert all(future.cancelled() for future in waiting)
+    (tmp_path / "go").touch()
+    assert running.result(timeout=10) == "finished"
+
+
+def report_and_wait(started: Path, go: Path) -> str:
+    started.touch()
+    while not go.exists():
+        threading.Event().wait(0.01)
+    return "finished"
+
+
 def test_shutdown_without_waiting_still_answers() -> None:
     farm = Farm("test", local_slaves=1)
     futures = [farm.submit(abs, -number) for number in range(10)]
