@@ -62,6 +62,10 @@ class Weather(RuleBasedStateMachine):
             return ()
         return tuple(data.draw(st.lists(st.sampled_from(mine), max_size=4)))
 
+    def first_of(self, slave: str) -> tuple[HandOut, ...]:
+        held = [hand_out for hand_out, holder in self.ledger.out.items() if holder == slave]
+        return tuple(held[:1])
+
     @rule(count=st.integers(1, 6))
     def submit(self, count: int) -> None:
         self.say(TasksSubmitted(tuple(range(self.tasks, self.tasks + count))))
@@ -106,8 +110,11 @@ class Weather(RuleBasedStateMachine):
 
     @rule(slave=slaves)
     def lose_what_runs(self, slave: str) -> None:
-        mine = [hand_out for hand_out, holder in self.ledger.out.items() if holder == slave]
-        self.say(HandOutsLost(slave, tuple(mine[:1]), "killed by signal 9"))
+        self.say(HandOutsLost(slave, self.first_of(slave), "killed by signal 9"))
+
+    @rule(slave=slaves)
+    def deliver_what_runs(self, slave: str) -> None:
+        self.say(TasksReturned(slave, self.first_of(slave)))
 
     @rule(times=st.integers(1, 4), slots=st.integers(1, 2), credit=st.integers(1, 4))
     def machines_that_die_young(self, times: int, slots: int, credit: int) -> None:
