@@ -128,7 +128,11 @@ class Agent:
 
     def wait_until_left(self, timeout_s: float | None = None) -> bool:
         """Wait until the agent was told to leave (or its only farm has ended) and serves nobody."""
-        return self._leaving.wait(timeout_s) and self._idle.wait(timeout_s)
+        if not self._leaving.wait(timeout_s):
+            return False
+        with self._lock:  # a farm that was found just before is served, and is not idle any more
+            pass
+        return self._idle.wait(timeout_s)
 
     def close(self) -> None:
         """End the children. Blocks until they are gone."""

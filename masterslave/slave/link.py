@@ -10,7 +10,9 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
+
+import msgspec
 
 from masterslave.errors import SlaveRefused
 from masterslave.protocol import (
@@ -34,6 +36,8 @@ _MAX_DELIVERY_BYTES = 16 * 1024 * 1024
 _RETRY_S = 0.2
 _ANSWER_S = 5.0
 _SLOWEST_BYTES_PER_S = 1024 * 1024
+
+_Answer = TypeVar("_Answer", bound=msgspec.Struct)
 
 
 class MasterGone(Exception):
@@ -72,6 +76,7 @@ class Link:
         self._join_lock = threading.Lock()
         self._over = threading.Event()
         self._has_said_goodbye = False
+        self._how = "has ended"
         proxy = Proxy(uri, insecure=insecure)
         self._talk = options(proxy, timeout_s=_ANSWER_S)
         self._listen = Proxy(uri, insecure=insecure)
@@ -88,7 +93,7 @@ class Link:
             self._workshop.add(self.work, self.welcome.search_path)
             deliverer.start()
             self._poll()
-            how = "has ended"
+            how = self._how
         except MasterGone as error:
             how = str(error)
         finally:
@@ -126,7 +131,7 @@ class Link:
             with self._workshop.changed:
                 slave = self.welcome.slave
                 ask = Ask(slave, self.work.credit(), self.work.acknowledged)
-            instructions = decode(self._call(listen, "next", encode(ask)), Instructions)
+            instructions = self._call(listen, "next", ask, Instructions)
             if instructions.ended:
                 return
             if instructions.unknown:
@@ -135,6 +140,10 @@ class Link:
                 self._join(unknown=slave)
                 continue
             with self._workshop.changed:
+                # Joined anew meanwhile: batches count from 1 again, and the master hands out anew
+                # what this one holds.
+                if self.welcome.slave != slave:
+                    continue
                 self.work.take_in(instructions.batch, instructions.tasks, instructions.functions)
                 running = self.work.stop(instructions.stops)
                 self._workshop.changed.notify_all()
@@ -145,11 +154,9 @@ class Link:
     def _deliver(self) -> None:
         try:
             while (delivery := self._next_delivery()) is not None:
-                message = encode(delivery)
-                talk = options(
-                    self._talk, timeout_s=_ANSWER_S + len(message) / _SLOWEST_BYTES_PER_S
-                )
-                receipt = decode(self._call(talk, "deliver", message), Receipt)
+                size = sum(len(outcome.payload) for outcome in delivery.outcomes)
+                talk = options(self._talk, timeout_s=_ANSWER_S + size / _SLOWEST_BYTES_PER_S)
+                receipt = self._call(talk, "deliver", delivery, Receipt)
                 if receipt.unknown:
                     self._join(unknown=delivery.slave)
                     continue
@@ -157,7 +164,8 @@ class Link:
                     self.work.acknowledge(receipt.acknowledged)
                 if delivery.leaving:
                     self._end()
-        except (MasterGone, SlaveRefused):
+        except (MasterGone, SlaveRefused) as error:
+            self._how = str(error)
             self._end()
 
     def _next_delivery(self) -> Delivery | None:
@@ -184,25 +192,27 @@ class Link:
         with self._join_lock:
             if self.welcome.slave != unknown:
                 return  # the other thread has done it meanwhile
-            answer = self._call(self._talk, "join", encode(self._introduction))
-            welcome = decode(answer, Welcome)
+            welcome = self._call(self._talk, "join", self._introduction, Welcome)
             if welcome.refused:
                 raise SlaveRefused(welcome.refused)
             with self._workshop.changed:
                 self.welcome = welcome
                 self.work.acknowledged = 0
 
-    def _call(self, proxy: Proxy, verb: str, message: bytes) -> bytes:
+    def _call(
+        self, proxy: Proxy, verb: str, message: msgspec.Struct, kind: type[_Answer]
+    ) -> _Answer:
         """Call the master until it answers.
 
         Raises:
-            MasterGone: It refuses connections, or has not answered for ``patience_s``.
+            MasterGone: It refuses connections, has not answered for ``patience_s``, or answers
+                something else.
         """
+        packed = encode(message)
         give_up_at: float | None = None
         while True:
             try:
-                answer: bytes = getattr(proxy, verb)(message)
-                return answer
+                return decode(getattr(proxy, verb)(packed), kind)
             except (ConnectionLost, DeadlinePassed) as error:
                 if _nobody_listens(error):
                     raise MasterGone("has ended") from error
