@@ -169,11 +169,12 @@ class Farm(Executor):
         if limit < 1:
             raise ValueError(f"limit is the number of tasks under way, at least 1, not {limit}")
         packed = pack_function(fn)
+        iterator = iter(items)
         total = len(items) if isinstance(items, Sized) else None
         bar = show_progress(self.label, total, self._slaves_in_words) if progress else Progress()
         return Stream(
             lambda batch: self._futures.submit(fn, packed, [((item,), {}) for item in batch]),
-            items,
+            iterator,
             limit=limit,
             progress=bar,
             cancel=self._futures.cancel_soon,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from queue import Empty, SimpleQueue
@@ -13,6 +14,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 _REFILL = 32
+_SLOW_S = 0.01
 
 
 class Progress:
@@ -29,7 +31,13 @@ class Stream(Generic[Item, Result], Iterator[tuple[Item, Result]]):
     """An iterator of ``(item, result)`` in the order of completion.
 
     A task that raised makes ``next()`` raise its exception, with a note that names the item; the
-    next ``next()`` goes on, so that one bad item costs no other.
+    next ``next()`` goes on, so that one bad item costs no other. When the items themselves raise,
+    what was taken before is done first.
+
+    Args:
+        cancel: Drops tasks; takes no lock, because destructors call it.
+
+    Threads: one at a time.
     """
 
     def __init__(
@@ -41,12 +49,14 @@ class Stream(Generic[Item, Result], Iterator[tuple[Item, Result]]):
         progress: Progress,
         cancel: Callable[[list[Future[Result]]], None],
     ) -> None:
-        self._submit = submit
+        self._exhausted = True  # for __del__, should what follows fail
+        self._under_way: dict[Future[Result], Item] = {}
         self._items = iter(items)
+        self._items_error: Exception | None = None
+        self._submit = submit
         self._limit = limit
         self._progress = progress
         self._cancel = cancel
-        self._under_way: dict[Future[Result], Item] = {}
         self._finished: SimpleQueue[Future[Result]] = SimpleQueue()
         self._exhausted = False
 
@@ -57,7 +67,8 @@ class Stream(Generic[Item, Result], Iterator[tuple[Item, Result]]):
         self._refill()
         if not self._under_way:
             self.close()
-            raise StopIteration
+            error, self._items_error = self._items_error, None
+            raise error or StopIteration
         try:
             future = self._finished.get()
         except KeyboardInterrupt:
@@ -65,10 +76,10 @@ class Stream(Generic[Item, Result], Iterator[tuple[Item, Result]]):
             raise
         item = self._under_way.pop(future)
         self._progress.advance()
-        error = future.exception()
-        if error is not None:
-            error.add_note(f"in the task for item {_short(item)}")
-            raise error
+        failure = future.exception()
+        if failure is not None:
+            failure.add_note(f"in the task for item {_short(item)}")
+            raise failure
         return item, future.result()
 
     def close(self) -> None:
@@ -94,20 +105,31 @@ class Stream(Generic[Item, Result], Iterator[tuple[Item, Result]]):
             room = self._limit - len(self._under_way)
             if room < min(_REFILL, self._limit) and self._under_way:
                 return
-            batch: list[Item] = []
-            for item in self._items:
-                batch.append(item)
-                if len(batch) >= min(room, _REFILL):
-                    break
-            else:
-                self._exhausted = True
+            batch = self._take(min(room, _REFILL))
             for future, item in zip(self._submit(batch), batch, strict=True) if batch else ():
                 self._under_way[future] = item
                 future.add_done_callback(self._finished.put)
-            if room <= len(batch):
-                return
+            if room <= len(batch) or not self._finished.empty():
+                return  # also when items come slowly: a result does not wait for them
+
+    def _take(self, count: int) -> list[Item]:
+        """Take up to so many items; fewer when they come slowly, so that slaves do not wait."""
+        batch: list[Item] = []
+        start = time.monotonic()
+        try:
+            for item in self._items:
+                batch.append(item)
+                if len(batch) >= count or time.monotonic() - start > _SLOW_S:
+                    return batch
+        except Exception as error:
+            self._items_error = error
+        self._exhausted = True
+        return batch
 
 
 def _short(item: Any) -> str:
-    text = repr(item)
+    try:
+        text = repr(item)
+    except Exception:
+        text = f"a {type(item).__qualname__} without a repr()"
     return text if len(text) <= 100 else text[:97] + "..."
