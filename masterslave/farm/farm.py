@@ -125,9 +125,17 @@ class Farm(Executor):
             self._master, welcome, on_refused=self._watchman.note_refused, status=self._status
         )
         self._daemon.register(door, DOOR_ID)
+        self._places = Places(self._record, nameserver=nameserver, insecure=insecure)
+        try:
+            self._start(local_slaves)
+        except BaseException:  # no memory for a thread or a process, or Ctrl-C
+            self._close()
+            raise
+
+    def _start(self, local_slaves: int | str) -> None:
         self._master.start()
         self._daemon.start()
-        self._places = Places(self._record, nameserver=nameserver, insecure=insecure)
+        self._places.open()
         if isinstance(local_slaves, int):
             self._local.add(local_slaves)
         self._watchman.start()

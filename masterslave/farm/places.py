@@ -6,7 +6,7 @@ import logging
 import threading
 
 from masterslave.naming import FarmRecord, metadata_of, name_of
-from nameserver import Directory, NameServerClient, watch_for_servers
+from nameserver import Directory, NameServerClient, ServerWatch, watch_for_servers
 from remoteobj import ConnectionLost, DeadlinePassed, RemoteObjError
 
 __all__ = ["Places"]
@@ -32,11 +32,20 @@ class Places:
         self._threads: list[threading.Thread] = []
         self._servers: set[str] = set()
         self._directory = Directory()
-        self._directory.register(self._name, farm.uri, metadata=metadata_of(farm))
-        self._watch = None
-        if nameserver:
-            address = nameserver if isinstance(nameserver, str) else None
-            self._watch = watch_for_servers(self._found, address=address, insecure=insecure)
+        self._nameserver = nameserver
+        self._insecure = insecure
+        self._watch: ServerWatch | None = None
+
+    def open(self) -> None:
+        """Register the farm.
+
+        Raises:
+            BadURI: The name server's address is none.
+        """
+        self._directory.register(self._name, self._farm.uri, metadata=metadata_of(self._farm))
+        if self._nameserver:
+            address = self._nameserver if isinstance(self._nameserver, str) else None
+            self._watch = watch_for_servers(self._found, address=address, insecure=self._insecure)
 
     @property
     def servers(self) -> tuple[str, ...]:

@@ -53,7 +53,8 @@ class Watchman:
     def close(self) -> None:
         """End. Blocks until the thread is gone."""
         self._closed.set()
-        self._thread.join()
+        if self._thread.is_alive():
+            self._thread.join()
 
     def note_refused(self, who: str, reason: str) -> None:
         """A slave came and was not let in; said once, and kept for the explanation."""

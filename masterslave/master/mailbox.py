@@ -61,14 +61,17 @@ class Mailbox:
         tasks: list[WireTask] = []
         lacking: dict[bytes, bytes] = {}
         size = 0
-        while self._tasks and (not tasks or size < _MAX_BATCH_BYTES):
-            _, task = self._tasks.popitem(last=False)
+        for task in self._tasks.values():
+            is_new = task.function not in self._functions_sent
+            size += len(task.arguments) + (len(functions[task.function]) if is_new else 0)
+            if tasks and size > _MAX_BATCH_BYTES:
+                break
             tasks.append(task)
-            size += len(task.arguments)
-            if task.function not in self._functions_sent:
+            if is_new:
                 self._functions_sent.add(task.function)
                 lacking[task.function] = functions[task.function]
-                size += len(lacking[task.function])
+        for task in tasks:
+            del self._tasks[task.task, task.attempt]
         stops, self._stops = self._stops, []
         self._last += 1
         self._batch = Instructions(

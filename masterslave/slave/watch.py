@@ -73,10 +73,9 @@ class FarmWatch:
         thread.start()
 
     def _watch_directory(self) -> None:
-        directory = Directory()
         while not self._closed.is_set():
             try:
-                for record in directory.list(PREFIX):
+                for record in Directory().list(PREFIX):
                     self._tell(read_record(record), "this user's directory")
             except (RemoteObjError, OSError) as error:
                 self._report(f"cannot look into this user's directory: {error}")

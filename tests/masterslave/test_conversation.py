@@ -269,3 +269,19 @@ def test_farms_take_turns() -> None:
         farm.start_next()
         order.append(farms.index(farm))
     assert order == [0, 1] * 4
+
+
+def test_a_batch_stays_within_its_size_but_holds_one_task() -> None:
+    mailbox, mib = Mailbox(), 2**20
+    sizes = [1, 15, 30, 1, 1]
+    functions = {b"f": bytes(3 * mib), b"g": bytes(14 * mib)}
+    mailbox.post_tasks(
+        WireTask(number, 1, b"g" if number == 3 else b"f", bytes(size * mib))
+        for number, size in enumerate(sizes)
+    )
+    batches = []
+    while mailbox.has_mail():
+        batch = mailbox.give_out(functions)
+        mailbox.acknowledge(batch.batch)
+        batches.append(([task.task for task in batch.tasks], [*batch.functions]))
+    assert batches == [([0], [b"f"]), ([1], []), ([2], []), ([3, 4], [b"g"])]

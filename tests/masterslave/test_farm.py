@@ -26,6 +26,8 @@ from masterslave import (
     as_completed,
     wait,
 )
+from nameserver import Directory
+from remoteobj import BadURI
 from tests.conftest import eventually
 
 LIMIT = 10
@@ -326,6 +328,13 @@ def test_other_bad_input_is_named(farm: Farm) -> None:
         farm.imap_unordered(abs, [1], limit=0)
     with pytest.raises(CodeRefused, match="does not cross plain TCP"):
         Farm("test", host="127.0.0.1")
+
+
+def test_a_farm_that_cannot_start_leaves_nothing_behind() -> None:
+    with pytest.raises(BadURI):
+        Farm("test", local_slaves=0, nameserver="nonsense")
+    assert Directory().list("masterslave.") == ()
+    assert not {thread.name for thread in threading.enumerate()} & {"farm carrier", "farm clock"}
 
 
 def test_two_farms_of_one_label_live_side_by_side() -> None:
