@@ -184,6 +184,16 @@ def test_free_slots_are_served_before_anybody_is_fed_ahead() -> None:
     assert sorted(slave for slave, _, _ in sent(orders)) == ["a", "b"]
 
 
+def test_a_slave_whose_task_came_back_is_served_before_a_busy_one() -> None:
+    scheduler = make_scheduler()
+    for name in ("a", "b"):
+        scheduler.handle(SlaveJoined(name, 1), 0.0)
+        scheduler.handle(SlaveAsked(name, 2), 0.0)
+    scheduler.handle(TasksSubmitted((0, 1)), 0.0)
+    scheduler.handle(TasksReturned("b", (HandOut(1, 1),)), 0.0)
+    assert sent(scheduler.handle(TasksSubmitted((2,)), 0.0)) == [("b", 2, 1)]
+
+
 def test_what_a_lost_slave_held_goes_to_the_front_in_its_order() -> None:
     scheduler = make_scheduler()
     scheduler.handle(SlaveJoined("a", 2), 0.0)
