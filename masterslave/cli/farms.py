@@ -8,6 +8,7 @@ from typing import Any
 import click
 import rich
 from rich.table import Table
+from rich.text import Text
 
 from masterslave.errors import FarmError
 from masterslave.naming import PREFIX, FarmRecord, check_label, read_record
@@ -44,12 +45,13 @@ def list_farms(as_json: bool, nameserver: str | None, insecure: bool, debug: boo
     for farm in farms:
         counts = farm.get("statistics", {})
         done = f"{counts['done']} of {counts['submitted']}" if counts else "?"
-        table.add_row(
+        _add_row(
+            table,
             farm["label"],
             farm["script"],
             farm["host"],
-            str(farm["pid"]),
-            str(len(farm.get("slaves", ()))),
+            farm["pid"],
+            len(farm.get("slaves", ())),
             done,
             farm.get("unreachable") or farm["waits"] or "working",
         )
@@ -108,11 +110,10 @@ def _status(farm: FarmRecord, insecure: bool) -> dict[str, Any]:
 
 
 def _show(farm: dict[str, Any]) -> None:
-    rich.print(
-        f"[bold]{farm['label']}[/] of {farm['script']} (pid {farm['pid']} on {farm['host']})"
-    )
+    of = f" of {farm['script']} (pid {farm['pid']} on {farm['host']})"
+    rich.print(Text.assemble((farm["label"], "bold"), of))
     if "unreachable" in farm:
-        rich.print(f"  does not answer: {farm['unreachable']}")
+        rich.print(Text(f"  does not answer: {farm['unreachable']}"))
         return
     counts = farm["statistics"]
     rich.print(
@@ -120,10 +121,15 @@ def _show(farm: dict[str, Any]) -> None:
         f"{counts['failed']} failed, {counts['handed_out_again']} handed out again"
     )
     if farm["waits"]:
-        rich.print(f"  {farm['waits']}")
+        rich.print(Text(f"  {farm['waits']}"))
     table = Table("slave", "host", "pid", "slots", "state", "holds", "done", box=None)
     for slave in [*farm["slaves"], *farm["former_slaves"]]:
         columns = ("name", "host", "pid", "slots", "state", "held", "done")
-        table.add_row(*(str(slave[column]) for column in columns))
+        _add_row(table, *(slave[column] for column in columns))
     if table.row_count:
         rich.print(table)
+
+
+def _add_row(table: Table, *cells: object) -> None:
+    """Add texts as they are: a script or slave may be called ``[b]``, which is markup to rich."""
+    table.add_row(*(Text(str(cell)) for cell in cells))

@@ -160,6 +160,15 @@ def test_help(command: list[str]) -> None:
     assert "Usage: masterslave" in done.stdout
 
 
+@pytest.mark.parametrize("name", ["[b]", "a[", "[red]x[/blue]"])
+def test_names_are_shown_as_they_are(start_slave: StartSlave, name: str) -> None:
+    with Farm("test", local_slaves=0) as farm:
+        start_slave("test", "--slots", "1", "--name", name)
+        eventually(lambda: farm.slaves, "the slave joins")
+        shown = masterslave("show", "test")
+    assert name in shown.stdout, shown.stderr
+
+
 SCRIPT = """
 import sys
 from masterslave import Farm
