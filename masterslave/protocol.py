@@ -14,6 +14,9 @@ on a connection of its own, so that a long poll never delays a result:
 Both say how much more the slave would take, and which batch it has taken in. ``join`` comes first;
 ``Instructions.unknown`` says that the master does not know the slave (any more): join anew.
 
+A function travels with the first task that uses it. Both sides forget functions by the same rule,
+applied to the same batches, so that they agree about what the slave has without a word.
+
 Messages are MessagePack, made and checked by msgspec. Functions, arguments and values inside them
 are opaque bytes here: only the script and the slaves' children unpack them.
 """
@@ -21,6 +24,7 @@ are opaque bytes here: only the script and the slaves' children unpack them.
 from __future__ import annotations
 
 import hashlib
+from collections import OrderedDict
 from typing import TypeVar
 
 import msgspec
@@ -36,6 +40,7 @@ __all__ = [
     "Delivery",
     "Instructions",
     "Introduction",
+    "KnownFunctions",
     "Outcome",
     "OutcomeKind",
     "Raised",
@@ -54,6 +59,11 @@ VERSION = 1
 MAX_PAYLOAD_BYTES = 32 * 1024 * 1024
 """Largest function, arguments or result of one task, pickled, in bytes. The serializer of this
 release writes bytes as text, up to four times as long; larger ones would not fit a message."""
+
+MAX_FUNCTIONS = 256
+MAX_FUNCTIONS_BYTES = 64 * 1024 * 1024
+"""What is kept of functions that were sent, at each slave and child: a script may make a closure
+over data for every task."""
 
 DOOR_ID = "masterslave.master"
 """Id of the master's door in its daemon."""
@@ -164,6 +174,41 @@ class Receipt(Struct, frozen=True):
 
     acknowledged: int
     unknown: bool = False
+
+
+class KnownFunctions:
+    """The functions that somebody has been sent and keeps: those that were used last.
+
+    Args:
+        max_count: Most functions that are kept.
+        max_bytes: Most bytes of them, pickled; the last one is kept in any case.
+    """
+
+    def __init__(
+        self, max_count: int = MAX_FUNCTIONS, max_bytes: int = MAX_FUNCTIONS_BYTES
+    ) -> None:
+        self._max_count = max_count
+        self._max_bytes = max_bytes
+        self._sizes: OrderedDict[bytes, int] = OrderedDict()
+        self._bytes = 0
+
+    def __contains__(self, function: bytes) -> bool:
+        return function in self._sizes
+
+    def use(self, function: bytes, size: int) -> list[bytes]:
+        """A task uses this function, of *size* bytes; returns those that are forgotten for it."""
+        if function not in self._sizes:
+            self._sizes[function] = size
+            self._bytes += size
+        self._sizes.move_to_end(function)
+        forgotten = []
+        while len(self._sizes) > 1 and (
+            len(self._sizes) > self._max_count or self._bytes > self._max_bytes
+        ):
+            oldest, oldest_size = self._sizes.popitem(last=False)
+            self._bytes -= oldest_size
+            forgotten.append(oldest)
+        return forgotten
 
 
 def hash_of(pickled: bytes) -> bytes:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable
 
-from masterslave.protocol import Instructions, Stop, WireTask
+from masterslave.protocol import Instructions, KnownFunctions, Stop, WireTask
 
 __all__ = ["Mailbox"]
 
@@ -16,12 +16,16 @@ _MAX_BATCH_BYTES = 16 * 1024 * 1024
 
 
 class Mailbox:
-    """Hand-outs and stops on their way to one slave."""
+    """Hand-outs and stops on their way to one slave.
 
-    def __init__(self) -> None:
+    Args:
+        known: The functions that the slave has.
+    """
+
+    def __init__(self, *, known: KnownFunctions | None = None) -> None:
         self._tasks: OrderedDict[tuple[int, int], WireTask] = OrderedDict()
         self._stops: list[Stop] = []
-        self._functions_sent: set[bytes] = set()
+        self._known = known or KnownFunctions()
         self._batch = Instructions()
         self._last = 0
 
@@ -62,14 +66,15 @@ class Mailbox:
         lacking: dict[bytes, bytes] = {}
         size = 0
         for task in self._tasks.values():
-            is_new = task.function not in self._functions_sent
-            size += len(task.arguments) + (len(functions[task.function]) if is_new else 0)
+            function = functions[task.function]
+            is_new = task.function not in self._known
+            size += len(task.arguments) + (len(function) if is_new else 0)
             if tasks and size > _MAX_BATCH_BYTES:
                 break
             tasks.append(task)
             if is_new:
-                self._functions_sent.add(task.function)
-                lacking[task.function] = functions[task.function]
+                lacking[task.function] = function
+            self._known.use(task.function, len(function))
         for task in tasks:
             del self._tasks[task.task, task.attempt]
         stops, self._stops = self._stops, []

@@ -7,7 +7,7 @@ what the task has forked or started ends with it, unless it has made a session o
 
 ::
 
-    agent -> child   Prepare (once a farm), Define (once a function), Run
+    agent -> child   Prepare (once a farm), Define (once a function), Forget, Run
     child -> agent   Ready, Finished
 """
 
@@ -29,7 +29,7 @@ from typing import Any, BinaryIO
 
 import msgspec
 
-__all__ = ["Define", "Finished", "Prepare", "Ready", "Run", "read_frame", "write_frame"]
+__all__ = ["Define", "Finished", "Forget", "Prepare", "Ready", "Run", "read_frame", "write_frame"]
 
 _LENGTH = struct.Struct("!Q")
 
@@ -45,6 +45,12 @@ class Define(msgspec.Struct, tag=True):
 
     function: bytes
     pickled: bytes
+
+
+class Forget(msgspec.Struct, tag=True):
+    """This function is not called any more, or will be defined again."""
+
+    function: bytes
 
 
 class Run(msgspec.Struct, tag=True):
@@ -81,7 +87,7 @@ class Described(msgspec.Struct):
 
 
 _encode = msgspec.msgpack.Encoder().encode
-_to_child = msgspec.msgpack.Decoder(Prepare | Define | Run)
+_to_child = msgspec.msgpack.Decoder(Prepare | Define | Forget | Run)
 _from_child = msgspec.msgpack.Decoder(Ready | Finished)
 
 
@@ -117,6 +123,10 @@ class _Caller:
     def define(self, frame: Define) -> None:
         self._pickled[frame.function] = frame.pickled
 
+    def forget(self, frame: Forget) -> None:
+        self._pickled.pop(frame.function, None)
+        self._functions.pop(frame.function, None)
+
     def run(self, call: Run) -> Finished:
         start = time.perf_counter()
         try:
@@ -132,6 +142,7 @@ class _Caller:
     def _function(self, digest: bytes) -> Callable[..., Any]:
         if digest not in self._functions:
             self._functions[digest] = pickle.loads(self._pickled[digest])
+            del self._pickled[digest]
         return self._functions[digest]
 
 
@@ -228,7 +239,7 @@ def _disown(*descriptors: int) -> None:
 def main() -> None:
     """Run tasks until the agent closes the pipe."""
     source, sink = _take_over_standard_streams()
-    frames: SimpleQueue[Prepare | Define | Run] = SimpleQueue()
+    frames: SimpleQueue[Prepare | Define | Forget | Run] = SimpleQueue()
     threading.Thread(target=_pump, args=(source, frames), name="frames", daemon=True).start()
     caller = _Caller()
     write_frame(sink, Ready())
@@ -239,6 +250,8 @@ def main() -> None:
                 sys.path[0:0] = [path for path in frame.search_path if path not in sys.path]
             case Define():
                 caller.define(frame)
+            case Forget():
+                caller.forget(frame)
             case Run():
                 write_frame(sink, caller.run(frame))
 

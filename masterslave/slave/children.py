@@ -13,6 +13,7 @@ from typing import BinaryIO, cast
 
 import msgspec
 
+from masterslave.protocol import KnownFunctions
 from masterslave.slave import child as child_program
 from masterslave.slave.child import Finished, Ready, read_frame, write_frame
 
@@ -35,7 +36,7 @@ class Child:
         self.is_ready = False
         self.is_doomed = False
         """Whether it is being killed, though it may still say something."""
-        self.known_functions: set[bytes] = set()
+        self.known_functions = KnownFunctions()
         self.known_paths: set[tuple[str, ...]] = set()
         self._on_frame = on_frame
         self._on_death = on_death

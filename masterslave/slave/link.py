@@ -197,7 +197,7 @@ class Link:
                 raise SlaveRefused(welcome.refused)
             with self._workshop.changed:
                 self.welcome = welcome
-                self.work.acknowledged = 0
+                self.work.join_anew()
 
     def _call(
         self, proxy: Proxy, verb: str, message: msgspec.Struct, kind: type[_Answer]

@@ -11,10 +11,12 @@ import math
 from collections import deque
 from collections.abc import Iterable
 
-from masterslave.protocol import GIVEN_BACK, Outcome, Stop, WireTask
+from msgspec import Struct
+
+from masterslave.protocol import GIVEN_BACK, KnownFunctions, Outcome, Stop, WireTask
 from masterslave.settings import FarmSettings
 
-__all__ = ["FarmWork", "Key", "choose_farm"]
+__all__ = ["FarmWork", "Job", "Key", "choose_farm"]
 
 Key = tuple[int, int]
 """A hand-out: task and attempt."""
@@ -23,24 +25,38 @@ Key = tuple[int, int]
 _WEIGHT_OF_LATEST = 0.1
 
 
+class Job(Struct, frozen=True):
+    """A task with its function, which may be forgotten before it is run."""
+
+    task: int
+    attempt: int
+    function: bytes
+    pickled: bytes
+    arguments: bytes
+
+
 class FarmWork:
     """What a slave holds for one farm.
 
     Args:
         slots: Tasks that the slave runs at once.
         settings: How far ahead a slot is fed.
+        known: By which functions are forgotten, as the master does.
     """
 
-    def __init__(self, slots: int, settings: FarmSettings) -> None:
+    def __init__(
+        self, slots: int, settings: FarmSettings, *, known: KnownFunctions | None = None
+    ) -> None:
         self.slots = slots
         self.acknowledged = 0
         """Number of the last batch that was taken in."""
-        self.functions: dict[bytes, bytes] = {}
         self.running: set[Key] = set()
         self.done = 0
         self.draining = False
         self._settings = settings
-        self._waiting: deque[WireTask] = deque()
+        self._functions: dict[bytes, bytes] = {}
+        self._known = known or KnownFunctions()
+        self._waiting: deque[Job] = deque()
         self._outcomes: deque[tuple[int, Outcome]] = deque()
         self._sequence = 0
         self._task_s: float | None = None
@@ -50,17 +66,29 @@ class FarmWork:
         if batch <= self.acknowledged:
             return
         self.acknowledged = batch
-        self.functions.update(functions)
-        self._waiting.extend(tasks)
+        for task in tasks:
+            pickled = functions.get(task.function) or self._functions[task.function]
+            self._functions[task.function] = pickled
+            for forgotten in self._known.use(task.function, len(pickled)):
+                del self._functions[forgotten]
+            self._waiting.append(
+                Job(task.task, task.attempt, task.function, pickled, task.arguments)
+            )
         if self.draining:
             self.give_back_waiting()
+
+    def join_anew(self) -> None:
+        """The master knows nothing of this slave any more: it sends batch 1, and all functions."""
+        self.acknowledged = 0
+        self._functions.clear()
+        self._known = KnownFunctions()
 
     @property
     def waiting(self) -> int:
         """Number of tasks that have not been started."""
         return len(self._waiting)
 
-    def start_next(self) -> WireTask | None:
+    def start_next(self) -> Job | None:
         """Take the next waiting task to run it now."""
         if not self._waiting:
             return None

@@ -15,7 +15,7 @@ from masterslave.protocol import (
     Raised,
     encode,
 )
-from masterslave.slave.child import Define, Finished, Prepare, Ready, Run
+from masterslave.slave.child import Define, Finished, Forget, Prepare, Ready, Run
 from masterslave.slave.children import Child
 from masterslave.slave.work import FarmWork, Key, choose_farm
 
@@ -85,14 +85,15 @@ class Workshop:
                 if idle is None or farm is None or task is None:
                     return
                 self._busy[idle] = (farm, (task.task, task.attempt))
-                frames: list[Prepare | Define | Run] = []
+                frames: list[Prepare | Define | Forget | Run] = []
                 search_path = self._farms[farm]
                 if search_path not in idle.known_paths:
                     idle.known_paths.add(search_path)
                     frames.append(Prepare(search_path))
                 if task.function not in idle.known_functions:
-                    idle.known_functions.add(task.function)
-                    frames.append(Define(task.function, farm.functions[task.function]))
+                    frames.append(Define(task.function, task.pickled))
+                forgotten = idle.known_functions.use(task.function, len(task.pickled))
+                frames += map(Forget, forgotten)
                 frames.append(Run(task.task, task.attempt, task.function, task.arguments))
             idle.send(*frames)
 

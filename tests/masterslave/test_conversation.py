@@ -6,6 +6,7 @@ import contextlib
 import pickle
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import islice
 
 import hypothesis.strategies as st
@@ -23,6 +24,7 @@ from masterslave.protocol import (
     Delivery,
     Instructions,
     Introduction,
+    KnownFunctions,
     Outcome,
     Receipt,
     Stop,
@@ -170,6 +172,7 @@ def test_junk_is_refused_in_words(lonely_farm: Farm, verb: str, junk: bytes) -> 
         getattr(door, verb)(junk)
 
 
+F = {b"f": b"pickled"}
 FAST = FarmSettings(feed_ahead_s=0.1, max_ahead=8)
 
 
@@ -204,7 +207,24 @@ def test_every_task_is_taken_in_exactly_once_over_a_line_that_loses_replies(
         exchange(False)
     assert taken == list(range(tasks))
     assert mailbox.unacknowledged == 0
-    assert work.functions == (functions if tasks else {})
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 9), st.booleans()), max_size=60))
+def test_both_ends_agree_about_which_functions_the_slave_has(uses: list[tuple[int, bool]]) -> None:
+    few = partial(KnownFunctions, 3, 100)
+    mailbox, work = Mailbox(known=few()), FarmWork(1, FAST, known=few())
+    functions = {bytes([n]): bytes([n]) * (1 + 12 * n) for n in range(10)}
+    for number, (function, is_taken) in enumerate(uses):
+        mailbox.post_tasks([WireTask(number, 1, bytes([function]), b"")])
+        if is_taken or number == len(uses) - 1:
+            mailbox.acknowledge(work.acknowledged)
+            batch = mailbox.give_out(functions)
+            work.take_in(batch.batch, batch.tasks, batch.functions)
+    jobs = list(iter(work.start_next, None))
+    assert [job.task for job in jobs] == list(range(len(uses)))
+    assert all(job.pickled == functions[job.function] for job in jobs)
+    assert len(work._functions) <= 3
 
 
 def run_all(work: FarmWork, seconds: float) -> None:
@@ -218,7 +238,7 @@ def run_all(work: FarmWork, seconds: float) -> None:
 def test_how_far_ahead_follows_the_task_time(seconds: float, ahead: int) -> None:
     work = FarmWork(2, FAST)
     assert work.credit() == 2, "nothing is known yet: one a slot"
-    work.take_in(1, [WireTask(0, 1, b"f", b"")], {})
+    work.take_in(1, [WireTask(0, 1, b"f", b"")], F)
     run_all(work, seconds)
     assert work.ahead() == ahead
     assert work.credit() == 2 * (1 + ahead)
@@ -226,7 +246,7 @@ def test_how_far_ahead_follows_the_task_time(seconds: float, ahead: int) -> None
 
 def test_outcomes_are_kept_until_acknowledged() -> None:
     work = FarmWork(1, FAST)
-    work.take_in(1, [WireTask(number, 1, b"f", b"") for number in range(3)], {})
+    work.take_in(1, [WireTask(number, 1, b"f", b"") for number in range(3)], F)
     run_all(work, 0.1)
     assert work.to_deliver(10**6)[0] == 3
     work.acknowledge(2)
@@ -238,7 +258,7 @@ def test_outcomes_are_kept_until_acknowledged() -> None:
 
 def test_a_stopped_task_has_no_outcome() -> None:
     work = FarmWork(1, FAST)
-    work.take_in(1, [WireTask(number, 1, b"f", b"") for number in range(3)], {})
+    work.take_in(1, [WireTask(number, 1, b"f", b"") for number in range(3)], F)
     running = work.start_next()
     assert running is not None
     assert work.stop([Stop(0, 1), Stop(2, 1), Stop(7, 1)]) == [(0, 1)]
@@ -249,11 +269,11 @@ def test_a_stopped_task_has_no_outcome() -> None:
 
 def test_draining_gives_back_what_waits_and_what_still_comes() -> None:
     work = FarmWork(1, FAST)
-    work.take_in(1, [WireTask(0, 1, b"f", b""), WireTask(1, 1, b"f", b"")], {})
+    work.take_in(1, [WireTask(0, 1, b"f", b""), WireTask(1, 1, b"f", b"")], F)
     work.start_next()
     work.draining = True
     work.give_back_waiting()
-    work.take_in(2, [WireTask(2, 1, b"f", b"")], {})
+    work.take_in(2, [WireTask(2, 1, b"f", b"")], F)
     assert [o.task for o in work.to_deliver(100)[1] if o.kind == GIVEN_BACK] == [1, 2]
     assert work.credit() == 0
     assert work.give_back_running() == [(0, 1)]
@@ -262,7 +282,7 @@ def test_draining_gives_back_what_waits_and_what_still_comes() -> None:
 def test_farms_take_turns() -> None:
     farms = [FarmWork(2, FAST), FarmWork(2, FAST)]
     for farm in farms:
-        farm.take_in(1, [WireTask(number, 1, b"f", b"") for number in range(4)], {})
+        farm.take_in(1, [WireTask(number, 1, b"f", b"") for number in range(4)], F)
     order = []
     choose: Callable[[], FarmWork | None] = lambda: choose_farm(farms)  # noqa: E731
     while (farm := choose()) is not None:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from masterslave import FarmSettings
-from masterslave.protocol import LOST, VALUE, Outcome, Stop, WireTask
+from masterslave.protocol import LOST, VALUE, KnownFunctions, Outcome, Stop, WireTask
 from masterslave.slave.child import Finished, Ready
 from masterslave.slave.children import Child
 from masterslave.slave.work import FarmWork
@@ -32,7 +32,7 @@ class ByHand(Child):
         self.say = partial(on_frame, self)
         self.die = partial(on_death, self)
         self.is_ready = self.is_doomed = self.is_killed = False
-        self.known_functions = set()
+        self.known_functions = KnownFunctions()
         self.known_paths = set()
         self.on_sent: Callable[[], object] = lambda: None
 
