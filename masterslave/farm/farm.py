@@ -70,7 +70,8 @@ class Farm(Executor):
         local_slaves: Slaves to start on this machine, of one slot each; "auto" starts one per CPU
             if no slave has joined within a second.
         nameserver: Where to register besides this user's directory: True looks for name servers
-            (by zeroconf, or where ``REMOTEOBJ_NAMESERVER`` says), an address is asked itself.
+            (by zeroconf, or where ``REMOTEOBJ_NAMESERVER`` says), an address is asked itself,
+            False is nowhere. By default, where ``REMOTEOBJ_NAMESERVER`` says, if it says.
         insecure: Whether name servers on plain TCP are used.
         host: Serve on TCP at this address too. Code does not cross plain TCP, so this needs
             encryption, which is not there yet.
@@ -88,7 +89,7 @@ class Farm(Executor):
         label: str = "default",
         *,
         local_slaves: int | str = "auto",
-        nameserver: str | bool = False,
+        nameserver: str | bool | None = None,
         insecure: bool = False,
         host: str | None = None,
         settings: FarmSettings | None = None,
@@ -125,6 +126,8 @@ class Farm(Executor):
             self._master, welcome, on_refused=self._watchman.note_refused, status=self._status
         )
         self._daemon.register(door, DOOR_ID)
+        if nameserver is None:
+            nameserver = bool(os.environ.get("REMOTEOBJ_NAMESERVER"))
         self._places = Places(self._record, nameserver=nameserver, insecure=insecure)
         try:
             self._start(local_slaves)

@@ -1,0 +1,64 @@
+"""Where a farm makes itself known, and how slaves and people find it there."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from masterslave import Farm
+from nameserver import Directory, NameServer, NameServerClient
+from remoteobj import InsecureWarning
+from tests.conftest import StartScript, eventually
+
+
+@pytest.fixture
+def server() -> Iterator[NameServer]:
+    """A name server on loopback that is not announced, so that no other test meets it."""
+    with pytest.warns(InsecureWarning):
+        running = NameServer("127.0.0.1", insecure=True, announce=False)
+    with running:
+        yield running
+
+
+def farms_at(server: NameServer) -> list[str]:
+    with NameServerClient(server.address, insecure=True, quiet=True) as names:
+        return [record.name.split(".")[1] for record in names.list("masterslave.")]
+
+
+def test_a_farm_registers_where_the_environment_says(
+    server: NameServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REMOTEOBJ_NAMESERVER", server.address)
+    with Farm("test", local_slaves=0, insecure=True):
+        eventually(lambda: farms_at(server) == ["test"], "the farm registers")
+        with Directory() as names:
+            assert len(names.list("masterslave.test.")) == 1, "and in the directory"
+    assert farms_at(server) == []
+
+
+def test_a_farm_can_be_kept_from_it(
+    server: NameServer, monkeypatch: pytest.MonkeyPatch, own_machine: Path
+) -> None:
+    monkeypatch.setenv("REMOTEOBJ_NAMESERVER", server.address)
+    with (
+        Farm("quiet", local_slaves=0, nameserver=False),
+        Farm("loud", local_slaves=0, nameserver=server.address, insecure=True),
+    ):
+        eventually(lambda: farms_at(server) == ["loud"], "one registers")
+    assert farms_at(server) == []
+
+
+def test_a_slave_with_other_directories_finds_it_by_the_name_server(
+    server: NameServer, start_script: StartScript, own_machine: Path
+) -> None:
+    elsewhere = own_machine / "elsewhere"
+    elsewhere.mkdir(mode=0o700)
+    command = ("-m", "masterslave", "slave", "test", "--nameserver", server.address, "--insecure")
+    start_script(*command, "--slots", "1", XDG_RUNTIME_DIR=str(elsewhere))
+    with Farm("test", local_slaves=0, nameserver=server.address, insecure=True) as farm:
+        assert farm.submit(os.getpid).result(timeout=15) != os.getpid()
+        (slave,) = farm.slaves
+        assert slave.slots == 1
