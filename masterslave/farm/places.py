@@ -6,8 +6,9 @@ import logging
 import threading
 
 from masterslave.naming import FarmRecord, metadata_of, name_of
-from nameserver import Directory, NameServerClient, ServerWatch, watch_for_servers
-from remoteobj import ConnectionLost, DeadlinePassed, RemoteObjError
+from masterslave.servers import ServerFollower
+from nameserver import Directory, NameServerClient
+from remoteobj import RemoteObjError
 
 __all__ = ["Places"]
 
@@ -28,13 +29,11 @@ class Places:
     def __init__(self, farm: FarmRecord, *, nameserver: str | bool, insecure: bool) -> None:
         self._farm = farm
         self._name = name_of(farm.label, farm.farm)
-        self._closed = threading.Event()
-        self._threads: list[threading.Thread] = []
-        self._servers: set[str] = set()
+        self._registered: set[str] = set()
         self._directory = Directory()
         self._nameserver = nameserver
         self._insecure = insecure
-        self._watch: ServerWatch | None = None
+        self._followed = ServerFollower(self._keep_registered, self._not_registered)
 
     def open(self) -> None:
         """Register the farm.
@@ -43,58 +42,31 @@ class Places:
             BadURI: The name server's address is none.
         """
         self._directory.register(self._name, self._farm.uri, metadata=metadata_of(self._farm))
-        if self._nameserver:
-            address = self._nameserver if isinstance(self._nameserver, str) else None
-            self._watch = watch_for_servers(self._found, address=address, insecure=self._insecure)
+        self._followed.open(self._nameserver, insecure=self._insecure)
 
     @property
     def servers(self) -> tuple[str, ...]:
         """Addresses of the name servers where the farm is registered now."""
-        return tuple(sorted(self._servers))
+        return tuple(sorted(self._registered.copy()))
 
     def close(self) -> None:
-        """Take the farm's name out of every place."""
-        self._closed.set()
-        if self._watch is not None:
-            self._watch.close()
-        for thread in self._threads:
-            thread.join()
+        """Take the farm's name out of every place. Blocks on name servers that do not answer."""
+        self._followed.close()
         self._directory.close()
 
-    def _found(self, client: NameServerClient) -> None:
-        if self._closed.is_set() or client.address in self._servers:
-            client.close()
-            return
-        thread = threading.Thread(
-            target=self._keep_registered,
-            args=(client,),
-            name=f"register {client.address}",
-            daemon=True,
-        )
-        self._threads.append(thread)
-        thread.start()
-
-    def _keep_registered(self, client: NameServerClient) -> None:
+    def _keep_registered(self, client: NameServerClient, closed: threading.Event) -> None:
         """Register, and again if the server has forgotten, until the end."""
-        is_lost = False
+        metadata = metadata_of(self._farm)
         try:
-            with client:
-                client.register(
-                    self._name, self._farm.uri, metadata=metadata_of(self._farm), replace=True
-                )
-                self._servers.add(client.address)
-                log.info("registered at the name server at %s (%s)", client.address, client.how)
-                while not self._closed.wait(_CHECK_S):
-                    if not client.list(self._name):
-                        client.register(
-                            self._name, self._farm.uri, metadata=metadata_of(self._farm)
-                        )
-                client.remove(self._name)
-        except RemoteObjError as error:
-            if not self._closed.is_set():
-                log.warning("name server at %s: %s", client.address, error)
-            is_lost = isinstance(error, ConnectionLost | DeadlinePassed)
+            client.register(self._name, self._farm.uri, metadata=metadata, replace=True)
+            self._registered.add(client.address)
+            log.info("registered at the name server at %s (%s)", client.address, client.how)
+            while not closed.wait(_CHECK_S):
+                if not client.list(self._name):
+                    client.register(self._name, self._farm.uri, metadata=metadata)
+            client.remove(self._name)
         finally:
-            self._servers.discard(client.address)
-        if is_lost and self._watch is not None:
-            self._watch.lost(client)
+            self._registered.discard(client.address)
+
+    def _not_registered(self, client: NameServerClient, error: RemoteObjError) -> None:
+        log.warning("name server at %s: %s", client.address, error)

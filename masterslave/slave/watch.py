@@ -6,8 +6,9 @@ import threading
 from collections.abc import Callable
 
 from masterslave.naming import ANY_LABEL, PREFIX, FarmRecord, read_record
-from nameserver import Directory, NameServerClient, ServerWatch, watch_for_servers
-from remoteobj import ConnectionLost, DeadlinePassed, RemoteObjError
+from masterslave.servers import ServerFollower
+from nameserver import Directory, NameServerClient
+from remoteobj import RemoteObjError
 
 __all__ = ["FarmWatch"]
 
@@ -42,9 +43,10 @@ class FarmWatch:
         self._insecure = insecure
         self._report = report
         self._closed = threading.Event()
-        self._threads: list[threading.Thread] = []
-        self._servers: set[str] = set()
-        self._server_watch: ServerWatch | None = None
+        self._servers = ServerFollower(self._watch_server, self._server_gone)
+        self._thread = threading.Thread(
+            target=self._watch_directory, name="watch directory", daemon=True
+        )
 
     def start(self) -> None:
         """Begin to look, in the background.
@@ -52,25 +54,14 @@ class FarmWatch:
         Raises:
             BadURI: The name server's address is none.
         """
-        if self._nameserver:
-            address = self._nameserver if isinstance(self._nameserver, str) else None
-            self._server_watch = watch_for_servers(
-                self._found_server, address=address, insecure=self._insecure
-            )
-        self._start_thread(self._watch_directory, "watch directory")
+        self._servers.open(self._nameserver, insecure=self._insecure)
+        self._thread.start()
 
     def close(self) -> None:
         """Stop looking. Blocks until the threads are gone."""
         self._closed.set()
-        if self._server_watch is not None:
-            self._server_watch.close()
-        for thread in list(self._threads):
-            thread.join()
-
-    def _start_thread(self, target: Callable[..., None], name: str, *args: object) -> None:
-        thread = threading.Thread(target=target, args=args, name=name, daemon=True)
-        self._threads.append(thread)
-        thread.start()
+        self._servers.close()
+        self._thread.join()
 
     def _watch_directory(self) -> None:
         while not self._closed.is_set():
@@ -82,30 +73,16 @@ class FarmWatch:
                 self._closed.wait(5.0)
             self._closed.wait(_DIRECTORY_S)
 
-    def _found_server(self, client: NameServerClient) -> None:
-        if self._closed.is_set() or client.address in self._servers:
-            client.close()
-            return
-        self._servers.add(client.address)
+    def _watch_server(self, client: NameServerClient, closed: threading.Event) -> None:
         self._report(f"name server at {client.address} ({client.how})")
-        self._start_thread(self._watch_server, f"watch {client.address}", client)
-
-    def _watch_server(self, client: NameServerClient) -> None:
         where = f"the name server at {client.address}, {client.how}"
-        is_lost = False
-        try:
-            while not self._closed.is_set():
-                for record in client.list(PREFIX):
-                    self._tell(read_record(record), where)
-                self._closed.wait(_NAMESERVER_S)
-        except RemoteObjError as error:
-            self._report(f"name server at {client.address} is gone ({error}); looking on")
-            is_lost = isinstance(error, ConnectionLost | DeadlinePassed)
-        finally:
-            self._servers.discard(client.address)
-            client.close()
-        if is_lost and self._server_watch is not None:
-            self._server_watch.lost(client)
+        while not closed.is_set():
+            for record in client.list(PREFIX):
+                self._tell(read_record(record), where)
+            closed.wait(_NAMESERVER_S)
+
+    def _server_gone(self, client: NameServerClient, error: RemoteObjError) -> None:
+        self._report(f"name server at {client.address} is gone ({error}); looking on")
 
     def _tell(self, farm: FarmRecord | None, where: str) -> None:
         if farm is not None and self._label in (ANY_LABEL, farm.label):

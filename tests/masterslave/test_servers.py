@@ -1,0 +1,37 @@
+"""Following name servers: one thread each, again when one is back, none at the end."""
+
+from __future__ import annotations
+
+import threading
+from queue import SimpleQueue
+
+import pytest
+
+from masterslave.servers import ServerFollower
+from nameserver import NameServer, NameServerClient
+from remoteobj import ConnectionLost, InsecureWarning, RemoteObjError
+
+
+def test_a_server_that_is_lost_is_followed_again_and_none_at_the_end() -> None:
+    followed: SimpleQueue[str] = SimpleQueue()
+    errors: SimpleQueue[RemoteObjError] = SimpleQueue()
+    failures = iter([ConnectionLost("a cable was pulled", executed="no")])
+
+    def follow(client: NameServerClient, closed: threading.Event) -> None:
+        followed.put(client.address)
+        for failure in failures:
+            raise failure
+        closed.wait()
+        followed.put("ended")
+
+    with pytest.warns(InsecureWarning):
+        server = NameServer("127.0.0.1", insecure=True)
+    with server:
+        follower = ServerFollower(follow, lambda client, error: errors.put(error))
+        follower.open(server.address, insecure=True)
+        address = followed.get(timeout=5)
+        assert "pulled" in str(errors.get(timeout=5))
+        assert followed.get(timeout=5) == address, "it is followed again"
+        follower.close()
+        assert followed.get(timeout=5) == "ended"
+        assert errors.empty()
