@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -113,8 +114,12 @@ def stage() -> Iterator[Stage]:
     try:
         yield set_up
     finally:
+        before = signal.signal(
+            signal.SIGINT, signal.SIG_IGN
+        )  # a second Ctrl-C leaves nobody behind
         set_up.end()
-        shutil.rmtree(folder)
+        shutil.rmtree(folder, ignore_errors=True)
+        signal.signal(signal.SIGINT, before)
 
 
 def play(on: Stage, files: list[str]) -> tuple[Report, list[str], bool]:

@@ -7,8 +7,7 @@ import json
 import signal
 import sys
 import threading
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
@@ -25,6 +24,7 @@ from remoteobj.cli import run_command
 __all__ = ["main"]
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
+_SIGNAL_S = 0.5
 
 _debug = click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 _insecure = click.option(
@@ -81,7 +81,8 @@ def run(host: str | None, port: int, no_announce: bool, insecure: bool, debug: b
             presence = f"not announced: {server.announce_problem or 'as you wished'}"
         click.echo(f"name server at {server.address}, {presence}; Ctrl-C ends it")
         sys.stdout.flush()
-        ended.wait()
+        while not ended.wait(_SIGNAL_S):  # a signal just before a wait does not interrupt it
+            pass
     click.echo("name server ended; its names are gone")
 
 
@@ -210,22 +211,7 @@ def _print(found: list[tuple[str, Record]], as_json: bool) -> None:
         Console().print(table)
 
 
-@contextlib.contextmanager
-def _warnings_in_one_line() -> Iterator[None]:
-    def show(message: Warning | str, *_: Any, **__: Any) -> None:
-        click.echo(f"nameserver: warning: {message}", err=True)
-
-    before = warnings.showwarning
-    warnings.showwarning = show
-    try:
-        yield
-    finally:
-        warnings.showwarning = before
-
-
 def main() -> None:
     """Entry point of the console script."""
     main_group.name = "nameserver"
-    with _warnings_in_one_line():
-        code = run_command(main_group)
-    sys.exit(code)
+    sys.exit(run_command(main_group))

@@ -38,6 +38,8 @@ def _import_pyro() -> tuple[Any, Any, Any]:
     finally:
         os.environ.update(hidden)
         logging.getLogger("Pyro5").setLevel(level)
+        # What it warns of is raised too: where nobody set up logging, it says nothing.
+        logging.getLogger("Pyro5").addHandler(logging.NullHandler())
     return Pyro5.server, Pyro5.serializers, serpent
 
 

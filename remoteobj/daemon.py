@@ -42,6 +42,7 @@ __all__ = ["Daemon", "DaemonStatistics"]
 log = logging.getLogger("remoteobj.daemon")
 
 _CLOSE_S = 2.0  # how long close() waits for calls that run
+_SIGNAL_S = 0.5  # how long Ctrl-C may go unnoticed
 _REFUSED_AT_ONCE = 16  # peers beyond max_connections that are told so; more are just closed
 
 
@@ -190,7 +191,9 @@ class Daemon:
         Blocks: until then.
         """
         self.start()
-        self._closed.wait()
+        # A signal that comes just before the wait does not interrupt it: Python looks after it.
+        while not self._closed.wait(_SIGNAL_S):
+            pass
 
     def close(self) -> None:
         """Stop serving: end every connection and every thread. Closing again does nothing.

@@ -118,9 +118,20 @@ def connect(uri: URI, timeout_s: float, settings: Settings) -> Link:
         _close(sock)
         reason = getattr(error, "strerror", None) or error
         raise ConnectionLost(
-            f"nobody answers at {uri.location} ({reason})", executed="no"
+            f"nobody answers at {uri.location} ({reason}){_hint(uri, error)}", executed="no"
         ) from error
     return Link(sock, settings.max_message_bytes)
+
+
+def _hint(uri: URI, error: Exception) -> str:
+    """Say what the error means for a socket of this machine; elsewhere nobody knows."""
+    if uri.sockname is None:
+        return ""
+    if isinstance(error, PermissionError):
+        return ": it is another user's, and serves nobody else"
+    if isinstance(error, FileNotFoundError | ConnectionRefusedError):
+        return ": the process that served it has ended; look its name up again"
+    return ""
 
 
 class Link:

@@ -162,3 +162,24 @@ def test_an_announced_server_that_may_not_be_asked_is_said(
     code, _, err = command("ping")
     assert code == 1
     assert "speaks plain TCP: pass insecure=True (--insecure at the command line)" in err
+
+
+def test_a_signal_that_another_thread_took_ends_it_too(start_script: StartScript) -> None:
+    process = start_script(
+        "-c",
+        """
+import signal, sys, threading, time
+from nameserver.cli import main
+
+def interrupt():
+    time.sleep(1)
+    signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+
+threading.Thread(target=interrupt).start()
+sys.argv[1:] = ["run", "--host", "127.0.0.1", "--insecure", "--no-announce"]
+main()
+""",
+    )
+    out, _ = process.communicate(timeout=10)
+    assert process.returncode == 0
+    assert out.endswith("name server ended; its names are gone\n")

@@ -7,12 +7,13 @@ import signal
 import stat
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 from servants import Connect, StartScript, Warehouse
 
-from remoteobj import AddressUnusable, ConnectionLost, Daemon, RuntimeDirUnsafe
+from remoteobj import AddressUnusable, ConnectionLost, Daemon, Proxy, RuntimeDirUnsafe
 from remoteobj.runtime import LockedFile, runtime_dir
 
 SERVE = """
@@ -170,3 +171,45 @@ def test_a_lock_has_one_holder(own_machine: Path) -> None:
     again = LockedFile.acquire(own_machine / "x.lock")
     assert again is not None
     again.remove()
+
+
+def test_ctrl_c_ends_serving_though_another_thread_took_the_signal() -> None:
+    # As when it comes just before the wait: Python's handler runs only once the main thread wakes.
+    def interrupt() -> None:
+        signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+
+    timer = threading.Timer(0.2, interrupt)
+    with Daemon() as daemon, pytest.raises(KeyboardInterrupt):
+        timer.start()
+        daemon.serve_forever()
+    timer.join()
+
+
+def test_a_socket_that_nobody_serves_any_more_is_told(warehouse: Warehouse) -> None:
+    with Daemon() as daemon:
+        uri = daemon.register(warehouse)
+    with Proxy(uri) as proxy, pytest.raises(ConnectionLost, match="has ended; look its name up"):
+        proxy.add(1)
+
+
+def test_what_pyro_warns_of_is_not_printed(tmp_path: Path) -> None:
+    script = """
+from remoteobj import Daemon, NotSendable, Proxy, expose
+
+@expose
+class Echo:
+    def say(self, value):
+        return value
+
+with Daemon() as daemon:
+    uri = daemon.register(Echo())
+    daemon.start()
+    with Proxy(uri) as echo:
+        try:
+            echo.say(lambda: 1)
+        except NotSendable:
+            print("refused")
+"""
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "refused\n", "")
