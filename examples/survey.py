@@ -302,7 +302,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     given, hint = arguments.directory, "(give a folder that holds Python files)"
     if given is not None and not os.path.isdir(given):
-        print(f"survey: no such directory: {given!r} {hint}", file=sys.stderr)
+        problem = "not a directory" if os.path.exists(given) else "no such directory"
+        print(f"survey: {problem}: {given!r} {hint}", file=sys.stderr)
         return 2
     root, files, done = Path(os.path.abspath(given or STDLIB)), [], [0]
     try:

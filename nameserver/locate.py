@@ -130,5 +130,10 @@ def resolve(name: str, address: str | None) -> URI:
         with Directory() as directory, contextlib.suppress(NameUnknown):
             return directory.lookup(name).uri
     insecure = os.environ.get("REMOTEOBJ_INSECURE", "") not in ("", "0")
-    with _find(address, RESOLVE_TIMEOUT_S, insecure, None) as client:
+    try:
+        client = _find(address, RESOLVE_TIMEOUT_S, insecure, None)
+    except NameServerNotFound as error:
+        where = "cannot be looked up" if address else "is no name of this machine"
+        raise NameServerNotFound(f"{name!r} {where}, and {error}") from error
+    with client:
         return client.lookup(name).uri

@@ -36,7 +36,7 @@ class Registry:
         if holder is not None and not replace:
             raise NameTaken(
                 f"the name {record.name!r} is taken, by {holder.uri}: choose another, "
-                "remove it first, or ask to replace it"
+                "remove it first, or replace it (replace=True, --replace at the command line)"
             )
         self._records[record.name] = record
 

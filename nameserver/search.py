@@ -21,8 +21,8 @@ from nameserver.discovery import Sighting, browse
 __all__ = ["NEEDS_INSECURE", "Search", "known_address"]
 
 NEEDS_INSECURE = (
-    "speaks plain TCP: pass insecure=True (--insecure at the command line) "
-    "if you trust everyone on this network"
+    "speaks plain TCP: pass insecure=True (--insecure at the command line), or "
+    "set REMOTEOBJ_INSECURE=1 (for PYRONAME), if you trust everyone on this network"
 )
 
 PROOF_TIMEOUT_S = 2.0

@@ -166,8 +166,8 @@ class Channel:
             uri = _resolvers[0](uri.object, uri.location)
         if uri.sockname is None and not self._insecure:
             raise InsecureRefused(
-                f"calling {uri} without encryption needs insecure=True: anyone on the way can read "
-                "and change what is sent"
+                f"calling {uri} without encryption needs insecure=True (--insecure at the command "
+                "line): anyone on the way can read and change what is sent"
             )
         return uri
 

@@ -13,6 +13,7 @@ from nameserver import (
     Directory,
     NameServer,
     NameServerClient,
+    NameServerNotFound,
     NameTaken,
     NameUnknown,
     NamingError,
@@ -241,3 +242,7 @@ def test_a_name_is_looked_up_for_proxies(
             assert bell.ring() == "ding"
         with Proxy("PYRONAME:nowhere") as bell, pytest.raises(NameUnknown, match="nowhere"):
             bell.ring()
+        monkeypatch.setenv("REMOTEOBJ_NAMESERVER", "127.0.0.1:1")
+        with Proxy("PYRONAME:nowhere") as bell, pytest.raises(NameServerNotFound) as caught:
+            bell.ring()
+        assert str(caught.value).startswith("'nowhere' is no name of this machine, and no name ser")
