@@ -236,6 +236,13 @@ def print_report(report: Report, root: Path, top: int = 10) -> None:
     ]
     print_table("Most complex functions", "Function, Place, Complexity, Nesting, Lines", functions)
     print_table("Most imported modules", "Module, Files", report.most_imported(top))
+    unreadable = [
+        (os.path.relpath(path, root), survey.error)
+        for path, survey in sorted(report.items())
+        if survey.error
+    ]
+    if unreadable:
+        print_table("Unreadable files", "File, Why", unreadable[:top])
     print_table("Totals", ", ".join(Totals._fields).title(), [report.totals()])
 
 

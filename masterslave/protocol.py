@@ -35,6 +35,7 @@ from remoteobj import WireError
 __all__ = [
     "DOOR_ID",
     "MAX_PAYLOAD_BYTES",
+    "NOT_PICKLABLE",
     "VERSION",
     "Ask",
     "Delivery",
@@ -64,6 +65,9 @@ MAX_FUNCTIONS = 256
 MAX_FUNCTIONS_BYTES = 64 * 1024 * 1024
 """What is kept of functions that were sent, at each slave and child: a script may make a closure
 over data for every task."""
+
+NOT_PICKLABLE = "masterslave.errors.NotPicklable"
+"""``Raised.type_name`` of a result that could not be sent: nothing was raised by the task."""
 
 DOOR_ID = "masterslave.master"
 """Id of the master's door in its daemon."""

@@ -62,7 +62,9 @@ def main_group(debug: bool) -> None:
 @_debug
 def run(host: str | None, port: int, no_announce: bool, insecure: bool, debug: bool) -> None:
     """Run a name server for the machines of a network, until Ctrl-C."""
-    if host is None:
+    if host and host.count(":") == 1:  # an IPv6 address has more
+        raise click.UsageError(f"--host takes an address without a port: give --port, not {host!r}")
+    if not host:
         raise click.UsageError(
             "--host is missing: the address of this machine that others reach it by, such as "
             "192.168.1.20 (127.0.0.1: this machine only; names of one machine need no server)"

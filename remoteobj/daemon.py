@@ -23,6 +23,7 @@ from typing import Any, Self
 from remoteobj import _pyro, runtime, transport
 from remoteobj.dispatch import Exposure, Session
 from remoteobj.errors import (
+    DaemonClosed,
     DeadlinePassed,
     InsecureRefused,
     InsecureWarning,
@@ -151,6 +152,7 @@ class Daemon:
             ObjectIdTaken: The id is in use here: unregister it, or choose another.
             BadURI: The id has a space or an ``@`` in it.
             TypeError: Nothing of it is exposed.
+            DaemonClosed: It serves no longer.
         """
         object_id = object_id or f"obj_{uuid.uuid4().hex}"
         exposure = Exposure(target)
@@ -159,6 +161,7 @@ class Daemon:
             raise TypeError(f"{name} exposes nothing: mark the class or its methods with @expose")
         uri = self.uri_of(object_id)
         with self._lock:
+            self._check_open()
             if object_id in self._exposures:
                 raise ObjectIdTaken(
                     f"{object_id!r} is published by this daemon already: unregister it first, or "
@@ -177,20 +180,30 @@ class Daemon:
         return URI(f"PYRO:{object_id}@{self.location}")
 
     def start(self) -> None:
-        """Serve in the background; returns at once. Starting again does nothing."""
+        """Serve in the background; returns at once. Starting again does nothing.
+
+        Raises:
+            DaemonClosed: It was closed; a daemon does not come back.
+        """
         with self._lock:
-            if self._acceptor is None and not self._closed.is_set():
+            self._check_open()
+            if self._acceptor is None:
                 self._acceptor = threading.Thread(
                     target=self._accept, name=f"remoteobj-accept {self.location}", daemon=True
                 )
                 self._acceptor.start()
+
+    def _check_open(self) -> None:
+        if self._closed.is_set():
+            raise DaemonClosed(f"the daemon at {self.location} was closed: make a new one")
 
     def serve_forever(self) -> None:
         """Serve until ``close()`` is called from another thread, or Ctrl-C.
 
         Blocks: until then.
         """
-        self.start()
+        with contextlib.suppress(DaemonClosed):
+            self.start()
         # A signal that comes just before the wait does not interrupt it: Python looks after it.
         while not self._closed.wait(_SIGNAL_S):
             pass

@@ -14,6 +14,7 @@
     ├── NotSendable          (TypeError)        a value cannot travel
     ├── ObjectUnknown        (LookupError)      the daemon has no object of this id
     ├── ObjectIdTaken        (ValueError)       the daemon has one already
+    ├── DaemonClosed         (RuntimeError)     the daemon serves no longer
     └── RemoteError                             the remote method raised what cannot be rebuilt here
 
 The one question in RPC is *may I call again?*: ``executed == "no"`` says yes, whatever the method
@@ -29,6 +30,7 @@ __all__ = [
     "BadInput",
     "BadURI",
     "ConnectionLost",
+    "DaemonClosed",
     "DeadlinePassed",
     "Executed",
     "InsecureRefused",
@@ -102,6 +104,10 @@ class ObjectUnknown(RemoteObjError, LookupError):
 
 class ObjectIdTaken(RemoteObjError, ValueError):
     """The daemon already publishes another object under this id."""
+
+
+class DaemonClosed(RemoteObjError, RuntimeError):
+    """The daemon was closed: make a new one."""
 
 
 class RemoteError(RemoteObjError):

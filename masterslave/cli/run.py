@@ -10,14 +10,16 @@ from pathlib import Path
 
 import click
 
-from masterslave.launch.local import LocalSlave
+from masterslave.launch.local import SIGNAL_S, LocalSlave
 
 __all__ = ["run"]
 
 _LEAVE_S = 3.0
 
 
-@click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@click.command(
+    context_settings={"ignore_unknown_options": True}, short_help="Run a script with local slaves."
+)
 @click.option(
     "--slaves",
     type=click.IntRange(0, 4096),
@@ -31,7 +33,8 @@ _LEAVE_S = 3.0
 def run(slaves: int, debug: bool, script: Path, arguments: tuple[str, ...]) -> int:  # fmt: skip
     """Run SCRIPT with ARGUMENTS, and local slaves for its farms; they end with it.
 
-    The exit code is the script's.
+    Options that are not ours go to the script, and so does all that follows --. The exit code is
+    the script's.
     """
     if not script.is_file():
         raise click.BadParameter(f"there is no file {str(script)!r}", param_hint="SCRIPT")
@@ -43,10 +46,18 @@ def run(slaves: int, debug: bool, script: Path, arguments: tuple[str, ...]) -> i
         LocalSlave(["--local", "--slots", "1", "--only-pid", str(process.pid)])
         for _ in range(slaves)
     ]
-    code = process.wait()
+    while (code := _exit_code(process)) is None:
+        pass
     for slave in started:
         slave.stop()
     deadline = time.monotonic() + _LEAVE_S
     for slave in started:
         slave.wait(deadline)
     return code if code >= 0 else 128 - code
+
+
+def _exit_code(process: subprocess.Popen[bytes]) -> int | None:
+    try:
+        return process.wait(SIGNAL_S)
+    except subprocess.TimeoutExpired:
+        return None

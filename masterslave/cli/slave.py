@@ -11,10 +11,12 @@ from queue import Empty, SimpleQueue
 
 import click
 
+from masterslave.launch.local import SIGNAL_S
 from masterslave.naming import ANY_LABEL, FarmRecord, check_label
 from masterslave.settings import FarmSettings
 from masterslave.slave.agent import Agent, usable_cpus
 from remoteobj import URI
+from remoteobj.runtime import runtime_dir
 
 __all__ = ["slave"]
 
@@ -106,12 +108,12 @@ def _obey(agent: Agent, requests: SimpleQueue[str]) -> int:
     interrupts = 0
     deadline: float | None = None
     while True:
-        try:
-            request = requests.get(
-                timeout=None if deadline is None else deadline - time.monotonic()
-            )
-        except (Empty, ValueError):
+        if deadline is not None and time.monotonic() > deadline:
             return 0  # the masters do not answer: they will notice
+        try:
+            request = requests.get(timeout=SIGNAL_S)
+        except Empty:
+            continue
         interrupts += request == "interrupt"
         if request == "left":
             return 130 if interrupts else 0
@@ -127,7 +129,7 @@ def _obey(agent: Agent, requests: SimpleQueue[str]) -> int:
 
 def _where_it_looks(agent: Agent, label: str, slots: int, where: str | bool) -> str:
     farms = "any farm" if label == ANY_LABEL else f"farm {label!r}"
-    places = "this user's directory"
+    places = f"this user's directory {runtime_dir()}"
     if isinstance(where, str):
         places += f" and at the name server {where}"
     elif where:

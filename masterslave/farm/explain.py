@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 from dataclasses import dataclass
 
 from masterslave.scheduler import Wait
@@ -30,8 +31,8 @@ def explain(
             return f"{tasks}: slaves were seen, but refused: {seen}"
         case Wait.NO_SLAVE:
             return (
-                f"{tasks}: no slave seen; start one with 'masterslave slave {label}', "
-                "or Farm(local_slaves=2)"
+                f"{tasks}: no slave seen; start one with 'masterslave slave {label}' as user "
+                f"{getpass.getuser()}, or give Farm(local_slaves=2)"
             )
         case Wait.ALL_BUSY:
             return f"{tasks}: all {slots} slots are busy"

@@ -256,7 +256,8 @@ class Farm(Executor):
         traceback: TracebackType | None,
     ) -> None:
         if kind is not None:
-            self._interrupt()
+            interrupted = issubclass(kind, KeyboardInterrupt)
+            self._interrupt("interrupted" if interrupted else f"stopped by {kind.__name__}")
             return
         try:
             self.shutdown()
@@ -272,18 +273,19 @@ class Farm(Executor):
         state = f"{counts.done} of {counts.submitted} tasks done, {self._slaves_in_words()}"
         return f"<Farm {self.label!r}: {state}{'; ' if why else ''}{why}>"
 
-    def _interrupt(self) -> None:
+    def _interrupt(self, how: str = "interrupted") -> None:
         """The block was left by an error or Ctrl-C: drop what is open, say what is kept."""
         dropped = self._futures.take_no_more()
         counts = self.statistics()
         self._futures.cancel(dropped)
-        log.warning(
-            "farm %r interrupted: %d of %d tasks are done and their results kept, %d dropped",
-            self.label,
-            counts.done,
-            counts.submitted,
-            len(dropped),
-        )
+        if dropped:
+            log.warning(
+                "farm %r %s: %d tasks are done and their results kept, %d under way are dropped",
+                self.label,
+                how,
+                counts.done,
+                len(dropped),
+            )
         self._close()
 
     def _close(self) -> None:

@@ -17,7 +17,7 @@ import msgspec
 
 from masterslave.errors import NotPicklable, SlaveTraceback, TaskFailed, TaskLost
 from masterslave.master.shell import GivenUp
-from masterslave.protocol import MAX_PAYLOAD_BYTES, RAISED, Outcome, Raised
+from masterslave.protocol import MAX_PAYLOAD_BYTES, NOT_PICKLABLE, RAISED, Outcome, Raised
 
 __all__ = ["name_of_function", "pack_arguments", "pack_function", "unpack"]
 
@@ -109,7 +109,11 @@ def _unpack_exception(payload: bytes, slave: str) -> BaseException:
             return error
     except BaseException:  # its class is not to be had here, or is no good: then in words
         pass
-    in_words = TaskFailed(raised.type_name, raised.message)
+    in_words = (
+        NotPicklable(raised.message)
+        if raised.type_name == NOT_PICKLABLE
+        else TaskFailed(raised.type_name, raised.message)
+    )
     in_words.__cause__ = cause
     return in_words
 

@@ -9,7 +9,11 @@ import time
 
 from masterslave.slave.children import own_session
 
-__all__ = ["LocalSlave"]
+__all__ = ["SIGNAL_S", "LocalSlave"]
+
+SIGNAL_S = 0.25
+"""How long a main thread waits at a time, in seconds. A signal that comes just before a wait begins
+is heeded when it ends only, so no wait may be for ever."""
 
 
 class LocalSlave:

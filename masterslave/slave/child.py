@@ -113,6 +113,13 @@ def _read_body(stream: BinaryIO) -> bytes | None:
     return body if len(body) == length else None
 
 
+class _NotPicklableError(Exception):
+    """A result cannot be sent; the wire's name for it is below."""
+
+
+_NOT_PICKLABLE = "masterslave.errors.NotPicklable"
+
+
 class _Caller:
     """Runs calls; keeps the functions that it was sent."""
 
@@ -165,7 +172,7 @@ def _pickle_value(value: Any, function: Callable[..., Any]) -> bytes:
         return _pickle(value)
     except Exception as error:
         name = getattr(function, "__qualname__", type(function).__qualname__)
-        raise TypeError(
+        raise _NotPicklableError(
             f"the result of {name}() cannot be sent back: {_one_line(error)}; "
             "return plain data, such as numbers, texts, lists or arrays"
         ) from None
@@ -177,7 +184,13 @@ def _describe(error: BaseException) -> Described:
     if frames is not None and frames.tb_frame.f_code is _Caller.run.__code__:
         frames = frames.tb_next
     text = "".join(traceback.format_exception(kind, error, frames))
-    described = Described(f"{kind.__module__}.{kind.__qualname__}", _one_line(error), text)
+    module = "" if kind.__module__ == "builtins" else f"{kind.__module__}."
+    described = Described(f"{module}{kind.__qualname__}", _one_line(error), text)
+    if isinstance(error, _NotPicklableError):
+        described.type_name = _NOT_PICKLABLE
+        return described
+    if isinstance(error, SystemExit):
+        described.message = f"the task called sys.exit({error.code!r}): return a value or raise"
     if isinstance(error, Exception):
         bare = error.with_traceback(None)
         described.pickled = _pickle_proved(bare)

@@ -108,6 +108,7 @@ class Link:
     def drain(self) -> None:
         """Take no more, give back what has not been started, and leave when the rest is done."""
         with self._workshop.changed:
+            self._how = "was left"
             self.work.draining = True
             self.work.give_back_waiting()
             self._workshop.changed.notify_all()
@@ -218,8 +219,10 @@ class Link:
                     raise MasterGone("has ended") from error
                 now = time.monotonic()
                 give_up_at = give_up_at or now + self._settings.patience_s
-                if self._over.wait(_RETRY_S) or now > give_up_at:
-                    self.lost_touch |= not self._over.is_set()
+                if self._over.wait(_RETRY_S):
+                    raise MasterGone(self._how) from error
+                if now > give_up_at:
+                    self.lost_touch = True
                     raise MasterGone(
                         f"did not answer for {self._settings.patience_s:g} s ({error})"
                     ) from error

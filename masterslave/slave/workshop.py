@@ -9,6 +9,7 @@ from collections.abc import Callable
 from masterslave.protocol import (
     LOST,
     MAX_PAYLOAD_BYTES,
+    NOT_PICKLABLE,
     RAISED,
     VALUE,
     Outcome,
@@ -166,5 +167,5 @@ def _outcome_of(frame: Finished) -> Outcome:
             f"{MAX_PAYLOAD_BYTES // 2**20} travel: write it to a file and return its name"
         )
         kind = RAISED
-        payload = encode(Raised("masterslave.NotPicklable", message, message))
+        payload = encode(Raised(NOT_PICKLABLE, message, message))
     return Outcome(frame.task, frame.attempt, kind, payload, frame.seconds)

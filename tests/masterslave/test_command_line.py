@@ -39,7 +39,7 @@ def hang_until(go: Path, started: Path) -> str:
 def test_a_slave_waits_for_the_farm_and_survives_its_end(start_slave: StartSlave) -> None:
     slave = start_slave("test", "--slots", "1", "--name", "box")
     said = line_with(slave, "looks for")
-    assert "slave box, 1 slot, looks for farm 'test' in this user's directory" in said
+    assert "slave box, 1 slot, looks for farm 'test' in this user's directory /tmp/ro-" in said
     for number in range(2):
         with Farm("test", local_slaves=0) as farm:
             assert farm.submit(abs, -number).result(timeout=10) == number
@@ -134,6 +134,7 @@ def test_list_and_show() -> None:
         (["slave", "--nameserver", "nonsense"], 2, "'nonsense'"),
         (["run", "no/such/script.py"], 2, "there is no file 'no/such/script.py'"),
         (["run", "."], 2, "there is no file '.'"),
+        (["run", "x.py", "--slaves", "-1"], 2, "--slaves"),
         (["harvest"], 2, "harvest"),
         (["list", "--nameserver", "127.0.0.1:1", "--insecure"], 1, "127.0.0.1:1"),
     ],
@@ -182,11 +183,12 @@ sys.exit(7)
 def test_run_gives_a_script_slaves_and_ends_them_with_it(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)
-    done = masterslave("run", "--slaves", "2", str(script), "--flag", "x")
-    assert done.returncode == 7, done.stderr
-    assert "55 ['--flag', 'x']" in done.stdout
-    assert "slaves at most 2" in done.stdout
-    assert not done.stderr
+    for arguments in (["--slaves", "2", str(script)], [str(script), "--slaves", "2"]):
+        done = masterslave("run", *arguments, "--flag", "x", "--", "--slaves")
+        assert done.returncode == 7, done.stderr
+        assert "55 ['--flag', '--slaves', 'x']" in done.stdout
+        assert "slaves at most 2" in done.stdout
+        assert not done.stderr
 
 
 def test_functions_of_modules_beside_the_script_are_found(tmp_path: Path) -> None:
@@ -219,6 +221,14 @@ def test_a_script_without_with_is_done_before_it_ends(
     assert (out, err) == ("3\n", "")
 
 
+def test_a_signal_is_heeded_whenever_it_comes(start_slave: StartSlave) -> None:
+    for _ in range(5):  # it comes between two looks at the queue, or before the first
+        slave = start_slave("test", "--slots", "1")
+        line_with(slave, "looks for")
+        slave.send_signal(signal.SIGTERM)
+        assert slave.wait(10) == 0
+
+
 def test_ctrl_c_in_a_script(start_script: StartScript, tmp_path: Path, own_machine: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(
@@ -234,6 +244,9 @@ def test_ctrl_c_in_a_script(start_script: StartScript, tmp_path: Path, own_machi
     eventually((tmp_path / "runs").exists, "the task runs")
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=10)
-    assert "farm 'test' interrupted: 0 of 1 tasks are done and their results kept, 1 dropped" in err
+    assert (
+        "farm 'test' interrupted: 0 tasks are done and their results kept, 1 under way are dropped"
+        in err
+    )
     assert err.rstrip().endswith("KeyboardInterrupt")
     assert not processes_of(own_machine)

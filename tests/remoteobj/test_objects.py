@@ -13,6 +13,7 @@ from servants import Connect, StartScript, Warehouse
 from remoteobj import (
     BadURI,
     Daemon,
+    DaemonClosed,
     ObjectIdTaken,
     ObjectUnknown,
     Proxy,
@@ -238,7 +239,10 @@ def test_statistics_and_repr_say_what_it_does(
     assert "serving, 1 objects" in repr(daemon)
     daemon.close()
     assert "closed" in repr(daemon)
-    daemon.start()
+    with pytest.raises(DaemonClosed, match="make a new one"):
+        daemon.start()
+    with pytest.raises(DaemonClosed, match="make a new one"):
+        daemon.register(Warehouse())
     daemon.serve_forever()  # returns: it is closed
 
 
