@@ -21,18 +21,17 @@ from functools import partial
 from typing import Any, Self
 
 from remoteobj import _pyro, runtime, transport
-from remoteobj.dispatch import Exposure, Session
+from remoteobj.dispatch import Session
 from remoteobj.errors import (
     DaemonClosed,
     DeadlinePassed,
     InsecureRefused,
     InsecureWarning,
     NotSendable,
-    ObjectIdTaken,
-    ObjectUnknown,
     RemoteObjError,
     WireError,
 )
+from remoteobj.published import Published
 from remoteobj.settings import Settings
 from remoteobj.transport import Link
 from remoteobj.uri import URI
@@ -55,22 +54,6 @@ class DaemonStatistics:
     connections: int
     connections_refused: int
     calls: int
-
-
-class _DaemonObject:
-    """What every daemon publishes about itself, under the id that Pyro5's clients know."""
-
-    def __init__(self, daemon: Daemon) -> None:
-        self._daemon = daemon
-
-    @_pyro.expose
-    def ping(self) -> None:
-        """Do nothing: an answer is the answer."""
-
-    @_pyro.expose
-    def get_metadata(self, object_id: str) -> dict[str, list[str]]:
-        """Name what may be called on an object."""
-        return self._daemon._metadata(object_id)
 
 
 class Daemon:
@@ -102,7 +85,6 @@ class Daemon:
         self._lock = threading.Lock()
         self._closing = threading.RLock()  # a signal handler may close while close() runs
         self._pid = os.getpid()
-        self._exposures: dict[str, Exposure] = {_pyro.DAEMON_ID: Exposure(_DaemonObject(self))}
         self._links: dict[Link, threading.Thread] = {}
         self._oneways: set[threading.Thread] = set()
         self._calls = self._refused = 0
@@ -132,6 +114,8 @@ class Daemon:
                 self._listener.close()
                 raise
 
+        self._published = Published(self.location)
+
     @property
     def location(self) -> str:
         """Where this daemon listens: ``host:port`` or ``./u:/path/of.sock``."""
@@ -155,25 +139,14 @@ class Daemon:
             DaemonClosed: It serves no longer.
         """
         object_id = object_id or f"obj_{uuid.uuid4().hex}"
-        exposure = Exposure(target)
-        if not exposure.members["methods"] and not exposure.members["attrs"]:
-            name = target.__name__ if isinstance(target, type) else type(target).__name__
-            raise TypeError(f"{name} exposes nothing: mark the class or its methods with @expose")
         uri = self.uri_of(object_id)
-        with self._lock:
-            self._check_open()
-            if object_id in self._exposures:
-                raise ObjectIdTaken(
-                    f"{object_id!r} is published by this daemon already: unregister it first, or "
-                    "choose another id"
-                )
-            self._exposures[object_id] = exposure
+        self._check_open()
+        self._published.add(target, object_id)
         return uri
 
     def unregister(self, object_id: str) -> None:
         """Publish an object no longer; calls that run are finished."""
-        with self._lock:
-            self._exposures.pop(object_id, None)
+        self._published.remove(object_id)
 
     def uri_of(self, object_id: str) -> URI:
         """Return the URI that an id has, or would have, in this daemon."""
@@ -252,7 +225,7 @@ class Daemon:
         """Return what it has done so far."""
         with self._lock:
             return DaemonStatistics(
-                len(self._exposures) - 1, len(self._links), self._refused, self._calls
+                len(self._published), len(self._links), self._refused, self._calls
             )
 
     def __enter__(self) -> Self:
@@ -265,7 +238,7 @@ class Daemon:
         state = (
             "closed" if self._closed.is_set() else "serving" if self._acceptor else "not started"
         )
-        return f"<Daemon {self.location}: {state}, {len(self._exposures) - 1} objects>"
+        return f"<Daemon {self.location}: {state}, {len(self._published)} objects>"
 
     def _accept(self) -> None:
         while not self._closed.is_set():
@@ -334,7 +307,10 @@ class Daemon:
             transport.refuse_other_serializers(message)
             match _pyro.loads(message.payload):
                 case {"object": str() as object_id, **_rest}:
-                    answer: Any = {"handshake": "hello", "meta": self._metadata(object_id)}
+                    answer: Any = {
+                        "handshake": "hello",
+                        "meta": self._published.metadata(object_id),
+                    }
                 case _:
                     raise WireError("the handshake does not name an object")
         except RemoteObjError as error:
@@ -367,7 +343,7 @@ class Daemon:
     def _run(self, session: Session, message: Message) -> bytes:
         transport.refuse_other_serializers(message)
         object_id, method, args, kwargs = _pyro.loads_call(message.payload)
-        exposure = self._exposure(object_id)
+        exposure = self._published.find(object_id)
         if message.flags & Flag.BATCH:
             raise NotSendable("batches of calls are not served yet: make the calls one by one")
         if message.flags & Flag.ONEWAY:
@@ -395,13 +371,3 @@ class Daemon:
             if not self._closed.is_set():
                 thread.start()
                 self._oneways.add(thread)
-
-    def _exposure(self, object_id: str) -> Exposure:
-        exposure = self._exposures.get(object_id)
-        if exposure is None:
-            raise ObjectUnknown(f"{_pyro.NO_SUCH_OBJECT} {object_id!r} at {self.location}")
-        return exposure
-
-    def _metadata(self, object_id: str) -> dict[str, list[str]]:
-        members = self._exposure(object_id).members
-        return {kind: sorted(names) for kind, names in members.items()}
