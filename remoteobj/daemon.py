@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Self
 
-from remoteobj import _pyro, runtime, transport
+from remoteobj import _pyro, handshake, runtime, transport
 from remoteobj.dispatch import Session
 from remoteobj.errors import (
     DaemonClosed,
@@ -306,11 +306,14 @@ class Daemon:
                 )
             transport.refuse_other_serializers(message)
             match _pyro.loads(message.payload):
-                case {"object": str() as object_id, **_rest}:
-                    answer: Any = {
+                case {"object": str() as object_id, **rest}:
+                    link.agreement = handshake.agree(rest.get(handshake.KEY))
+                    answer: dict[str, Any] = {
                         "handshake": "hello",
                         "meta": self._published.metadata(object_id),
                     }
+                    if handshake.KEY in rest:
+                        answer[handshake.KEY] = handshake.answer_of(link.agreement)
                 case _:
                     raise WireError("the handshake does not name an object")
         except RemoteObjError as error:

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Self
 
-from remoteobj import _pyro, transport
+from remoteobj import _pyro, handshake, transport
 from remoteobj.errors import (
     BadURI,
     ConnectionLost,
@@ -172,7 +172,9 @@ class Channel:
         return uri
 
     def _shake_hands(self, link: Link, object_id: str, deadline: float) -> None:
-        hello = _pyro.dumps({"handshake": "hello", "object": object_id})
+        hello = _pyro.dumps(
+            {"handshake": "hello", "object": object_id, handshake.KEY: handshake.offer()}
+        )
         link.send(Message(MessageType.CONNECT, _pyro.SERPENT, 0, 0, hello), deadline)
         reply = link.receive(deadline)
         transport.refuse_wrong_message(reply, MessageType.CONNECT_OK, MessageType.CONNECT_FAIL)
@@ -182,6 +184,8 @@ class Channel:
                 raise ObjectUnknown(f"there is no object {object_id!r} at {self.uri.location}")
             raise ConnectionLost(f"{link.peer} refused the connection: {answer}", executed="no")
         self._metadata = _read_metadata(answer)
+        assert isinstance(answer, dict)
+        link.agreement = handshake.read_answer(answer.get(handshake.KEY))
 
 
 def _deadline(timeout_s: float | None) -> float | None:

@@ -9,6 +9,7 @@ import time
 
 from remoteobj import _pyro, runtime
 from remoteobj.errors import AddressUnusable, ConnectionLost, DeadlinePassed, WireError
+from remoteobj.handshake import STOCK
 from remoteobj.settings import Settings
 from remoteobj.uri import MAX_PORT, URI, join_address
 from remoteobj.wire import Decoder, Flag, Message, encode
@@ -137,12 +138,13 @@ def _hint(uri: URI, error: Exception) -> str:
 class Link:
     """One connection: whole messages both ways. One thread at a time may use it."""
 
-    __slots__ = ("_decoder", "_sock", "object_id", "peer", "sequence")
+    __slots__ = ("_decoder", "_sock", "agreement", "object_id", "peer", "sequence")
 
     def __init__(self, sock: socket.socket, max_bytes: int) -> None:
         self._sock = sock
         self._decoder = Decoder(max_bytes)
         self.sequence = 0
+        self.agreement = STOCK
         self.object_id = ""  # whom a caller's connection was opened for
         self.peer = _peer_name(sock)
         runtime.disown_in_child(sock)
