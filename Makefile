@@ -10,12 +10,13 @@ endif
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help demo test lint types contracts pytest docs lock clean
+.PHONY: help demo test lint types contracts pytest bench-rpc docs lock clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo   a farm on this machine: slaves join, one is killed, nothing is lost"
 	@echo "make test   everything that has to pass: lint, types, import contracts, tests"
+	@echo "make bench-rpc  measure remote calls, and write docs/performance.md (BENCH=--quick: only print)"
 	@echo "make docs   write again what the docs show of the code"
 	@echo "make lock   choose the versions of dependencies anew"
 	@echo "make clean  remove the virtual environment and caches"
@@ -42,6 +43,10 @@ pytest: .venv/dev
 	fi
 	$(BIN)/python -m pytest
 
+BENCH ?= --docs docs
+bench-rpc: .venv/bench
+	$(BIN)/python -m tests.benchmarks $(BENCH)
+
 docs: .venv/dev
 	$(BIN)/python tools/draw_task_life.py
 
@@ -52,6 +57,9 @@ lock: .venv/dev
 	$(BIN)/uv pip compile --universal --python-version 3.11 --upgrade --no-header --no-annotate \
 		--no-emit-index-url --no-emit-find-links --extra dev -c requirements.lock \
 		pyproject.toml -o requirements-dev.lock
+	$(BIN)/uv pip compile --universal --python-version 3.11 --upgrade --no-header --no-annotate \
+		--no-emit-index-url --no-emit-find-links --extra bench -c requirements.lock \
+		pyproject.toml -o requirements-bench.lock
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .hypothesis
@@ -72,4 +80,9 @@ clean:
 .venv/dev: requirements-dev.lock .venv/runtime
 	@echo "installing what the tests need (requirements-dev.lock)"
 	@$(PIP) install -r requirements-dev.lock
+	@touch $@
+
+.venv/bench: requirements-bench.lock .venv/runtime
+	@echo "installing what is measured (requirements-bench.lock)"
+	@$(PIP) install -r requirements-bench.lock
 	@touch $@
