@@ -12,7 +12,7 @@ from tests.benchmarks.goals import MEASURES, Line, Scale
 from tests.benchmarks.measure import measure
 from tests.benchmarks.peers import RAW, SYSTEMS
 from tests.benchmarks.process import Failed
-from tests.benchmarks.report import Results, draw, page, tables
+from tests.benchmarks.report import Results, draw, page, tables, this_machine
 
 _QUICK = Scale(1, 0.15, mib=(4, 1), idle=300, waiting=100, limit_s=6.0, limit_many_s=15.0)
 
@@ -54,7 +54,7 @@ def main() -> None:
     )
     names = set(options.only or [system.name for system in SYSTEMS])
     results: Results = {}
-    start = time.monotonic()
+    machine, start = this_machine(), time.monotonic()
     for what in MEASURES:
         if not options.measure or what.key in options.measure:
             try:
@@ -67,7 +67,7 @@ def main() -> None:
     if options.docs:
         plot = draw(results, options.docs)
         target = options.docs / "performance.md"
-        target.write_text(page(results, scale, plot), encoding="utf-8")
+        target.write_text(page(results, scale, plot, machine), encoding="utf-8")
         print(f"written: {target}" + (f", {plot}" if plot else "; no plot without matplotlib"))
 
 

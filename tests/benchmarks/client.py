@@ -16,6 +16,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from tests.benchmarks.echo import Client
+from tests.benchmarks.goals import CHANGED
 from tests.benchmarks.many import hold_idle, wait_together
 from tests.benchmarks.peers import SYSTEMS
 from tests.benchmarks.raw import RawBulk, RawPing
@@ -78,7 +79,7 @@ def _records(job: Job, client: Client) -> dict[str, Any]:
     sent = records()
     equal = client.echo(sent) == sent
     value = _seconds_per_call(lambda: client.echo(sent), job["seconds"])
-    return {"value": value, "note": "" if equal else "comes back changed"}
+    return {"value": value, "note": "" if equal else CHANGED}
 
 
 def _batch(job: Job, client: Client) -> dict[str, Any]:

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 
 from tests.benchmarks.peers import RAW, REMOTEOBJ, SYSTEMS
 
-__all__ = ["GOALS", "MEASURES", "Goal", "Line", "Measure", "Scale"]
+__all__ = ["CHANGED", "GOALS", "MEASURES", "Goal", "Line", "Measure", "Scale"]
 
+CHANGED = "comes back changed"
 _ALL = tuple(system.name for system in SYSTEMS)
 _UNIX = (REMOTEOBJ.name, "managers", "Pyro5 msgpack")
 _RAW = (RAW.name,)
