@@ -1,0 +1,164 @@
+"""From bytes to a value: msgspec, then one walk that puts back what MessagePack does not have.
+
+The bytes may come from anyone. Lengths are checked by msgspec and here against what is there,
+before memory is taken for them; the walk knows how deep it is; whatever goes wrong is a WireError.
+"""
+
+from __future__ import annotations
+
+import collections
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from remoteobj.codec import arrays, classes, exceptions, leaves, tags
+from remoteobj.errors import NotSendable, WireError
+
+_decode_plain = msgspec.msgpack.Decoder(ext_hook=leaves.read_leaf).decode
+
+
+def decode_value(data: Any, buffers: Sequence[Any], max_depth: int) -> Any:
+    """Read what ``encode_value`` wrote; see ``codec.decode``."""
+    reader = Reader(buffers, max_depth)
+    try:
+        value = _decode_plain(data)
+        kind = type(value)
+        if kind is dict or kind is list:
+            value = reader.unpack(value, 0)
+    except (WireError, NotSendable):
+        raise
+    except RecursionError:
+        raise WireError("the payload is nested too deeply") from None
+    except MemoryError:
+        raise WireError("the payload takes more memory than there is") from None
+    except Exception as error:  # ValueError, TypeError, struct.error, ...: these are a peer's bytes
+        raise WireError(f"the payload is no value: {type(error).__name__}: {error}") from error
+    if reader.used != len(buffers):
+        raise WireError(f"{len(buffers)} buffers came with a payload that uses {reader.used}")
+    return value
+
+
+class Reader:
+    """One walk over what msgspec read; lists and maps are changed in place."""
+
+    __slots__ = ("buffers", "max_depth", "used")
+
+    def __init__(self, buffers: Sequence[Any], max_depth: int) -> None:
+        self.buffers = buffers
+        self.max_depth = max_depth
+        self.used = 0
+
+    def unpack(self, value: Any, depth: int) -> Any:
+        """Return the value that a list or map, inside *depth* containers, stands for."""
+        if type(value) is list:
+            return self.items(value, depth)
+        if len(value) == 1:
+            [(key, content)] = value.items()
+            if type(key) is int:
+                read = _READERS.get(key)
+                if read is None:
+                    raise WireError(f"there is no container of number {key}")
+                return read(self, content, depth)
+        self.check_depth(depth)
+        for key, item in value.items():
+            kind = type(item)
+            if kind is dict or kind is list:
+                value[key] = self.unpack(item, depth + 1)
+            if type(key) is not str:
+                raise WireError(f"{type(key).__name__} is no key of a plain map")
+        return value
+
+    def items(self, values: Any, depth: int) -> list[Any]:
+        """Unpack, in place, the items of a container that itself stands inside *depth* others."""
+        self.check_depth(depth)
+        if type(values) is not list:
+            raise WireError(f"{type(values).__name__} stands where items do")
+        for index, item in enumerate(values):
+            kind = type(item)
+            if kind is dict or kind is list:
+                values[index] = self.unpack(item, depth + 1)
+        return values
+
+    def item(self, value: Any, depth: int) -> Any:
+        """Unpack one part of something that itself stands inside *depth* containers."""
+        kind = type(value)
+        return self.unpack(value, depth + 1) if kind is dict or kind is list else value
+
+    def data(self, value: Any) -> memoryview:
+        """Return the bytes of an array: those that are here, or a buffer that came beside."""
+        if type(value) is bytes:
+            return memoryview(value)
+        match value:
+            case {tags.BUFFER: [int() as index, int() as size, 0]} if len(value) == 1:
+                return memoryview(self.buffer(index, size)).cast("B")
+        raise WireError("an array has no data")
+
+    def buffer(self, index: int, size: int) -> Any:
+        """Return the buffer of this number; each is used once, in order."""
+        if index != self.used or index >= len(self.buffers):
+            raise WireError(f"buffer {index} is missing: {len(self.buffers)} came")
+        found = self.buffers[index]
+        length = len(found) if type(found) in {bytes, bytearray} else memoryview(found).nbytes
+        if length != size:
+            raise WireError(f"buffer {index} has {length} bytes, not {size}")
+        self.used += 1
+        return found
+
+    def check_depth(self, depth: int) -> None:
+        """Refuse a container inside *depth* others, if that is one too many."""
+        if depth >= self.max_depth:
+            raise WireError(f"the payload is nested more than {self.max_depth} levels deep")
+
+
+def _read_dict(reader: Reader, content: Any, depth: int) -> dict[Any, Any]:
+    flat = reader.items(content, depth)
+    return dict(zip(flat[::2], flat[1::2], strict=True))
+
+
+def _read_deque(reader: Reader, content: Any, depth: int) -> collections.deque[Any]:
+    longest, items = content
+    return collections.deque(reader.items(items, depth), longest)
+
+
+def _read_range(_: Reader, content: Any, __: int) -> range:
+    start, stop, step = content
+    return range(start, stop, step)
+
+
+def _read_fraction(_: Reader, content: Any, __: int) -> Any:
+    import fractions
+
+    numerator, denominator = content
+    if type(numerator) is not int or type(denominator) is not int or denominator <= 0:
+        raise WireError("a fraction is two ints")
+    # As it was sent: to cancel two large numbers takes the square of their length.
+    made: Any = object.__new__(fractions.Fraction)
+    made._numerator, made._denominator = numerator, denominator
+    return made
+
+
+def _read_buffer(reader: Reader, content: Any, _: int) -> Any:
+    index, size, code = content
+    kind: type = {1: bytes, 2: bytearray}[code]
+    found = reader.buffer(index, size)
+    return found if type(found) is kind else kind(found)
+
+
+_READERS: dict[int, Callable[[Reader, Any, int], Any]] = {
+    tags.TUPLE: lambda reader, content, depth: tuple(reader.items(content, depth)),
+    tags.SET: lambda reader, content, depth: set(reader.items(content, depth)),
+    tags.FROZENSET: lambda reader, content, depth: frozenset(reader.items(content, depth)),
+    tags.DICT: _read_dict,
+    tags.DEQUE: _read_deque,
+    tags.RANGE: _read_range,
+    tags.FRACTION: _read_fraction,
+    tags.BUFFER: _read_buffer,
+    tags.ARRAY: arrays.read_array,
+    tags.SCALAR: arrays.read_scalar,
+    tags.MEMORYVIEW: arrays.read_memoryview,
+    tags.ENUM: classes.read_enum,
+    tags.NAMEDTUPLE: classes.read_namedtuple,
+    tags.RECORD: classes.read_record,
+    tags.EXCEPTION: exceptions.read_exception,
+}
