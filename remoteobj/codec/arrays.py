@@ -98,7 +98,7 @@ def _pack_array(writer: Writer, value: Any, _: int) -> Any:
     dtype = _pack_dtype(value.dtype)
     flags = value.flags
     order = "C" if flags.c_contiguous or not flags.f_contiguous else "F"
-    flat = (value if order == "C" else value.T).reshape(-1)
+    flat = np.ascontiguousarray(value if order == "C" else value.T).reshape(-1)
     data = memoryview(flat.view(np.uint8)) if flat.nbytes else memoryview(b"")
     form = [dtype, list(value.shape), order, flags.writeable]
     return {tags.ARRAY: [*form, writer.pack_data(data)]}
@@ -107,7 +107,9 @@ def _pack_array(writer: Writer, value: Any, _: int) -> Any:
 def _pack_scalar(_: Writer, value: Any, __: int) -> Any:
     np = sys.modules["numpy"]
     if type(value) is np.str_:
-        return {tags.SCALAR: ["U", leaves.pack_text(str(value))]}
+        return {
+            tags.SCALAR: ["U", leaves.pack_text(str.__getitem__(value, slice(None)))]
+        }  # str() drops NULs
     if type(value) is np.bytes_:
         return {tags.SCALAR: ["S", bytes(value)]}
     return {tags.SCALAR: [_pack_dtype(value.dtype), np.asarray(value).tobytes()]}

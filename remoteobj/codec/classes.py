@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import enum
 import functools
+import math
 import sys
 from collections.abc import Callable
 from types import MemberDescriptorType
@@ -92,12 +93,16 @@ def read_enum(reader: Reader, content: Any, depth: int) -> Any:
         raise NotSendable(f"{name} is no enum here, but it is where the value came from")
     for member in kind._member_map_.values():
         found = member._value_
-        if type(found) is type(value) and (found == value or repr(found) == repr(value)):
+        if type(found) is type(value) and (found == value or _are_nan(found, value)):
             return member
     missing: Any = kind._missing_
     if issubclass(kind, enum.Flag) and missing.__func__ is enum.Flag.__dict__["_missing_"].__func__:
         return missing(value)  # members together; it is the standard library's, not the user's
     raise NotSendable(f"{name} has no member of value {leaves.shown(value)} here")
+
+
+def _are_nan(one: Any, other: Any) -> bool:
+    return type(one) is float and math.isnan(one) and math.isnan(other)
 
 
 def _named_fields(kind: type) -> tuple[str, ...] | None:

@@ -1,0 +1,143 @@
+"""numpy's arrays and scalars arrive as they left, and large data is not copied on the way."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+
+from remoteobj import NotSendable, WireError
+from remoteobj.codec import decode, encode
+
+STRUCTURED = np.dtype(
+    [("a", "<i4"), ("b", ">f8", (2, 3)), ("ö", [("c", "U3"), ("when", "M8[ms]")])]
+)
+DTYPES = [
+    *("?", "i1", "<i2", ">i4", "<i8", "u1", ">u8", "f2", ">f4", "f8", "c8", ">c16", "g", "G"),
+    *("S5", "U7", ">U2", "V6", "M8[ns]", "M8[25s]", "M8", "m8[D]", ">m8[us]", "q", "Q"),
+    *(STRUCTURED, np.dtype([("a", "i1"), ("b", "f8")], align=True)),
+]
+
+
+def filled(shape: tuple[int, ...], dtype: Any) -> Any:
+    array = np.zeros(shape, dtype)
+    if array.dtype.kind in "iufcmMS" and array.dtype.char not in "gG":
+        raw = (np.arange(array.nbytes, dtype=np.uint64) % 100).astype(np.uint8)
+        return np.frombuffer(raw.tobytes(), dtype).reshape(shape).copy()
+    if array.dtype.char in "gG?":
+        return array + np.arange(array.size).reshape(shape).astype(dtype)
+    if array.dtype.kind == "U":
+        array[...] = "ä€"
+    return array
+
+
+def same(one: Any, other: Any) -> bool:
+    assert type(one) is type(other)
+    assert one.dtype == other.dtype
+    assert one.dtype.type is other.dtype.type
+    assert one.shape == other.shape
+    if one.dtype.char in "gG" or one.dtype.isalignedstruct:  # what is between values is not sent
+        return repr(one) == repr(other) and one.tolist() == other.tolist()
+    return bool(one.tobytes() == other.tobytes())
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("shape", [(), (0,), (5,), (3, 0, 2), (4, 5), (40, 60)], ids=str)
+def test_every_dtype_in_every_shape(dtype: Any, shape: tuple[int, ...]) -> None:
+    array = filled(shape, dtype)
+    for sent in (array, np.asfortranarray(array), array[..., None][::2], array.T):
+        for buffers in (None, []):
+            arrived = decode(encode([sent], buffers), buffers or ())[0]
+            assert same(arrived, sent)
+            if sent.flags.f_contiguous or sent.flags.c_contiguous:
+                assert arrived.flags.f_contiguous == sent.flags.f_contiguous
+            assert arrived.flags.c_contiguous or arrived.flags.f_contiguous
+            assert arrived.dtype.isalignedstruct == sent.dtype.isalignedstruct
+    scalar = filled((1,), dtype)[0]
+    assert same(decode(encode({1: scalar}))[1], scalar)
+
+
+@pytest.mark.parametrize(
+    "scalar",
+    [np.str_("a\0"), np.str_(""), np.str_("\ud800"), np.bytes_(b"b\0"), np.bool_(True)],
+    ids=repr,
+)
+def test_scalars_that_are_text(scalar: Any) -> None:
+    arrived = decode(encode(scalar))
+    assert type(arrived) is type(scalar)
+    assert arrived == scalar
+
+
+def test_may_be_written_if_it_might() -> None:
+    array = np.arange(1000.0)
+    for data in (encode(array), encode(np.arange(3))):
+        decode(data)[0] = 5
+    array.flags.writeable = False
+    assert not decode(encode(array)).flags.writeable
+
+
+def test_large_data_is_not_copied_on_either_side() -> None:
+    array, fortran = np.arange(1000.0), np.asfortranarray(np.ones((50, 60)))
+    raw, grows = bytes(4096), bytearray(5000)
+    buffers: list[Any] = []
+    data = encode([array, fortran, raw, grows, memoryview(raw), bytes(4095)], buffers)
+    assert len(buffers) == 5
+    assert len(data) < 4400
+    assert np.shares_memory(np.frombuffer(buffers[0]), array)
+    assert np.shares_memory(np.frombuffer(buffers[1]), fortran)
+    assert buffers[2].obj is raw
+    assert buffers[3].obj is grows
+    received = [bytearray(buffers[0]), bytearray(buffers[1]), bytes(buffers[2])]
+    received += [bytearray(buffers[3]), memoryview(raw)]
+    arrived = decode(data, received)
+    assert np.shares_memory(arrived[0], np.frombuffer(received[0]))
+    assert np.shares_memory(arrived[1], np.frombuffer(received[1]))
+    assert arrived[0].flags.writeable
+    assert arrived[2] is received[2]
+    assert arrived[3] is received[3]
+    assert arrived[4].obj is raw
+    assert same(arrived[0], array)
+    assert same(arrived[1], fortran)
+
+
+def test_missing_and_wrong_buffers_are_errors() -> None:
+    buffers: list[Any] = []
+    data = encode([np.arange(1000.0), bytes(5000)], buffers)
+    first, second = map(bytes, buffers)
+    wrong: list[tuple[Any, ...]] = [
+        *((), (first,), (second, first), (first, second, b""), (first[:-1], second)),
+        *((first, second + b"x"), ("text", second), (None, None)),
+    ]
+    for given in wrong:
+        with pytest.raises(WireError):
+            decode(data, given)
+    with pytest.raises(WireError):
+        decode(encode(1), [b""])
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        np.array([object()]),
+        np.zeros(2, [("a", "i4"), ("b", "O")]),
+        np.ma.masked_array([1, 2], [True, False]),
+        np.rec.array([(1, 2)]),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_objects_and_subclasses_of_arrays_are_refused(value: Any) -> None:
+    with pytest.raises(NotSendable, match="cannot be sent"):
+        encode(value)
+
+
+def test_numpy_is_not_imported_for_the_sake_of_other_values() -> None:
+    code = (
+        "import sys; from remoteobj.codec import encode, decode\n"
+        "decode(encode([1, (2,), bytearray(5), {3}]))\n"
+        "print({'numpy', 'fractions', 'zoneinfo', 'attr'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
