@@ -86,7 +86,6 @@ class Server:
 
     def restart(self) -> None:
         """Replace it by a fresh one: a client that was killed may have left it at work."""
-        self._process.kill()
         self.close()
         self.start()
 
