@@ -16,6 +16,7 @@ from remoteobj.codec import arrays, classes, exceptions, leaves, tags
 from remoteobj.errors import NotSendable, WireError
 
 _decode_plain = msgspec.msgpack.Decoder(ext_hook=leaves.read_leaf).decode
+_NESTED = frozenset({dict, list})
 
 
 def decode_value(data: Any, buffers: Sequence[Any], max_depth: int) -> Any:
@@ -60,10 +61,10 @@ class Reader:
                 if read is None:
                     raise WireError(f"there is no container of number {key}")
                 return read(self, content, depth)
-        self.check_depth(depth)
+        if depth >= self.max_depth:
+            self.check_depth(depth)
         for key, item in value.items():
-            kind = type(item)
-            if kind is dict or kind is list:
+            if type(item) in _NESTED:
                 value[key] = self.unpack(item, depth + 1)
             if type(key) is not str:
                 raise WireError(f"{type(key).__name__} is no key of a plain map")
@@ -75,8 +76,7 @@ class Reader:
         if type(values) is not list:
             raise WireError(f"{type(values).__name__} stands where items do")
         for index, item in enumerate(values):
-            kind = type(item)
-            if kind is dict or kind is list:
+            if type(item) in _NESTED:
                 values[index] = self.unpack(item, depth + 1)
         return values
 

@@ -88,18 +88,22 @@ class Writer:
             raise Refused(f"it is nested more than {self.max_depth} levels deep")
 
     def _pack_dict(self, value: dict[Any, Any], depth: int) -> Any:
-        self.check_depth(depth)
+        if depth >= self.max_depth:
+            self.check_depth(depth)
         plain = self.plain
         is_careful = str not in plain
-        taken = len(self.buffers or ())
+        leaf_writer = leaves.WRITERS.get  # here too, for records are full of them
+        taken = len(self.buffers) if self.buffers else 0
         changed = None
         key: Any = None
         try:
             for key, item in value.items():
                 if type(key) is not str or (is_careful and not leaves.is_utf8(key)):
                     break
-                if type(item) not in plain:
-                    packed = self.pack(item, depth + 1)
+                kind = type(item)
+                if kind not in plain:
+                    write_leaf = leaf_writer(kind)
+                    packed = write_leaf(item) if write_leaf else self.pack(item, depth + 1)
                     if packed is not item:
                         changed = value.copy() if changed is None else changed
                         changed[key] = packed
@@ -138,8 +142,10 @@ class Writer:
         index = 0
         try:
             for index, item in enumerate(value):
-                if type(item) not in plain:
-                    packed = self.pack(item, depth + 1)
+                kind = type(item)
+                if kind not in plain:
+                    pack = self._pack_dict if kind is dict else self.pack
+                    packed = pack(item, depth + 1)
                     if packed is not item:
                         changed = value.copy() if changed is None else changed
                         changed[index] = packed
