@@ -32,8 +32,9 @@ def encode(
 
     Args:
         value: What to send; the types that travel are listed in ``docs/decisions/0006``.
-        buffers: Where given, the data of ``bytes``, ``bytearray``, ``memoryview`` and numpy arrays
-            of 4 KiB and more is appended to it without a copy, and must reach ``decode``.
+        buffers: An empty list. Where given, the data of ``bytes``, ``bytearray``, ``memoryview``
+            and numpy arrays of 4 KiB and more is appended to it without a copy, and must reach
+            ``decode``.
         where: What the value is, for the error message: ``add() argument 'item'``.
         max_depth: How many containers may stand in one another.
 

@@ -6,11 +6,12 @@ import subprocess
 import sys
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
 from remoteobj import NotSendable, WireError
-from remoteobj.codec import decode, encode
+from remoteobj.codec import decode, encode, tags
 
 STRUCTURED = np.dtype(
     [("a", "<i4"), ("b", ">f8", (2, 3)), ("ö", [("c", "U3"), ("when", "M8[ms]")])]
@@ -77,6 +78,9 @@ def test_may_be_written_if_it_might() -> None:
         decode(data)[0] = 5
     array.flags.writeable = False
     assert not decode(encode(array)).flags.writeable
+    buffers: list[Any] = []
+    data = encode(array, buffers)
+    assert not decode(data, [bytearray(buffers[0])]).flags.writeable
 
 
 def test_large_data_is_not_copied_on_either_side() -> None:
@@ -116,6 +120,26 @@ def test_missing_and_wrong_buffers_are_errors() -> None:
             decode(data, given)
     with pytest.raises(WireError):
         decode(encode(1), [b""])
+    twice = msgspec.msgpack.encode([{tags.BUFFER: [0, 5000, 1]}, {tags.BUFFER: [0, 5000, 1]}])
+    with pytest.raises(WireError, match="buffer 0"):
+        decode(twice, [second])
+
+
+@pytest.mark.parametrize(
+    "value", [{"a": bytes(5000), 1: 2}, [bytes(5000), "\ud800"]], ids=["keys", "text"]
+)
+def test_what_is_walked_twice_leaves_its_buffers_once(value: Any) -> None:
+    buffers: list[Any] = [memoryview(b"of the caller's")]
+    data = encode(value, buffers)
+    assert len(buffers) == 2
+    with pytest.raises(WireError):
+        decode(data, buffers[1:])  # numbered within the list that was given
+    with pytest.raises(NotSendable):
+        encode([bytes(5000), object()], buffers)
+    assert len(buffers) == 2
+    alone: list[Any] = []
+    assert decode(encode(value, alone), alone) == value
+    assert len(alone) == 1
 
 
 @pytest.mark.parametrize(
