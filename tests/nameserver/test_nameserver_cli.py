@@ -168,11 +168,16 @@ def test_a_signal_that_another_thread_took_ends_it_too(start_script: StartScript
     process = start_script(
         "-c",
         """
-import signal, sys, threading, time
+import signal, sys, threading
 from nameserver.cli import main
 
+def main_thread_waits():
+    frame = sys._current_frames()[threading.main_thread().ident]
+    return frame.f_code.co_name == "wait" and frame.f_back.f_code.co_name == "wait"
+
 def interrupt():
-    time.sleep(1)
+    while signal.getsignal(signal.SIGTERM) is signal.SIG_DFL or not main_thread_waits():
+        pass
     signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
 
 threading.Thread(target=interrupt).start()
