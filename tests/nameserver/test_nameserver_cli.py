@@ -173,7 +173,11 @@ from nameserver.cli import main
 
 def main_thread_waits():
     frame = sys._current_frames()[threading.main_thread().ident]
-    return frame.f_code.co_name == "wait" and frame.f_back.f_code.co_name == "wait"
+    names = []
+    while frame is not None and len(names) < 3:
+        names.append(frame.f_code.co_name)
+        frame = frame.f_back
+    return names == ["wait", "wait", "run"]
 
 def interrupt():
     while signal.getsignal(signal.SIGTERM) is signal.SIG_DFL or not main_thread_waits():
