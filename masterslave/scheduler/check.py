@@ -7,6 +7,7 @@ and knows nothing of the scheduler's insides. Promises about its state look at `
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from masterslave.scheduler.events import (
@@ -286,8 +287,8 @@ def the_counts_are_right(ledger: Ledger) -> None:
         raise BrokenPromise(f"counted {state.waiting} waiting tasks")
 
 
-def _none(found: object) -> None:
-    culprits = list(found)  # type: ignore[call-overload]
+def _none(found: Iterable[object]) -> None:
+    culprits = list(found)
     if culprits:
         raise BrokenPromise(f"not kept for {culprits[:5]}")
 

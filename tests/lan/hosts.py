@@ -18,6 +18,7 @@ import contextlib
 import os
 import re
 import secrets
+import select
 import shutil
 import signal
 import subprocess
@@ -321,13 +322,12 @@ class Lan:
         """Give children of what was killed time to notice it, and kill those that do not."""
         deadline = time.monotonic() + self.patience_s
         while (pids := self._pids()) and time.monotonic() < deadline:
-            time.sleep(0.02)  # they are no children of ours: there is nothing to wait for
+            _wait_for_end(pids, deadline)
         strays = [_command_line(pid) for pid in pids]
         for pid in pids:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        while pids and self._pids():
-            time.sleep(0.02)
+        _wait_for_end(pids, time.monotonic() + self.patience_s)
         return strays
 
     def _pids(self) -> list[int]:
@@ -336,6 +336,17 @@ class Lan:
             with contextlib.suppress(OSError):  # it was not made yet
                 pids += host.pids()
         return pids
+
+
+def _wait_for_end(pids: Sequence[int], deadline: float) -> None:
+    """Wait until these processes, which need not be children of ours, have ended."""
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            handle = os.pidfd_open(pid)
+            try:
+                select.select([handle], [], [], max(0.0, deadline - time.monotonic()))
+            finally:
+                os.close(handle)
 
 
 def _command_line(pid: int) -> str:
