@@ -11,7 +11,7 @@ from typing import Any, Literal, Self
 from nameserver.errors import NameTaken, NameUnknown, NamingError
 from nameserver.record import NAME_SERVER, Record, check_name, make_record
 from remoteobj import URI, BadURI, InsecureWarning
-from remoteobj.proxy import Channel
+from remoteobj.client.channel import Channel
 from remoteobj.settings import Settings
 
 __all__ = ["How", "NameServerClient"]
@@ -52,7 +52,7 @@ class NameServerClient:
             ) from error
         self._how = how
         self._timeout_s = timeout_s
-        self._channel = Channel(self._uri, insecure=insecure, settings=Settings())
+        self._channel = Channel(self._uri, insecure=insecure, identity=None, settings=Settings())
         if insecure and self._uri.sockname is None and not quiet:
             warnings.warn(
                 f"plain TCP to the name server {address}: anyone on the way can read and change "
@@ -138,7 +138,7 @@ class NameServerClient:
 
     def close(self) -> None:
         """Close the connections; using it again opens new ones."""
-        self._channel.close()
+        self._channel.release()
 
     def __enter__(self) -> Self:
         return self

@@ -14,8 +14,8 @@
 """
 
 from remoteobj._pyro import behavior, expose, oneway
+from remoteobj.callers import current_peer, on_disconnect
 from remoteobj.daemon import Daemon, DaemonStatistics
-from remoteobj.dispatch import current_peer, on_disconnect
 from remoteobj.errors import (
     AddressUnusable,
     BadInput,
@@ -33,7 +33,7 @@ from remoteobj.errors import (
     RuntimeDirUnsafe,
     WireError,
 )
-from remoteobj.proxy import Proxy, options, release
+from remoteobj.proxy import Proxy, batch, options, release
 from remoteobj.settings import Settings
 from remoteobj.uri import URI
 
@@ -58,6 +58,7 @@ __all__ = [
     "RuntimeDirUnsafe",
     "Settings",
     "WireError",
+    "batch",
     "behavior",
     "current_peer",
     "expose",

@@ -12,7 +12,18 @@ from msgspec import Struct
 
 from remoteobj.errors import WireError
 
-__all__ = ["KEY", "STOCK", "VERSION", "Agreement", "agree", "answer_of", "offer", "read_answer"]
+__all__ = [
+    "BINARY",
+    "KEY",
+    "STOCK",
+    "VERSION",
+    "Agreement",
+    "agree",
+    "answer_of",
+    "client_of",
+    "offer",
+    "read_answer",
+]
 
 KEY = "remoteobj"
 """Where the offer and the answer stand in the handshake."""
@@ -23,8 +34,14 @@ VERSION = 1
 OLDEST = 1
 """The oldest version that is still spoken: one release back."""
 
-CODECS = ("serpent",)
+CODECS = ("binary", "serpent")
 """Codecs that are spoken, the best one first."""
+
+
+BINARY = 82
+"""The number that stands in a message's header for our own codec; those of Pyro5 are below 5."""
+
+_MOST_NAME = 64
 
 
 class Agreement(Struct, frozen=True):
@@ -38,10 +55,25 @@ STOCK = Agreement(0, "serpent")
 
 
 def offer(
-    *, version: int = VERSION, oldest: int = OLDEST, codecs: tuple[str, ...] = CODECS
+    client: str = "",
+    *,
+    version: int = VERSION,
+    oldest: int = OLDEST,
+    codecs: tuple[str, ...] = CODECS,
 ) -> dict[str, Any]:
-    """Return what a client says of itself."""
-    return {"version": version, "oldest": oldest, "codecs": list(codecs)}
+    """Return what a client says of itself.
+
+    Args:
+        client: A name that nobody can guess, the same for all connections of one process to one
+            daemon: they share their sessions.
+    """
+    return {"version": version, "oldest": oldest, "codecs": list(codecs), "client": client}
+
+
+def client_of(offered: Any) -> str:
+    """Return the client's name, or none."""
+    name = offered.get("client") if isinstance(offered, dict) else None
+    return name[:_MOST_NAME] if isinstance(name, str) else ""
 
 
 def agree(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 __all__ = ["Settings"]
 
@@ -30,3 +31,21 @@ class Settings:
 
     max_connections: int = 4096
     """Connections that a daemon serves at once; one more is refused in words."""
+
+    max_calls_in_flight: int = 256
+    """Calls of one connection that may be unanswered at a time, because what they return comes
+    later, or because nobody waits for them; the next ones are not read until some are done."""
+
+    max_threads: int = 1000
+    """Threads that run calls at a time. Sixteen do for short calls; more are started only while
+    methods take their time, and end when they have nothing to do."""
+
+    max_depth: int = 200
+    """How many containers may stand in one another in a value; a deeper one is refused."""
+
+    send_timeout_s: float = 30.0
+    """How long a peer may take nothing of an answer, in seconds, before it is given up."""
+
+    stock_serializer: Literal["serpent", "json", "msgpack"] = "serpent"
+    """What a proxy speaks to a stock Pyro5 daemon; to our own it speaks a codec that keeps every
+    type. A stock daemon needs the library ``msgpack`` for the last one."""

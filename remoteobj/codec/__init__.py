@@ -13,12 +13,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from remoteobj.codec.reading import decode_value
-from remoteobj.codec.writing import encode_value
+from remoteobj.codec.tags import MAX_DEPTH
+from remoteobj.codec.writing import write
 
 __all__ = ["MAX_DEPTH", "decode", "encode"]
-
-MAX_DEPTH = 200
-"""How many containers may stand in one another, unless another number is given."""
 
 
 def encode(
@@ -43,7 +41,7 @@ def encode(
 
     Threads: any; nobody may change the value, or what *buffers* holds of it, meanwhile.
     """
-    return encode_value(value, buffers, where, max_depth)
+    return write(lambda writer: writer.pack(value, 0), buffers, where, max_depth)
 
 
 def decode(data: Any, buffers: Sequence[Any] = (), *, max_depth: int = MAX_DEPTH) -> Any:
@@ -51,9 +49,10 @@ def decode(data: Any, buffers: Sequence[Any] = (), *, max_depth: int = MAX_DEPTH
 
     Args:
         data: The bytes (or a buffer of them).
-        buffers: The buffers in the order of ``encode``. A ``bytearray`` is handed out as it is;
-            arrays and memoryviews stay views of their buffer, and copy it only if it is read-only
-            and they were not.
+        buffers: The buffers in the order of ``encode``. Where the sender had ``bytes``, these are
+            handed out as they are, and so is a ``bytearray``; of any other memory they are copies.
+            Arrays and memoryviews stay views of their buffer, which they keep alive, and copy it
+            only if it is read-only and they were not.
         max_depth: How many containers may stand in one another.
 
     Raises:

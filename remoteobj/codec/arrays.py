@@ -96,6 +96,8 @@ def _read_dtype(np: Any, told: Any) -> Any:
 def _pack_array(writer: Writer, value: Any, _: int) -> Any:
     np = sys.modules["numpy"]
     dtype = _pack_dtype(value.dtype)
+    if value.size and not value.dtype.itemsize:
+        raise Refused(f"an array of dtype {value.dtype} cannot be sent: its items have no size")
     flags = value.flags
     order = "C" if flags.c_contiguous or not flags.f_contiguous else "F"
     flat = np.ascontiguousarray(value if order == "C" else value.T).reshape(-1)
@@ -136,9 +138,9 @@ def read_array(reader: Reader, content: Any, _: int) -> Any:
     sizes = _checked(shape)
     count: int = math.prod(sizes)
     dtype, flat = _read_dtype(np, told), reader.data(data)
-    if dtype.hasobject or count * dtype.itemsize != flat.nbytes:
+    if count * dtype.itemsize != flat.nbytes:
         raise WireError("an array has not the data of its shape")
-    if not dtype.itemsize and count:
+    if not dtype.itemsize and count:  # which could be any number of them
         raise WireError("an array has items of no size")
     array = np.ndarray(sizes, dtype, flat, order={"C": "C", "F": "F"}[order])
     if is_writable and not array.flags.writeable:
@@ -158,6 +160,6 @@ def read_scalar(_: Reader, content: Any, __: int) -> Any:
     if told == "S":
         return np.bytes_(data)
     dtype = _read_dtype(np, told)
-    if dtype.hasobject or dtype.itemsize != len(data):
+    if dtype.itemsize != len(data):
         raise WireError("a scalar has not the data of its type")
     return np.ndarray((), dtype, data).copy()[()]

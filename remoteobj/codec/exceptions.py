@@ -2,11 +2,13 @@
 
 An exception always travels: what it holds that cannot be sent arrives as its text. One of a class
 that is not imported here arrives as a RemoteError, and so does one that ends a program when it is
-raised (SystemExit, KeyboardInterrupt): a peer has no say in that.
+raised (SystemExit, KeyboardInterrupt): a peer has no say in that. Causes and contexts meet again
+and again (``raise B from a`` makes *a* both), so the chain of an exception is sent only once.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from types import MemberDescriptorType
 from typing import TYPE_CHECKING, Any
@@ -24,7 +26,10 @@ def pack_exception(writer: Writer, error: BaseException, depth: int) -> Any:
     """Pack an exception as far as it can be sent."""
     writer.check_depth(depth)
     kind = type(error)
-    args = error.args
+    args, cause, context = error.args, error.__cause__, error.__context__
+    if id(error) in writer.chained:
+        cause = context = None
+    writer.chained.add(id(error))
     if issubclass(kind, BaseExceptionGroup):
         args = (error.args[0], list(error.exceptions))  # type: ignore[attr-defined]
     state = dict(vars(error))
@@ -36,15 +41,22 @@ def pack_exception(writer: Writer, error: BaseException, depth: int) -> Any:
     return {
         tags.EXCEPTION: [
             f"{kind.__module__}:{kind.__qualname__}",
-            leaves.pack_text(_text_of(error)),
+            leaves.pack_text(_message_of(error)),
             [_pack_or_text(writer, arg, depth) for arg in args],
             _pack_or_text(writer, _sendable_names(state), depth, each=True),
             _pack_or_text(writer, fields, depth, each=True),
-            _pack_or_none(writer, error.__cause__, depth),
-            _pack_or_none(writer, error.__context__, depth),
+            _pack_or_none(writer, cause, depth),
+            _IS_CAUSE if context is cause else _pack_or_none(writer, context, depth),
             error.__suppress_context__,
         ]
     }
+
+
+def _message_of(error: BaseException) -> str:
+    has_no_words_of_its_own = type(error).__str__ is BaseException.__str__
+    with contextlib.suppress(Exception):  # a broken __str__ of the user's
+        return ", ".join(map(str, error.args)) if has_no_words_of_its_own else str(error)
+    return _text_of(error)
 
 
 def _members(kind: type) -> Iterator[tuple[str, MemberDescriptorType]]:
@@ -67,6 +79,7 @@ _CHECKED_BY_INIT = {
 
 
 _KEPT = ("__notes__", "_pyroTraceback")  # what a RemoteError takes over
+_IS_CAUSE = True  # in place of the context
 
 
 def _sendable_names(state: dict[Any, Any]) -> dict[str, Any]:
@@ -114,14 +127,14 @@ def read_exception(reader: Reader, content: Any, depth: int) -> BaseException:
     error = _make(name, tuple(args))
     if error is None:
         attributes = {key: attributes[key] for key in _KEPT if key in attributes}
-        error = RemoteError(str(name).replace(":", ".").removeprefix("builtins."), text)
+        error = RemoteError(str(name).replace(":", "."), text)
     else:
         _restore_members(error, dict(zip(fields[::2], fields[1::2], strict=True)))
     if not isinstance(attributes.get("__notes__"), list):
         attributes.pop("__notes__", None)
     vars(error).update({str(key): value for key, value in attributes.items()})
     error.__cause__ = cause
-    error.__context__ = context
+    error.__context__ = cause if context is _IS_CAUSE else context
     error.__suppress_context__ = parts[5] is True
     return error
 
@@ -133,6 +146,9 @@ def _make(name: Any, args: tuple[Any, ...]) -> Exception | None:
         return None
     if not issubclass(found, Exception):
         return None
+    if found is RemoteError:  # which shows what its __init__ keeps
+        is_text = len(args) == 3 and all(type(arg) is str for arg in args)
+        return RemoteError(*args) if is_text else None
     builtin: Any = next(base for base in found.__mro__ if base.__module__ == "builtins")
     try:
         error: Exception = builtin.__new__(found, *args)

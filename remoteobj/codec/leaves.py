@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import functools
 import struct
 import sys
 from collections.abc import Callable
@@ -16,13 +17,15 @@ from remoteobj.errors import WireError
 from remoteobj.uri import URI
 
 Ext = msgspec.msgpack.Ext
-_pack = msgspec.msgpack.encode
+write_plain = msgspec.msgpack.Encoder().encode
+"""Write a value of which all is plain."""
 _unpack = msgspec.msgpack.decode
 _INT64 = range(-(2**63), 2**64)
 _COMPLEX = struct.Struct(">dd")
 _DATETIME = struct.Struct(">HBBBBBBH")
 _TIME = struct.Struct(">BBBBH")
 _FOLD = 0x80
+_UTC = write_plain([0, 0, 0])
 
 
 def is_utf8(text: str) -> bool:
@@ -32,6 +35,11 @@ def is_utf8(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def as_utf8(text: str) -> str:
+    """Replace lone surrogates by what they look like in source."""
+    return text.encode(errors="backslashreplace").decode()
 
 
 def shown(value: Any) -> str:
@@ -58,19 +66,25 @@ def pack_text(value: str) -> Any:
 def _pack_zone(zone: datetime.tzinfo | None) -> bytes:
     if zone is None:
         return b""
+    if zone is datetime.UTC:
+        return _UTC
     if type(zone) is datetime.timezone:
         offset = zone.utcoffset(None)
         name = zone.__reduce__()[1][1:]
-        return _pack([offset.days, offset.seconds, offset.microseconds, *name])
+        return write_plain([offset.days, offset.seconds, offset.microseconds, *name])
     zoneinfo: Any = sys.modules.get("zoneinfo")
     if zoneinfo is not None and type(zone) is zoneinfo.ZoneInfo:
         key: str | None = getattr(zone, "key", None)
         if key:  # else it was read from a file that has no name
-            return _pack(key)
+            return write_plain(key)
     raise Refused(f"{a(type(zone))} as a time zone cannot be sent: use zoneinfo or an offset")
 
 
 def _read_zone(data: bytes) -> datetime.tzinfo | None:
+    return _recall_zone(data) if len(data) <= _ZONE_BYTES else _make_zone(data)
+
+
+def _make_zone(data: bytes) -> datetime.tzinfo | None:
     if not data:
         return None
     told = _unpack(data)
@@ -80,6 +94,10 @@ def _read_zone(data: bytes) -> datetime.tzinfo | None:
         return zoneinfo.ZoneInfo(told)  # refuses what leads out of its directory
     days, seconds, microseconds, *name = told
     return datetime.timezone(datetime.timedelta(days, seconds, microseconds), *name)
+
+
+_ZONE_BYTES = 60
+_recall_zone = functools.lru_cache(100)(_make_zone)
 
 
 def _pack_datetime(value: datetime.datetime) -> Any:
@@ -152,7 +170,7 @@ WRITERS: dict[type, Callable[[Any], Any]] = {
     datetime.date: lambda value: Ext(tags.DATE, value.toordinal().to_bytes(3, "big")),
     datetime.time: _pack_time,
     datetime.timedelta: lambda value: Ext(
-        tags.TIMEDELTA, _pack([value.days, value.seconds, value.microseconds])
+        tags.TIMEDELTA, write_plain([value.days, value.seconds, value.microseconds])
     ),
     URI: lambda value: Ext(tags.URI, str(value).encode()),
 }

@@ -7,48 +7,60 @@ before memory is taken for them; the walk knows how deep it is; whatever goes wr
 from __future__ import annotations
 
 import collections
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from pickle import PickleBuffer
+from typing import Any, NoReturn
 
 import msgspec
 
-from remoteobj.codec import arrays, classes, exceptions, leaves, tags
+from remoteobj.codec import arrays, classes, exceptions, leaves, many, records, tags
 from remoteobj.errors import NotSendable, WireError
 
 _decode_plain = msgspec.msgpack.Decoder(ext_hook=leaves.read_leaf).decode
-_NESTED = frozenset({dict, list})
+NESTED = frozenset({dict, list})
+"""What has to be walked."""
+_NO_TEXT = "a plain map has a key that is no text"
 
 
-def decode_value(data: Any, buffers: Sequence[Any], max_depth: int) -> Any:
-    """Read what ``encode_value`` wrote; see ``codec.decode``."""
-    reader = Reader(buffers, max_depth)
+def decode_value(data: Any, buffers: Sequence[Any] = (), max_depth: int = tags.MAX_DEPTH) -> Any:
+    """Read one value; see ``codec.decode``."""
     try:
         value = _decode_plain(data)
-        kind = type(value)
-        if kind is dict or kind is list:
-            value = reader.unpack(value, 0)
-    except (WireError, NotSendable):
-        raise
-    except RecursionError:
-        raise WireError("the payload is nested too deeply") from None
-    except MemoryError:
-        raise WireError("the payload takes more memory than there is") from None
-    except Exception as error:  # ValueError, TypeError, struct.error, ...: these are a peer's bytes
-        raise WireError(f"the payload is no value: {type(error).__name__}: {error}") from error
-    if reader.used != len(buffers):
-        raise WireError(f"{len(buffers)} buffers came with a payload that uses {reader.used}")
+        if buffers or type(value) in NESTED:
+            reader = Reader(buffers, max_depth)
+            value = reader.item(value, -1)
+            reader.finish()
+    except Exception as error:
+        refuse(error)
     return value
+
+
+def _are_flat(values: Iterable[Any]) -> bool:
+    return NESTED.isdisjoint(map(type, values))
+
+
+def refuse(error: Exception) -> NoReturn:
+    """Raise what reading has raised as what it means: these are a peer's bytes."""
+    if isinstance(error, WireError | NotSendable):
+        raise error
+    if isinstance(error, RecursionError):
+        raise WireError("the payload is nested too deeply") from None
+    if isinstance(error, MemoryError):
+        raise WireError("the payload takes more memory than there is") from None
+    # ValueError, TypeError, struct.error, ...
+    raise WireError(f"the payload is no value: {type(error).__name__}: {error}") from error
 
 
 class Reader:
     """One walk over what msgspec read; lists and maps are changed in place."""
 
-    __slots__ = ("buffers", "max_depth", "used")
+    __slots__ = ("_kinds", "buffers", "max_depth", "used")
 
     def __init__(self, buffers: Sequence[Any], max_depth: int) -> None:
         self.buffers = buffers
         self.max_depth = max_depth
         self.used = 0
+        self._kinds: dict[str, tuple[type, list[str]]] = {}
 
     def unpack(self, value: Any, depth: int) -> Any:
         """Return the value that a list or map, inside *depth* containers, stands for."""
@@ -63,22 +75,46 @@ class Reader:
                 return read(self, content, depth)
         if depth >= self.max_depth:
             self.check_depth(depth)
-        for key, item in value.items():
-            if type(item) in _NESTED:
-                value[key] = self.unpack(item, depth + 1)
-            if type(key) is not str:
-                raise WireError(f"{type(key).__name__} is no key of a plain map")
+        if len(value) < many.MANY or not _are_flat(value.values()):
+            for key, item in value.items():
+                if type(item) in NESTED:
+                    value[key] = self.unpack(item, depth + 1)
+                if type(key) is not str:
+                    raise WireError(_NO_TEXT)
+        elif not many.TEXT.issuperset(map(type, value)):
+            raise WireError(_NO_TEXT)
         return value
 
     def items(self, values: Any, depth: int) -> list[Any]:
         """Unpack, in place, the items of a container that itself stands inside *depth* others."""
-        self.check_depth(depth)
+        if type(values) is dict:  # written together
+            values = self.unpack(values, depth)
+            if type(values) is list:
+                return values
         if type(values) is not list:
             raise WireError(f"{type(values).__name__} stands where items do")
-        for index, item in enumerate(values):
-            if type(item) in _NESTED:
-                values[index] = self.unpack(item, depth + 1)
+        if depth >= self.max_depth:
+            self.check_depth(depth)
+        if len(values) < many.MANY or not _are_flat(values):
+            for index, item in enumerate(values):
+                if type(item) in NESTED:
+                    values[index] = self.unpack(item, depth + 1)
         return values
+
+    def columns(self, packed: list[Any], depth: int) -> list[list[Any]]:
+        """Unpack the columns of containers that stand in a list inside *depth* others."""
+        columns = [self.items(each, depth + 1) for each in packed]
+        if len({*map(len, columns)}) != 1:
+            raise WireError("values that belong together are not of one number")
+        return columns
+
+    def kind(self, name: Any, fields: Any) -> type:
+        """Return the class of this name with these fields; looked up once for each walk."""
+        kind, its_fields = self._kinds.get(name, (None, None))
+        if kind is None or fields != its_fields:
+            kind = records.find(name, fields)
+            self._kinds[name] = kind, fields
+        return kind
 
     def item(self, value: Any, depth: int) -> Any:
         """Unpack one part of something that itself stands inside *depth* containers."""
@@ -91,7 +127,8 @@ class Reader:
             return memoryview(value)
         match value:
             case {tags.BUFFER: [int() as index, int() as size, 0]} if len(value) == 1:
-                return memoryview(self.buffer(index, size)).cast("B")
+                # Bytes of whatever has them (ctypes' have a format of their own); no pickle in it.
+                return PickleBuffer(self.buffer(index, size)).raw()
         raise WireError("an array has no data")
 
     def buffer(self, index: int, size: int) -> Any:
@@ -105,6 +142,13 @@ class Reader:
         self.used += 1
         return found
 
+    def finish(self) -> None:
+        """Refuse buffers that are left over."""
+        if self.used != len(self.buffers):
+            raise WireError(
+                f"{len(self.buffers)} buffers came with a payload that uses {self.used}"
+            )
+
     def check_depth(self, depth: int) -> None:
         """Refuse a container inside *depth* others, if that is one too many."""
         if depth >= self.max_depth:
@@ -112,8 +156,8 @@ class Reader:
 
 
 def _read_dict(reader: Reader, content: Any, depth: int) -> dict[Any, Any]:
-    flat = reader.items(content, depth)
-    return dict(zip(flat[::2], flat[1::2], strict=True))
+    keys, values = content
+    return dict(zip(reader.items(keys, depth), reader.items(values, depth), strict=True))
 
 
 def _read_deque(reader: Reader, content: Any, depth: int) -> collections.deque[Any]:
@@ -158,7 +202,10 @@ _READERS: dict[int, Callable[[Reader, Any, int], Any]] = {
     tags.SCALAR: arrays.read_scalar,
     tags.MEMORYVIEW: arrays.read_memoryview,
     tags.ENUM: classes.read_enum,
-    tags.NAMEDTUPLE: classes.read_namedtuple,
-    tags.RECORD: classes.read_record,
+    tags.RECORD: records.read_record,
     tags.EXCEPTION: exceptions.read_exception,
+    tags.ROWS: many.read_rows,
+    tags.TUPLES: many.read_tuples,
+    tags.RECORDS: records.read_records,
+    tags.DATETIMES: many.read_datetimes,
 }

@@ -1,7 +1,7 @@
 """The numbers that stand for types in the bytes; once released, a number keeps its meaning.
 
 Containers are maps of one entry, ``{number: content}``: maps of a user's with keys other than text
-are written as ``{DICT: [key, value, ...]}``, so the two cannot be mistaken. Leaves are extensions
+are written as ``{DICT: [keys, values]}``, so the two cannot be mistaken. Leaves are extensions
 of MessagePack, ``(number, bytes)``. Both keep the depth of the bytes near that of the value, and
 nothing is written twice.
 """
@@ -19,13 +19,18 @@ DEQUE: Final = 5
 RANGE: Final = 6
 FRACTION: Final = 7
 ENUM: Final = 8
-NAMEDTUPLE: Final = 9
-RECORD: Final = 10
-EXCEPTION: Final = 11
-ARRAY: Final = 12
-SCALAR: Final = 13
-BUFFER: Final = 14
-MEMORYVIEW: Final = 15
+RECORD: Final = 9
+EXCEPTION: Final = 10
+ARRAY: Final = 11
+SCALAR: Final = 12
+BUFFER: Final = 13
+MEMORYVIEW: Final = 14
+
+# Lists, written together: see remoteobj.codec.many.
+ROWS: Final = 15
+TUPLES: Final = 16
+RECORDS: Final = 17
+DATETIMES: Final = 18
 
 # Leaves.
 BIG_INT: Final = 1
@@ -44,3 +49,6 @@ PROXY: Final = 14
 
 OUT_OF_BAND_BYTES: Final = 4096
 """From this size on, data goes into a buffer of its own."""
+
+MAX_DEPTH: Final = 200
+"""How many containers may stand in one another, unless another number is given."""

@@ -8,62 +8,86 @@ an eye on them.
 from __future__ import annotations
 
 import collections
+import enum
 from collections.abc import Callable
 from types import NoneType
 from typing import Any
 
 import msgspec
 
-from remoteobj.codec import arrays, classes, exceptions, leaves, tags
+from remoteobj.codec import arrays, classes, exceptions, leaves, many, records, tags
+from remoteobj.codec.leaves import write_plain
 from remoteobj.codec.refusals import Refused, a
 from remoteobj.errors import NotSendable
 
-_pack_plain = msgspec.msgpack.Encoder().encode
+__all__ = ["PLAIN", "Writer", "write", "write_plain"]
+
 _ALWAYS_PLAIN = frozenset({NoneType, bool, float})
-_PLAIN = _ALWAYS_PLAIN | {int, str}
-_PLAIN_INLINE = _PLAIN | {bytes}
+PLAIN = _ALWAYS_PLAIN | {int, str}
+"""What msgspec writes as it is, if no text is without UTF-8 and no int too large."""
+_PLAIN_INLINE = PLAIN | {bytes}
 
 
-def encode_value(value: Any, buffers: list[memoryview] | None, where: str, max_depth: int) -> bytes:
-    """Write *value* as bytes; see ``codec.encode``."""
+def write(
+    pack: Callable[[Writer], Any], buffers: list[memoryview] | None, where: str, max_depth: int
+) -> bytes:
+    """Write what *pack* makes; it may be called twice, and may say in ``Writer.where`` where it is.
+
+    Raises:
+        NotSendable: Something in it cannot travel; *buffers* are as they were.
+    """
     taken = len(buffers) if buffers is not None else 0
+    writer = Writer(_PLAIN_INLINE if buffers is None else PLAIN, buffers, where, max_depth)
     try:
         try:
-            plain = _PLAIN_INLINE if buffers is None else _PLAIN
-            return _pack_plain(Writer(plain, buffers, max_depth).pack(value, 0))
+            return write_plain(pack(writer))
         except (UnicodeEncodeError, OverflowError):
-            if buffers is not None:
-                del buffers[taken:]
-            return _pack_plain(Writer(_ALWAYS_PLAIN, buffers, max_depth).pack(value, 0))
+            writer.forget(taken)
+            writer = Writer(_ALWAYS_PLAIN, buffers, where, max_depth)
+            return write_plain(pack(writer))
     except Refused as refused:
-        _forget(buffers, taken)
-        raise NotSendable(refused.told(where)) from refused.__cause__
+        told, cause = refused.told(writer.where), refused.__cause__
     except RecursionError:
-        _forget(buffers, taken)
-        raise NotSendable(
-            f"{where}: it is nested too deeply for the stack that is left here"
-        ) from None
-    except (ValueError, OverflowError, RuntimeError) as error:  # too large, or changed meanwhile
-        _forget(buffers, taken)
-        raise NotSendable(f"{where}: it cannot be written: {error}") from error
-
-
-def _forget(buffers: list[memoryview] | None, taken: int) -> None:
-    if buffers is not None:
-        del buffers[taken:]
+        told = f"{writer.where}: it is nested too deeply for the stack that is left here"
+        cause = None
+    except (TypeError, ValueError, OverflowError, RuntimeError) as error:
+        # Too large, changed meanwhile, or of a class that cannot be hashed.
+        told, cause = f"{writer.where}: it cannot be written: {error}", error
+    writer.forget(taken)
+    raise NotSendable(told) from cause
 
 
 class Writer:
     """One walk over a value."""
 
-    __slots__ = ("buffers", "max_depth", "plain")
+    __slots__ = (
+        "_names",
+        "_writers",
+        "buffers",
+        "chained",
+        "is_together",
+        "max_depth",
+        "plain",
+        "where",
+    )
 
     def __init__(
-        self, plain: frozenset[type], buffers: list[memoryview] | None, max_depth: int
+        self,
+        plain: frozenset[type],
+        buffers: list[memoryview] | None,
+        where: str,
+        max_depth: int,
     ) -> None:
         self.plain = plain
         self.buffers = buffers
+        self.where = where
         self.max_depth = max_depth
+        self.is_together = str in plain
+        """Many values of one kind are written together, if they can be."""
+        self.chained: set[int] = set()
+        """The exceptions, by ``id``, of which cause and context were written."""
+        self._names: dict[type, str] = {}
+        self._writers: dict[type, _Write] = {}
 
     def pack(self, value: Any, depth: int) -> Any:
         """Return *value*, inside *depth* containers, in a form that msgspec writes as it should."""
@@ -73,13 +97,15 @@ class Writer:
         if kind is dict:
             return self._pack_dict(value, depth)
         if kind is list:
-            return self._pack_list(value, depth)
+            return self.pack_list(value, depth)
         if kind is tuple:
-            return {tags.TUPLE: self.pack_items(value, depth)}
+            return {tags.TUPLE: self.pack_list([*value], depth)}
         write_leaf = leaves.WRITERS.get(kind)
         if write_leaf is not None:
             return write_leaf(value)
-        write = _WRITERS.get(kind) or _writer_of(kind)
+        write = _WRITERS.get(kind) or self._writers.get(kind)
+        if write is None:
+            write = self._writers[kind] = _writer_of(kind)
         return write(self, value, depth)
 
     def check_depth(self, depth: int) -> None:
@@ -91,15 +117,21 @@ class Writer:
         if depth >= self.max_depth:
             self.check_depth(depth)
         plain = self.plain
-        is_careful = str not in plain
+        if not many.TEXT.issuperset(map(type, value)) or (
+            str not in plain and not all(map(leaves.is_utf8, value))
+        ):
+            return self._pack_pairs(value, depth)
+        if self.is_together and len(value) >= many.MANY:
+            kinds = {*map(type, value.values())}
+            if kinds <= plain:
+                return value
+            if len(kinds) == 1:
+                return self._pack_pairs(value, depth)
         leaf_writer = leaves.WRITERS.get  # here too, for records are full of them
-        taken = len(self.buffers) if self.buffers else 0
         changed = None
-        key: Any = None
+        key = ""
         try:
             for key, item in value.items():
-                if type(key) is not str or (is_careful and not leaves.is_utf8(key)):
-                    break
                 kind = type(item)
                 if kind not in plain:
                     write_leaf = leaf_writer(kind)
@@ -107,65 +139,55 @@ class Writer:
                     if packed is not item:
                         changed = value.copy() if changed is None else changed
                         changed[key] = packed
-            else:
-                return value if changed is None else changed
         except Refused as refused:
             refused.path.append(f"[{leaves.shown(key)}]")
             raise
-        self.forget(taken)
-        return {tags.DICT: self._pack_pairs(value, depth)}
+        return value if changed is None else changed
 
     def forget(self, taken: int) -> None:
         """Drop the buffers that were added since there were *taken*."""
         if self.buffers is not None:
             del self.buffers[taken:]
 
-    def _pack_pairs(self, value: dict[Any, Any], depth: int) -> list[Any]:
-        flat = []
-        for key, item in value.items():
-            try:
-                flat.append(self.pack(key, depth + 1))
-            except Refused as refused:
-                refused.path.append(f" key {leaves.shown(key)}")
-                raise
-            try:
-                flat.append(self.pack(item, depth + 1))
-            except Refused as refused:
-                refused.path.append(f"[{leaves.shown(key)}]")
-                raise
-        return flat
+    def _pack_pairs(self, value: dict[Any, Any], depth: int) -> Any:
+        keys, values = [*value], [*value.values()]
+        shown = leaves.shown
+        packed = self.pack_list(keys, depth, lambda index: f" key {shown(keys[index])}")
+        return {tags.DICT: [packed, self.pack_list(values, depth, lambda i: f"[{shown(keys[i])}]")]}
 
-    def _pack_list(self, value: list[Any], depth: int) -> Any:
-        self.check_depth(depth)
+    def pack_list(
+        self, values: list[Any], depth: int, name_of: Callable[[int], str] = "[{}]".format
+    ) -> Any:
+        """Pack a list, or the items of a container, that stands inside *depth* others."""
+        if depth >= self.max_depth:
+            self.check_depth(depth)
+        if self.is_together and len(values) >= many.MANY:
+            packed = many.pack_many(self, values, depth)
+            if packed is not None:
+                return packed
         plain = self.plain
         changed = None
         index = 0
         try:
-            for index, item in enumerate(value):
+            for index, item in enumerate(values):
                 kind = type(item)
                 if kind not in plain:
                     pack = self._pack_dict if kind is dict else self.pack
                     packed = pack(item, depth + 1)
                     if packed is not item:
-                        changed = value.copy() if changed is None else changed
+                        changed = values.copy() if changed is None else changed
                         changed[index] = packed
         except Refused as refused:
-            refused.path.append(f"[{index}]")
+            refused.path.append(name_of(index))
             raise
-        return value if changed is None else changed
+        return values if changed is None else changed
 
-    def pack_items(self, values: Any, depth: int) -> list[Any]:
-        """Pack the items of a container that itself stands inside *depth* others."""
-        self.check_depth(depth)
-        plain = self.plain
-        out: list[Any] = []
-        try:
-            for item in values:
-                out.append(item if type(item) in plain else self.pack(item, depth + 1))
-        except Refused as refused:
-            refused.path.append(f"[{len(out)}]")
-            raise
-        return out
+    def name_of(self, kind: type) -> str:
+        """Return the name by which a class is found; looked up once for each walk."""
+        found = self._names.get(kind)
+        if found is None:
+            found = self._names[kind] = classes.name_of(kind)
+        return found
 
     def pack_member(self, value: Any, depth: int, path: str) -> Any:
         """Pack a part of something that stands inside *depth* others, reached by *path*."""
@@ -192,7 +214,7 @@ def _pack_bytes(writer: Writer, value: bytes | bytearray, _: int) -> Any:
 
 
 def _pack_deque(writer: Writer, value: collections.deque[Any], depth: int) -> Any:
-    items = writer.pack_items(value, depth)
+    items = writer.pack_list([*value], depth)
     return {tags.DEQUE: [value.maxlen, items]}
 
 
@@ -203,8 +225,8 @@ _WRITERS: dict[type, _Write] = {
     bytes: _pack_bytes,
     bytearray: _pack_bytes,
     memoryview: arrays.pack_memoryview,
-    set: lambda writer, value, depth: {tags.SET: writer.pack_items(value, depth)},
-    frozenset: lambda writer, value, depth: {tags.FROZENSET: writer.pack_items(value, depth)},
+    set: lambda writer, value, depth: {tags.SET: writer.pack_list([*value], depth)},
+    frozenset: lambda writer, value, depth: {tags.FROZENSET: writer.pack_list([*value], depth)},
     collections.deque: _pack_deque,
     range: lambda _, value, __: {
         tags.RANGE: [leaves.pack_int(n) for n in (value.start, value.stop, value.step)]
@@ -217,7 +239,11 @@ def _writer_of(kind: type) -> _Write:
         return lambda _, value, __: leaves.WRITERS[kind](value)
     if issubclass(kind, BaseException):
         return exceptions.pack_exception
-    found = arrays.writer_of(kind) or classes.writer_of(kind)
+    if issubclass(kind, enum.Enum):
+        return classes.pack_enum
+    found = arrays.writer_of(kind)
+    if found is None and records.fields_of(kind) is not None:
+        found = records.pack_record
     if found is None:
         raise Refused(f"{a(kind)} cannot be sent")
     return found

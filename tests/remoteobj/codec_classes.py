@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import enum
+import functools
+import math
 from collections import namedtuple
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -17,6 +19,10 @@ ran: list[str] = []
 class Colour(enum.Enum):
     RED = 1
     BLUE = (0, "b")
+
+
+class Odd(enum.Enum):
+    NAN = math.nan
 
 
 class Size(enum.IntEnum):
@@ -42,6 +48,10 @@ class Triple(namedtuple("_Triple", "a b c")):
 
     def total(self) -> Any:
         return self.a + self.b + self.c
+
+
+class Loose(namedtuple("_Loose", "a")):  # without __slots__, so it has a __dict__
+    pass
 
 
 @dataclass
@@ -103,6 +113,65 @@ class OutOfStock(Exception):
 
 class MyList(list[Any]):
     pass
+
+
+@dataclass
+class Stack(list[Any]):
+    name: str
+
+
+@dataclass
+class Computed:
+    side: int
+
+    @functools.cached_property
+    def area(self) -> int:
+        return self.side**2
+
+
+class Recorder:
+    """A data descriptor: to set it runs code."""
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        return 0
+
+    def __set__(self, instance: Any, value: Any) -> None:
+        ran.append("Recorder.__set__")
+
+
+@dataclass
+class Recorded:
+    value: Any = Recorder()
+
+    def __init__(self) -> None:
+        pass
+
+
+@dataclass
+class Empty:
+    pass
+
+
+class Watchful(type):
+    def __getattribute__(cls, name: str) -> Any:
+        ran.append(f"Watchful.__getattribute__ {name}")
+        return super().__getattribute__(name)
+
+
+class Watched(metaclass=Watchful):
+    pass
+
+
+class Pretender:
+    """An instance that claims to be a class."""
+
+    @property
+    def __class__(self) -> Any:
+        ran.append("Pretender.__class__")
+        return type
+
+
+pretender = Pretender()
 
 
 @dataclass

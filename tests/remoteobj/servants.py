@@ -11,6 +11,7 @@ from typing import Any
 from hypothesis import settings
 
 from remoteobj import Daemon, expose, oneway
+from remoteobj.wire import Message, encode
 
 calm = settings(deadline=None, database=None)
 """For hypothesis on a machine that is busy with other tests; nothing is written to the disk."""
@@ -18,6 +19,11 @@ calm = settings(deadline=None, database=None)
 Connect = Callable[..., Any]
 Dial = Callable[[Daemon], socket.socket]
 StartScript = Callable[..., "subprocess.Popen[str]"]
+
+
+def frame(message: Message) -> bytes:
+    """Return a message as the bytes that a raw socket sends."""
+    return b"".join(encode(message))
 
 
 @expose

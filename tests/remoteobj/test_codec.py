@@ -11,6 +11,7 @@ import pathlib
 import re
 import socket
 import threading
+import time
 import uuid
 import zoneinfo
 from typing import Any
@@ -66,6 +67,8 @@ def same(one: Any, other: Any) -> bool:
         return repr(one) == repr(other)
     if isinstance(one, list | tuple | collections.deque):
         return len(one) == len(other) and all(map(same, one, other))
+    if fields := getattr(one, "__match_args__", ()):
+        return all(same(getattr(one, name), getattr(other, name)) for name in fields)
     if isinstance(one, dict):
         return same(list(one), list(other)) and same(list(one.values()), list(other.values()))
     return bool(one == other)
@@ -209,7 +212,7 @@ def test_a_circle_is_refused() -> None:
         (threading.Lock(), "value: a lock cannot be sent"),
         ([1, {"a": ({2: object()},)}], "value: [1]['a'][0][2]: an object cannot be sent"),
         ({"items": [classes.Point(0, object())]}, "value: ['items'][0].y: an object cannot be"),
-        (classes.Pair(1, {(1, object): 2}), "value: [1] key (1, <class 'object'>)[1]: a type"),
+        (classes.Pair(1, {(1, object): 2}), "value: right key (1, <class 'object'>)[1]: a type"),
         (classes.MyList([1]), "value: a MyList cannot be sent"),
         (classes.Eager(1), "value: an Eager cannot be sent"),
         ([classes.a_function], "value: [0]: a function cannot be sent"),
@@ -222,6 +225,21 @@ def test_what_cannot_travel_is_named_with_its_place(value: Any, told: str) -> No
         encode(value)
     assert str(caught.value).startswith(told)
     assert isinstance(caught.value, TypeError)
+
+
+def test_keys_of_all_kinds_at_every_level_are_walked_once() -> None:
+    value: Any = {}
+    for _ in range(60):
+        value = {"a": value, 1: 2}
+    before = time.perf_counter()
+    assert decode(encode(value)) == value
+    assert time.perf_counter() - before < 1.0
+
+
+def test_a_class_that_cannot_be_hashed_cannot_be_sent() -> None:
+    odd = type("Odd", (type,), {"__eq__": lambda *_: True, "__hash__": None})
+    with pytest.raises(NotSendable, match="value: it cannot be written: unhashable"):
+        encode([odd("Unhashable", (), {})()])
 
 
 def test_the_place_is_told_within_what_the_caller_calls_it() -> None:

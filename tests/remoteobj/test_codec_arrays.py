@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
+import mmap
 import subprocess
 import sys
+import time
 from typing import Any
 
 import msgspec
@@ -102,9 +105,80 @@ def test_large_data_is_not_copied_on_either_side() -> None:
     assert arrived[0].flags.writeable
     assert arrived[2] is received[2]
     assert arrived[3] is received[3]
-    assert arrived[4].obj is raw
+    assert np.shares_memory(np.frombuffer(arrived[4], np.uint8), np.frombuffer(raw, np.uint8))
     assert same(arrived[0], array)
     assert same(arrived[1], fortran)
+
+
+def shared_memory(data: bytes) -> list[Any]:
+    """What large data may arrive in beside bytes and bytearrays: views of a mapping."""
+    private = mmap.mmap(-1, len(data), mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    private[:] = data
+    array = (ctypes.c_ubyte * len(data)).from_buffer_copy(data)
+    return [memoryview(private), memoryview(private)[:], array, memoryview(array)]
+
+
+@pytest.mark.parametrize("kind", range(4))
+def test_shared_memory_is_used_as_it_is_for_as_long_as_it_is_needed(kind: int) -> None:
+    array, buffers = np.arange(1000.0), []
+    data = encode([array, memoryview(array)], buffers)  # type: ignore[arg-type]
+    received = [shared_memory(bytes(buffer))[kind] for buffer in buffers]
+    arrived, view = decode(data, received)
+    address = np.frombuffer(received[0], np.uint8).ctypes.data
+    del received
+    assert arrived.ctypes.data == address
+    assert arrived.flags.writeable
+    arrived += 1
+    assert same(arrived, array + 1)
+    assert (view.format, view.tolist()) == ("d", array.tolist())
+    view[0] = 5.0
+
+
+@pytest.mark.parametrize("kind", range(4))
+def test_bytes_and_bytearrays_are_copied_from_shared_memory(kind: int) -> None:
+    buffers: list[Any] = []
+    data = encode([bytes(4096), bytearray(b"x" * 5000)], buffers)
+    received = [shared_memory(bytes(buffer))[kind] for buffer in buffers]
+    arrived = decode(data, received)
+    assert arrived == [bytes(4096), bytearray(b"x" * 5000)]
+    assert list(map(type, arrived)) == [bytes, bytearray]
+    np.frombuffer(received[0], np.uint8)[:] = 1
+    assert arrived[0] == bytes(4096)
+
+
+def packed_array(dtype: Any, shape: list[int], data: bytes) -> bytes:
+    return msgspec.msgpack.encode({tags.ARRAY: [dtype, shape, "C", True, data]})
+
+
+@pytest.mark.parametrize("data", [b"", bytes(23), bytes(25), bytes(32)], ids=len)
+def test_an_array_has_exactly_the_data_of_its_shape(data: bytes) -> None:
+    assert decode(packed_array("<f8", [3], bytes(24))).tolist() == [0, 0, 0]
+    with pytest.raises(WireError, match="not the data of its shape"):
+        decode(packed_array("<f8", [3], data))
+    with pytest.raises(WireError, match="not the data of its type"):
+        decode(msgspec.msgpack.encode({tags.SCALAR: ["<f8", data]}))
+
+
+@pytest.mark.parametrize("dtype", ["O", "|O8", "O8", "i4,i4", "(2,)i4", "f8,", "float64", "", "T"])
+def test_a_dtype_is_not_read_as_numpy_would(dtype: str) -> None:
+    for size in (0, 4, 8, 16):
+        with pytest.raises(WireError, match="a dtype that cannot be"):
+            decode(packed_array(dtype, [1], bytes(size)))
+        with pytest.raises(WireError, match="a dtype that cannot be"):
+            decode(msgspec.msgpack.encode({tags.SCALAR: [dtype, bytes(size)]}))
+        structured = [["a"], [dtype], [0], 8, False]
+        with pytest.raises(WireError, match="a dtype that cannot be"):
+            decode(packed_array(structured, [1], bytes(8)))
+
+
+def test_items_of_no_size_could_be_any_number_of_them() -> None:
+    before = time.perf_counter()
+    with pytest.raises(WireError, match="items of no size"):
+        decode(packed_array("V0", [10**12], b""))
+    assert time.perf_counter() - before < 0.5
+    with pytest.raises(NotSendable, match="its items have no size"):
+        encode(np.zeros(3, "V0"))
+    assert decode(encode(np.zeros((0, 5), "V0"))).shape == (0, 5)
 
 
 def test_missing_and_wrong_buffers_are_errors() -> None:

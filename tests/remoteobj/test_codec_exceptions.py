@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import errno
+import time
 from typing import Any
 
 import codec_classes as classes
+import msgspec
 import pytest
 
 from remoteobj import ConnectionLost, RemoteError
-from remoteobj.codec import decode, encode
+from remoteobj.codec import decode, encode, tags
 
 ERRORS: list[Exception] = [
     ValueError("a", 1, (2,)),
@@ -83,18 +85,87 @@ def test_a_long_chain_is_cut_where_it_gets_too_deep() -> None:
     assert 150 < length <= 200
 
 
+def failing(depth: int) -> None:
+    if depth == 0:
+        raise ValueError("first")
+    try:
+        failing(depth - 1)
+    except Exception as error:
+        try:
+            raise KeyError(depth)
+        except KeyError as other:
+            raise OSError(depth) from (error if depth % 2 else other)
+
+
+def test_a_chain_that_meets_itself_again_and_again_is_sent_once() -> None:
+    before = time.perf_counter()
+    with pytest.raises(OSError) as caught:
+        failing(40)
+    data = encode(caught.value)
+    assert time.perf_counter() - before < 1.0
+    assert len(data) < 10_000
+    arrived, sent = decode(data), caught.value
+    while sent is not None:
+        assert repr(arrived) == repr(sent)
+        arrived, sent = arrived.__cause__ or arrived.__context__, sent.__cause__ or sent.__context__
+    error = ValueError("outer")
+    error.__cause__ = error.__context__ = KeyError("inner")
+    arrived = decode(encode(error))
+    assert arrived.__context__ is arrived.__cause__
+    assert repr(arrived.__cause__) == "KeyError('inner')"
+
+
+def unknown(**attributes: Any) -> type[Exception]:
+    return type("Local", (Exception,), {"__module__": "elsewhere", **attributes})
+
+
 def test_a_class_that_is_not_known_arrives_as_a_remote_error() -> None:
-    local: Any = type("Local", (Exception,), {"__module__": "elsewhere"})
-    arrived = decode(encode(local("why")))
+    arrived = decode(encode(unknown()("why", 3)))
     assert type(arrived) is RemoteError
-    assert (arrived.type_name, arrived.message) == ("elsewhere.Local", "why")
+    assert (arrived.type_name, arrived.message) == ("elsewhere.Local", "why, 3")
+    arrived = decode(encode(unknown(__str__=lambda error: "in words")("why", 3)))
+    assert arrived.message == "in words"
+
+
+def test_a_remote_error_takes_notes_and_nothing_else_of_what_it_stands_for() -> None:
+    error: Any = unknown()("why")
+    error.type_name, error.message, error.remote_traceback, error.more = 1, 2, 3, 4
+    error.add_note("a note")
+    arrived = decode(encode(error))
+    assert vars(arrived) == {
+        "type_name": "elsewhere.Local",
+        "message": "why",
+        "remote_traceback": "",
+        "__notes__": ["a note"],
+    }
+
+
+def told(name: str, args: list[Any], state: list[Any]) -> Any:
+    parts = [name, "why", args, state, [], None, None, False]
+    return decode(msgspec.msgpack.encode({tags.EXCEPTION: parts}))
+
+
+def test_a_remote_error_that_was_sent_by_name_can_be_shown() -> None:
+    again = decode(encode(RemoteError("shop.Sold", "out", "lines")))
+    assert (again.type_name, again.message, again.remote_traceback) == ("shop.Sold", "out", "lines")
+    for args in ([], [1], [1, 2, 3], ["a", "b", None]):
+        arrived = told("remoteobj.errors:RemoteError", args, [])
+        assert str(arrived) == "remoteobj.errors.RemoteError: why"
+
+
+@pytest.mark.parametrize("name", ["builtins:ValueError", "elsewhere:Local"])
+@pytest.mark.parametrize("notes", ["text", None, 5, {"a": 1}])
+def test_notes_that_are_no_list_are_dropped(name: str, notes: Any) -> None:
+    arrived = told(name, ["a"], ["__notes__", notes])
+    arrived.add_note("one can be added")
+    assert arrived.__notes__ == ["one can be added"]
 
 
 @pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt(), GeneratorExit()])
 def test_no_peer_ends_a_program(error: BaseException) -> None:
     arrived = decode(encode(error))
     assert type(arrived) is RemoteError
-    assert arrived.type_name == type(error).__name__
+    assert arrived.type_name == f"builtins.{type(error).__name__}"
 
 
 def test_an_error_about_a_place_outside_of_its_text_is_not_made() -> None:

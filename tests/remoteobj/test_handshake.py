@@ -76,7 +76,7 @@ def test_a_caller_from_another_time_is_refused_in_words(
     daemon: Daemon, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     uri = daemon.register(Warehouse())
-    monkeypatch.setattr(handshake, "offer", lambda: offer(version=9, oldest=8))
+    monkeypatch.setattr(handshake, "offer", lambda _: offer(version=9, oldest=8))
     with pytest.raises(ConnectionLost, match=r"update remoteobj-farm where the object is") as lost:
         connect(uri).add(1)
     assert lost.value.executed == "no"

@@ -113,7 +113,7 @@ def test_a_stock_client_calls_us_on_a_unix_socket(daemon: Daemon, run_client: Ru
     assert run_client(daemon, "print(shop.add(20, 3))") == "23\n"
 
 
-@pytest.mark.parametrize("serializer", ["marshal", "json"])
+@pytest.mark.parametrize("serializer", ["marshal"])
 def test_a_stock_client_with_another_serializer_reads_why_not(
     tcp_daemon: Daemon, run_client: RunClient, serializer: str
 ) -> None:

@@ -6,18 +6,18 @@ from tests.conftest import StartScript
 
 DISTURB = """
 import gc, sys, threading
-from remoteobj import _pyro
+from remoteobj.stock import FORMATS
 
 gc.callbacks.append(lambda *_: [number for number in range(200)])  # runs Python code in mid-ast
 gc.set_threshold(20)
 sys.setswitchinterval(1e-6)
 value = {"rows": [(number, str(number), {"key": [number]}) for number in range(60)]}
-data = _pyro.dumps(value)
+data = FORMATS[1].dumps(value)
 right = []
 
 def read():
     for _ in range(100):
-        right.append(_pyro.loads(data) == value)
+        right.append(FORMATS[1].loads(data) == value)
 
 threads = [threading.Thread(target=read) for _ in range(6)]
 for thread in threads:

@@ -1,0 +1,191 @@
+"""Who calls: processes at the other end, and the sessions that they have.
+
+A session is what one proxy is to a daemon: instances of mode "session" are made for it, and
+``on_disconnect`` waits for its end. Our own clients share their connections among proxies, so a
+call says which session it belongs to, and a session ends when its proxy is released or when the
+last connection of its process is gone. To a stock Pyro5 peer connection and session are one.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import Any
+
+from remoteobj.errors import WireError
+
+__all__ = [
+    "CallContext",
+    "Caller",
+    "Callers",
+    "Session",
+    "current_context",
+    "current_peer",
+    "on_disconnect",
+    "serve_as",
+]
+
+log = logging.getLogger("remoteobj.dispatch")
+
+_MOST_SESSIONS = 100_000
+
+
+class Session:
+    """What belongs to one proxy: its instances, and what is to be done when it ends."""
+
+    __slots__ = ("_callbacks", "_instances", "_lock")
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()  # several calls of it may run at a time
+        self._instances: dict[type, Any] = {}
+        self._callbacks: list[Callable[[], None]] | None = []  # None: it has ended
+
+    def instance(self, cls: type, make: Callable[[], Any]) -> Any:
+        """Return this session's instance of *cls*, made when it is first asked for."""
+        with self._lock:
+            if cls not in self._instances:
+                self._instances[cls] = make()
+            return self._instances[cls]
+
+    def on_end(self, callback: Callable[[], None]) -> None:
+        """Call *callback* when the session ends; at once if it has ended."""
+        with self._lock:
+            if self._callbacks is not None:
+                self._callbacks.append(callback)
+                return
+        _call_quietly(callback)
+
+    def end(self) -> None:
+        """The caller is gone: call what waits for it, and forget the instances."""
+        with self._lock:
+            callbacks, self._callbacks = self._callbacks, None
+            self._instances.clear()
+        for callback in callbacks or ():
+            _call_quietly(callback)
+
+
+def _call_quietly(callback: Callable[[], None]) -> None:
+    try:
+        callback()
+    except Exception:
+        log.exception("what on_disconnect() was given has failed; the others are called")
+
+
+class Caller:
+    """A process at the other end, by the connections that it has; made by ``Callers``."""
+
+    __slots__ = ("_lock", "_sessions", "connections", "has_ended", "name", "peer")
+
+    def __init__(self, name: str, peer: str) -> None:
+        self.name = name
+        self.peer = peer
+        self.connections = 1
+        self.has_ended = False
+        self._lock = threading.Lock()
+        self._sessions: dict[int, Session] = {}
+
+    def session(self, number: int) -> Session:
+        """Return the session of this number."""
+        with self._lock:
+            session = self._sessions.get(number)
+            if session is None:
+                if len(self._sessions) >= _MOST_SESSIONS:
+                    raise WireError(f"{self.peer} has {_MOST_SESSIONS} sessions: release some")
+                session = Session()
+                if self.has_ended:
+                    session.end()
+                else:
+                    self._sessions[number] = session
+            return session
+
+    def end_session(self, number: int) -> None:
+        """A proxy was released."""
+        with self._lock:
+            session = self._sessions.pop(number, None)
+        if session is not None:
+            session.end()
+
+    def end(self) -> None:
+        """The last connection is gone."""
+        with self._lock:
+            self.has_ended = True
+            sessions = list(self._sessions.values())
+            self._sessions.clear()
+        for session in sessions:
+            session.end()
+
+
+class Callers:
+    """The processes that are connected to one daemon."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._by_name: dict[str, Caller] = {}
+
+    def arrive(self, name: str, peer: str) -> Caller:
+        """Take note of a new connection; *name* is empty where the peer is a stock one."""
+        with self._lock:
+            caller = self._by_name.get(name) if name else None
+            if caller is None:
+                caller = Caller(name, peer)
+                if name:
+                    self._by_name[name] = caller
+            else:
+                caller.connections += 1
+            return caller
+
+    def leave(self, caller: Caller) -> None:
+        """A connection has ended; what waits for the caller's end is called with the last one."""
+        with self._lock:
+            caller.connections -= 1
+            if caller.connections:
+                return
+            if caller.name:
+                del self._by_name[caller.name]
+        caller.end()
+
+
+class CallContext:
+    """On whose behalf a call runs; one for each session of a connection, not for each call."""
+
+    __slots__ = ("caller", "number")
+
+    def __init__(self, caller: Caller, number: int) -> None:
+        self.caller = caller
+        self.number = number
+
+    def session(self) -> Session:
+        """Return the session, made when it is first needed."""
+        return self.caller.session(self.number)
+
+
+# A context variable, not a thread-local one: what an async method awaits runs in another thread.
+_current: ContextVar[CallContext | None] = ContextVar("remoteobj_call", default=None)
+serve_as = _current.set
+"""Run what follows in this thread on behalf of a caller, or of nobody."""
+
+current_context = _current.get
+"""Return on whose behalf this thread runs, or None."""
+
+
+def on_disconnect(callback: Callable[[], None]) -> None:
+    """Have *callback* called when the caller of the method that runs now goes away.
+
+    That is when its proxy is released or its process ends. For use inside an exposed method; it
+    runs in a thread of the daemon and should be quick.
+
+    Raises:
+        RuntimeError: This thread serves no remote call.
+    """
+    context = _current.get()
+    if context is None:
+        raise RuntimeError("on_disconnect() works inside a method that is being called remotely")
+    context.session().on_end(callback)
+
+
+def current_peer() -> str:
+    """Return the address of the caller of the method that runs now, or "this process"."""
+    context = _current.get()
+    return context.caller.peer if context is not None else "this process"

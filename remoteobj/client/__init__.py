@@ -1,0 +1,1 @@
+"""How calls are made: connections to a daemon, shared by all proxies of this process to it."""

@@ -1,0 +1,398 @@
+"""The way to one remote object: its calls, made over the connections of a pool."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from remoteobj import _pyro
+from remoteobj.client.items import RemoteItems
+from remoteobj.client.metadata import Metadata, read_metadata
+from remoteobj.client.pool import Pool, pool_of
+from remoteobj.errors import (
+    BadURI,
+    ConnectionLost,
+    DeadlinePassed,
+    InsecureRefused,
+    NotSendable,
+    ObjectUnknown,
+    WireError,
+)
+from remoteobj.handshake import STOCK as STOCK_PEER
+from remoteobj.identity import Identity
+from remoteobj.payload import STOCK, Payload
+from remoteobj.settings import Settings
+from remoteobj.transport.link import Link
+from remoteobj.uri import URI
+from remoteobj.wire import STREAM_ANNOTATION, Flag, Message, MessageType
+
+__all__ = ["Channel", "prepare_error", "resolvers"]
+
+resolvers: list[Callable[[str, str | None], URI]] = []
+"""Looks up ``PYRONAME:name``, once nameserver has been imported."""
+
+_INVOKE, _RESULT = int(MessageType.INVOKE), int(MessageType.RESULT)
+_ONEWAY, _BATCH = int(Flag.ONEWAY), int(Flag.BATCH)
+_EXCEPTION, _STREAM = int(Flag.EXCEPTION), int(Flag.STREAM)
+_SMALL_BYTES = 64 * 1024
+_DAEMON = _pyro.DAEMON_ID
+
+
+class Channel:
+    """What a proxy, and what is derived from it, share: the object, and a session with it.
+
+    Threads: any.
+    """
+
+    def __init__(
+        self, uri: URI, *, insecure: bool, identity: Identity | None, settings: Settings
+    ) -> None:
+        self.uri = uri
+        self.insecure = insecure
+        self.identity = identity
+        self.settings = settings
+        self._address = uri
+        self.object_id = uri.object  # for PYRONAME it is only known when the name was looked up
+        self.pool: Pool | None = None
+        self.session = 0
+        self._metadata: Metadata | None = None
+        # A stock daemon takes a connection for a session, so these are not shared.
+        self._own: deque[Link] = deque()
+        self._farewells: deque[tuple[str, tuple[Any, ...]]] = deque()
+
+    def metadata(self, timeout_s: float | None = None) -> Metadata:
+        """Return the names that may be called, asking the daemon the first time."""
+        if self._metadata is None:
+            deadline = _deadline(timeout_s)
+            self._give(self._take(deadline)[0])
+        assert self._metadata is not None
+        return self._metadata
+
+    def call(
+        self, method: str, args: tuple[Any, ...], kwargs: dict[str, Any], timeout_s: float | None
+    ) -> Any:
+        """Make one call and wait for its answer."""
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        link, is_fresh = self._take(deadline)
+        metadata = self._metadata
+        assert metadata is not None
+        buffers: list[memoryview] = []
+        try:
+            data = link.payload.dumps_call(
+                self.object_id,
+                method,
+                args,
+                kwargs,
+                self.session,
+                buffers,
+                metadata.parameters.get(method, ()),
+            )
+            self._check_size(method, data, buffers)
+        except BaseException:  # nothing was sent
+            self._give(link)
+            raise
+        flags = _ONEWAY if method in metadata.oneway else 0
+        return self._exchange(link, is_fresh, method, flags, data, buffers, deadline, timeout_s)
+
+    def call_batch(
+        self,
+        calls: list[tuple[str, tuple[Any, ...], dict[str, Any]]],
+        timeout_s: float | None,
+        *,
+        oneway: bool,
+    ) -> tuple[list[Any], BaseException | None]:
+        """Make calls in one message; returns the results, and what ended them if one failed."""
+        deadline = _deadline(timeout_s)
+        link, is_fresh = self._take(deadline)
+        assert self._metadata is not None
+        buffers: list[memoryview] = []
+        try:
+            data = link.payload.dumps_batch(
+                self.object_id, calls, self.session, buffers, self._metadata.parameters
+            )
+            self._check_size("batch", data, buffers)
+        except BaseException:
+            self._give(link)
+            raise
+        flags = _BATCH | _ONEWAY if oneway else _BATCH
+        answer = self._exchange(link, is_fresh, "batch", flags, data, buffers, deadline, timeout_s)
+        return answer or ([], None)
+
+    def call_daemon(self, method: str, args: tuple[Any, ...], timeout_s: float | None) -> Any:
+        """Call the object that every daemon publishes of itself."""
+        deadline = _deadline(timeout_s)
+        link, is_fresh = self._take(deadline)
+        data = link.payload.dumps_call(_DAEMON, method, args, {}, self.session, [])
+        return self._exchange(link, is_fresh, method, 0, data, [], deadline, timeout_s)
+
+    def later(self, farewell: str, *args: Any) -> None:
+        """Tell the daemon, with the next call, what a destructor must not wait to tell."""
+        self._farewells.append((farewell, args))
+
+    def _exchange(
+        self,
+        link: Link,
+        is_fresh: bool,
+        method: str,
+        flags: int,
+        data: bytes,
+        buffers: list[memoryview],
+        deadline: float | None,
+        timeout_s: float | None,
+    ) -> Any:
+        """Send a call, and read its answer; once more on a new connection if it did not run."""
+        payload = link.payload
+        while True:
+            link.sequence = sequence = link.sequence + 1 & 0xFFFF
+            try:
+                if deadline is not None and time.monotonic() >= deadline:
+                    raise DeadlinePassed("there was no time to send it", executed="no")
+                if not buffers and len(data) <= _SMALL_BYTES:
+                    link.send_small(_INVOKE, payload.number, flags, sequence, data, deadline)
+                else:
+                    link.send(
+                        Message(_INVOKE, payload.number, flags, sequence, data, buffers=buffers),
+                        deadline,
+                    )
+                if flags & _ONEWAY:
+                    self._give(link)
+                    return None
+                reply = link.receive(deadline)
+            except BaseException as error:
+                link.close()
+                if type(error) is ConnectionLost and error.executed == "no" and not is_fresh:
+                    link, is_fresh = self._open(deadline), True
+                    if link.payload is payload:
+                        continue
+                    self._give(link)
+                raise self._told(error, method, timeout_s) from error
+            return self.finish(link, reply, sequence, method, timeout_s)
+
+    def recover(
+        self,
+        error: BaseException,
+        method: str,
+        args: tuple[Any, ...],
+        timeout_s: float | None,
+        deadline: float | None,
+    ) -> Any:
+        """Call again where the call did not run, else raise what happened."""
+        if type(error) is ConnectionLost and error.executed == "no":
+            left_s = None if deadline is None else deadline - time.monotonic()
+            return self.call(method, args, {}, left_s)
+        raise self._told(error, method, timeout_s) from error
+
+    def _told(self, error: BaseException, method: str, timeout_s: float | None) -> BaseException:
+        """Say what was lost with a connection, and whether the call has run."""
+        if isinstance(error, ConnectionLost):
+            end = "it did not run" if error.executed == "no" else "it may have run"
+            return ConnectionLost(
+                f"the connection was lost during {method}() of {self.uri}; {end}",
+                executed=error.executed,
+            )
+        if isinstance(error, DeadlinePassed):
+            end = "it did not run" if error.executed == "no" else "it may still run"
+            return DeadlinePassed(
+                f"{method}() of {self.uri} gave no answer within {timeout_s:g} s; {end}",
+                executed=error.executed,
+            )
+        return error
+
+    def finish(
+        self, link: Link, reply: Message, sequence: int, method: str, timeout_s: float | None
+    ) -> Any:
+        """Give the connection back, and return or raise what the answer says."""
+        payload = link.payload
+        try:
+            _check_reply(reply, sequence)
+        except WireError:
+            link.close()
+            raise
+        self._give(link)
+        if reply.flags & _EXCEPTION:
+            return self._except(reply, payload, timeout_s)
+        if reply.serializer != payload.number:
+            raise WireError(
+                f"the answer to {method}() came in serializer {reply.serializer}; "
+                f"{payload.name} was asked for"
+            )
+        if reply.flags & _BATCH:
+            return payload.loads_results(reply.payload, reply.buffers)
+        return payload.loads_reply(reply.payload, reply.buffers)
+
+    def _except(self, reply: Message, payload: Payload, timeout_s: float | None) -> Any:
+        """Return the items of a stream, or raise what the method has raised."""
+        stream_id = reply.annotations.get(STREAM_ANNOTATION)
+        if reply.flags & _STREAM and stream_id is not None:
+            return RemoteItems(self, bytes(stream_id).decode("ascii", "replace"), timeout_s)
+        if reply.serializer != payload.number:  # it could not read what it was sent
+            if reply.serializer not in STOCK:
+                raise WireError(f"an error came in serializer {reply.serializer}, unasked")
+            payload = STOCK[reply.serializer]
+        error = payload.loads_error(reply.payload)
+        if not isinstance(error, BaseException):
+            raise WireError("the answer is marked as an error, but holds none")
+        raise prepare_error(error)
+
+    def release(self) -> None:
+        """Close the connections that no other proxy uses, and end the session."""
+        pool = self.pool
+        _close_all(self._own)
+        if pool is None:
+            return
+        pool.sessions.discard(self.session)
+        if not pool.sessions:
+            pool.close_idle()
+        else:
+            link = pool.take()
+            if link is not None:
+                with contextlib.suppress(ConnectionLost, DeadlinePassed):
+                    until = time.monotonic() + self.settings.connect_timeout_s
+                    _say_end(link, self.session, until)
+                pool.give(link)
+        self.pool = None
+
+    def __del__(self) -> None:
+        # Links in use hold on to the channel, so none is closed under a call. Nothing is sent here.
+        if hasattr(self, "_own"):
+            _close_all(self._own)
+            if self.pool is not None:
+                self.pool.sessions.discard(self.session)
+                self.pool.ended.append(self.session)
+                if not self.pool.sessions:
+                    self.pool.close_idle()
+
+    def _take(self, deadline: float | None) -> tuple[Link, bool]:
+        """Return a connection, and whether it is a new one; what may be called is known then."""
+        pool = self.pool
+        if pool is not None and self._metadata is not None:
+            link = pool.take()
+            if link is not None:
+                if pool.ended or self._farewells:
+                    self._say_farewell(pool, link, deadline)
+                return link, False
+            while self._own:
+                link = self._own.pop()
+                if link.is_quiet():
+                    return link, False
+                link.close()
+        elif pool is None:
+            pool = self._join_pool()
+            link = pool.take()
+            if link is not None and self._learn(link, deadline):
+                return link, False
+        return self._open(deadline), True
+
+    def _join_pool(self) -> Pool:
+        self._address = self._resolve()
+        self.object_id = self._address.object
+        pool = pool_of(self._address, self.settings, self.identity)
+        if pool is not self.pool:
+            if self.pool is not None:
+                self.pool.sessions.discard(self.session)
+            self.session = next(pool.numbers)
+            pool.sessions.add(self.session)
+            self.pool = pool
+        return pool
+
+    def _open(self, deadline: float | None) -> Link:
+        link, self._metadata = self._join_pool().connect(self._address, deadline)
+        return link
+
+    def _learn(self, link: Link, deadline: float | None) -> bool:
+        """Ask over a connection that is there what may be called; False if it breaks."""
+        data = link.payload.dumps_call(_DAEMON, "describe", (self.object_id,), {}, 0, [])
+        link.sequence = sequence = link.sequence + 1 & 0xFFFF
+        try:
+            link.send_small(_INVOKE, link.payload.number, 0, sequence, data, deadline)
+            reply = link.receive(deadline)
+            _check_reply(reply, sequence)
+        except ConnectionLost:
+            link.close()
+            return False
+        except BaseException:
+            link.close()
+            raise
+        if reply.flags & _EXCEPTION:
+            self._give(link)
+            error = link.payload.loads_error(reply.payload)
+            if _pyro.says_object_unknown(error):
+                raise ObjectUnknown(
+                    f"there is no object {self.object_id!r} at {self._address.location}"
+                )
+            raise error
+        self._metadata = read_metadata(link.payload.loads_reply(reply.payload, ()))
+        return True
+
+    def _give(self, link: Link) -> None:
+        if link.agreement is STOCK_PEER:
+            self._own.append(link)
+        elif self.pool is not None:
+            self.pool.give(link)
+        else:
+            link.close()
+
+    def _say_farewell(self, pool: Pool, link: Link, deadline: float | None) -> None:
+        """Tell what destructors have left to be told; no answer is due."""
+        with contextlib.suppress(IndexError, ConnectionLost, DeadlinePassed):
+            while pool.ended:
+                _say_end(link, pool.ended.popleft(), deadline)
+            while self._farewells:
+                method, args = self._farewells.popleft()
+                data = link.payload.dumps_call(_DAEMON, method, args, {}, self.session, [])
+                link.send_small(_INVOKE, link.payload.number, _ONEWAY, 0, data, deadline)
+
+    def _resolve(self) -> URI:
+        uri = self.uri
+        if uri.protocol == "PYRONAME":
+            if not resolvers:
+                raise BadURI(f"{uri} is a name: import nameserver, which can look it up")
+            uri = resolvers[0](uri.object, uri.location)
+        if uri.sockname is None and not self.insecure and self.identity is None:
+            raise InsecureRefused(
+                f"calling {uri} needs an identity=, or insecure=True (--insecure at the command "
+                "line): without encryption anyone on the way can read and change what is sent"
+            )
+        return uri
+
+    def _check_size(self, method: str, data: bytes, buffers: list[memoryview]) -> None:
+        size = len(data) + sum(buffer.nbytes for buffer in buffers)
+        if size > self.settings.max_message_bytes:
+            raise NotSendable(
+                f"{method}() with {size} bytes of arguments: at most "
+                f"{self.settings.max_message_bytes} are sent (Settings.max_message_bytes)"
+            )
+
+
+def _deadline(timeout_s: float | None) -> float | None:
+    return None if timeout_s is None else time.monotonic() + timeout_s
+
+
+def _close_all(links: deque[Link]) -> None:
+    with contextlib.suppress(IndexError):
+        while True:
+            links.pop().close()
+
+
+def _say_end(link: Link, session: int, deadline: float | None) -> None:
+    data = link.payload.dumps_call(_DAEMON, "end_session", (), {}, session, [])
+    link.send_small(_INVOKE, link.payload.number, _ONEWAY, 0, data, deadline)
+
+
+def _check_reply(reply: Message, sequence: int) -> None:
+    if reply.type != _RESULT:
+        raise WireError(f"a message of type {reply.type} came where an answer was due")
+    if reply.sequence != sequence:
+        raise WireError("an answer came to another call than the one that was made")
+
+
+def prepare_error(error: BaseException) -> BaseException:
+    """Give an exception that arrived a note with its remote traceback."""
+    lines = getattr(error, _pyro.TRACEBACK_ATTRIBUTE, None) or ()
+    error.add_note("Remote traceback:\n" + "".join(str(line) for line in lines).rstrip())
+    if isinstance(error, ConnectionLost | DeadlinePassed):
+        error.executed = "maybe"  # the method lost a peer of its own: this call did run
+    return error

@@ -1,0 +1,184 @@
+"""The connections of this process to one daemon, which all its proxies share."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import secrets
+import socket
+import threading
+import time
+import weakref
+from collections import deque
+from typing import Any
+
+from remoteobj import _pyro, handshake
+from remoteobj.client.metadata import Metadata, read_metadata
+from remoteobj.errors import ConnectionLost, DeadlinePassed, ObjectUnknown, WireError
+from remoteobj.identity import Identity
+from remoteobj.payload import STOCK, binary
+from remoteobj.settings import Settings
+from remoteobj.transport import sockets
+from remoteobj.transport.link import Link
+from remoteobj.transport.stream import PlainStream, Stream
+from remoteobj.uri import URI
+from remoteobj.wire import Message, MessageType
+
+__all__ = ["Pool", "pool_of"]
+
+_MOST_IDLE = 32
+_SERPENT = STOCK[_pyro.SERPENT]
+
+
+class Pool:
+    """Connections that are not in use, and how to open another; made by ``pool_of``.
+
+    Threads: any. Nothing takes a lock, because destructors come by here.
+    """
+
+    def __init__(self, uri: URI, settings: Settings, identity: Identity | None) -> None:
+        self.settings = settings
+        self._identity = identity
+        self.sessions: set[int] = set()
+        """Those of the proxies that use it."""
+        self.ended: deque[int] = deque()
+        """Those of proxies that are gone, of which the daemon has not been told."""
+        self.numbers = itertools.count(1)
+        self._uri = uri
+        self._idle: deque[Link] = deque()
+        self._binary = binary(settings.max_depth)
+        self._client = secrets.token_hex(16)
+
+    def take(self) -> Link | None:
+        """Return a connection that is open and quiet, or None."""
+        try:
+            link = self._idle.pop()
+        except IndexError:
+            return None
+        if link.arrived is None or not link.arrived(0):
+            return link
+        link.close()
+        return self.take()
+
+    def give(self, link: Link) -> None:
+        """Take a connection back that is between two calls."""
+        if len(self._idle) < _MOST_IDLE and self.sessions:
+            self._idle.append(link)
+        else:
+            link.close()
+
+    def close_idle(self) -> None:
+        """Close the connections that are not in use."""
+        with contextlib.suppress(IndexError):
+            while True:
+                self._idle.pop().close()
+
+    def __del__(self) -> None:
+        self.close_idle()
+
+    def disown(self) -> None:
+        """In a forked child: the connections are the parent's, and so is the name."""
+        self._idle.clear()
+        self._client = secrets.token_hex(16)
+
+    def connect(self, uri: URI, deadline: float | None) -> tuple[Link, Metadata]:
+        """Open a connection, and learn what may be called on the object that *uri* names.
+
+        Raises:
+            ConnectionLost: Nobody answers there, or does not let us in; ``executed`` is "no".
+            DeadlinePassed: Not in time; ``executed`` is "no".
+            ObjectUnknown: The daemon has no such object.
+        """
+        until = time.monotonic() + self.settings.connect_timeout_s
+        if deadline is not None:
+            until = min(until, deadline)
+        sock = sockets.connect(self._uri, until - time.monotonic())
+        link = Link(self._make_stream(sock), self.settings.max_message_bytes)
+        try:
+            link.secure(until)
+            return link, self._shake_hands(link, uri, until)
+        except DeadlinePassed as error:
+            link.close()
+            raise DeadlinePassed(
+                f"{uri.location} took the connection, but did not say hello in time: is it a "
+                "daemon of remoteobj or Pyro5, and not overloaded?",
+                executed="no",
+            ) from error
+        except ConnectionLost as error:
+            link.close()
+            error.executed = "no"
+            raise
+        except BaseException:
+            link.close()
+            raise
+
+    def _make_stream(self, sock: socket.socket) -> Stream:
+        if self._identity is None or sockets.is_local(sock):
+            return PlainStream(sock)
+        from remoteobj.transport.tls_stream import TlsStream
+
+        return TlsStream(sock, self._identity, server_side=False)
+
+    def _shake_hands(self, link: Link, uri: URI, deadline: float) -> Metadata:
+        hello = {
+            "handshake": "hello",
+            "object": uri.object,
+            handshake.KEY: handshake.offer(self._client),
+        }
+        link.send_small(
+            MessageType.CONNECT,
+            _SERPENT.number,
+            0,
+            0,
+            _SERPENT.dumps_reply(hello, []),
+            deadline,
+        )
+        reply = link.receive(deadline)
+        if reply.type not in (MessageType.CONNECT_OK, MessageType.CONNECT_FAIL):
+            raise WireError(f"a message of type {reply.type} came where the handshake was due")
+        answer = _read_answer(reply)
+        if reply.type == MessageType.CONNECT_FAIL:
+            if _pyro.says_object_unknown(answer):
+                raise ObjectUnknown(f"there is no object {uri.object!r} at {uri.location}")
+            raise ConnectionLost(f"{link.peer} refused the connection: {answer}", executed="no")
+        metadata = read_metadata(answer.get("meta") if isinstance(answer, dict) else None)
+        link.agree(handshake.read_answer(answer.get(handshake.KEY)))
+        if link.agreement.codec == "binary":
+            link.payload = self._binary
+        else:
+            link.payload = STOCK[_NUMBERS[self.settings.stock_serializer]]
+        return metadata
+
+
+_NUMBERS = {payload.name: payload.number for payload in STOCK.values()}
+
+
+def _read_answer(reply: Message) -> Any:
+    if reply.serializer != _SERPENT.number:
+        return "refused"
+    return _SERPENT.loads_reply(reply.payload, ())
+
+
+_locks = [threading.Lock()]
+_pools: weakref.WeakValueDictionary[Any, Pool] = weakref.WeakValueDictionary()
+
+
+def pool_of(uri: URI, settings: Settings, identity: Identity | None) -> Pool:
+    """Return the pool for the daemon where *uri* is, the same for the same way to call it."""
+    key = (uri.location, settings, identity)
+    with _locks[0]:
+        pool = _pools.get(key)
+        if pool is None:
+            pool = _pools[key] = Pool(uri, settings, identity)
+        return pool
+
+
+def _disown_pools() -> None:
+    _locks[:] = [threading.Lock()]  # a thread of the parent may have held it
+    for pool in list(_pools.values()):
+        pool.disown()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_disown_pools)

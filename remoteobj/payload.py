@@ -1,0 +1,110 @@
+"""What payloads there are: ours for our own peers, and those of stock Pyro5 peers.
+
+Each has a number, which stands in the header of a message. A daemon takes exactly those that are
+in its table: anything else (marshal, above all) is refused before a byte of it is looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from remoteobj.codec import calls
+from remoteobj.codec.calls import _read_call as read_call
+from remoteobj.codec.reading import NESTED
+from remoteobj.codec.writing import PLAIN, write_plain
+from remoteobj.handshake import BINARY
+from remoteobj.stock.formats import FORMATS, Format, parse_batch
+
+__all__ = [
+    "BINARY",
+    "NESTED",
+    "PLAIN",
+    "SERPENT",
+    "STOCK",
+    "Payload",
+    "binary",
+    "read_call",
+    "write_plain",
+]
+
+SERPENT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Payload:
+    """How calls and answers are written; the functions are as in ``remoteobj.codec.calls``."""
+
+    number: int
+    name: str
+    dumps_call: Callable[..., bytes]
+    loads_call: Callable[..., tuple[str, str, Any, dict[str, Any], int]]
+    dumps_batch: Callable[..., bytes]
+    loads_batch: Callable[..., tuple[str, list[tuple[str, Any, dict[str, Any]]], int]]
+    dumps_reply: Callable[..., bytes]
+    loads_reply: Callable[..., Any]
+    dumps_results: Callable[..., bytes]
+    loads_results: Callable[..., tuple[list[Any], BaseException | None]]
+    dumps_error: Callable[[BaseException], bytes]
+    loads_error: Callable[[Any], Any]
+
+
+def binary(max_depth: int) -> Payload:
+    """Return the payload of our own peers."""
+
+    def bound(function: Callable[..., Any]) -> Callable[..., Any]:
+        return partial(function, max_depth=max_depth)
+
+    return Payload(
+        BINARY,
+        "binary",
+        bound(calls.encode_call),
+        bound(calls.decode_call),
+        bound(calls.encode_batch),
+        bound(calls.decode_batch),
+        bound(calls.encode_reply),
+        bound(calls.decode_reply),
+        bound(calls.encode_results),
+        bound(calls.decode_results),
+        calls.encode_error,
+        calls.decode_error,
+    )
+
+
+def _stock_payload(form: Format) -> Payload:
+    """Adapt one of Pyro5's: it has no sessions, no buffers, and names no parameters."""
+
+    def dumps_call(
+        object_id: str, method: str, args: Any, kwargs: Any, _session: int, *_: Any
+    ) -> bytes:
+        return form.dumps_call(object_id, method, args, kwargs)
+
+    def loads_call(data: Any, _buffers: Any) -> tuple[str, str, Any, dict[str, Any], int]:
+        return *form.loads_call(data), 0
+
+    def dumps_batch(object_id: str, made: Any, _session: int, *_: Any) -> bytes:
+        return form.dumps_batch(object_id, made)
+
+    def loads_batch(data: Any, _buffers: Any) -> Any:
+        object_id, _, args, _ = form.loads_call(data)
+        return object_id, parse_batch(args), 0
+
+    return Payload(
+        form.number,
+        form.name,
+        dumps_call,
+        loads_call,
+        dumps_batch,
+        loads_batch,
+        lambda value, _buffers, _method="": form.dumps(value),
+        lambda data, _buffers: form.loads(data),
+        lambda values, error, _buffers: form.dumps_batch_results(values, error),
+        lambda data, _buffers: form.loads_batch_results(data),
+        form.dumps_error,
+        form.loads,
+    )
+
+
+STOCK: dict[int, Payload] = {number: _stock_payload(form) for number, form in FORMATS.items()}

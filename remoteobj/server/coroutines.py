@@ -1,0 +1,76 @@
+"""Where ``async def`` methods run: one event loop in one thread, started by the first of them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Coroutine
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any
+
+from remoteobj.errors import DaemonClosed
+
+if TYPE_CHECKING:
+    import asyncio
+
+__all__ = ["Coroutines"]
+
+
+class Coroutines:
+    """The event loop of a daemon."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._closed = False
+
+    def run(self, coroutine: Coroutine[Any, Any, Any]) -> Future[Any]:
+        """Run a coroutine in the loop; what it awaits holds no thread.
+
+        Raises:
+            DaemonClosed: The daemon was closed.
+        """
+        import asyncio  # 70 ms that a daemon without async methods does not pay
+
+        with self._lock:
+            if self._closed:
+                coroutine.close()
+                raise DaemonClosed("the daemon was closed")
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
+                self._thread = threading.Thread(
+                    target=self._serve, args=(self._loop,), name=self._name, daemon=True
+                )
+                self._thread.start()
+            return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+
+    def has(self, thread: threading.Thread) -> bool:
+        """Tell whether this is the loop's thread."""
+        return thread is self._thread
+
+    def close(self, timeout_s: float) -> None:
+        """Cancel what runs, and end the thread, if it ends within *timeout_s*."""
+        with self._lock:
+            self._closed = True
+            loop, thread = self._loop, self._thread
+        if loop is None or thread is None or thread is threading.current_thread():
+            return
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(timeout_s)
+
+    def _serve(self, loop: asyncio.AbstractEventLoop) -> None:
+        import asyncio
+
+        asyncio.set_event_loop(loop)
+        try:
+            loop.run_forever()
+            tasks = asyncio.all_tasks(loop)
+            for task in tasks:
+                task.cancel()
+            if tasks:
+                loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+            loop.run_until_complete(loop.shutdown_asyncgens())
+        finally:
+            asyncio.set_event_loop(None)
+            loop.close()

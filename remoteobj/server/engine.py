@@ -1,0 +1,295 @@
+"""The threads of a daemon: one waits for whoever has something to say, workers serve them."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import socket
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from functools import partial
+from itertools import takewhile
+
+from remoteobj.callers import Callers, serve_as
+from remoteobj.errors import RemoteObjError
+from remoteobj.payload import BINARY, STOCK, binary
+from remoteobj.published import Published
+from remoteobj.server.calls import CallRunner
+from remoteobj.server.connection import LINGER_S, Connection
+from remoteobj.server.coroutines import Coroutines
+from remoteobj.server.poller import make_poller
+from remoteobj.server.reception import Reception
+from remoteobj.server.workers import TICK_S, Workers
+from remoteobj.settings import Settings
+from remoteobj.transport import sockets
+from remoteobj.transport.stream import Stream
+
+__all__ = ["Engine"]
+
+log = logging.getLogger("remoteobj.daemon")
+
+_REFUSED_AT_ONCE = 16  # peers beyond max_connections that are told so; more are just closed
+_ACCEPT_AT_ONCE = 64
+_SEND_WAIT_S = 0.05  # how long a worker waits for a peer that takes its answer slowly
+_TIDY_S = 1.0
+_LAST_S = 0.1  # what workers get that notice only now that it is over
+
+
+class Engine:
+    """Serves what is published to whoever connects to a listening socket.
+
+    Args:
+        make_stream: Makes the stream of a socket that was accepted.
+    """
+
+    def __init__(
+        self,
+        listener: socket.socket,
+        published: Published,
+        settings: Settings,
+        make_stream: Callable[[socket.socket], Stream],
+    ) -> None:
+        name = published.location
+        self.is_closing = False
+        self.refused = 0
+        self._name = name
+        self._settings = settings
+        self._make_stream = make_stream
+        self._listener = listener
+        self._lock = threading.Lock()
+        self._connections: dict[int, Connection] = {}
+        self._strangers: OrderedDict[Connection, float] = OrderedDict()
+        self._too_many: set[Connection] = set()
+        self._callers = Callers()
+        self._calls_of_the_gone = 0
+        self._poller = make_poller()
+        self._workers = Workers(f"remoteobj-serve {name}", settings.max_threads)
+        self._coroutines = Coroutines(f"remoteobj-async {name}")
+        self._reception = Reception(published, self._callers, settings)
+        self._runner = CallRunner(
+            published,
+            {**STOCK, BINARY: binary(settings.max_depth)},
+            self._submit,
+            self._coroutines,
+            settings,
+            self._resume,
+        )
+        self._stop = threading.Event()
+        self._thread = threading.Thread(
+            target=self._run, name=f"remoteobj-wait {name}", daemon=True
+        )
+
+    def start(self) -> None:
+        """Begin to serve."""
+        self._listener.setblocking(False)
+        self._thread.start()
+
+    @property
+    def connections(self) -> int:
+        """How many there are now."""
+        return len(self._connections)
+
+    @property
+    def threads(self) -> int:
+        """How many threads serve now."""
+        return len(self._workers) + self._thread.is_alive()
+
+    @property
+    def calls(self) -> int:
+        """How many have come so far."""
+        with self._lock:
+            return self._calls_of_the_gone + sum(
+                connection.calls for connection in self._connections.values()
+            )
+
+    def has(self, thread: threading.Thread) -> bool:
+        """Tell whether a thread is one of this engine's."""
+        return thread is self._thread or self._workers.has(thread) or self._coroutines.has(thread)
+
+    def close(self, deadline: float) -> None:
+        """Answer what runs, as far as it is done by *deadline*, and end every thread.
+
+        A worker that closes, from inside a method, does not wait for itself.
+        """
+        self.is_closing = self._runner.is_closing = True
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._poller.wake()
+        is_ours = self.has(threading.current_thread())
+        while not is_ours and time.monotonic() < deadline:
+            busy = [connection for connection in self._all() if not connection.end_if_idle()]
+            if not busy:
+                break
+            self._stop.wait(0.002)
+        self._stop.set()
+        self._poller.wake()
+        for connection in self._all():
+            connection.shut()
+        self._coroutines.close(max(0.1, deadline - time.monotonic()))
+        self._workers.close(max(deadline, time.monotonic() + _LAST_S))
+        if self._thread.ident is not None and threading.current_thread() is not self._thread:
+            self._thread.join()
+        for connection in self._all():
+            connection.end(None)
+        self._poller.close()
+
+    def _all(self) -> list[Connection]:
+        with self._lock:
+            return list(self._connections.values())
+
+    # The thread that waits.
+
+    def _run(self) -> None:
+        listener = self._listener.fileno()
+        self._poller.arm(listener, read=True, write=False)
+        tidied = time.monotonic()
+        is_busy = False
+        while not self._stop.is_set():
+            timeout_s = TICK_S if is_busy else _TIDY_S if self._connections else None
+            for fd, readable, writable in self._poller.wait(timeout_s):
+                if fd == listener:
+                    if not self.is_closing:
+                        self._accept()
+                        self._poller.arm(listener, read=True, write=False)
+                else:
+                    self._report(fd, readable, writable)
+            is_busy = self._workers.tick()
+            now = time.monotonic()
+            if now - tidied >= min(_TIDY_S, self._settings.handshake_timeout_s):
+                self._tidy(now)
+                tidied = now
+
+    def _report(self, fd: int, readable: bool, writable: bool) -> None:
+        connection = self._connections.get(fd)
+        if connection is None:
+            return
+        if readable and connection.take_readable():
+            self._workers.submit(partial(self._serve, connection))
+        if writable and connection.take_writable():
+            self._workers.submit(partial(self._write_on, connection))
+        connection.rearm()
+
+    def _tidy(self, now: float) -> None:
+        """Give up strangers that do not introduce themselves, and peers that take no answers."""
+        latest = now - self._settings.handshake_timeout_s
+        with self._lock:
+            late = list(takewhile(lambda item: item[1] <= latest, self._strangers.items()))
+            for connection, _ in late:
+                del self._strangers[connection]
+        for connection, _ in late:
+            log.warning("%s connected and did not say hello in time: closed", connection.peer)
+            connection.shut()
+        for connection in self._all():
+            since_s = connection.blocked_since
+            if since_s is not None and now - since_s > self._settings.send_timeout_s:
+                log.warning("%s does not take its answers: closed", connection.peer)
+                connection.shut()
+
+    def _accept(self) -> None:
+        for _ in range(_ACCEPT_AT_ONCE):
+            try:
+                sock, _ = self._listener.accept()
+            except BlockingIOError:
+                return
+            except OSError as error:
+                if not self.is_closing:
+                    log.warning("cannot accept a connection: %s", error)
+                    self._stop.wait(0.05)  # out of file descriptors: one may be closed soon
+                return
+            self._welcome(sock)
+
+    def _welcome(self, sock: socket.socket) -> None:
+        too_many = len(self._connections) - self._settings.max_connections
+        self.refused += too_many >= 0
+        if too_many >= _REFUSED_AT_ONCE:
+            sock.close()
+            return
+        sock.setblocking(True)
+        sockets.prepare(sock)
+        with contextlib.suppress(OSError):
+            sockets.set_timeout(sock, socket.SO_RCVTIMEO, LINGER_S)
+            sockets.set_timeout(sock, socket.SO_SNDTIMEO, _SEND_WAIT_S)
+        stream = self._make_stream(sock)
+        connection = Connection(stream, self._poller, self._settings, self._gone)
+        if too_many >= 0:
+            self._too_many.add(connection)
+        with self._lock:
+            self._strangers[connection] = time.monotonic()
+            self._connections[connection.fd] = connection
+        connection.park()
+
+    # Workers.
+
+    def _submit(self, job: Callable[[], None]) -> None:
+        if self._workers.submit(job):
+            self._poller.wake()
+
+    def _resume(self, connection: Connection) -> None:
+        """A call is over, or the peer takes its answers again: the backlog may go on."""
+        if connection.backlog is not None and connection.may_call and connection.resume():
+            self._submit(partial(self._serve, connection))
+
+    def _write_on(self, connection: Connection) -> None:
+        connection.write_on()
+        self._resume(connection)
+
+    def _serve(self, connection: Connection) -> None:
+        """Read and answer until the peer is quiet."""
+        why: BaseException | None = None
+        try:
+            if connection.caller is None and not self._let_in(connection):
+                return
+            runner, nobody_waits = self._runner, self._workers.nobody_waits
+            serve_as(connection.context)
+            is_plain = connection.takes_plain
+            while not self.is_closing:
+                if is_plain and connection.is_alone and runner.run_plain(connection, nobody_waits):
+                    connection.park()
+                    return
+                message = connection.backlog
+                if message is None:
+                    message = connection.read(wait=nobody_waits())
+                if message is None or not connection.may_call:
+                    connection.backlog = message
+                    connection.park()
+                    self._resume(connection)
+                    return
+                connection.backlog = None
+                runner.run(connection, message)
+                message = None  # what it brought may be large, and the next one far away
+        except (EOFError, OSError, RemoteObjError) as error:
+            why = error
+        except Exception as error:
+            log.exception("connection of %s ended", connection.peer)
+            why = error
+        connection.end(why)
+
+    def _let_in(self, connection: Connection) -> bool:
+        """Go on with the handshakes; tells whether calls may follow.
+
+        Raises:
+            RemoteObjError: The peer was refused: close the connection.
+        """
+        is_secured = connection.shake_hands()
+        message = connection.read(wait=False) if is_secured else None
+        if message is None:
+            connection.park()
+            return False
+        with self._lock:
+            self._strangers.pop(connection, None)
+        self._reception.let_in(connection, message, is_full=connection in self._too_many)
+        return True
+
+    def _gone(self, connection: Connection) -> None:
+        """A connection has ended: forget it, and tell who waits for its caller's end."""
+        with self._lock:
+            if self._connections.get(connection.fd) is connection:
+                del self._connections[connection.fd]
+            self._strangers.pop(connection, None)
+            self._too_many.discard(connection)
+            self._calls_of_the_gone += connection.calls
+        if connection.caller is not None:
+            serve_as(None)
+            self._callers.leave(connection.caller)

@@ -1,0 +1,104 @@
+"""How a peer is let in: the first message that it sends, and the answer to it.
+
+Nothing of a stranger's message is parsed but a few KiB of plain values, by a serializer that makes
+no objects.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from remoteobj import handshake
+from remoteobj.callers import Callers
+from remoteobj.errors import RemoteObjError, WireError
+from remoteobj.payload import SERPENT, STOCK
+from remoteobj.published import Published
+from remoteobj.server.connection import Connection
+from remoteobj.settings import Settings
+from remoteobj.wire import NO_CORRELATION, Flag, Message, MessageType
+
+__all__ = ["Reception"]
+
+log = logging.getLogger("remoteobj.daemon")
+
+_CONNECT, _OK, _FAIL = MessageType.CONNECT, MessageType.CONNECT_OK, MessageType.CONNECT_FAIL
+
+
+class Reception:
+    """Lets peers in, or tells them why not."""
+
+    def __init__(self, published: Published, callers: Callers, settings: Settings) -> None:
+        self._published = published
+        self._callers = callers
+        self._settings = settings
+
+    def let_in(self, connection: Connection, message: Message, *, is_full: bool) -> None:
+        """Answer a peer's first message.
+
+        Raises:
+            RemoteObjError: It was refused, and told so, unless this is no first message at all.
+        """
+        if message.type != _CONNECT:
+            raise WireError(f"a message of type {message.type} came before the handshake")
+        payload = STOCK.get(message.serializer)
+        try:
+            if is_full:
+                raise RemoteObjError(
+                    f"{self._published.location} serves {self._settings.max_connections} "
+                    "connections already: release some, or raise Settings.max_connections"
+                )
+            if payload is None:
+                raise WireError(
+                    f"serializer {name_of(message.serializer)} is refused here: use serpent"
+                )
+            refuse_flags(message)
+            answer = self._welcome(connection, payload.loads_reply(message.payload, ()))
+        except RemoteObjError as error:
+            payload = payload or STOCK[SERPENT]
+            text = payload.dumps_reply(str(error), [])
+            self._answer(connection, message, _FAIL, payload.number, text)
+            raise
+        text = payload.dumps_reply(answer, [])
+        connection.limit_messages(self._settings)
+        self._answer(connection, message, _OK, payload.number, text)
+
+    def _welcome(self, connection: Connection, hello: Any) -> dict[str, Any]:
+        match hello:
+            case {"object": str() as object_id, **rest}:
+                pass
+            case _:
+                raise WireError("the handshake does not name an object")
+        offered = rest.get(handshake.KEY)
+        connection.agreement = handshake.agree(offered)
+        name = handshake.client_of(offered)
+        if offered is None:
+            meta: dict[str, Any] = self._published.metadata(object_id)
+        else:
+            meta = self._published.description(object_id)
+        connection.caller = self._callers.arrive(name, connection.peer)
+        answer = {"handshake": "hello", "meta": meta}
+        if offered is not None:
+            answer[handshake.KEY] = handshake.answer_of(connection.agreement)
+        return answer
+
+    def _answer(
+        self, connection: Connection, message: Message, kind: int, serializer: int, text: bytes
+    ) -> None:
+        connection.post_small(kind, serializer, 0, message.sequence, text, NO_CORRELATION)
+
+
+def refuse_flags(message: Message) -> None:
+    """Check that a payload is plain.
+
+    Raises:
+        WireError: It is compressed, or another serializer's within this one.
+    """
+    for flag in (Flag.COMPRESSED, Flag.KEEP_SERIALIZED):
+        if message.flags & flag:
+            raise WireError(f"a payload with the flag {flag.name} is refused here: send it plain")
+
+
+def name_of(serializer: int) -> str:
+    """Name a serializer for people."""
+    return repr({2: "marshal"}.get(serializer, str(serializer)))

@@ -1,0 +1,353 @@
+"""TLS without sockets: ciphertext in, bytes out; bytes in, ciphertext out.
+
+::
+
+    socket ─> received() ─> incoming ─┐           ┌─> outgoing ─> take_outgoing() ─> socket
+                                      │ SSLObject │
+    caller <─ read(), read_into() <───┘           └── write() <─ caller
+
+One thread reads a connection while others write to it. ``SSLSocket`` does not stand that (CPython
+3.11 lets both into OpenSSL at once), so all happens here under one lock; and because nothing here
+waits for the network, the lock is held for no longer than it takes to encrypt.
+
+Whoever drives it keeps these rules:
+
+* Ciphertext leaves in the order in which it was made: hold a lock of your own from ``write()``
+  until what ``take_outgoing()`` gave was sent. There may be something to send after a handshake
+  step, a read or an error, too: ``has_outgoing`` tells.
+* Read until None before more is received: then what waits here is at most one record and what was
+  just received, whatever the peer sends. ``handshake()`` comes first, until it is True.
+* After PeerRefused, send what is outgoing, because it tells the peer why. Then shut down sending,
+  and drop what still arrives for a while: a socket that is closed before it was read empty takes
+  the alert back.
+* In TLS 1.3 a client has finished before the server has looked at its certificate, so that a
+  server's no arrives at the client's first read. If sending fails there, read: that tells why.
+
+This module is imported where an identity is used, and not before, because ``ssl`` costs 5 ms.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ssl
+import threading
+from collections.abc import Callable
+from typing import Any, Final, cast
+
+from remoteobj.errors import ConnectionLost, Executed
+from remoteobj.identity import name_in
+
+__all__ = ["MAX_HANDSHAKE_BYTES", "PeerRefused", "TlsEngine"]
+
+MAX_HANDSHAKE_BYTES: Final = 64 * 1024
+"""What a peer may send before it is let in. Certificates make 2 KiB; with its last part of the
+handshake it may send calls already, as much as one ``recv()`` takes."""
+
+_FIRST_BYTES = (21, 22)  # an alert or a handshake: with a record of these every connection begins
+
+_TLS_1_3 = "{peer} does not speak TLS 1.3: update Python and OpenSSL there"
+_NO_TLS = "{peer} does not speak TLS: start it with an identity, or use insecure=True on both sides"
+_SILENT = (
+    "{peer} closed the connection without a word of TLS: if it does not speak TLS, start it with "
+    "an identity, or use insecure=True on both sides"
+)
+_CUT_HANDSHAKE = "{peer} closed the connection during the TLS handshake"
+_SAME_CLUSTER = (
+    "both machines must belong to the same cluster, so give both of them certificates of one CA"
+)
+_NOT_ACCEPTED = "{peer} does not accept this machine's certificate ({reason}): make a new one"
+
+_BY_VERIFY_CODE = {  # X509_V_ERR_*: why this side refuses a certificate
+    **dict.fromkeys(
+        (2, 7, 18, 19, 20, 21), "{peer} has a certificate of another CA: " + _SAME_CLUSTER
+    ),
+    9: "the certificate of {peer} is not valid yet: set the clock of the machine that is wrong",
+    10: "the certificate of {peer} has expired: renew it there, or set this machine's clock",
+}
+_BY_ALERT = {  # why the other side refuses this one's
+    "TLSV13_ALERT_CERTIFICATE_REQUIRED": (
+        "{peer} lets in nobody without a certificate: start this side with an identity"
+    ),
+    "TLSV1_ALERT_UNKNOWN_CA": (
+        "{peer} does not know the CA of this machine's certificate: " + _SAME_CLUSTER
+    ),
+    "SSLV3_ALERT_CERTIFICATE_EXPIRED": (
+        "{peer} says that this machine's certificate has expired: renew it, or set the clock there"
+    ),
+    "SSLV3_ALERT_BAD_CERTIFICATE": (
+        "{peer} says that this machine's certificate is bad or not valid yet: set the clock of the "
+        "machine that is wrong, or make a new certificate"
+    ),
+    "SSLV3_ALERT_CERTIFICATE_REVOKED": _NOT_ACCEPTED,
+    "SSLV3_ALERT_CERTIFICATE_UNKNOWN": _NOT_ACCEPTED,
+    "SSLV3_ALERT_UNSUPPORTED_CERTIFICATE": _NOT_ACCEPTED,
+    "TLSV1_ALERT_DECRYPT_ERROR": _NOT_ACCEPTED,
+}
+_BY_REASON = {
+    "PEER_DID_NOT_RETURN_A_CERTIFICATE": (
+        "{peer} sent no certificate: start it with an identity of this cluster"
+    ),
+    "UNSUPPORTED_PROTOCOL": _TLS_1_3,
+    "TLSV1_ALERT_PROTOCOL_VERSION": _TLS_1_3,
+}
+
+
+class PeerRefused(ConnectionLost):
+    """This side refused the other, or was refused by it, before any call; ``executed`` is "no".
+
+    Trying again is of no use until somebody has changed an identity, a clock or a program.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, executed="no")
+
+
+class TlsEngine:
+    """One side of one TLS connection; any thread may call any method.
+
+    Args:
+        context: From :class:`~remoteobj.identity.Identity`: its server's or its client's.
+        server_side: Whether this side accepted the connection.
+        peer: How errors call the other side, such as ``"10.0.0.7:9090"``.
+        max_handshake_bytes: What the peer may send before it is let in, in bytes.
+    """
+
+    __slots__ = (
+        "_failure",
+        "_handshake_bytes_left",
+        "_has_begun",
+        "_has_heard",
+        "_incoming",
+        "_is_done",
+        "_is_refusal",
+        "_is_server",
+        "_lock",
+        "_look_inside",
+        "_outgoing",
+        "_peer",
+        "_read_into",
+        "_tls",
+    )
+
+    def __init__(
+        self,
+        context: ssl.SSLContext,
+        *,
+        server_side: bool,
+        peer: str = "the peer",
+        max_handshake_bytes: int = MAX_HANDSHAKE_BYTES,
+    ) -> None:
+        self._lock = threading.Lock()
+        self._incoming = ssl.MemoryBIO()
+        self._outgoing = ssl.MemoryBIO()
+        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=server_side)
+        # With a buffer it returns how much it read, which the types of the standard library deny.
+        self._read_into = cast(Callable[[int, memoryview], int], self._tls.read)
+        self._is_server = server_side
+        self._peer = peer
+        self._handshake_bytes_left = max_handshake_bytes
+        self._is_done = False  # the handshake, as far as this side knows
+        self._has_begun = False  # something has arrived
+        self._has_heard = False  # the peer has sent data, so it has let this side in
+        self._look_inside = False  # OpenSSL may have bytes though nothing is incoming
+        self._failure = ""  # what every later call says: OpenSSL calls a failed stream an ended one
+        self._is_refusal = False
+
+    def handshake(self) -> bool:
+        """Go on with the handshake; True when it is done, False when more must be received.
+
+        Raises:
+            PeerRefused: One side does not trust the other, or the peer does not speak TLS 1.3; the
+                message says which, and what to do. Send what is outgoing, then close.
+            ConnectionLost: The peer closed the connection; ``executed`` is "no".
+        """
+        with self._lock:
+            if self._failure:
+                raise self._error("no")
+            try:
+                self._tls.do_handshake()
+            except ssl.SSLWantReadError:
+                return False
+            except ssl.SSLError as error:
+                self._fail_handshake(error)
+                raise self._error("no") from error
+            self._is_done = True
+            return True
+
+    def received(self, data: bytes | bytearray | memoryview) -> None:
+        """Take in ciphertext that arrived."""
+        with self._lock:
+            if self._is_done or self._may_begin_with(data):
+                self._incoming.write(data)
+
+    def received_eof(self) -> None:
+        """Note that nothing more will arrive; the next step or read says what that means."""
+        with self._lock:
+            self._incoming.write_eof()
+
+    def read(self, max_bytes: int) -> bytes | None:
+        """Return what one record holds, at most *max_bytes*.
+
+        Returns:
+            None when more must be received; ``b""`` when the peer has said that it is finished.
+
+        Raises:
+            PeerRefused: The server refused this client's certificate; it read no call.
+            ConnectionLost: The stream was cut or changed on the way.
+        """
+        with self._lock:
+            if self._failure:
+                raise self._error("maybe")
+            incoming = self._incoming
+            # Python takes memory for all that it is asked for: ask for no more than can be there.
+            size = incoming.pending
+            if self._look_inside or max_bytes < size:
+                size = max_bytes
+            elif not size:
+                if not incoming.eof:
+                    return None
+                size = max_bytes
+            try:
+                data = self._tls.read(size)
+            except ssl.SSLWantReadError:
+                self._look_inside = False
+                return None
+            except ssl.SSLError as error:
+                self._fail(error)
+                raise self._error("maybe") from error
+            self._has_heard = True
+            self._look_inside = len(data) == size or not data
+            return data
+
+    def read_into(self, view: memoryview) -> int | None:
+        """Fill *view* with what is there, and return how many bytes that is.
+
+        Returns:
+            None when more must be received; 0 when the peer has said that it is finished.
+
+        Raises:
+            PeerRefused, ConnectionLost: As from :meth:`read`.
+        """
+        filled, size, incoming = 0, len(view), self._incoming
+        with self._lock:
+            if self._failure:
+                raise self._error("maybe")
+            try:
+                while filled < size and (incoming.pending or self._look_inside or incoming.eof):
+                    count = self._read_into(size - filled, view[filled:])
+                    self._look_inside = count in (0, size - filled)
+                    if not count:
+                        return filled
+                    filled += count
+            except ssl.SSLWantReadError:
+                self._look_inside = False
+            except ssl.SSLError as error:
+                self._fail(error)
+                if not filled:
+                    raise self._error("maybe") from error
+            if not filled:
+                return None
+            self._has_heard = True
+            return filled
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Encrypt *data*; give at most 1 MiB at once, because readers wait meanwhile.
+
+        Raises:
+            PeerRefused: The server refused this client's certificate.
+            ConnectionLost: The connection has failed or was closed here; ``executed`` is "no",
+                because the peer never had the whole message.
+        """
+        with self._lock:
+            if self._failure:
+                raise self._error("no")
+            try:
+                self._tls.write(data)
+            except ssl.SSLWantReadError:
+                raise RuntimeError("write() before the handshake is done") from None
+            except ssl.SSLError as error:
+                self._fail(error)
+                raise self._error("no") from error
+
+    def take_outgoing(self) -> bytes:
+        """Return the ciphertext that is to be sent now, and forget it."""
+        with self._lock:
+            return self._outgoing.read()
+
+    @property
+    def has_outgoing(self) -> bool:
+        """Tell whether there is ciphertext to be sent."""
+        return self._outgoing.pending > 0  # one number is read: that needs no lock
+
+    def close_notify(self) -> None:
+        """Tell the peer that this side is finished, and end both directions here.
+
+        What arrived and was not read is lost. Send what is outgoing, then close.
+        """
+        with self._lock:
+            if self._failure:
+                return
+            with contextlib.suppress(ssl.SSLError):  # it would wait for the peer's, or was not open
+                self._tls.unwrap()
+            self._failure = f"the connection to {self._peer} was closed here"
+
+    def peer_certificate(self) -> dict[str, Any]:
+        """Return the peer's certificate as ``ssl`` shows it, when the handshake is done."""
+        with self._lock:
+            return self._tls.getpeercert() or {}
+
+    @property
+    def peer_name(self) -> str:
+        """The name in the peer's certificate."""
+        return name_in(self.peer_certificate())
+
+    def __repr__(self) -> str:
+        side = "server" if self._is_server else "client"
+        state = self._failure or ("open" if self._is_done else "handshake")
+        return f"<TlsEngine {side} with {self._peer}: {state}>"
+
+    def _may_begin_with(self, data: bytes | bytearray | memoryview) -> bool:
+        """Tell whether a peer that is not let in yet may send this; if not, the handshake fails."""
+        if not self._has_begun and len(data):
+            self._has_begun = True
+            if data[0] not in _FIRST_BYTES:
+                self._refuse(_NO_TLS)
+        self._handshake_bytes_left -= len(data)
+        if self._handshake_bytes_left < 0:
+            self._refuse("{peer} sent too much before it was let in: this is no TLS handshake")
+        return not self._failure
+
+    def _fail_handshake(self, error: ssl.SSLError) -> None:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            other = "the certificate of {peer} is refused here ({reason}): make a new one there"
+            self._refuse(_BY_VERIFY_CODE.get(error.verify_code, other), error.verify_message)
+        elif isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
+            self._failure = (_CUT_HANDSHAKE if self._has_begun else _SILENT).format(peer=self._peer)
+        else:
+            reason = error.reason or ""
+            other = "{peer} and this side found no way to speak TLS ({reason})"
+            self._refuse(_BY_ALERT.get(reason) or _BY_REASON.get(reason, other), reason)
+
+    def _fail(self, error: ssl.SSLError) -> None:
+        """Note why a stream ended that had begun well, as far as this side knew."""
+        reason = error.reason or ""
+        if reason in _BY_ALERT and not self._is_server and not self._has_heard:
+            self._refuse(_BY_ALERT[reason], reason)
+        elif isinstance(error, ssl.SSLEOFError):
+            self._failure = f"the connection to {self._peer} was cut"
+        else:
+            self._failure = f"the connection to {self._peer} broke ({_words(reason)})"
+
+    def _refuse(self, why: str, reason: str = "") -> None:
+        self._failure = why.format(peer=self._peer, reason=_words(reason))
+        self._is_refusal = True
+
+    def _error(self, executed: Executed) -> ConnectionLost:
+        """Make the error that this connection has failed with, anew for each thread."""
+        if self._is_refusal:
+            return PeerRefused(self._failure)
+        return ConnectionLost(self._failure, executed=executed)
+
+
+def _words(reason: str) -> str:
+    return reason.replace("_", " ").lower() or "OpenSSL does not say why"

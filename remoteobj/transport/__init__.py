@@ -1,0 +1,1 @@
+"""Sockets, and nothing but: listen, connect, send, receive. Their errors are mapped here."""

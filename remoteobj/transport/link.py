@@ -1,0 +1,261 @@
+"""One connection of a caller: whole messages both ways, under deadlines. One thread at a time."""
+
+from __future__ import annotations
+
+import select
+import socket
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from remoteobj.errors import ConnectionLost, DeadlinePassed, Executed
+from remoteobj.handshake import BINARY, STOCK, Agreement
+from remoteobj.transport import sockets
+from remoteobj.transport.stream import NOWAIT, WAIT_ALL, Stream, as_views
+from remoteobj.wire import (
+    HEADER_BYTES,
+    SIMPLE,
+    SIMPLE_AT,
+    SUFFIX,
+    SUFFIX_AT,
+    Decoder,
+    Message,
+    MessageType,
+    encode,
+    encode_small,
+    prefix_of,
+)
+
+__all__ = ["Link"]
+
+_RECV_BYTES = 64 * 1024
+_TOLERANCE = 0.01  # by which a socket's timeout may be longer than what is left, before it is set
+_REPLY = prefix_of(MessageType.RESULT, BINARY)
+_simple_at = SIMPLE.unpack_from
+
+
+class Link:
+    """A connected stream; a deadline is a time of ``time.monotonic()``, or None."""
+
+    __slots__ = (
+        "_decoder",
+        "_receive_limit_s",
+        "_unsent",
+        "agreement",
+        "arrived",
+        "payload",
+        "peer",
+        "recv",
+        "send_some",
+        "sequence",
+        "stream",
+        "takes_plain",
+    )
+
+    def __init__(self, stream: Stream, max_bytes: int) -> None:
+        self.stream = stream
+        self.recv = stream.recv
+        self.send_some = stream.send
+        self.arrived = _make_check(stream.sock)
+        """Tells whether something has come while nobody asked, the end of the connection included.
+
+        None on a Unix socket: there sending to a peer that has closed fails at once."""
+        self.takes_plain = False
+        self.peer = sockets.peer_name(stream.sock)
+        self.agreement: Agreement = STOCK
+        self.payload: Any = None
+        self.sequence = 0
+        self._decoder = Decoder(max_bytes)
+        self._unsent: deque[memoryview] = deque()
+        self._receive_limit_s: float | None = None
+
+    def agree(self, agreement: Agreement) -> None:
+        """The daemon has let us in: this holds from now on."""
+        self.agreement = agreement
+        self._decoder.takes_buffers = agreement.version > 0
+        # The straight way reads at once what has come, and looks at no limit.
+        self.takes_plain = agreement.codec == "binary" and self._decoder.max_bytes >= _RECV_BYTES
+
+    def secure(self, deadline: float) -> None:
+        """Shake hands as the stream does, TLS that is."""
+        while not self._is_secure(deadline):
+            pass
+        self._flush(deadline)
+
+    def _is_secure(self, deadline: float) -> bool:
+        self._limit_receive(deadline)
+        try:
+            return self.stream.handshake(0)
+        except sockets.QUIET:
+            return False
+        except EOFError as error:
+            raise ConnectionLost(f"{self.peer} closed the connection", executed="no") from error
+        except OSError as error:
+            raise self._lost(error, "no") from error
+        finally:
+            if self.stream.has_outgoing:
+                self._flush(deadline)
+
+    def send_small(
+        self,
+        kind: int,
+        serializer: int,
+        flags: int,
+        sequence: int,
+        payload: bytes,
+        deadline: float | None,
+    ) -> None:
+        """Send a message that is nothing but a payload; raises as ``send``."""
+        data = encode_small(kind, serializer, flags, sequence, payload, bytes(16))
+        try:
+            sent = self.send_some(data, NOWAIT)
+        except sockets.QUIET:
+            sent = 0
+        except OSError as error:
+            raise self._lost(error, "no") from error
+        if sent != len(data):
+            self.send_rest(data, sent, deadline)
+
+    def send_rest(self, data: bytes, sent: int, deadline: float | None) -> None:
+        """Send what the stream did not take at once; raises as ``send``."""
+        if sent >= 0:
+            self._unsent.append(memoryview(data)[sent:])
+        self._flush(deadline)
+
+    def feed(self, data: bytes) -> None:
+        """Take in what was received."""
+        self._decoder.feed(data)
+
+    def send(self, message: Message, deadline: float | None) -> None:
+        """Send one message.
+
+        Raises:
+            ConnectionLost: The peer is gone; ``executed`` is "no": it never had the whole message.
+            DeadlinePassed: The peer did not take it in time; ``executed`` is "no" as well.
+            NotSendable: It is too large for the protocol.
+        """
+        self._unsent.extend(as_views(encode(message)))
+        self._flush(deadline)
+
+    def _flush(self, deadline: float | None) -> None:
+        try:
+            while True:
+                left_s = 0.0 if deadline is None else self._left_s(deadline, "no")
+                sockets.set_timeout(self.stream.sock, socket.SO_SNDTIMEO, left_s)
+                if self.stream.write(self._unsent, 0):
+                    return
+        except DeadlinePassed:
+            raise
+        except OSError as error:
+            raise self._lost(error, "no") from error
+
+    def receive(self, deadline: float | None) -> Message:
+        """Wait for the next message.
+
+        Raises:
+            ConnectionLost: The peer closed the connection.
+            DeadlinePassed: The deadline passed first.
+            WireError: What came is no message of this protocol.
+        """
+        decoder, stream = self._decoder, self.stream
+        message = None if decoder.is_between_messages else decoder.next_message()
+        while message is None:
+            self._limit_receive(deadline)
+            target = decoder.target()
+            try:
+                if target is None:
+                    data = stream.recv(_RECV_BYTES, 0)
+                    count = len(data)
+                    if data:
+                        decoder.feed(data)
+                else:
+                    count = stream.recv_into(target, WAIT_ALL)
+                    if count:
+                        decoder.filled(count)
+            except sockets.QUIET:
+                continue
+            except OSError as error:
+                raise self._lost(error, "maybe") from error
+            finally:
+                target = None
+            if not count:
+                raise ConnectionLost(f"{self.peer} closed the connection")
+            message = decoder.next_message()
+        return message
+
+    def _limit_receive(self, deadline: float | None) -> None:
+        """Let the socket wait no longer than until the deadline."""
+        limit_s = self._receive_limit_s
+        if deadline is None:
+            left_s = None
+        else:
+            left_s = self._left_s(deadline, "maybe")
+            if limit_s and left_s <= limit_s <= left_s * (1 + _TOLERANCE):
+                return
+        if left_s != limit_s:
+            sockets.set_timeout(self.stream.sock, socket.SO_RCVTIMEO, left_s or 0.0)
+            self._receive_limit_s = left_s
+
+    def _left_s(self, deadline: float, executed: Executed) -> float:
+        left_s = deadline - time.monotonic()
+        if left_s <= 0:
+            raise DeadlinePassed(f"no answer from {self.peer} in time", executed=executed)
+        return left_s
+
+    def ask(
+        self, data: bytes, sequence: int, timeout_s: float | None, deadline: float | None
+    ) -> bytes | None:
+        """Send a message, and return the payload of the answer if that is all there is to it.
+
+        None: what came has to be read by ``receive``. Raises as ``send`` and ``receive``.
+        """
+        try:
+            sent = self.send_some(data, NOWAIT)
+        except sockets.QUIET:
+            sent = 0
+        except OSError as error:
+            raise self._lost(error, "no") from error
+        if sent != len(data):
+            self.send_rest(data, sent, deadline)
+        if self._receive_limit_s != timeout_s:
+            sockets.set_timeout(self.stream.sock, socket.SO_RCVTIMEO, timeout_s or 0.0)
+            self._receive_limit_s = timeout_s
+        try:
+            answer = self.recv(_RECV_BYTES, 0)
+        except sockets.QUIET:
+            return None
+        except OSError as error:
+            raise self._lost(error, "maybe") from error
+        if answer.startswith(_REPLY) and answer.startswith(SUFFIX, SUFFIX_AT):
+            number, size, annotations = _simple_at(answer, SIMPLE_AT)
+            if number == sequence and not annotations and len(answer) == HEADER_BYTES + size:
+                return answer[HEADER_BYTES:]
+        if not answer:
+            raise ConnectionLost(f"{self.peer} closed the connection")
+        self._decoder.feed(answer)
+        return None
+
+    def _lost(self, error: OSError, executed: Executed) -> ConnectionLost:
+        if isinstance(error, ConnectionLost):  # TLS has found the words
+            error.executed = executed if error.executed == "maybe" else "no"
+            return error
+        return ConnectionLost(f"{self.peer} is gone ({error.strerror or error})", executed=executed)
+
+    def is_quiet(self) -> bool:
+        """Tell whether the connection is open and nothing has come: fit for a new call."""
+        return self.arrived is None or not self.arrived(0)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self.stream.close()
+
+
+def _make_check(sock: socket.socket) -> Callable[[int], Any] | None:
+    if sockets.is_local(sock):
+        return None
+    if hasattr(select, "poll"):
+        poll = select.poll()
+        poll.register(sock, select.POLLIN)
+        return poll.poll
+    return lambda timeout: select.select([sock], [], [], timeout)[0]  # Windows

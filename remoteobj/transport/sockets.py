@@ -1,0 +1,198 @@
+"""Sockets: listening ones, connected ones, and what is set on them."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import socket
+import struct
+
+from remoteobj import runtime
+from remoteobj.errors import AddressUnusable, ConnectionLost, DeadlinePassed
+from remoteobj.uri import MAX_PORT, URI, join_address
+
+__all__ = [
+    "QUIET",
+    "close",
+    "connect",
+    "is_local",
+    "listen_privately",
+    "listen_tcp",
+    "peer_name",
+    "prepare",
+    "set_timeout",
+]
+
+QUIET: type[OSError] = TimeoutError if os.name == "nt" else BlockingIOError
+"""What a socket with a timeout of its own raises when that has passed."""
+
+
+def listen_privately() -> tuple[socket.socket, str, runtime.LockedFile]:
+    """Listen on a Unix socket that only this user may use.
+
+    Returns:
+        The listener, the socket's path, and the lock that says that the socket has an owner.
+
+    Raises:
+        RuntimeDirUnsafe: This user's directory is not private.
+        AddressUnusable: It cannot hold a socket, or this system knows none.
+    """
+    if not runtime.host_has_unix_sockets():
+        raise AddressUnusable(
+            "this system has no Unix sockets: give host='127.0.0.1', insecure=True"
+        )
+    path, lock = runtime.new_socket_path()
+    try:
+        return _listen_unix(str(path)), str(path), lock
+    except BaseException:
+        lock.remove()
+        raise
+
+
+def _listen_unix(path: str) -> socket.socket:
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        listener.bind(path)
+        os.chmod(path, 0o600)
+        listener.listen(512)
+    except OSError as error:
+        listener.close()
+        raise AddressUnusable(f"cannot listen on {path}: {error.strerror or error}") from error
+    runtime.disown_in_child(listener)
+    return listener
+
+
+def listen_tcp(host: str, port: int) -> socket.socket:
+    """Listen on TCP; *port* 0 takes a free one.
+
+    Raises:
+        AddressUnusable: The port is in use, or the host is no address of this machine.
+    """
+    listener = None
+    try:
+        if not host or not 0 <= port <= MAX_PORT:  # getaddrinfo() would take port 70000 for 4464
+            raise ValueError("that is no host and port")
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, protocol)
+        if os.name != "nt":  # there it would let two servers share a port
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(512)
+    except (OSError, ValueError, OverflowError) as error:  # UnicodeError: a name DNS cannot have
+        if listener is not None:
+            listener.close()
+        reason = getattr(error, "strerror", None) or str(error)
+        raise AddressUnusable(
+            f"cannot listen on {join_address(host, port)}: {reason}; "
+            "choose an address of this machine and a free port (port 0 takes one)"
+        ) from error
+    runtime.disown_in_child(listener)
+    return listener
+
+
+def connect(uri: URI, timeout_s: float) -> socket.socket:
+    """Connect to the daemon that a URI names; the socket is prepared.
+
+    Raises:
+        ConnectionLost: Nobody answers there; ``executed`` is "no".
+        DeadlinePassed: Not within *timeout_s*; ``executed`` is "no".
+    """
+    sock = None
+    try:
+        if timeout_s <= 0:
+            raise TimeoutError
+        if uri.sockname:
+            sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            sock.settimeout(timeout_s)
+            sock.connect(uri.sockname)
+        else:
+            sock = socket.create_connection((uri.host or "", uri.port or 0), timeout_s)
+    except TimeoutError as error:
+        close(sock)
+        raise DeadlinePassed(
+            f"{uri.location} did not answer within {timeout_s:g} s: is the machine on, "
+            "and does its firewall let this port through?",
+            executed="no",
+        ) from error
+    except (OSError, ValueError) as error:  # UnicodeError: a name that DNS cannot have
+        close(sock)
+        reason = getattr(error, "strerror", None) or error
+        raise ConnectionLost(
+            f"nobody answers at {uri.location} ({reason}){_hint(uri, error)}", executed="no"
+        ) from error
+    sock.settimeout(None)
+    prepare(sock)
+    return sock
+
+
+def _hint(uri: URI, error: Exception) -> str:
+    """Say what the error means for a socket of this machine; elsewhere nobody knows."""
+    if uri.sockname is None:
+        return ""
+    if isinstance(error, PermissionError):
+        return ": it is another user's, and serves nobody else"
+    if isinstance(error, FileNotFoundError | ConnectionRefusedError):
+        return ": the process that served it has ended; look its name up again"
+    return ""
+
+
+def prepare(sock: socket.socket) -> None:
+    """Set what every connection has, of whichever side; the socket blocks."""
+    runtime.disown_in_child(sock)
+    if not is_local(sock):
+        with contextlib.suppress(OSError):  # the peer has left already
+            _set_tcp_options(sock)
+
+
+def set_timeout(sock: socket.socket, option: int, seconds: float) -> None:
+    """Limit one receive (``SO_RCVTIMEO``) or send (``SO_SNDTIMEO``); 0 is no limit.
+
+    ``settimeout()`` would have Python poll before each of them, which costs a tenth of a null call,
+    and cuts a receive with ``MSG_WAITALL`` short.
+    """
+    if os.name == "nt":
+        value = struct.pack("=L", math.ceil(seconds * 1000))
+    else:
+        microseconds = math.ceil(seconds * 1_000_000)
+        value = struct.pack("@ll", *divmod(microseconds, 1_000_000))
+    sock.setsockopt(socket.SOL_SOCKET, option, value)
+
+
+def _set_tcp_options(sock: socket.socket) -> None:
+    """Send small messages at once, and notice within half a minute that a cable was pulled.
+
+    Without the second, a daemon's thread would wait for ever for a peer that lost its power.
+    """
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in (("TCP_KEEPIDLE", 15), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 3)):
+        if hasattr(socket, option):  # elsewhere the system's own times hold
+            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
+
+
+def is_local(sock: socket.socket) -> bool:
+    """Tell whether this is a Unix socket: a process of this user at the other end."""
+    return sock.family not in (socket.AF_INET, socket.AF_INET6)
+
+
+def peer_name(sock: socket.socket) -> str:
+    """Name who is at the other end, for people."""
+    if is_local(sock):
+        return "this machine"
+    try:
+        host, port = sock.getpeername()[:2]
+    except OSError:
+        return "a peer that left"
+    return join_address(host, port)
+
+
+def close(sock: socket.socket | None) -> None:
+    """Close the connection; a forked child's copy of the socket does not keep it open."""
+    if sock is None:
+        return
+    with contextlib.suppress(OSError):
+        sock.shutdown(socket.SHUT_RDWR)
+    sock.close()

@@ -1,0 +1,113 @@
+"""The seam to the network: bytes in and out of one connected socket, plain here.
+
+A stream knows nothing of the protocol above it. Receiving raises ``QUIET`` where nothing comes for
+as long as the socket waits; sending leaves behind what the socket does not take. One thread may
+receive while another one sends.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections import deque
+from itertools import islice
+from typing import Protocol
+
+from remoteobj.transport import sockets
+
+__all__ = ["NOWAIT", "WAIT_ALL", "PlainStream", "Stream", "as_views"]
+
+NOWAIT: int = getattr(socket, "MSG_DONTWAIT", 0)
+"""Do not wait. Windows does not have it: a socket waits there as long as its timeout says."""
+
+WAIT_ALL: int = getattr(socket, "MSG_WAITALL", 0)
+
+_IOV_MAX = 512  # Linux takes 1024 at once, others may take fewer
+
+
+class Stream(Protocol):
+    """What a connection is read from and written to."""
+
+    sock: socket.socket
+
+    @property
+    def has_outgoing(self) -> bool:
+        """Whether reading has left something to be sent; a write of nothing sends it."""
+        ...
+
+    def handshake(self, flags: int) -> bool:
+        """Go on with the stream's own handshake; True when it is done."""
+        ...
+
+    def recv(self, size: int, flags: int) -> bytes:
+        """Return bytes that came, at most *size*; none at the end."""
+        ...
+
+    def recv_into(self, view: memoryview, flags: int) -> int:
+        """Put bytes that came into *view*; returns how many, 0 at the end."""
+        ...
+
+    def send(self, data: bytes, flags: int) -> int:
+        """Send, while nothing waits; returns how much was taken.
+
+        That is -1 where all was taken, but ``write`` has to be called for it to leave.
+        """
+        ...
+
+    def write(self, waiting: deque[memoryview], flags: int) -> bool:
+        """Send what waits, and take it out; False if the socket takes no more for now."""
+        ...
+
+    def close(self) -> None:
+        """Close the connection."""
+        ...
+
+
+class PlainStream:
+    """A socket as it is."""
+
+    __slots__ = ("recv", "send", "sock")
+
+    has_outgoing = False
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+        self.recv = sock.recv
+        self.send = sock.send
+
+    def handshake(self, _flags: int) -> bool:
+        """There is none."""
+        return True
+
+    def recv_into(self, view: memoryview, flags: int) -> int:
+        """See Stream."""
+        return self.sock.recv_into(view, 0, flags)
+
+    def write(self, waiting: deque[memoryview], flags: int) -> bool:
+        """See Stream."""
+        while waiting:
+            try:
+                _drop_sent(waiting, self._send_many(waiting, flags))
+            except sockets.QUIET:
+                return False
+        return True
+
+    def close(self) -> None:
+        """See Stream."""
+        sockets.close(self.sock)
+
+    def _send_many(self, waiting: deque[memoryview], flags: int) -> int:
+        if hasattr(self.sock, "sendmsg"):
+            return self.sock.sendmsg(islice(waiting, _IOV_MAX), (), flags)
+        return self.send(waiting[0], flags)  # Windows
+
+
+def _drop_sent(waiting: deque[memoryview], sent: int) -> None:
+    while waiting and sent >= len(waiting[0]):
+        sent -= len(waiting.popleft())
+    if sent:
+        waiting[0] = waiting[0][sent:]
+
+
+def as_views(parts: list[bytes | bytearray | memoryview]) -> list[memoryview]:
+    """Return flat views of what is to be sent, without what is empty."""
+    return [memoryview(part).cast("B") for part in parts if len(part)]

@@ -1,0 +1,120 @@
+"""A socket with TLS over it: what is read and written goes through a ``TlsEngine``.
+
+The engine has a lock of its own and does no I/O, so one thread may read while another one writes:
+nobody holds that lock while a socket is waited for. Ciphertext leaves in the order in which the
+engine made it, because only one thread at a time writes (see ``Connection`` and ``Link``).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from collections import deque
+
+from remoteobj.identity import Identity
+from remoteobj.tls import TlsEngine
+from remoteobj.transport import sockets
+from remoteobj.transport.stream import NOWAIT
+
+__all__ = ["TlsStream"]
+
+_SMALL_BYTES = 32 * 1024  # more would be a mapping of its own for each message
+_BULK_BYTES = 256 * 1024
+_CHUNK_BYTES = 256 * 1024
+
+
+class TlsStream:
+    """See ``Stream``."""
+
+    __slots__ = ("_cipher", "_engine", "sock")
+
+    def __init__(self, sock: socket.socket, identity: Identity, *, server_side: bool) -> None:
+        self.sock = sock
+        context = identity.server_context() if server_side else identity.client_context()
+        self._engine = TlsEngine(context, server_side=server_side, peer=sockets.peer_name(sock))
+        self._cipher = memoryview(b"")  # what the socket did not take yet
+
+    @property
+    def has_outgoing(self) -> bool:
+        """See Stream."""
+        return self._engine.has_outgoing
+
+    def handshake(self, flags: int) -> bool:
+        """See Stream.
+
+        Raises:
+            PeerRefused: One side does not trust the other.
+        """
+        engine = self._engine
+        while not engine.handshake():
+            if engine.has_outgoing:
+                return False
+            self._receive(_SMALL_BYTES, flags)
+        return True
+
+    def recv(self, size: int, flags: int) -> bytes:
+        """See Stream."""
+        while (data := self._engine.read(size)) is None:
+            self._receive(_SMALL_BYTES, flags)
+        return data
+
+    def recv_into(self, view: memoryview, flags: int) -> int:
+        """See Stream."""
+        while (count := self._engine.read_into(view)) is None:
+            self._receive(_BULK_BYTES, flags & NOWAIT)
+        return count
+
+    def _receive(self, size: int, flags: int) -> None:
+        data = self.sock.recv(size, flags)
+        if data:
+            self._engine.received(data)
+        else:
+            self._engine.received_eof()
+
+    def send(self, data: bytes, flags: int) -> int:
+        """See Stream."""
+        engine = self._engine
+        engine.write(data)
+        cipher = engine.take_outgoing()
+        try:
+            sent = self.sock.send(cipher, flags)
+        except sockets.QUIET:
+            sent = 0
+        if sent == len(cipher):
+            return len(data)
+        self._cipher = memoryview(cipher)[sent:]
+        return -1
+
+    def write(self, waiting: deque[memoryview], flags: int) -> bool:
+        """See Stream."""
+        while True:
+            while self._cipher:
+                try:
+                    sent = self.sock.send(self._cipher, flags)
+                except sockets.QUIET:
+                    return False
+                self._cipher = self._cipher[sent:]
+            self._encrypt_some(waiting)
+            self._cipher = memoryview(self._engine.take_outgoing())
+            if not self._cipher:
+                return True
+
+    def _encrypt_some(self, waiting: deque[memoryview]) -> None:
+        size = 0
+        while waiting and size < _CHUNK_BYTES:
+            view = waiting[0]
+            part = view[: _CHUNK_BYTES - size]
+            self._engine.write(part)
+            size += len(part)
+            if len(part) == len(view):
+                waiting.popleft()
+            else:
+                waiting[0] = view[len(part) :]
+
+    def close(self) -> None:
+        """See Stream; the peer is told, if the socket takes it at once."""
+        with contextlib.suppress(OSError):
+            if not self._cipher:
+                self._engine.close_notify()
+                self.sock.send(self._engine.take_outgoing(), NOWAIT)
+        sockets.close(self.sock)

@@ -1,0 +1,147 @@
+"""Certificates for tests: a cluster's CA, what it signs for nodes, and what it should not.
+
+::
+
+    files = make_cluster(tmp_path)                    # {"master": Files, "slave": Files}
+    identity = Identity.from_files(*files["master"])
+
+    cluster = Authority(tmp_path / "one")             # step by step, for what is wrong
+    expired = cluster.node("anna", ends_in_s=-60)
+    foreign = Authority(tmp_path / "other").node("anna")
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import NamedTuple
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    KeySerializationEncryption,
+    NoEncryption,
+    PrivateFormat,
+)
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+__all__ = ["Authority", "Files", "make_cluster"]
+
+HOUR_S = 3600.0
+
+
+class Files(NamedTuple):
+    """Where an identity lies, in the order of ``Identity.from_files``."""
+
+    ca: Path
+    certificate: Path
+    key: Path
+
+
+def make_cluster(directory: Path, nodes: Iterable[str] = ("master", "slave")) -> dict[str, Files]:
+    """Make a CA and an identity for each node in *directory*."""
+    authority = Authority(directory)
+    return {node: authority.node(node) for node in nodes}
+
+
+class Authority:
+    """A CA with its certificate in ``ca.pem``; its key stays in memory."""
+
+    def __init__(self, directory: Path, *, ends_in_s: float = 24 * HOUR_S) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        self.directory = directory
+        self.certificate = directory / "ca.pem"
+        self._name = _name("test cluster")
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        builder = _builder(self._name, self._key, -HOUR_S, ends_in_s)
+        self._write(
+            self.certificate,
+            builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+            .add_extension(_key_usage(signs_certificates=True), critical=True),
+        )  # fmt: skip
+
+    def node(
+        self,
+        name: str,
+        *,
+        starts_in_s: float = -HOUR_S,
+        ends_in_s: float = 24 * HOUR_S,
+        is_client: bool = True,
+        passphrase: bytes | None = None,
+    ) -> Files:
+        """Make a node's certificate and key; times are seconds from now."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        usages = [ExtendedKeyUsageOID.SERVER_AUTH]
+        if is_client:
+            usages.append(ExtendedKeyUsageOID.CLIENT_AUTH)
+        files = Files(
+            self.certificate, self.directory / f"{name}.pem", self.directory / f"{name}.key"
+        )
+        self._write(
+            files.certificate,
+            _builder(_name(name), key, starts_in_s, ends_in_s)
+            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+            .add_extension(_key_usage(signs_certificates=False), critical=True)
+            .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
+            .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False),
+        )
+        encryption = BestAvailableEncryption(passphrase) if passphrase else NoEncryption()
+        _write_privately(files.key, key, encryption)
+        return files
+
+    def _write(self, path: Path, builder: x509.CertificateBuilder) -> None:
+        signer = self._key.public_key()
+        certificate = (
+            builder.issuer_name(self._name)
+            .add_extension(
+                x509.AuthorityKeyIdentifier.from_issuer_public_key(signer), critical=False
+            )
+            .sign(self._key, hashes.SHA256())
+        )
+        path.write_bytes(certificate.public_bytes(Encoding.PEM))
+
+
+def _builder(
+    name: x509.Name, key: ec.EllipticCurvePrivateKey, starts_in_s: float, ends_in_s: float
+) -> x509.CertificateBuilder:
+    now, public = datetime.now(UTC), key.public_key()
+    return (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .public_key(public)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now + timedelta(seconds=min(starts_in_s, ends_in_s - HOUR_S)))
+        .not_valid_after(now + timedelta(seconds=ends_in_s))
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
+    )
+
+
+def _name(common_name: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
+
+
+def _key_usage(*, signs_certificates: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=not signs_certificates,
+        key_cert_sign=signs_certificates,
+        crl_sign=signs_certificates,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+def _write_privately(
+    path: Path, key: ec.EllipticCurvePrivateKey, encryption: KeySerializationEncryption
+) -> None:
+    data = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption)
+    with open(path, "wb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+        file.write(data)

@@ -1,0 +1,162 @@
+"""Which classes travel, and that nothing of theirs is run, nor anything mistaken for another."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import codec_classes as classes
+import msgspec
+import pytest
+
+from remoteobj import NotSendable, WireError
+from remoteobj.codec import decode, encode, tags
+
+LONG = 9
+"""So many that they are written together."""
+
+
+def refusal_of(value: Any) -> str:
+    """Encode *value*, alone and as one of many; return what is told of it."""
+    with pytest.raises(NotSendable) as caught:
+        encode(value)
+    alone = str(caught.value)
+    with pytest.raises(NotSendable) as caught:
+        encode([value] * LONG)
+    assert str(caught.value) == alone.replace("value: ", "value: [0]: ", 1)
+    return alone
+
+
+def told_by(name: str, fields: list[str], values: list[Any]) -> str:
+    """Decode what names a class, alone and many; return what is told of it."""
+    with pytest.raises((NotSendable, WireError)) as caught:
+        decode(msgspec.msgpack.encode({tags.RECORD: [name, fields, *values]}))
+    alone = str(caught.value)
+    columns = [[value] * LONG for value in values]
+    with pytest.raises((NotSendable, WireError)) as caught:
+        decode(msgspec.msgpack.encode({tags.RECORDS: [name, fields, *columns]}))
+    assert str(caught.value) == alone
+    return alone
+
+
+def test_a_class_that_another_one_hides_is_not_mistaken_for_it() -> None:
+    body = {"__module__": "codec_classes", "__annotations__": {"x": float, "y": Any}}
+    namesake: Any = dataclass(type("Point", (), body))
+    assert "a Point cannot be sent: its class is not found by its name" in refusal_of(
+        namesake(1.0, 2)
+    )
+    local: Any = dataclass(type("Local", (), {"__qualname__": "make.<locals>.Local"}))
+    assert "because it is defined inside a function" in refusal_of(local())
+
+
+def test_what_an_object_holds_beside_its_fields_is_refused() -> None:
+    part = classes.Part("a")
+    part.extra = 1  # type: ignore[attr-defined]
+    assert "a Part with the attribute 'extra', which is none of its fields" in refusal_of(part)
+    del part.name
+    assert "a Part without its attribute 'name' cannot be sent" in refusal_of(part)
+    hidden = classes.Computed(3)
+    del hidden.side
+    hidden.other = 1  # type: ignore[attr-defined]
+    refusal_of(hidden)
+    pair: Any = tuple.__new__(classes.Pair, (1, 2, 3))
+    assert "a Pair with 3 items, not 2" in refusal_of(pair)
+
+
+def test_what_was_computed_once_is_computed_again() -> None:
+    square = classes.Computed(3)
+    assert square.area == 9
+    for arrived in (decode(encode(square)), decode(encode([square] * LONG))[5]):
+        assert vars(arrived) == {"side": 3}
+        assert arrived.area == 9
+
+
+@pytest.mark.parametrize("kind", ["Stack", "Recorded", "Loose", "MyList", "Eager"])
+def test_classes_that_are_more_than_their_fields_are_refused_on_both_sides(kind: str) -> None:
+    made = {
+        "Stack": lambda: classes.Stack("name"),
+        "Recorded": classes.Recorded,
+        "Loose": lambda: classes.Loose(1),
+        "MyList": classes.MyList,
+        "Eager": lambda: classes.Eager(1),
+    }[kind]()
+    classes.ran.clear()
+    assert f"{kind} cannot be sent" in refusal_of(made)
+    names = {
+        "Stack": ["name"],
+        "Recorded": ["value"],
+        "Loose": ["a"],
+        "MyList": [],
+        "Eager": ["size"],
+    }
+    told = told_by(f"codec_classes:{kind}", names[kind], [1] * len(names[kind]) or [1])
+    assert "another kind" in told
+    assert classes.ran == []
+
+
+def test_objects_without_fields_and_structs_with_named_ones() -> None:
+    for value in (classes.Empty(), classes.Pin(size=1), classes.Screw(1)):
+        for arrived in (decode(encode(value)), decode(encode([value] * LONG))[-1]):
+            assert type(arrived) is type(value)
+            assert arrived == value
+
+
+def test_values_that_are_not_of_the_number_of_the_fields_are_refused() -> None:
+    for values in ([1], [1, 2, 3], []):
+        for name in ("Point", "Pair", "Screw"):
+            fields = {"Point": ["x", "y"], "Pair": ["left", "right"], "Screw": ["size", "kind"]}
+            with pytest.raises(WireError):
+                decode(
+                    msgspec.msgpack.encode(
+                        {tags.RECORD: [f"codec_classes:{name}", fields[name], *values]}
+                    )
+                )
+            columns = [[value] * LONG for value in values]
+            with pytest.raises(WireError):
+                decode(
+                    msgspec.msgpack.encode(
+                        {tags.RECORDS: [f"codec_classes:{name}", fields[name], *columns]}
+                    )
+                )
+
+
+def test_a_member_that_is_nan_is_found() -> None:
+    assert decode(encode(classes.Odd.NAN)) is classes.Odd.NAN
+    assert decode(encode([classes.Odd.NAN] * LONG))[3] is classes.Odd.NAN
+
+
+def test_a_lookup_asks_nothing_that_runs_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    def trap(name: str) -> Any:
+        classes.ran.append(f"__getattr__ {name}")
+        return classes.Point
+
+    monkeypatch.setattr(classes, "__getattr__", trap, raising=False)
+    classes.ran.clear()
+    for name in ("Missing", "Watched.Inner", "pretender.Inner", "pretender", "Bolt.tags"):
+        assert "not known here" in told_by(f"codec_classes:{name}", ["x"], [1])
+    assert classes.ran == []
+
+
+def test_a_lookup_does_not_import_what_waits_to_be_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "codec_lazy.py").write_text("raise AssertionError('imported')")
+    spec = importlib.util.spec_from_file_location("codec_lazy", tmp_path / "codec_lazy.py")
+    assert spec is not None
+    assert spec.loader is not None
+    spec.loader = importlib.util.LazyLoader(spec.loader)
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "codec_lazy", module)
+    spec.loader.exec_module(module)
+    assert "not known here" in told_by("codec_lazy:Point", ["x"], [1])
+
+
+def test_a_name_is_looked_up_for_each_message_and_its_fields_for_each_object() -> None:
+    good = {tags.RECORD: ["codec_classes:Point", ["x", "y"], 1, 2]}
+    other = {tags.RECORD: ["codec_classes:Point", ["x", "z"], 1, 2]}
+    assert decode(msgspec.msgpack.encode([good, good])) == [classes.Point(1, 2)] * 2
+    with pytest.raises(NotSendable, match="has the fields x, y here, but x, z"):
+        decode(msgspec.msgpack.encode([good, other]))
