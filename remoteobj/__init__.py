@@ -33,6 +33,7 @@ from remoteobj.errors import (
     RuntimeDirUnsafe,
     WireError,
 )
+from remoteobj.identity import Identity, IdentityUnusable
 from remoteobj.proxy import Proxy, batch, options, release
 from remoteobj.settings import Settings
 from remoteobj.uri import URI
@@ -47,6 +48,8 @@ __all__ = [
     "DaemonClosed",
     "DaemonStatistics",
     "DeadlinePassed",
+    "Identity",
+    "IdentityUnusable",
     "InsecureRefused",
     "InsecureWarning",
     "NotSendable",

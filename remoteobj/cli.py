@@ -3,18 +3,86 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import warnings
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from remoteobj.errors import BadInput, BadURI, RemoteObjError
+from remoteobj.identity import Identity
 from remoteobj.proxy import Proxy
 from remoteobj.uri import URI
 
-__all__ = ["main", "run_command"]
+__all__ = [
+    "IDENTITY",
+    "IdentityFiles",
+    "identity_option",
+    "insecure_option",
+    "main",
+    "read_identity",
+    "run_command",
+]
+
+IDENTITY = "REMOTEOBJ_IDENTITY"
+"""The variable with the three files of an identity, for command lines that are not given any."""
+
+IdentityFiles = tuple[str, str, str]
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+def identity_option(command: _Command) -> _Command:
+    """Add ``--identity``; ``read_identity`` makes of it what a command needs."""
+    option = click.option(
+        "--identity",
+        nargs=3,
+        type=click.Path(),
+        metavar="CA CERTIFICATE KEY",
+        help="Talk TLS with these three files; "
+        f"default: {IDENTITY}, where they stand with '{os.pathsep}' between them.",
+    )
+    return option(command)
+
+
+def insecure_option(text: str = "Talk plain TCP.") -> Callable[[_Command], _Command]:
+    """Make what adds ``--insecure`` to a command, with *text* as its help."""
+    return click.option("--insecure", is_flag=True, envvar="REMOTEOBJ_INSECURE", help=text)
+
+
+def read_identity(files: IdentityFiles | None, insecure: bool) -> tuple[Identity | None, bool]:
+    """Return the identity that a command was given, and whether it may talk plain TCP.
+
+    What was typed counts; what the environment says, only where nothing was.
+
+    Raises:
+        BadInput: Both were asked for, or the variable does not hold three files.
+        IdentityUnusable: The files are no identity.
+    """
+    context = click.get_current_context()
+    is_typed = context.get_parameter_source("insecure") is ParameterSource.COMMANDLINE
+    if files is not None and is_typed:
+        raise click.UsageError("--identity means TLS, --insecure means plain TCP: give one of them")
+    if files is not None:
+        return Identity.from_files(*files), False
+    text = os.environ.get(IDENTITY, "")
+    if not text or is_typed:
+        return None, insecure
+    if insecure:
+        raise BadInput(
+            f"{IDENTITY} means TLS, REMOTEOBJ_INSECURE means plain TCP: set one of them, or say "
+            "which with --identity or --insecure"
+        )
+    parts = text.split(os.pathsep)
+    if len(parts) != 3:
+        raise BadInput(
+            f"{IDENTITY} is {text!r}: it holds three files with {os.pathsep!r} between them, "
+            "CA, certificate and key"
+        )
+    return Identity.from_files(*parts), False
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -36,15 +104,12 @@ def _read_uri(_ctx: click.Context, _param: click.Parameter, value: str) -> URI:
 
 @main_group.command()
 @click.argument("uri", callback=_read_uri)
-@click.option(
-    "--insecure",
-    is_flag=True,
-    envvar="REMOTEOBJ_INSECURE",
-    help="Talk plain TCP: anyone on the way can read and change it.",
-)
-def describe(uri: URI, insecure: bool) -> None:
+@identity_option
+@insecure_option("Talk plain TCP: anyone on the way can read and change it.")
+def describe(uri: URI, identity: IdentityFiles | None, insecure: bool) -> None:
     """List what may be called on the object at URI."""
-    with Proxy(uri, insecure=insecure) as proxy:
+    who, insecure = read_identity(identity, insecure)
+    with Proxy(uri, identity=who, insecure=insecure) as proxy:
         for name in dir(proxy):
             click.echo(name)
 

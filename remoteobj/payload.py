@@ -12,9 +12,7 @@ from functools import partial
 from typing import Any
 
 from remoteobj.codec import calls
-from remoteobj.codec.calls import _read_call as read_call
-from remoteobj.codec.reading import NESTED
-from remoteobj.codec.writing import PLAIN, write_plain
+from remoteobj.codec.calls import NESTED, PLAIN, read_call, write_plain
 from remoteobj.handshake import BINARY
 from remoteobj.stock.formats import FORMATS, Format, parse_batch
 

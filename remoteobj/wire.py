@@ -29,6 +29,7 @@ from remoteobj.memory import NewBytes, new_memory
 __all__ = [
     "HEADER_BYTES",
     "NO_CORRELATION",
+    "SEGMENTS",
     "SIMPLE",
     "SIMPLE_AT",
     "STREAM_ANNOTATION",
@@ -50,6 +51,9 @@ _TAG, _VERSION, _MAGIC = b"PYRO", 502, 0x4DC5
 NO_CORRELATION = bytes(16)
 STREAM_ANNOTATION = "STRM"
 """Where an answer carries the id of a stream of items."""
+
+SEGMENTS = "RSEG"
+"""Where a message says which shared memory its buffers are in; see ``transport.shared``."""
 
 _MAX_LENGTH = 2**32 - 1
 _JOIN_BYTES = 64 * 1024  # up to here one copy is cheaper than a buffer more to send

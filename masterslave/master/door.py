@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from masterslave.master.shell import Master
+from masterslave.master.shell import Master, Poll
 from masterslave.protocol import (
     VERSION,
     Ask,
@@ -63,10 +63,10 @@ class Door:
         return encode(msgspec.structs.replace(self._welcome, slave=seat.slave))
 
     @expose
-    def next(self, message: bytes) -> bytes:
-        """Wait for instructions (``Ask -> Instructions``), at most a heartbeat."""
+    def next(self, message: bytes) -> Poll:
+        """Wait for instructions (``Ask -> Instructions``), at most a heartbeat; holds no thread."""
         ask = decode(message, Ask)
-        return encode(self._master.next_instructions(ask.slave, ask.credit, ask.acknowledged))
+        return self._master.next_instructions(ask.slave, ask.credit, ask.acknowledged)
 
     @expose
     def deliver(self, message: bytes) -> bytes:

@@ -2,14 +2,15 @@
 
 ::
 
-    Farm --submit, cancel--> handle(event) --orders--> mailboxes (slaves' polls take from them)
+    Farm --submit, cancel--> handle(event) --orders--> mailboxes --> the polls of the slaves
     Door --join, next, deliver-->  |                   outcomes --> carrier thread --> futures
                               the lock
 
 Under the lock: an event goes to the scheduler, and its orders go into mailboxes and into the
 carrier's queue, in their order, so that a stop never overtakes its hand-out. Nothing under the lock
 waits for a socket or runs a user's code: answers are unpacked, callbacks run, and log records are
-handled by the carrier.
+handled by the carrier. A slave that asks holds no thread: its poll is a future, which is done when
+something has come for it, or after a heartbeat.
 """
 
 from __future__ import annotations
@@ -18,11 +19,13 @@ import logging
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from queue import SimpleQueue
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from masterslave.master.mailbox import Mailbox
 from masterslave.protocol import (
@@ -33,6 +36,7 @@ from masterslave.protocol import (
     Outcome,
     Stop,
     WireTask,
+    encode,
 )
 from masterslave.scheduler import (
     DismissSlave,
@@ -58,7 +62,7 @@ from masterslave.scheduler import (
 )
 from masterslave.settings import FarmSettings
 
-__all__ = ["Answer", "Cancelled", "GivenUp", "Master", "Seat", "Submission"]
+__all__ = ["Answer", "Cancelled", "GivenUp", "Master", "Poll", "Seat", "Submission"]
 
 log = logging.getLogger("masterslave")
 
@@ -101,18 +105,33 @@ class Seat:
     slave: str
     introduction: Introduction
     peer: str
-    has_news: threading.Condition
-    """On the master's lock: its poll waits here."""
     mailbox: Mailbox = field(default_factory=Mailbox)
     delivered: int = 0
     done: int = 0
     state: str = "idle"
+    poll: Poll | None = None
+    """The answer that it waits for."""
+
+
+class Poll(Future[Any]):
+    """A slave's question that is answered later; ``until`` is when at the latest.
+
+    It is set to ``Instructions``, under the master's lock; who takes the result packs them.
+    """
+
+    def __init__(self, until: float) -> None:
+        super().__init__()
+        self.until = until
+
+    def result(self, timeout: float | None = None) -> bytes:
+        """Return the packed instructions."""
+        return encode(super().result(timeout))
 
 
 class Master:
     """Keeps the tasks, decides through the scheduler, and serves the door.
 
-    Threads: any; every method is short, except ``next_instructions``, which waits.
+    Threads: any; every method is short, and none waits for a slave.
     """
 
     def __init__(self, settings: FarmSettings) -> None:
@@ -127,6 +146,7 @@ class Master:
         self._tasks: dict[int, Submission] = {}
         self._functions: dict[bytes, bytes] = {}
         self._function_uses: Counter[bytes] = Counter()
+        self._due: list[Seat] = []
         self._next_task = 0
         self._joined = 0
         self._ended = False
@@ -149,7 +169,7 @@ class Master:
             self._ended = True
             self._has_joined.notify_all()
             for seat in self.seats.values():
-                seat.has_news.notify_all()
+                _answer(seat, Instructions(ended=True))
         self._closed.set()
         self._acts.put(None)
         for thread in (self._carrier, self._clock):
@@ -166,7 +186,7 @@ class Master:
 
     def submit(self, functions: dict[bytes, bytes], tasks: Sequence[Submission]) -> range:
         """Take in tasks, with the functions that they name; returns their numbers."""
-        with self._lock:
+        with self._deciding():
             numbers = range(self._next_task, self._next_task + len(tasks))
             self._next_task = numbers.stop
             self._functions.update(functions)
@@ -177,21 +197,21 @@ class Master:
 
     def cancel(self, tasks: Sequence[int]) -> None:
         """Drop tasks that have no answer yet, all in one step: what runs is stopped."""
-        with self._lock:
+        with self._deciding():
             self._cancel([task for task in tasks if task in self._tasks])
 
     def cancel_waiting(self) -> None:
         """Drop the tasks that are not handed out."""
-        with self._lock:
+        with self._deciding():
             tasks = self._scheduler.state.tasks.values()
             self._cancel([task.id for task in tasks if task.phase is Phase.WAITING])
 
     def join(self, introduction: Introduction, peer: str) -> Seat:
         """Give a slave a seat."""
-        with self._lock:
+        with self._deciding():
             self._joined += 1
             name = f"{introduction.name}#{self._joined}"
-            seat = Seat(name, introduction, peer, threading.Condition(self._lock))
+            seat = Seat(name, introduction, peer)
             self.seats[seat.slave] = seat
             self._handle(SlaveJoined(seat.slave, introduction.slots))
             self._has_joined.notify_all()
@@ -200,27 +220,36 @@ class Master:
 
     def leave(self, slave: str, reason: str, *, in_peace: bool = False) -> None:
         """A slave is gone; nothing happens if it is no more at the table."""
-        with self._lock:
+        with self._deciding():
             in_peace = in_peace or self._ended
             if slave in self.seats:
                 self._unseat(slave, "left" if in_peace else "lost", reason)
                 self._handle(SlaveLeft(slave, reason, in_peace))
 
-    def next_instructions(self, slave: str, credit: int, acknowledged: int) -> Instructions:
-        """Wait for something for the slave, at most a heartbeat."""
-        until = time.monotonic() + self.settings.heartbeat_s
-        with self._lock:
+    def next_instructions(self, slave: str, credit: int, acknowledged: int) -> Poll:
+        """Return what will hold what there is for the slave, a heartbeat from now at the latest."""
+        poll = Poll(time.monotonic() + self.settings.heartbeat_s)
+        with self._deciding():
             seat = self._hear(slave, credit, acknowledged)
-            while True:
-                if seat is None or self.seats.get(slave) is not seat:
-                    return Instructions(unknown=not self._ended, ended=self._ended)
-                if self._ended:
-                    return Instructions(ended=True)
-                remaining = until - time.monotonic()
-                if seat.mailbox.has_mail() or remaining <= 0:
-                    self._handle(SlaveHeard(slave))
-                    return seat.mailbox.give_out(self._functions)
-                seat.has_news.wait(remaining)
+            if seat is None or self._ended:
+                poll.set_result(Instructions(unknown=not self._ended, ended=self._ended))
+                return poll
+            _answer(seat, Instructions())  # it asks anew: the old answer would be lost
+            seat.poll = poll
+            if seat.mailbox.has_mail():
+                self._due.append(seat)
+        return poll
+
+    @contextmanager
+    def _deciding(self) -> Iterator[None]:
+        """Hold the lock, and in the end answer the slaves for which something has come."""
+        with self._lock:
+            yield
+            while self._due:
+                seat = self._due.pop()
+                if seat.poll is not None:
+                    self._handle(SlaveHeard(seat.slave))
+                    _answer(seat, seat.mailbox.give_out(self._functions))
 
     def take_delivery(
         self, slave: str, sequence: int, outcomes: Sequence[Outcome], credit: int, acknowledged: int
@@ -230,7 +259,7 @@ class Master:
         A stranger's outcomes are taken all the same: it may be a slave that was given up, and the
         first outcome of any attempt is the task's answer.
         """
-        with self._lock:
+        with self._deciding():
             seat = self.seats.get(slave)
             if seat is None or sequence > seat.delivered:
                 self._sort_outcomes(slave, outcomes)
@@ -282,7 +311,7 @@ class Master:
             case SendTasks():
                 seat = self.seats[order.slave]
                 seat.mailbox.post_tasks(map(self._wire_task, order.hand_outs))
-                seat.has_news.notify_all()
+                self._due.append(seat)
             case SettleTasks():
                 slave = event.slave if isinstance(event, TasksReturned) else ""
                 if slave in self.seats:
@@ -295,7 +324,7 @@ class Master:
                 if order.slave in self.seats:
                     seat = self.seats[order.slave]
                     seat.mailbox.post_stops(Stop(h.task, h.attempt) for h in order.hand_outs)
-                    seat.has_news.notify_all()
+                    self._due.append(seat)
             case DismissSlave():
                 self._unseat(order.slave, "lost", order.reason)
 
@@ -324,7 +353,7 @@ class Master:
         seat = self.seats.pop(slave)
         seat.state = state
         seat.mailbox = Mailbox()  # what was on its way is not kept with the memory of the slave
-        seat.has_news.notify_all()
+        _answer(seat, Instructions(unknown=not self._ended, ended=self._ended))
         self.former.append(seat)
         level = logging.INFO if state == "left" else logging.WARNING
         self._log(level, "slave %s %s: %s", seat.introduction.name, state, reason)
@@ -340,12 +369,26 @@ class Master:
     def _keep_time(self) -> None:
         """Wake the scheduler when it has named a deadline."""
         while not self._closed.wait(self._seconds_to_deadline()):
-            with self._lock:
+            with self._deciding():
                 self._handle(TimePassed())
+                now = time.monotonic()
+                self._due += [s for s in self.seats.values() if s.poll and s.poll.until <= now]
 
     def _seconds_to_deadline(self) -> float:
+        # Who asks while this sleeps is to be answered a heartbeat later, so it wakes by then.
         with self._lock:
+            deadlines = [seat.poll.until for seat in self.seats.values() if seat.poll]
             deadline = self._scheduler.next_deadline()
-        if deadline is None:
-            return self.settings.silence_s
-        return min(max(deadline - time.monotonic(), 0.01), self.settings.silence_s)
+        if deadline is not None:
+            deadlines.append(deadline)
+        longest_s = self.settings.heartbeat_s
+        if not deadlines:
+            return longest_s
+        return min(max(min(deadlines) - time.monotonic(), 0.01), longest_s)
+
+
+def _answer(seat: Seat, instructions: Instructions) -> None:
+    """Answer a slave that waits; its connection is somebody else's matter."""
+    poll, seat.poll = seat.poll, None
+    if poll is not None:
+        poll.set_result(instructions)

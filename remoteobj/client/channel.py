@@ -27,7 +27,7 @@ from remoteobj.payload import STOCK, Payload
 from remoteobj.settings import Settings
 from remoteobj.transport.link import Link
 from remoteobj.uri import URI
-from remoteobj.wire import STREAM_ANNOTATION, Flag, Message, MessageType
+from remoteobj.wire import SEGMENTS, STREAM_ANNOTATION, Flag, Message, MessageType
 
 __all__ = ["Channel", "prepare_error", "resolvers"]
 
@@ -211,6 +211,9 @@ class Channel:
         except WireError:
             link.close()
             raise
+        if link.can_share and SEGMENTS in reply.annotations:  # the daemon would like to
+            with contextlib.suppress(ConnectionLost, DeadlinePassed):  # this call has its answer
+                link.share(time.monotonic() + self.settings.connect_timeout_s)
         self._give(link)
         if reply.flags & _EXCEPTION:
             return self._except(reply, payload, timeout_s)

@@ -51,9 +51,9 @@ def make_method(channel: Channel, name: str, timeout_s: float | None) -> Callabl
                     if answer is None:
                         return channel.finish(link, reply, sequence, name, timeout_s)
                     loads = link.payload.loads_reply
-                    pool.give(link)
+                    pool.give_back(link)
                     return loads(answer, ())
-                pool.give(link)
+                pool.give_back(link)
         return channel.call(name, args, kwargs, timeout_s)
 
     call.__name__ = name

@@ -29,7 +29,7 @@ from remoteobj.transport.sockets import QUIET
 from remoteobj.transport.stream import NOWAIT
 from remoteobj.wire import (
     HEADER_BYTES,
-    NO_CORRELATION,
+    SEGMENTS,
     SIMPLE,
     SIMPLE_AT,
     STREAM_ANNOTATION,
@@ -293,7 +293,7 @@ class CallRunner:
         buffers: list[memoryview] = []
         try:
             data = payload.dumps_reply(value, buffers, method)
-            if not buffers and len(data) <= _SMALL_BYTES:
+            if not buffers and len(data) <= _SMALL_BYTES and connection.shared is None:
                 flags = message.flags & _CORRELATION
                 connection.post_small(
                     _RESULT, payload.number, flags, message.sequence, data, message.correlation
@@ -390,8 +390,19 @@ class CallRunner:
     def _answer_ping(self, connection: Connection, message: Message) -> None:
         if message.type != MessageType.PING:
             raise WireError(f"a message of type {message.type} came where a call was due")
-        connection.post_small(
-            message.type, message.serializer, 0, message.sequence, b"pong", NO_CORRELATION
+        annotations: dict[str, Any] = {}
+        if SEGMENTS in message.annotations and connection.share():
+            annotations[SEGMENTS] = b""
+        connection.post_message(
+            Message(
+                message.type,
+                message.serializer,
+                0,
+                message.sequence,
+                b"pong",
+                message.correlation,
+                annotations,
+            )
         )
 
 

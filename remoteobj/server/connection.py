@@ -20,6 +20,9 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import msgspec
 
 from remoteobj.callers import CallContext, Caller
 from remoteobj.errors import RemoteObjError
@@ -27,8 +30,11 @@ from remoteobj.handshake import STOCK, Agreement
 from remoteobj.server.poller import Poller
 from remoteobj.settings import Settings
 from remoteobj.transport import sockets
-from remoteobj.transport.stream import NOWAIT, WAIT_ALL, Stream, as_views
-from remoteobj.wire import Decoder, Message, encode, encode_small
+from remoteobj.transport.stream import NOWAIT, WAIT_ALL, Stream, as_views, is_large
+from remoteobj.wire import SEGMENTS, Decoder, Message, encode, encode_small
+
+if TYPE_CHECKING:
+    from remoteobj.transport.shared import SharedMemory
 
 __all__ = ["LINGER_S", "Connection"]
 
@@ -50,6 +56,7 @@ class Connection:
         "_is_reading",
         "_lock",
         "_poller",
+        "_sharing",
         "_unsent",
         "_wants_read",
         "_wants_write",
@@ -58,6 +65,7 @@ class Connection:
         "blocked_since",
         "caller",
         "calls",
+        "can_share",
         "context",
         "cost_of_later",
         "fd",
@@ -68,6 +76,7 @@ class Connection:
         "peer",
         "recv",
         "send_some",
+        "shared",
         "stream",
         "takes_plain",
     )
@@ -92,6 +101,8 @@ class Connection:
         self.most_in_flight = 1
         self.cost_of_later = 1
         self.takes_plain = False
+        self.can_share = False
+        self.shared: SharedMemory | None = None
         self.is_open = True
         self.backlog: Message | None = None
         self.blocked_since: float | None = None
@@ -114,9 +125,28 @@ class Connection:
         self.takes_plain = (
             self.agreement.codec == "binary" and settings.max_message_bytes >= _RECV_BYTES
         )
+        self.can_share = self.agreement.version > 0 and sockets.is_local(self.stream.sock)
         self.most_in_flight = settings.max_calls_in_flight
         # A stock peer expects its answers in order: nothing overtakes one that comes later.
         self.cost_of_later = 1 if self.agreement.version > 0 else settings.max_calls_in_flight
+
+    def share(self) -> bool:
+        """Begin with shared memory, because the peer asks for it; False if it cannot be.
+
+        The peer sends nothing that needs it before it has the answer.
+        """
+        if not self.can_share:
+            return False
+        from remoteobj.segments import are_supported
+        from remoteobj.transport.shared import SharedMemory, SharedStream
+
+        self.can_share = False
+        if are_supported():
+            stream = SharedStream(self.stream.sock)
+            self.stream, self.recv, self.takes_plain = stream, stream.recv, False
+            self._sharing = threading.Lock()
+            self.shared = SharedMemory(stream, self._decoder.max_bytes)
+        return self.shared is not None
 
     def shake_hands(self) -> bool:
         """Go on with the stream's handshake, without waiting; True when it is done.
@@ -180,7 +210,7 @@ class Connection:
                 if stream.has_outgoing:
                     self.post([])
             message = decoder.next_message()
-        return message
+        return message if self.shared is None else self.shared.unwrap(message)
 
     def park(self) -> None:
         """Put it aside until it has something to say; the worker lets go of it."""
@@ -228,10 +258,14 @@ class Connection:
 
     def post(self, parts: list[bytes | bytearray | memoryview]) -> None:
         """Send these, in their order, now or when the socket takes them. Never waits long."""
+        self.post_views(as_views(parts))
+
+    def post_views(self, views: list[memoryview]) -> None:
+        """Send these; see ``post``."""
         with self._lock:
             if not self.is_open:
                 return
-            self._keep(as_views(parts))
+            self._keep(views)
             if self.is_writing:
                 return
             self.is_writing = True
@@ -243,6 +277,13 @@ class Connection:
         Raises:
             NotSendable: It is too large for the protocol; nothing was sent.
         """
+        if self.shared is not None:
+            with self._sharing:  # what is lent leaves in the order in which it was lent
+                self.post_views(self.shared.views_of(message))
+            return
+        if self.can_share and is_large(message.buffers):
+            annotations = {**message.annotations, SEGMENTS: b""}  # the next one could be shared
+            message = msgspec.structs.replace(message, annotations=annotations)
         self.post(encode(message))
 
     def post_small(
@@ -376,6 +417,8 @@ class Connection:
             log.debug("connection of %s ended: %s", self.peer, why)
         self._poller.forget(self.fd)
         self.stream.close()
+        if self.shared is not None:
+            self.shared.close()
         self._at_end(self)
 
     def __repr__(self) -> str:

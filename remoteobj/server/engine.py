@@ -186,6 +186,8 @@ class Engine:
             if since_s is not None and now - since_s > self._settings.send_timeout_s:
                 log.warning("%s does not take its answers: closed", connection.peer)
                 connection.shut()
+            if connection.shared is not None:
+                connection.shared.drop_unused()
 
     def _accept(self) -> None:
         for _ in range(_ACCEPT_AT_ONCE):

@@ -21,7 +21,7 @@ from types import ModuleType
 from typing import Any
 
 from remoteobj import _pyro
-from remoteobj.codec.leaves import as_utf8
+from remoteobj.codec.leaves import as_utf8, shown
 from remoteobj.errors import NotSendable, ObjectUnknown, RemoteError, RemoteObjError
 from remoteobj.stock.writing import Writer
 
@@ -114,8 +114,11 @@ def restore_exception(data: Mapping[str, Any], rebuild: Callable[[Any], Any]) ->
         case [str() as original, [*original_args]]:
             type_name = original
             args = original_args if _find_error(original) else args
-    args = tuple(map(rebuild, args))
-    attributes = {key: rebuild(value) for key, value in sent.items()}
+    args = tuple(_rebuild_or_text(rebuild, value) for value in args)
+    attributes: dict[str, Any] = {}
+    for key, value in sent.items():
+        with contextlib.suppress(NotSendable):  # what is not known here stays away
+            attributes[key] = rebuild(value)
     lines = attributes.get(_pyro.TRACEBACK_ATTRIBUTE)
     attributes[_pyro.TRACEBACK_ATTRIBUTE] = (
         [*map(str, lines)] if isinstance(lines, list | tuple) else []
@@ -129,6 +132,13 @@ def restore_exception(data: Mapping[str, Any], rebuild: Callable[[Any], Any]) ->
         attributes = {_pyro.TRACEBACK_ATTRIBUTE: attributes[_pyro.TRACEBACK_ATTRIBUTE]}
     error.__dict__.update(attributes)
     return error
+
+
+def _rebuild_or_text(rebuild: Callable[[Any], Any], value: Any) -> Any:
+    try:
+        return rebuild(value)
+    except NotSendable:
+        return shown(value)
 
 
 def _make_exception(type_name: str, args: tuple[Any, ...]) -> Exception | None:

@@ -69,6 +69,14 @@ class Format:
         """
         return self._load(data, self._reader.rebuild)
 
+    def loads_plain(self, data: Data) -> Any:
+        """Read it, but make no objects: for who has not been let in yet.
+
+        Raises:
+            WireError: The bytes are not of this format.
+        """
+        return self._load(data, lambda tree: tree)
+
     def dumps_call(
         self, object_id: str, method: str, args: Sequence[Any], kwargs: Mapping[str, Any] | None
     ) -> bytes:

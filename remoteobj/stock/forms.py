@@ -20,7 +20,7 @@ import msgspec
 
 from remoteobj import _pyro
 from remoteobj.codec.leaves import is_utf8
-from remoteobj.codec.refusals import Refused, a
+from remoteobj.codec.refusals import Refused
 from remoteobj.errors import WireError
 from remoteobj.stock.exceptions import pack_exception
 from remoteobj.stock.writing import Form, Writer
@@ -37,11 +37,7 @@ def _pack_uri(writer: Writer, uri: URI, depth: int) -> Any:
 
 
 def _pack_array(writer: Writer, value: array.array[Any], depth: int) -> Any:
-    return value.tounicode() if value.typecode in "uw" else writer.items(value, depth)
-
-
-def _refuse(writer: Writer, value: Any, _: int) -> Any:
-    raise Refused(f"{a(type(value))} cannot be sent as {writer.form.name}")
+    return value.tounicode() if value.typecode == "u" else writer.items(value, depth)
 
 
 def _as_text(_: Writer, value: Any, __: int) -> str:
@@ -70,6 +66,11 @@ _COMMON: dict[type, Callable[[Writer, Any, int], Any]] = {
     URI: _pack_uri,
     BaseException: pack_exception,
 }
+
+
+_BYTES: dict[type, Callable[[Writer, Any, int], Any]] = dict.fromkeys(
+    (bytes, bytearray, memoryview), lambda _, value, __: bytes(memoryview(value))
+)
 
 
 class _Literal:
@@ -118,9 +119,7 @@ SERPENT = Form(
         **_COMMON,
         float: _serpent_float,
         complex: _serpent_complex,
-        bytes: lambda _, value, __: bytes(memoryview(value)),
-        bytearray: lambda _, value, __: bytes(value),
-        memoryview: lambda _, value, __: bytes(value),
+        **_BYTES,
         set: _serpent_set,
         frozenset: _serpent_set,
         datetime.datetime: _as_iso,
@@ -135,6 +134,7 @@ SERPENT = Form(
         **dict.fromkeys(map(type, _VIEWS), _as_list),
     },
     keys=(str, bytes, tuple, numbers.Number, enum.Enum, NoneType),
+    registered_first=True,
     has_bare_state=True,
 )
 
@@ -146,7 +146,6 @@ JSON = Form(
         set: _as_list,
         datetime.datetime: _as_iso,
         datetime.date: _as_iso,
-        enum.Enum: _refuse,
     },
     keys=(str, int, float, NoneType),
 )
@@ -177,13 +176,10 @@ MSGPACK = Form(
         int: _long,
         str: _utf8,
         complex: lambda _, value, __: Ext(_COMPLEX, struct.pack("dd", value.real, value.imag)),
-        bytes: lambda _, value, __: bytes(memoryview(value)),
-        bytearray: lambda _, value, __: bytes(value),
-        memoryview: lambda _, value, __: bytes(value),
+        **_BYTES,
         set: _as_list,
         datetime.datetime: _timestamp,
         datetime.date: lambda _, value, __: Ext(_DATE, struct.pack("l", value.toordinal())),
-        enum.Enum: _refuse,
     },
     keys=(str, bytes),  # others are written by Pyro5, and refused by it when they arrive
 )
@@ -194,13 +190,12 @@ MSGPACK_CAREFULLY = replace(MSGPACK, plain=MSGPACK.plain - {int, str})
 
 def read_ext(code: int, data: memoryview) -> Any:
     """Read one of Pyro5's extensions of MessagePack."""
-    match code:
-        case 0x30:
-            return complex(*struct.unpack("dd", data))
-        case 0x31:
-            return int(bytes(data))
-        case 0x32:
-            return datetime.datetime.fromtimestamp(*struct.unpack("d", data))
-        case 0x33:  # a C long, which has four bytes on Windows
-            return datetime.date.fromordinal(*struct.unpack("q" if len(data) == 8 else "i", data))
+    if code == _COMPLEX:
+        return complex(*struct.unpack("dd", data))
+    if code == _LONG:
+        return int(bytes(data))
+    if code == _DATETIME:
+        return datetime.datetime.fromtimestamp(*struct.unpack("d", data))
+    if code == _DATE:  # a C long, which has four bytes on Windows
+        return datetime.date.fromordinal(*struct.unpack("q" if len(data) == 8 else "i", data))
     raise WireError(f"there is no extension of number {code}")

@@ -14,7 +14,7 @@ from typing import Any, Final
 from remoteobj.errors import WireError
 
 _BLANK = r"[ \t\r\n\f]*+(?:\#[^\n]*+[ \t\r\n\f]*+)*+"
-_ESCAPE = r"[\\'\"abfnrtv]|x[0-9a-fA-F]{2}|[0-3]?[0-7]{1,2}"
+_ESCAPE = r"x[0-9a-fA-F]{2}|[\\'\"abfnrtv]|[0-3]?[0-7]{1,2}"
 _WIDE = r"u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}"
 _NUMBER = r"(?:[0-9]++(?:\.[0-9]*+)?+|\.[0-9]++)(?:[eE][+-]?[0-9]++)?+"
 _NO_MORE = r"(?![.\w+-])"

@@ -37,9 +37,13 @@ class Form:
     keys: tuple[type, ...]
     """What the keys of a dict may be."""
 
+    registered_first: bool = False
+    """Whether what Pyro5 was told of a class (``register_class_to_dict``) counts for more than what
+    the class is derived from. So does serpent; and all do for exceptions."""
+
     has_bare_state: bool = False
-    """Whether what ``__getstate__`` returns goes without the name of the class if it is no dict,
-    and only then (serpent), or only if it is one (JSON, MessagePack)."""
+    """Whether what an object's own ``__getstate__`` returns is sent even if it is no dict; a dict
+    then gets the name of the class. So does serpent, but not JSON and MessagePack."""
 
 
 class Writer:
@@ -61,6 +65,10 @@ class Writer:
         write = self._writers.get(kind)
         if write is not None:
             return write(self, value, depth)
+        if self.form.registered_first or issubclass(kind, BaseException):
+            describe = _pyro.registered_writer(value)
+            if describe is not None:
+                return self.pack(describe(value), depth + 1)
         for base in kind.__mro__[1:]:
             if base in self._writers:
                 return self._writers[base](self, value, depth)
@@ -118,9 +126,9 @@ def _pack_object(writer: Writer, value: Any, depth: int) -> Any:
         uri = object.__getattribute__(value, "_channel").uri
         state: tuple[Any, ...] = (str(uri), (), (), (), "hello", None)  # it asks for the names
         return writer.pairs({"__class__": _pyro.PROXY_CLASS, "state": state}, depth)
-    convert = _pyro.registered_writer(value)
-    if convert is not None:
-        return writer.pack(convert(value), depth + 1)
+    describe = _pyro.registered_writer(value)
+    if describe is not None:
+        return writer.pack(describe(value), depth + 1)
     if isinstance(value, numbers.Integral):  # of numpy's
         return writer.pack(int(value), depth)
     if not writer.has_objects or not _has_own_state(kind):

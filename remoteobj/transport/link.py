@@ -7,14 +7,21 @@ import socket
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from remoteobj.errors import ConnectionLost, DeadlinePassed, Executed
+from remoteobj.errors import ConnectionLost, DeadlinePassed, Executed, WireError
 from remoteobj.handshake import BINARY, STOCK, Agreement
 from remoteobj.transport import sockets
-from remoteobj.transport.stream import NOWAIT, WAIT_ALL, Stream, as_views
+from remoteobj.transport.stream import (
+    NOWAIT,
+    WAIT_ALL,
+    Stream,
+    as_views,
+    is_large,
+)
 from remoteobj.wire import (
     HEADER_BYTES,
+    SEGMENTS,
     SIMPLE,
     SIMPLE_AT,
     SUFFIX,
@@ -26,6 +33,9 @@ from remoteobj.wire import (
     encode_small,
     prefix_of,
 )
+
+if TYPE_CHECKING:
+    from remoteobj.transport.shared import SharedMemory
 
 __all__ = ["Link"]
 
@@ -44,11 +54,13 @@ class Link:
         "_unsent",
         "agreement",
         "arrived",
+        "can_share",
         "payload",
         "peer",
         "recv",
         "send_some",
         "sequence",
+        "shared",
         "stream",
         "takes_plain",
     )
@@ -62,6 +74,8 @@ class Link:
 
         None on a Unix socket: there sending to a peer that has closed fails at once."""
         self.takes_plain = False
+        self.can_share = False
+        self.shared: SharedMemory | None = None
         self.peer = sockets.peer_name(stream.sock)
         self.agreement: Agreement = STOCK
         self.payload: Any = None
@@ -76,6 +90,8 @@ class Link:
         self._decoder.takes_buffers = agreement.version > 0
         # The straight way reads at once what has come, and looks at no limit.
         self.takes_plain = agreement.codec == "binary" and self._decoder.max_bytes >= _RECV_BYTES
+
+        self.can_share = agreement.version > 0 and sockets.is_local(self.stream.sock)
 
     def secure(self, deadline: float) -> None:
         """Shake hands as the stream does, TLS that is."""
@@ -135,8 +151,44 @@ class Link:
             DeadlinePassed: The peer did not take it in time; ``executed`` is "no" as well.
             NotSendable: It is too large for the protocol.
         """
-        self._unsent.extend(as_views(encode(message)))
+        if self.can_share and self.shared is None and is_large(message.buffers):
+            self.share(deadline)
+        if self.shared is None:
+            self._unsent.extend(as_views(encode(message)))
+        else:
+            self._unsent.extend(self.shared.views_of(message))
         self._flush(deadline)
+
+    def share(self, deadline: float | None) -> None:
+        """Agree with the daemon on shared memory for what is large, if both can.
+
+        Raises:
+            ConnectionLost, DeadlinePassed: As from ``send``; ``executed`` is "no".
+        """
+        # Only those pay for its import who send something large.
+        from remoteobj.segments import are_supported
+        from remoteobj.transport.shared import SharedMemory, SharedStream
+
+        self.can_share = False
+        if not are_supported():
+            return
+        self.sequence = self.sequence + 1 & 0xFFFF
+        ping = Message(
+            MessageType.PING, BINARY, 0, self.sequence, b"ping", annotations={SEGMENTS: b""}
+        )
+        try:
+            self._unsent.extend(as_views(encode(ping)))
+            self._flush(deadline)
+            pong = self.receive(deadline)
+        except (ConnectionLost, DeadlinePassed) as error:
+            error.executed = "no"
+            raise
+        if pong.type != MessageType.PING:
+            raise WireError(f"a message of type {pong.type} came where a pong was due")
+        if SEGMENTS in pong.annotations:
+            stream = SharedStream(self.stream.sock)
+            self.stream, self.recv, self.takes_plain = stream, stream.recv, False
+            self.shared = SharedMemory(stream, self._decoder.max_bytes)
 
     def _flush(self, deadline: float | None) -> None:
         try:
@@ -182,7 +234,7 @@ class Link:
             if not count:
                 raise ConnectionLost(f"{self.peer} closed the connection")
             message = decoder.next_message()
-        return message
+        return message if self.shared is None else self.shared.unwrap(message)
 
     def _limit_receive(self, deadline: float | None) -> None:
         """Let the socket wait no longer than until the deadline."""
@@ -249,6 +301,8 @@ class Link:
     def close(self) -> None:
         """Close the connection."""
         self.stream.close()
+        if self.shared is not None:
+            self.shared.close()
 
 
 def _make_check(sock: socket.socket) -> Callable[[int], Any] | None:

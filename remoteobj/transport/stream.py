@@ -9,19 +9,30 @@ from __future__ import annotations
 
 import socket
 from collections import deque
+from collections.abc import Sequence
 from itertools import islice
-from typing import Protocol
+from typing import Any, Protocol
 
 from remoteobj.transport import sockets
 
-__all__ = ["NOWAIT", "WAIT_ALL", "PlainStream", "Stream", "as_views"]
+__all__ = [
+    "IOV_MAX",
+    "NOWAIT",
+    "WAIT_ALL",
+    "PlainStream",
+    "Stream",
+    "as_views",
+    "drop_sent",
+    "is_large",
+]
 
 NOWAIT: int = getattr(socket, "MSG_DONTWAIT", 0)
 """Do not wait. Windows does not have it: a socket waits there as long as its timeout says."""
 
 WAIT_ALL: int = getattr(socket, "MSG_WAITALL", 0)
 
-_IOV_MAX = 512  # Linux takes 1024 at once, others may take fewer
+_LARGE_BYTES = 256 * 1024  # from here on shared memory is quicker than the socket
+IOV_MAX = 512  # Linux takes 1024 at once, others may take fewer
 
 
 class Stream(Protocol):
@@ -86,7 +97,7 @@ class PlainStream:
         """See Stream."""
         while waiting:
             try:
-                _drop_sent(waiting, self._send_many(waiting, flags))
+                drop_sent(waiting, self._send_many(waiting, flags))
             except sockets.QUIET:
                 return False
         return True
@@ -97,11 +108,12 @@ class PlainStream:
 
     def _send_many(self, waiting: deque[memoryview], flags: int) -> int:
         if hasattr(self.sock, "sendmsg"):
-            return self.sock.sendmsg(islice(waiting, _IOV_MAX), (), flags)
+            return self.sock.sendmsg(islice(waiting, IOV_MAX), (), flags)
         return self.send(waiting[0], flags)  # Windows
 
 
-def _drop_sent(waiting: deque[memoryview], sent: int) -> None:
+def drop_sent(waiting: deque[memoryview], sent: int) -> None:
+    """Take what was sent out of what waits."""
     while waiting and sent >= len(waiting[0]):
         sent -= len(waiting.popleft())
     if sent:
@@ -111,3 +123,8 @@ def _drop_sent(waiting: deque[memoryview], sent: int) -> None:
 def as_views(parts: list[bytes | bytearray | memoryview]) -> list[memoryview]:
     """Return flat views of what is to be sent, without what is empty."""
     return [memoryview(part).cast("B") for part in parts if len(part)]
+
+
+def is_large(buffers: Sequence[Any]) -> bool:
+    """Tell whether shared memory would carry these buffers better."""
+    return bool(buffers) and sum(memoryview(each).nbytes for each in buffers) >= _LARGE_BYTES
