@@ -100,7 +100,6 @@ class Identity:
         _refuse_wrong_time(name, certificate)
         for context in (server, client):
             context.verify_flags &= ~_NO_CHECK_TIME
-        _shake_hands(server, client, certificate, ca)
         return cls(
             name_in(name),
             _date(name["notAfter"]),
@@ -186,7 +185,7 @@ def _contexts(ca_pem: str, ca: str) -> tuple[ssl.SSLContext, ssl.SSLContext]:
         context.minimum_version = ssl.TLSVersion.TLSv1_3
         # No tickets: a resumed session is let in after its certificate was revoked.
         context.options |= ssl.OP_NO_TICKET | ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
-        # Python sets this one, and a stream that was cut then looks like one that has ended.
+        # Some builds of Python set this one: a stream that was cut would seem to have ended.
         context.options &= ~getattr(ssl, "OP_IGNORE_UNEXPECTED_EOF", 0)
         try:
             context.load_verify_locations(cadata=ca_pem)

@@ -82,6 +82,10 @@ def _stock_payload(form: Format) -> Payload:
     def loads_call(data: Any, _buffers: Any) -> tuple[str, str, Any, dict[str, Any], int]:
         return *form.loads_call(data), 0
 
+    def dumps_reply(value: Any, _buffers: Any, method: str = "") -> bytes:
+        where = f"{method}() has run, but its result stays here" if method else "value"
+        return form.dumps(value, where=where)
+
     def dumps_batch(object_id: str, made: Any, _session: int, *_: Any) -> bytes:
         return form.dumps_batch(object_id, made)
 
@@ -96,7 +100,7 @@ def _stock_payload(form: Format) -> Payload:
         loads_call,
         dumps_batch,
         loads_batch,
-        lambda value, _buffers, _method="": form.dumps(value),
+        dumps_reply,
         lambda data, _buffers: form.loads(data),
         lambda values, error, _buffers: form.dumps_batch_results(values, error),
         lambda data, _buffers: form.loads_batch_results(data),

@@ -116,7 +116,6 @@ class TlsEngine:
         "_failure",
         "_handshake_bytes_left",
         "_has_begun",
-        "_has_heard",
         "_incoming",
         "_is_done",
         "_is_refusal",
@@ -148,7 +147,6 @@ class TlsEngine:
         self._handshake_bytes_left = max_handshake_bytes
         self._is_done = False  # the handshake, as far as this side knows
         self._has_begun = False  # something has arrived
-        self._has_heard = False  # the peer has sent data, so it has let this side in
         self._look_inside = False  # OpenSSL may have bytes though nothing is incoming
         self._failure = ""  # what every later call says: OpenSSL calls a failed stream an ended one
         self._is_refusal = False
@@ -215,7 +213,6 @@ class TlsEngine:
             except ssl.SSLError as error:
                 self._fail(error)
                 raise self._error("maybe") from error
-            self._has_heard = True
             self._look_inside = len(data) == size or not data
             return data
 
@@ -245,10 +242,7 @@ class TlsEngine:
                 self._fail(error)
                 if not filled:
                     raise self._error("maybe") from error
-            if not filled:
-                return None
-            self._has_heard = True
-            return filled
+            return filled or None
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Encrypt *data*; give at most 1 MiB at once, because readers wait meanwhile.
@@ -331,7 +325,7 @@ class TlsEngine:
     def _fail(self, error: ssl.SSLError) -> None:
         """Note why a stream ended that had begun well, as far as this side knew."""
         reason = error.reason or ""
-        if reason in _BY_ALERT and not self._is_server and not self._has_heard:
+        if reason in _BY_ALERT and not self._is_server:  # no server looks at a certificate later
             self._refuse(_BY_ALERT[reason], reason)
         elif isinstance(error, ssl.SSLEOFError):
             self._failure = f"the connection to {self._peer} was cut"

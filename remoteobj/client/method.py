@@ -24,7 +24,7 @@ def make_method(channel: Channel, name: str, timeout_s: float | None) -> Callabl
     It is ``channel.call`` once more, straight, for what is called most: plain arguments by place,
     over a connection that is there. Whatever is not so goes to ``channel.call``.
     """
-    if timeout_s is not None and timeout_s <= 0:
+    if name in channel.metadata(timeout_s).oneway or (timeout_s is not None and timeout_s <= 0):
         return partial(_call, channel, name, timeout_s)
 
     def call(*args: Any, **kwargs: Any) -> Any:
@@ -61,5 +61,5 @@ def make_method(channel: Channel, name: str, timeout_s: float | None) -> Callabl
     return call
 
 
-def _call(channel: Channel, name: str, timeout_s: float, *args: Any, **kwargs: Any) -> Any:
+def _call(channel: Channel, name: str, timeout_s: float | None, *args: Any, **kwargs: Any) -> Any:
     return channel.call(name, args, kwargs, timeout_s)

@@ -23,7 +23,7 @@ from remoteobj.published import Published
 from remoteobj.server.batch import Batch
 from remoteobj.server.connection import Connection
 from remoteobj.server.coroutines import Coroutines
-from remoteobj.server.reception import name_of, refuse_flags
+from remoteobj.server.reception import name_of, plain_message
 from remoteobj.settings import Settings
 from remoteobj.transport.sockets import QUIET
 from remoteobj.transport.stream import NOWAIT
@@ -51,7 +51,7 @@ _RECV_BYTES = 64 * 1024
 _NO_KWARGS: dict[str, Any] = {}
 _INVOKE, _RESULT = int(MessageType.INVOKE), int(MessageType.RESULT)
 _ONEWAY, _BATCH = int(Flag.ONEWAY), int(Flag.BATCH)
-_REFUSED = int(Flag.COMPRESSED | Flag.KEEP_SERIALIZED)
+_CHANGED = int(Flag.COMPRESSED | Flag.KEEP_SERIALIZED)
 _CORRELATION = int(Flag.CORRELATION)
 _SPECIAL = _ONEWAY | _BATCH
 _CALL, _REPLY = prefix_of(_INVOKE, BINARY), prefix_of(_RESULT, BINARY)
@@ -160,6 +160,8 @@ class CallRunner:
         method = ""
         try:
             payload = self._payload_of(connection, message)
+            if message.flags & _CHANGED:
+                message = plain_message(message, self._max_bytes)
             if message.flags & _SPECIAL:
                 self._run_special(connection, message, payload)
                 return
@@ -187,8 +189,6 @@ class CallRunner:
         payload = self._payloads.get(number)
         if payload is None or (number == BINARY and connection.agreement is STOCK_PEER):
             raise WireError(f"serializer {name_of(number)} is refused here: use serpent")
-        if message.flags & _REFUSED:
-            refuse_flags(message)
         return payload
 
     def _run_special(self, connection: Connection, message: Message, payload: Payload) -> None:

@@ -33,7 +33,8 @@ log = logging.getLogger("remoteobj.daemon")
 _REFUSED_AT_ONCE = 16  # peers beyond max_connections that are told so; more are just closed
 _ACCEPT_AT_ONCE = 64
 _SEND_WAIT_S = 0.05  # how long a worker waits for a peer that takes its answer slowly
-_TIDY_S = 1.0
+_TIDY_S = 0.5  # while strangers are here
+_RARELY_S = 5.0
 _LAST_S = 0.1  # what workers get that notice only now that it is over
 
 
@@ -147,19 +148,27 @@ class Engine:
         tidied = time.monotonic()
         is_busy = False
         while not self._stop.is_set():
-            timeout_s = TICK_S if is_busy else _TIDY_S if self._connections else None
-            for fd, readable, writable in self._poller.wait(timeout_s):
-                if fd == listener:
-                    if not self.is_closing:
+            tidy_s = self._tidy_s()
+            for fd, readable, writable in self._poller.wait(TICK_S if is_busy else tidy_s):
+                try:
+                    if fd != listener:
+                        self._report(fd, readable, writable)
+                    elif not self.is_closing:
                         self._accept()
                         self._poller.arm(listener, read=True, write=False)
-                else:
-                    self._report(fd, readable, writable)
+                except Exception:  # one connection's fault must not be everyone's
+                    log.exception("a fault while waiting for connections")
             is_busy = self._workers.tick()
             now = time.monotonic()
-            if now - tidied >= min(_TIDY_S, self._settings.handshake_timeout_s):
+            if tidy_s is not None and now - tidied >= tidy_s:
                 self._tidy(now)
                 tidied = now
+
+    def _tidy_s(self) -> float | None:
+        """Return how often to look for what has to be given up; never where there is nothing."""
+        if self._strangers:
+            return min(_TIDY_S, self._settings.handshake_timeout_s)
+        return _RARELY_S if self._connections else None
 
     def _report(self, fd: int, readable: bool, writable: bool) -> None:
         connection = self._connections.get(fd)

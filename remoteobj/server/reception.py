@@ -9,6 +9,8 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+import msgspec
+
 from remoteobj import handshake
 from remoteobj.callers import Callers
 from remoteobj.errors import RemoteObjError, WireError
@@ -16,6 +18,7 @@ from remoteobj.payload import SERPENT, STOCK
 from remoteobj.published import Published
 from remoteobj.server.connection import Connection
 from remoteobj.settings import Settings
+from remoteobj.stock.formats import FORMATS, decompress
 from remoteobj.wire import NO_CORRELATION, Flag, Message, MessageType
 
 __all__ = ["Reception"]
@@ -52,8 +55,10 @@ class Reception:
                 raise WireError(
                     f"serializer {name_of(message.serializer)} is refused here: use serpent"
                 )
-            refuse_flags(message)
-            answer = self._welcome(connection, payload.loads_reply(message.payload, ()))
+            message = plain_message(message, self._settings.max_handshake_bytes)
+            # As plain values: no object is made for a stranger, and no user's code runs.
+            hello = FORMATS[payload.number].loads_plain(message.payload)
+            answer = self._welcome(connection, hello)
         except RemoteObjError as error:
             payload = payload or STOCK[SERPENT]
             text = payload.dumps_reply(str(error), [])
@@ -88,15 +93,20 @@ class Reception:
         connection.post_small(kind, serializer, 0, message.sequence, text, NO_CORRELATION)
 
 
-def refuse_flags(message: Message) -> None:
-    """Check that a payload is plain.
+def plain_message(message: Message, max_bytes: int) -> Message:
+    """Return a message with its payload as a serializer wrote it; Pyro5 may have compressed it.
 
     Raises:
-        WireError: It is compressed, or another serializer's within this one.
+        WireError: It is larger than *max_bytes* then, or is another serializer's within this one.
     """
-    for flag in (Flag.COMPRESSED, Flag.KEEP_SERIALIZED):
-        if message.flags & flag:
-            raise WireError(f"a payload with the flag {flag.name} is refused here: send it plain")
+    if message.flags & Flag.KEEP_SERIALIZED:
+        raise WireError("a payload with the flag KEEP_SERIALIZED is refused here: send it plain")
+    if message.flags & Flag.COMPRESSED:
+        payload = decompress(message.payload, max_bytes)
+        return msgspec.structs.replace(
+            message, payload=payload, flags=message.flags & ~Flag.COMPRESSED
+        )
+    return message
 
 
 def name_of(serializer: int) -> str:

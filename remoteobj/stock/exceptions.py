@@ -69,7 +69,10 @@ def _pack(writer: Writer, error: BaseException, depth: int, lines: Sequence[str]
     stand_in = _stand_in_of(cls)
     if stand_in:
         attributes[_ORIGINAL] = (as_utf8(name), args)
-        name, args = stand_in, (_text_of(error),)
+        text = _text_of(error)
+        if not isinstance(error, Exception):  # the name is all that most of these say
+            text = f"{cls.__qualname__}: {text}" if text else cls.__qualname__
+        name, args = stand_in, (text,)
     if lines:
         attributes[_pyro.TRACEBACK_ATTRIBUTE] = list(lines)
     return {
@@ -112,8 +115,7 @@ def restore_exception(data: Mapping[str, Any], rebuild: Callable[[Any], Any]) ->
     type_name, args = data["__class__"], data.get("args") or ()
     match sent.pop(_ORIGINAL, None):
         case [str() as original, [*original_args]]:
-            type_name = original
-            args = original_args if _find_error(original) else args
+            type_name, args = original, original_args
     args = tuple(_rebuild_or_text(rebuild, value) for value in args)
     attributes: dict[str, Any] = {}
     for key, value in sent.items():

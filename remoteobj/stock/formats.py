@@ -52,13 +52,16 @@ class Format:
     _forms: tuple[Form, ...]
     _reader = Reader(has_base64=False)
 
-    def dumps(self, value: Any) -> bytes:
+    def dumps(self, value: Any, *, where: str = "value") -> bytes:
         """Write a value.
 
+        Args:
+            value: What to send.
+            where: What it is, for the error message.
         Raises:
             NotSendable: Something in it has no form in this format; the message names it.
         """
-        return self._dump("value", lambda writer: writer.pack(value, 0))
+        return self._dump(where, lambda writer: writer.pack(value, 0))
 
     def loads(self, data: Data) -> Any:
         """Read what ``dumps`` or a stock Pyro5 peer wrote.
@@ -116,7 +119,9 @@ class Format:
         """
 
         def pack(writer: Writer) -> Any:
-            packed = writer.items(results, 0)
+            packed: list[Any] = []
+            for result in results:
+                packed.append(_pack_result(writer, result, len(packed) + 1))
             if error is not None:
                 packed.append(
                     {"__class__": _WRAPPER, "exception": self._pack_error(writer, error, 2)}
@@ -154,6 +159,8 @@ class Format:
                 with contextlib.suppress(UnicodeEncodeError, OverflowError):
                     return self._encode(pack(Writer(form)))
             return self._encode(pack(Writer(self._forms[-1])))
+        except NotSendable:
+            raise
         except Refused as refused:
             raise NotSendable(refused.told(where)) from refused.__cause__
         except RecursionError:
@@ -249,6 +256,14 @@ _unpack = msgspec.msgpack.Decoder(ext_hook=forms.read_ext).decode
 
 FORMATS: dict[int, Format] = {each.number: each for each in (_Serpent(), _Json(), _Msgpack())}
 """The formats by their number."""
+
+
+def _pack_result(writer: Writer, result: Any, number: int) -> Any:
+    try:
+        return writer.pack(result, 1)
+    except Refused as refused:
+        where = f"call {number} of the batch has run, but its result stays here"
+        raise NotSendable(refused.told(where)) from refused.__cause__
 
 
 def _checked_kwargs(kwargs: Any) -> dict[str, Any]:

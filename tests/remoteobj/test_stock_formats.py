@@ -150,7 +150,7 @@ TABLE: list[tuple[str, Any, Any, Any, Any]] = [
     ("deque", collections.deque([1]), [1], Refused("deque"), Refused("deque")),
     ("dict view", {"a": 1}.keys(), ["a"], Refused("dict_keys"), Refused("dict_keys")),
     ("range", range(3), *[Refused("range")] * 3),
-    ("array", [array.array("i", [1]), array.array("u", "ab")], *[[[1], "ab"]] * 3),
+    ("array", array.array("i", [1]), *[[1]] * 3),
     ("datetime", NOON, NOON.isoformat(), NOON.isoformat(), SAME),
     (
         "datetime, time zone",
@@ -189,6 +189,8 @@ TABLE: list[tuple[str, Any, Any, Any, Any]] = [
     ("URI, name", [URI("PYRONAME:a"), URI("PYRONAME:a@[::1]:2")], SAME, SAME, SAME),
     ("Proxy", Proxy("PYRO:a@./u:/s"), *[URI("PYRO:a@./u:/s")] * 3),
 ]
+if sys.version_info < (3, 13):  # where Python begins to warn of it
+    TABLE.append(("array of text", array.array("u", "ab"), *["ab"] * 3))
 # What stock Pyro5 does not send, or sends so that nobody can read it, and what is sent here.
 SENT_HERE_ONLY = {
     ("dict, None as key", SERPENT),
@@ -271,12 +273,19 @@ def test_what_pyro_was_told_of_a_class_is_done(ours: Format) -> None:
     base.register_dict_to_class("Nut", lambda name, data: 1 / 0)
     try:
         data = ours.dumps([Part("m4")])
+        base.register_class_to_dict(Pair, lambda pair: {"__class__": "Bolt", "is": pair.left})
+        assert ours.loads(ours.dumps(Part("m4"))) == Part("Bolt m4")
+        base.register_class_to_dict(OutOfStock, lambda error: {"__class__": "Bolt", "is": 1})
+        for sent in (Pair(1, 2), OutOfStock("a", left=1)):
+            assert ours.loads(theirs[ours.number].dumps(sent)) == ours.loads(ours.dumps(sent))
         assert ours.loads(data) == [Part("Bolt m4")] == theirs[ours.number].loads(data)
         assert ours.loads(theirs[ours.number].dumps([Part("m4")])) == [Part("Bolt m4")]
         with pytest.raises(NotSendable, match="'Nut'"):
             ours.loads(ours.dumps({"__class__": "Nut"}))
     finally:
         base.unregister_class_to_dict(Part)
+        base.unregister_class_to_dict(Pair)
+        base.unregister_class_to_dict(OutOfStock)
         base.unregister_dict_to_class("Bolt")
         base.unregister_dict_to_class("Nut")
 
@@ -299,7 +308,7 @@ def test_objects_and_proxies_of_pyro_itself(ours: Format) -> None:
 
 
 @each_format
-def test_a_value_that_changes_or_holds_itself_is_refused(ours: Format) -> None:
+def test_what_is_refused_is_named_with_its_place(ours: Format) -> None:
     looped: list[Any] = []
     looped.append({"again": looped})
     with pytest.raises(NotSendable, match="nested too deeply"):
@@ -311,14 +320,10 @@ def test_a_value_that_changes_or_holds_itself_is_refused(ours: Format) -> None:
     with pytest.raises(NotSendable, match="nested too deeply"):
         ours.dumps([deep])
 
-    class Growing(dict[str, Any]):
-        def items(self) -> Any:
-            self[str(len(self))] = 0
-            yield from super().items()
-
     with pytest.raises(NotSendable, match=r"add\(\) arguments: \[0\]"):
         ours.dumps_call("shop", "add", (len,), {})
-    ours.dumps(Growing(a=1))
+    with pytest.raises(NotSendable, match=r"^add\(\) has run: \['b'\]: a lock cannot be sent as "):
+        ours.dumps({"b": threading.Lock()}, where="add() has run")
 
 
 def raised(error: BaseException, *, of: BaseException | None = None) -> BaseException:
@@ -360,6 +365,11 @@ def test_an_error_of_stock_pyro_reaches_us(ours: Format) -> None:
     assert type(received) is KeyError
     assert (received.args, received.__notes__) == (("bolt", 3), ["ask on Monday"])
     assert "raise error from of" in lines_of(received)
+    error.args, error.shelf = (Part("a"),), Part("b")  # type: ignore[attr-defined]
+    received = ours.loads(theirs[ours.number].dumps(error))
+    assert type(received) is KeyError
+    assert "'__class__': 'test_stock_formats.Part'" in received.args[0]
+    assert not hasattr(received, "shelf")
     told = ours.loads(theirs[ours.number].dumps(Pyro5.errors.NamingError("no name")))
     assert type(told) is Pyro5.errors.NamingError
     unknown = ours.loads(theirs[ours.number].dumps(Pyro5.errors.DaemonError("unknown object")))
@@ -396,7 +406,7 @@ def test_our_own_errors_keep_their_words_at_a_stock_peer(
 def test_no_error_ends_the_program_of_who_reads_it(ours: Format) -> None:
     data = ours.dumps_error(raised(SystemExit(3)))
     received = theirs[ours.number].loads(data)
-    assert (type(received), received.args) == (Pyro5.errors.PyroError, ("3",))
+    assert (type(received), received.args) == (Pyro5.errors.PyroError, ("SystemExit: 3",))
     again = ours.loads(data)
     assert (type(again), str(again)) == (RemoteError, "builtins.SystemExit: 3")
     assert type(ours.loads(theirs[ours.number].dumps(KeyboardInterrupt()))) is RemoteError
@@ -519,6 +529,29 @@ def test_no_module_is_imported_and_no_code_is_run_for_a_name(
     assert time.perf_counter() - before < 0.5
 
 
+@each_format
+def test_only_exceptions_are_made(ours: Format, monkeypatch: pytest.MonkeyPatch) -> None:
+    def trap(*args: Any, **kwargs: Any) -> None:
+        raise AssertionError("a class was called")
+
+    monkeypatch.setattr(OutOfStock, "__init__", trap)
+    monkeypatch.setattr(Part, "__init__", trap)
+    for name in ("test_stock_formats.Part", "subprocess.Popen", "remoteobj.uri.URI", "type", "len"):
+        asked = {"__class__": name, "args": ["a"], "state": ["a"]}
+        with pytest.raises(NotSendable, match="cannot be rebuilt here"):
+            ours.loads(ours.dumps(asked))
+        error = ours.loads(ours.dumps({**asked, "__exception__": True}))
+        assert (type(error), str(error)) == (RemoteError, f"{name}: a")
+    sent = {"__class__": "servants.OutOfStock", "__exception__": True, "args": ["a"]}
+    assert ours.loads(ours.dumps(sent)).args == ("a",)
+    sent["__class__"] = "remoteobj.errors.RemoteError"
+    assert str(ours.loads(ours.dumps(sent))) == "remoteobj.errors.RemoteError: a"
+    sent = {"__class__": "Pyro5.core.URI", "state": ["PYRO", "a", None, "h", 1]}
+    assert ours.loads_plain(ours.dumps(sent)) == sent
+    with pytest.raises(WireError):
+        ours.loads_plain(b"\xc1")
+
+
 CALLS: list[tuple[str, str, Any, Any]] = [
     ("shop", "add", (1, "a"), {"times": [2]}),
     ("shop", "add", (), {}),
@@ -587,7 +620,7 @@ def test_the_answer_to_a_batch_goes_both_ways(ours: Format) -> None:
         assert (type(received), received.args) == (KeyError, ("bolt",))  # type: ignore[union-attr]
     assert ours.loads_batch_results(stock.dumps([1, [2]])) == ([1, [2]], None)
     assert ours.loads_batch_results(ours.dumps_batch_results([], None)) == ([], None)
-    with pytest.raises(NotSendable, match=r"results: \[1\]: a lock"):
+    with pytest.raises(NotSendable, match=r"call 2 of the batch has run, but .*: a lock"):
         ours.dumps_batch_results([1, threading.Lock()], error)
     broken = ours.loads_batch_results(ours.dumps_batch_results([1], ValueError(10**5000)))
     assert "cannot be" in str(broken[1])
@@ -685,7 +718,7 @@ def test_what_is_no_literal_of_serpent_is_refused(text: str) -> None:
 
 
 def load_or_refuse(ours: Format, data: bytes) -> None:
-    for load in (ours.loads, ours.loads_call, ours.loads_batch_results):
+    for load in (ours.loads, ours.loads_plain, ours.loads_call, ours.loads_batch_results):
         with contextlib.suppress(WireError, NotSendable):
             load(data)
 

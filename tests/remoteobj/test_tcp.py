@@ -113,7 +113,7 @@ def receive(sock: socket.socket) -> Message:
         (2, 0, "'marshal' is refused"),
         (82, 0, "'82' is refused"),
         (99, 0, "'99' is refused"),
-        (1, Flag.COMPRESSED, "COMPRESSED is refused"),
+        (1, Flag.COMPRESSED, "cannot be decompressed"),
         (1, Flag.KEEP_SERIALIZED, "KEEP_SERIALIZED is refused"),
     ],
 )
