@@ -35,12 +35,15 @@ _MOST_SESSIONS = 100_000
 class Session:
     """What belongs to one proxy: its instances, and what is to be done when it ends."""
 
-    __slots__ = ("_callbacks", "_instances", "_lock")
+    __slots__ = ("_callbacks", "_instances", "_lock", "_next")
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()  # several calls of it may run at a time
+        # Several calls of it may run at a time; and an instance may ask for on_disconnect() while
+        # it is being made.
+        self._lock = threading.RLock()
         self._instances: dict[type, Any] = {}
-        self._callbacks: list[Callable[[], None]] | None = []  # None: it has ended
+        self._callbacks: dict[int, Callable[[], None]] | None = {}  # None: it has ended
+        self._next = 0
 
     def instance(self, cls: type, make: Callable[[], Any]) -> Any:
         """Return this session's instance of *cls*, made when it is first asked for."""
@@ -49,20 +52,31 @@ class Session:
                 self._instances[cls] = make()
             return self._instances[cls]
 
-    def on_end(self, callback: Callable[[], None]) -> None:
-        """Call *callback* when the session ends; at once if it has ended."""
+    def on_end(self, callback: Callable[[], None]) -> int:
+        """Call *callback* when the session ends; at once if it has ended.
+
+        Returns a number by which ``forget`` takes it back.
+        """
         with self._lock:
             if self._callbacks is not None:
-                self._callbacks.append(callback)
-                return
+                self._next += 1
+                self._callbacks[self._next] = callback
+                return self._next
         _call_quietly(callback)
+        return 0
+
+    def forget(self, number: int) -> None:
+        """Call it no more."""
+        with self._lock:
+            if self._callbacks is not None:
+                self._callbacks.pop(number, None)
 
     def end(self) -> None:
         """The caller is gone: call what waits for it, and forget the instances."""
         with self._lock:
             callbacks, self._callbacks = self._callbacks, None
             self._instances.clear()
-        for callback in callbacks or ():
+        for callback in (callbacks or {}).values():
             _call_quietly(callback)
 
 

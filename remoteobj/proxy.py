@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, Self
 
 from remoteobj.client.channel import Channel, prepare_error, resolvers
 from remoteobj.client.method import make_method
-from remoteobj.errors import InsecureWarning
+from remoteobj.errors import BadInput, InsecureWarning
 from remoteobj.identity import Identity, refuse_both
 from remoteobj.settings import Settings
 from remoteobj.uri import URI
@@ -69,7 +70,7 @@ class Proxy:
                 stacklevel=2,
             )
         object.__setattr__(self, "_channel", channel)
-        object.__setattr__(self, "_timeout_s", settings.call_timeout_s)
+        object.__setattr__(self, "_timeout_s", _limit(settings.call_timeout_s))
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):  # also what copy, pickle and hasattr() look for
@@ -140,8 +141,17 @@ def options(proxy: Proxy, *, timeout_s: float | None) -> Proxy:
     """
     other = object.__new__(Proxy)
     object.__setattr__(other, "_channel", proxy._channel)
-    object.__setattr__(other, "_timeout_s", timeout_s)
+    object.__setattr__(other, "_timeout_s", _limit(timeout_s))
     return other
+
+
+def _limit(timeout_s: float | None) -> float | None:
+    """Return a limit as it is kept: None for none."""
+    if timeout_s is None or timeout_s == math.inf:
+        return None
+    if math.isnan(timeout_s):
+        raise BadInput("timeout_s is no number: give seconds, or None to wait for ever")
+    return timeout_s
 
 
 def release(proxy: Proxy) -> None:

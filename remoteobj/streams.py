@@ -5,9 +5,10 @@ from __future__ import annotations
 import secrets
 import threading
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
-from remoteobj.callers import CallContext
+from remoteobj.callers import CallContext, Session
 from remoteobj.errors import WireError
 
 __all__ = ["ItemStreams"]
@@ -23,16 +24,17 @@ class ItemStreams:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._streams: dict[str, tuple[Iterator[Any], threading.Lock]] = {}
+        self._streams: dict[str, _Stream] = {}
 
     def open(self, items: Iterator[Any], context: CallContext) -> str:
         """Keep an iterator, and return the id under which its items are fetched."""
         stream_id = secrets.token_hex(16)
+        stream = _Stream(items, threading.Lock(), context.session())
         with self._lock:
             if len(self._streams) >= _MOST_STREAMS:
                 raise WireError(f"{_MOST_STREAMS} streams are open already: read some to their end")
-            self._streams[stream_id] = items, threading.Lock()
-        context.session().on_end(lambda: self.close(stream_id))
+            self._streams[stream_id] = stream
+        stream.at_end = stream.session.on_end(lambda: self.close(stream_id))
         return stream_id
 
     def next_item(self, stream_id: str) -> Any:
@@ -43,13 +45,12 @@ class ItemStreams:
             WireError: The stream was closed, or never opened.
         """
         with self._lock:
-            found = self._streams.get(stream_id)
-        if found is None:
+            stream = self._streams.get(stream_id)
+        if stream is None:
             raise WireError("item stream terminated")
-        items, lock = found
-        with lock:
+        with stream.lock:
             try:
-                return next(items)
+                return next(stream.items)
             except BaseException:
                 self.close(stream_id)
                 raise
@@ -57,4 +58,14 @@ class ItemStreams:
     def close(self, stream_id: str) -> None:
         """Let go of a stream; an unknown one is no error."""
         with self._lock:
-            self._streams.pop(stream_id, None)
+            stream = self._streams.pop(stream_id, None)
+        if stream is not None:
+            stream.session.forget(stream.at_end)
+
+
+@dataclass(slots=True)
+class _Stream:
+    items: Iterator[Any]
+    lock: threading.Lock
+    session: Session
+    at_end: int = 0

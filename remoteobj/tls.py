@@ -15,8 +15,9 @@ Whoever drives it keeps these rules:
 * Ciphertext leaves in the order in which it was made: hold a lock of your own from ``write()``
   until what ``take_outgoing()`` gave was sent. There may be something to send after a handshake
   step, a read or an error, too: ``has_outgoing`` tells.
-* Read until None before more is received: then what waits here is at most one record and what was
-  just received, whatever the peer sends. ``handshake()`` comes first, until it is True.
+* Read until None before more is received, or waited for: a socket with nothing to read does not
+  mean that nothing is left here. Then what waits here is at most one record and what was just
+  received, whatever the peer sends. ``handshake()`` comes first, until it is True.
 * After PeerRefused, send what is outgoing, because it tells the peer why. Then shut down sending,
   and drop what still arrives for a while: a socket that is closed before it was read empty takes
   the alert back.
@@ -43,6 +44,7 @@ MAX_HANDSHAKE_BYTES: Final = 64 * 1024
 """What a peer may send before it is let in. Certificates make 2 KiB; with its last part of the
 handshake it may send calls already, as much as one ``recv()`` takes."""
 
+_RECORD_BYTES = 16 * 1024
 _FIRST_BYTES = (21, 22)  # an alert or a handshake: with a record of these every connection begins
 
 _TLS_1_3 = "{peer} does not speak TLS 1.3: update Python and OpenSSL there"
@@ -193,18 +195,14 @@ class TlsEngine:
             PeerRefused: The server refused this client's certificate; it read no call.
             ConnectionLost: The stream was cut or changed on the way.
         """
+        # Python takes memory for all that it is asked for, and a record holds no more than this.
+        size = max_bytes if max_bytes < _RECORD_BYTES else _RECORD_BYTES
         with self._lock:
             if self._failure:
                 raise self._error("maybe")
             incoming = self._incoming
-            # Python takes memory for all that it is asked for: ask for no more than can be there.
-            size = incoming.pending
-            if self._look_inside or max_bytes < size:
-                size = max_bytes
-            elif not size:
-                if not incoming.eof:
-                    return None
-                size = max_bytes
+            if not (incoming.pending or self._look_inside or incoming.eof):
+                return None
             try:
                 data = self._tls.read(size)
             except ssl.SSLWantReadError:
@@ -217,10 +215,11 @@ class TlsEngine:
             return data
 
     def read_into(self, view: memoryview) -> int | None:
-        """Fill *view* with what is there, and return how many bytes that is.
+        """Fill *view*, which is one of bytes and not empty, with what is there.
 
         Returns:
-            None when more must be received; 0 when the peer has said that it is finished.
+            How many bytes that is; None when more must be received; 0 when the peer has said that
+            it is finished.
 
         Raises:
             PeerRefused, ConnectionLost: As from :meth:`read`.
@@ -245,7 +244,10 @@ class TlsEngine:
             return filled or None
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        """Encrypt *data*; give at most 1 MiB at once, because readers wait meanwhile.
+        """Encrypt *data*; give some 64 KiB at once, and send what is outgoing in between.
+
+        As much memory stays with the connection as ever was outgoing or incoming at once, and
+        readers wait meanwhile.
 
         Raises:
             PeerRefused: The server refused this client's certificate.

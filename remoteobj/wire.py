@@ -336,6 +336,9 @@ class Decoder:
     def _read_sizes(self, described: Buffer) -> list[tuple[int, int]]:
         if len(described) % _BUFFER.size:
             raise WireError("the sizes of the buffers cannot be read")
+        number = len(described) // _BUFFER.size
+        if number * _BUFFER_COST > self.max_bytes:
+            raise WireError(f"a message of {number} buffers: that is more than are taken")
         sizes = list(_BUFFER.iter_unpack(described))
         if any(kind >= len(_MAKERS) for _, kind in sizes):
             raise WireError("a buffer of unknown kind")

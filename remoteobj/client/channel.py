@@ -61,7 +61,6 @@ class Channel:
         self._metadata: Metadata | None = None
         # A stock daemon takes a connection for a session, so these are not shared.
         self._own: deque[Link] = deque()
-        self._farewells: deque[tuple[str, tuple[Any, ...]]] = deque()
 
     def metadata(self, timeout_s: float | None = None) -> Metadata:
         """Return the names that may be called, asking the daemon the first time."""
@@ -130,7 +129,8 @@ class Channel:
 
     def later(self, farewell: str, *args: Any) -> None:
         """Tell the daemon, with the next call, what a destructor must not wait to tell."""
-        self._farewells.append((farewell, args))
+        if self.pool is not None:
+            self.pool.farewells.append((farewell, args, self.session))
 
     def _exchange(
         self,
@@ -168,7 +168,8 @@ class Channel:
                     if link.payload is payload:
                         continue
                     self._give(link)
-                raise self._told(error, method, timeout_s) from error
+                self._tell(error, method, timeout_s)
+                raise
             return self.finish(link, reply, sequence, method, timeout_s)
 
     def recover(
@@ -183,23 +184,23 @@ class Channel:
         if type(error) is ConnectionLost and error.executed == "no":
             left_s = None if deadline is None else deadline - time.monotonic()
             return self.call(method, args, {}, left_s)
-        raise self._told(error, method, timeout_s) from error
+        self._tell(error, method, timeout_s)
+        raise error
 
-    def _told(self, error: BaseException, method: str, timeout_s: float | None) -> BaseException:
-        """Say what was lost with a connection, and whether the call has run."""
+    def _tell(self, error: BaseException, method: str, timeout_s: float | None) -> None:
+        """Raise in words what was lost with a connection, and whether the call has run."""
         if isinstance(error, ConnectionLost):
             end = "it did not run" if error.executed == "no" else "it may have run"
-            return ConnectionLost(
+            raise ConnectionLost(
                 f"the connection was lost during {method}() of {self.uri}; {end}",
                 executed=error.executed,
-            )
+            ) from error
         if isinstance(error, DeadlinePassed):
             end = "it did not run" if error.executed == "no" else "it may still run"
-            return DeadlinePassed(
+            raise DeadlinePassed(
                 f"{method}() of {self.uri} gave no answer within {timeout_s:g} s; {end}",
                 executed=error.executed,
-            )
-        return error
+            ) from error
 
     def finish(
         self, link: Link, reply: Message, sequence: int, method: str, timeout_s: float | None
@@ -250,11 +251,10 @@ class Channel:
         if not pool.sessions:
             pool.close_idle()
         else:
+            pool.farewells.append(("end_session", (), self.session))
             link = pool.take()
-            if link is not None:
-                with contextlib.suppress(ConnectionLost, DeadlinePassed):
-                    until = time.monotonic() + self.settings.connect_timeout_s
-                    _say_end(link, self.session, until)
+            if link is not None:  # else with the next call of another proxy
+                self._say_farewells(pool, link, time.monotonic() + self.settings.connect_timeout_s)
                 pool.give(link)
         self.pool = None
 
@@ -264,7 +264,7 @@ class Channel:
             _close_all(self._own)
             if self.pool is not None:
                 self.pool.sessions.discard(self.session)
-                self.pool.ended.append(self.session)
+                self.pool.farewells.append(("end_session", (), self.session))
                 if not self.pool.sessions:
                     self.pool.close_idle()
 
@@ -274,8 +274,8 @@ class Channel:
         if pool is not None and self._metadata is not None:
             link = pool.take()
             if link is not None:
-                if pool.ended or self._farewells:
-                    self._say_farewell(pool, link, deadline)
+                if pool.farewells:
+                    self._say_farewells(pool, link, deadline)
                 return link, False
             while self._own:
                 link = self._own.pop()
@@ -338,14 +338,12 @@ class Channel:
         else:
             link.close()
 
-    def _say_farewell(self, pool: Pool, link: Link, deadline: float | None) -> None:
-        """Tell what destructors have left to be told; no answer is due."""
+    def _say_farewells(self, pool: Pool, link: Link, deadline: float | None) -> None:
+        """Tell what is to be told; no answer is due. A connection that breaks tells it by that."""
         with contextlib.suppress(IndexError, ConnectionLost, DeadlinePassed):
-            while pool.ended:
-                _say_end(link, pool.ended.popleft(), deadline)
-            while self._farewells:
-                method, args = self._farewells.popleft()
-                data = link.payload.dumps_call(_DAEMON, method, args, {}, self.session, [])
+            while True:
+                method, args, session = pool.farewells.popleft()
+                data = link.payload.dumps_call(_DAEMON, method, args, {}, session, [])
                 link.send_small(_INVOKE, link.payload.number, _ONEWAY, 0, data, deadline)
 
     def _resolve(self) -> URI:
@@ -378,11 +376,6 @@ def _close_all(links: deque[Link]) -> None:
     with contextlib.suppress(IndexError):
         while True:
             links.pop().close()
-
-
-def _say_end(link: Link, session: int, deadline: float | None) -> None:
-    data = link.payload.dumps_call(_DAEMON, "end_session", (), {}, session, [])
-    link.send_small(_INVOKE, link.payload.number, _ONEWAY, 0, data, deadline)
 
 
 def _check_reply(reply: Message, sequence: int) -> None:

@@ -29,7 +29,12 @@ def make_method(channel: Channel, name: str, timeout_s: float | None) -> Callabl
 
     def call(*args: Any, **kwargs: Any) -> Any:
         pool = channel.pool
-        if not kwargs and pool is not None and not pool.ended and PLAIN.issuperset(map(type, args)):
+        if (
+            not kwargs
+            and pool is not None
+            and not pool.farewells
+            and PLAIN.issuperset(map(type, args))
+        ):
             link = pool.take()
             if link is not None:
                 sequence = link.sequence + 1 & 0xFFFF

@@ -42,8 +42,9 @@ class Pool:
         self._identity = identity
         self.sessions: set[int] = set()
         """Those of the proxies that use it."""
-        self.ended: deque[int] = deque()
-        """Those of proxies that are gone, of which the daemon has not been told."""
+        self.farewells: deque[tuple[str, tuple[Any, ...], int]] = deque()
+        """What the daemon is to be told with the next call: a method of its own object, arguments,
+        session. Destructors put it here, since they must not wait."""
         self.numbers = itertools.count(1)
         self._uri = uri
         self._idle: deque[Link] = deque()

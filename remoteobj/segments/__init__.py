@@ -18,13 +18,13 @@ Rules:
 4. No segment can shrink (it is sealed): a page that went away would kill who reads it.
 5. A forked child has what its parent had borrowed, for good, and lends and borrows nothing.
 
-What the caller keeps to: loans are sent in the order in which they were made, each with
-``take_dropped()`` of just after; ``passed()`` follows every send of a descriptor, in a ``finally``;
-the receiver calls ``drop()`` before ``accept()`` before ``borrow()``, and closes the connection at
-the first WireError.
+What the caller keeps to: the message of a loan carries ``take_dropped()`` of just after it (a few
+may overtake each other: the receiver has room for twice as much); ``passed()`` follows every send of
+a descriptor, in a ``finally``; the receiver calls ``drop()``, ``accept()``, ``borrow()``, in this
+order, and closes the connection at the first WireError.
 
-Measured, 2 cores, an echo of 64 MiB of float64 (client lends, server borrows and lends back): see
-``lending`` and ``borrowing``, each beside what was chosen for it.
+An echo of 64 MiB (the client lends, the server borrows and lends back; 2 cores) runs at 9 times the
+rate of TCP of loopback. What was tried for it stands in ``lending``, ``borrowing`` and ``memfd``.
 """
 
 from __future__ import annotations

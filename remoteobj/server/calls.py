@@ -127,7 +127,9 @@ class CallRunner:
             except BaseException as error:  # exit() in a method ends the call, not the connection
                 head = Message(_INVOKE, BINARY, 0, sequence, b"")
                 self._answer_error(connection, head, error)
-                continue
+                if connection.is_alone:
+                    continue
+                return False
             if type(value) in PLAIN:
                 try:
                     answer = write_plain(value)
@@ -139,9 +141,10 @@ class CallRunner:
                         sent = send(reply, NOWAIT)
                     except QUIET:
                         sent = 0
-                    if sent != len(reply):
-                        connection.send_rest(reply, sent)
-                    continue
+                    if sent == len(reply):
+                        continue
+                    connection.send_rest(reply, sent)
+                    return False
             self._dispose(connection, Message(_INVOKE, BINARY, 0, sequence, b""), method, value)
             if not connection.is_alone:
                 return False

@@ -44,6 +44,7 @@ LINGER_S = 0.008
 """How long a worker waits for the next call of a connection that was used just now."""
 
 _RECV_BYTES = 64 * 1024
+_WRITE_S = 0.2  # how long a worker stays with an answer that the peer takes slowly
 _NOTHING: deque[memoryview] = deque()
 
 
@@ -58,6 +59,7 @@ class Connection:
         "_poller",
         "_sharing",
         "_unsent",
+        "_wants_end",
         "_wants_read",
         "_wants_write",
         "agreement",
@@ -113,7 +115,7 @@ class Connection:
         self._unsent: deque[memoryview] = _NOTHING
         self.is_writing = False
         self._is_reading = True  # by the worker that has it
-        self._wants_read = self._wants_write = False
+        self._wants_read = self._wants_write = self._wants_end = False
 
     # Reading: by the one worker that has the connection.
 
@@ -212,11 +214,15 @@ class Connection:
             message = decoder.next_message()
         return message if self.shared is None else self.shared.unwrap(message)
 
-    def park(self) -> None:
-        """Put it aside until it has something to say; the worker lets go of it."""
+    def park(self, *, listen: bool = True) -> None:
+        """Put it aside until it has something to say; the worker lets go of it.
+
+        With a backlog it is not listened to, but its end is noticed.
+        """
         with self._lock:
             self._is_reading = False
-            self._wants_read = self.backlog is None
+            self._wants_read = listen and self.backlog is None
+            self._wants_end = self.backlog is not None
             self._arm()
 
     def resume(self) -> bool:
@@ -225,7 +231,16 @@ class Connection:
             if self._is_reading or not self.is_open:
                 return False
             self._is_reading = True
-            self._wants_read = False
+            self._wants_read = self._wants_end = False
+            return True
+
+    def has_ended(self) -> bool:
+        """Tell whether the poller has reported the peer's end, behind a backlog; then end it."""
+        with self._lock:
+            if self._is_reading or not self._wants_end or not self.is_open:
+                return False
+            self._is_reading = True
+            self._wants_end = False
             return True
 
     def take_readable(self) -> bool:
@@ -343,9 +358,10 @@ class Connection:
 
     def _write(self, flags: int) -> None:
         # Whoever has set is_writing comes here, alone; others append to the right end meanwhile.
+        until = time.monotonic() + _WRITE_S
         while True:
             try:
-                is_done = self.stream.write(self._unsent, flags)
+                is_done = self.stream.write(self._unsent, flags, until)
             except OSError:
                 with self._lock:
                     self._fail()
@@ -370,9 +386,11 @@ class Connection:
         self._arm()
 
     def _arm(self) -> None:
-        if self.is_open and (self._wants_read or self._wants_write):
+        if self.is_open and (self._wants_read or self._wants_write or self._wants_end):
             try:
-                self._poller.arm(self.fd, read=self._wants_read, write=self._wants_write)
+                self._poller.arm(
+                    self.fd, read=self._wants_read, write=self._wants_write, end=self._wants_end
+                )
             except (OSError, ValueError):  # the daemon is closing
                 self._fail()
 
@@ -395,11 +413,15 @@ class Connection:
         with contextlib.suppress(OSError):
             self.stream.sock.shutdown(socket.SHUT_RDWR)
 
+    @property
+    def is_done(self) -> bool:
+        """Whether nothing runs for it and nothing is to be sent."""
+        return not (self.in_flight or self.is_writing or self._unsent)
+
     def end_if_idle(self) -> bool:
         """Close it if nothing runs for it and nothing is to be sent; tells whether it is closed."""
         with self._lock:
-            is_busy = self._is_reading or self.is_writing or self._unsent or self.in_flight
-            if self.is_open and is_busy:
+            if self.is_open and (self._is_reading or not self.is_done):
                 return False
             self._is_reading = True  # nobody takes it any more
         self.end(None)

@@ -54,10 +54,11 @@ class Coroutines:
         with self._lock:
             self._closed = True
             loop, thread = self._loop, self._thread
-        if loop is None or thread is None or thread is threading.current_thread():
+        if loop is None or thread is None:
             return
         loop.call_soon_threadsafe(loop.stop)
-        thread.join(timeout_s)
+        if thread is not threading.current_thread():
+            thread.join(timeout_s)
 
     def _serve(self, loop: asyncio.AbstractEventLoop) -> None:
         import asyncio

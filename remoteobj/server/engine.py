@@ -176,6 +176,8 @@ class Engine:
             return
         if readable and connection.take_readable():
             self._workers.submit(partial(self._serve, connection))
+        elif readable and connection.has_ended():
+            self._workers.submit(partial(connection.end, None))
         if writable and connection.take_writable():
             self._workers.submit(partial(self._write_on, connection))
         connection.rearm()
@@ -275,7 +277,10 @@ class Engine:
         except Exception as error:
             log.exception("connection of %s ended", connection.peer)
             why = error
-        connection.end(why)
+        if why is None and not connection.is_done:  # the daemon closes, and waits for the rest
+            connection.park(listen=False)
+        else:
+            connection.end(why)
 
     def _let_in(self, connection: Connection) -> bool:
         """Go on with the handshakes; tells whether calls may follow.

@@ -25,8 +25,16 @@ Event = tuple[int, bool, bool]
 class Poller(Protocol):
     """Threads: any may arm and wake, one waits."""
 
-    def arm(self, fd: int, *, read: bool, write: bool) -> None:
-        """Report this descriptor once; neither of the two reports it no more."""
+    def arm(self, fd: int, *, read: bool, write: bool, end: bool = False) -> None:
+        """Report this descriptor once; none of the three reports it no more.
+
+        Args:
+            fd: The descriptor.
+            read: When it can be read.
+            write: When it can be written.
+            end: When the peer has closed, though there is something to read; reported as readable,
+                where the system can tell.
+        """
         ...
 
     def forget(self, fd: int) -> None:
@@ -88,9 +96,10 @@ class EpollPoller:
         self._epoll.register(self._bell_fd, select.EPOLLIN)
         self._known: set[int] = set()
 
-    def arm(self, fd: int, *, read: bool, write: bool) -> None:
+    def arm(self, fd: int, *, read: bool, write: bool, end: bool = False) -> None:
         """See Poller."""
         mask = select.EPOLLONESHOT | select.EPOLLIN * read | select.EPOLLOUT * write
+        mask |= select.EPOLLRDHUP * end
         if fd in self._known:
             self._epoll.modify(fd, mask)
         else:
@@ -134,8 +143,8 @@ class SelectorPoller:
         self._lock = threading.Lock()
         self._orders: dict[int, int] = {}
 
-    def arm(self, fd: int, *, read: bool, write: bool) -> None:
-        """See Poller."""
+    def arm(self, fd: int, *, read: bool, write: bool, end: bool = False) -> None:
+        """See Poller; the end behind data is not seen here."""
         with self._lock:
             self._orders[fd] = selectors.EVENT_READ * read | selectors.EVENT_WRITE * write
         self._bell.ring()

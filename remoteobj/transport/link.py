@@ -193,10 +193,13 @@ class Link:
     def _flush(self, deadline: float | None) -> None:
         try:
             while True:
-                left_s = 0.0 if deadline is None else self._left_s(deadline, "no")
-                sockets.set_timeout(self.stream.sock, socket.SO_SNDTIMEO, left_s)
-                if self.stream.write(self._unsent, 0):
+                if deadline is None:
+                    if self.stream.write(self._unsent, 0):
+                        return
+                    continue
+                if self.stream.write(self._unsent, NOWAIT, deadline):
                     return
+                sockets.wait_writable(self.stream.sock, self._left_s(deadline, "no"))
         except DeadlinePassed:
             raise
         except OSError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import select
 import socket
 import struct
 
@@ -22,7 +23,10 @@ __all__ = [
     "peer_name",
     "prepare",
     "set_timeout",
+    "wait_writable",
 ]
+
+_LONGEST_S = 1_000_000.0  # eleven days: longer times do not fit into what systems take
 
 QUIET: type[OSError] = TimeoutError if os.name == "nt" else BlockingIOError
 """What a socket with a timeout of its own raises when that has passed."""
@@ -104,6 +108,7 @@ def connect(uri: URI, timeout_s: float) -> socket.socket:
     try:
         if timeout_s <= 0:
             raise TimeoutError
+        timeout_s = min(timeout_s, _LONGEST_S)
         if uri.sockname:
             sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             sock.settimeout(timeout_s)
@@ -153,12 +158,23 @@ def set_timeout(sock: socket.socket, option: int, seconds: float) -> None:
     ``settimeout()`` would have Python poll before each of them, which costs a tenth of a null call,
     and cuts a receive with ``MSG_WAITALL`` short.
     """
+    seconds = min(seconds, _LONGEST_S)
     if os.name == "nt":
         value = struct.pack("=L", math.ceil(seconds * 1000))
     else:
         microseconds = math.ceil(seconds * 1_000_000)
         value = struct.pack("@ll", *divmod(microseconds, 1_000_000))
     sock.setsockopt(socket.SOL_SOCKET, option, value)
+
+
+def wait_writable(sock: socket.socket, timeout_s: float) -> None:
+    """Wait until the socket takes more, at most *timeout_s*."""
+    if hasattr(select, "poll"):
+        poll = select.poll()
+        poll.register(sock, select.POLLOUT)
+        poll.poll(min(timeout_s, _LONGEST_S) * 1000)
+    else:
+        select.select([], [sock], [], timeout_s)  # Windows
 
 
 def _set_tcp_options(sock: socket.socket) -> None:

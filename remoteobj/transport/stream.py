@@ -8,6 +8,7 @@ receive while another one sends.
 from __future__ import annotations
 
 import socket
+import time
 from collections import deque
 from collections.abc import Sequence
 from itertools import islice
@@ -64,8 +65,11 @@ class Stream(Protocol):
         """
         ...
 
-    def write(self, waiting: deque[memoryview], flags: int) -> bool:
-        """Send what waits, and take it out; False if the socket takes no more for now."""
+    def write(self, waiting: deque[memoryview], flags: int, until: float | None = None) -> bool:
+        """Send what waits, and take it out; False if the socket takes no more for now.
+
+        Also False at *until* (of ``time.monotonic()``), however much the socket would take.
+        """
         ...
 
     def close(self) -> None:
@@ -93,9 +97,11 @@ class PlainStream:
         """See Stream."""
         return self.sock.recv_into(view, 0, flags)
 
-    def write(self, waiting: deque[memoryview], flags: int) -> bool:
+    def write(self, waiting: deque[memoryview], flags: int, until: float | None = None) -> bool:
         """See Stream."""
         while waiting:
+            if until is not None and time.monotonic() >= until:
+                return False
             try:
                 drop_sent(waiting, self._send_many(waiting, flags))
             except sockets.QUIET:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import time
 from collections import deque
 
 from remoteobj.identity import Identity
@@ -85,9 +86,11 @@ class TlsStream:
         self._cipher = memoryview(cipher)[sent:]
         return -1
 
-    def write(self, waiting: deque[memoryview], flags: int) -> bool:
+    def write(self, waiting: deque[memoryview], flags: int, until: float | None = None) -> bool:
         """See Stream."""
         while True:
+            if until is not None and time.monotonic() >= until:
+                return False
             while self._cipher:
                 try:
                     sent = self.sock.send(self._cipher, flags)
