@@ -23,17 +23,19 @@ from remoteobj.errors import (
     ConnectionLost,
     DaemonClosed,
     DeadlinePassed,
+    IdentityUnusable,
     InsecureRefused,
     InsecureWarning,
     NotSendable,
     ObjectIdTaken,
     ObjectUnknown,
+    PeerRefused,
     RemoteError,
     RemoteObjError,
     RuntimeDirUnsafe,
     WireError,
 )
-from remoteobj.identity import Identity, IdentityUnusable
+from remoteobj.identity import Identity
 from remoteobj.proxy import Proxy, batch, options, release
 from remoteobj.settings import Settings
 from remoteobj.uri import URI
@@ -55,6 +57,7 @@ __all__ = [
     "NotSendable",
     "ObjectIdTaken",
     "ObjectUnknown",
+    "PeerRefused",
     "Proxy",
     "RemoteError",
     "RemoteObjError",

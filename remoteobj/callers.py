@@ -97,7 +97,7 @@ class Caller:
         self.peer = peer
         self.connections = 1
         self.has_ended = False
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._sessions: dict[int, Session] = {}
 
     def session(self, number: int) -> Session:
@@ -135,7 +135,7 @@ class Callers:
     """The processes that are connected to one daemon."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._by_name: dict[str, Caller] = {}
 
     def arrive(self, name: str, peer: str) -> Caller:

@@ -76,7 +76,7 @@ class Daemon:
         refuse_both(identity, insecure)
         self._settings = settings or Settings()
         self._identity = identity
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._closing = threading.RLock()  # a signal handler may close while close() runs
         self._pid = os.getpid()
         self._is_started = False

@@ -4,11 +4,13 @@
 
     RemoteObjError
     ├── BadInput             (ValueError)       an argument that cannot be one; exit code 2
-    │   └── BadURI                              a URI that cannot be read
+    │   ├── BadURI                              a URI that cannot be read
+    │   └── IdentityUnusable                    files that are no identity of a cluster
     ├── InsecureRefused                         plain TCP without ``insecure=True``
     ├── AddressUnusable      (OSError)          a daemon cannot listen where it was told to
     ├── RuntimeDirUnsafe     (PermissionError)  this user's private directory is not private
     ├── ConnectionLost       (ConnectionError)  carries ``executed``: "no" or "maybe"
+    │   └── PeerRefused                         one does not trust the other, or speaks no TLS
     ├── DeadlinePassed       (TimeoutError)     carries ``executed``: "no" or "maybe"
     ├── WireError                               the peer does not speak this protocol
     ├── NotSendable          (TypeError)        a value cannot travel
@@ -33,11 +35,13 @@ __all__ = [
     "DaemonClosed",
     "DeadlinePassed",
     "Executed",
+    "IdentityUnusable",
     "InsecureRefused",
     "InsecureWarning",
     "NotSendable",
     "ObjectIdTaken",
     "ObjectUnknown",
+    "PeerRefused",
     "RemoteError",
     "RemoteObjError",
     "RuntimeDirUnsafe",
@@ -57,6 +61,10 @@ class BadInput(RemoteObjError, ValueError):
 
 class BadURI(BadInput):
     """The text is no URI of an object."""
+
+
+class IdentityUnusable(BadInput):
+    """The files are no identity: missing, of different clusters, expired, or a key that leaks."""
 
 
 class InsecureRefused(RemoteObjError):
@@ -80,6 +88,16 @@ class ConnectionLost(RemoteObjError, ConnectionError):
     def __init__(self, message: str, *, executed: Executed = "maybe") -> None:
         super().__init__(message)
         self.executed: Executed = executed
+
+
+class PeerRefused(ConnectionLost):
+    """This side refused the other, or was refused by it, before any call; ``executed`` is "no".
+
+    Trying again is of no use until somebody has changed an identity, a clock or a program.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, executed="no")
 
 
 class DeadlinePassed(RemoteObjError, TimeoutError):

@@ -21,12 +21,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from remoteobj.errors import BadInput, NotSendable
+from remoteobj.errors import BadInput, IdentityUnusable, NotSendable
 
 if TYPE_CHECKING:  # 5 ms, which only a process that has an identity pays
     import ssl
 
-__all__ = ["Identity", "IdentityUnusable", "name_in"]
+__all__ = ["Identity", "name_in", "refuse_both"]
 
 _MAX_FILE_BYTES = 1024 * 1024
 _PEM_BLOCK = re.compile(r"-----BEGIN ([A-Z0-9 ]+)-----.+?-----END \1-----", re.DOTALL)
@@ -34,10 +34,6 @@ _OTHER_ISSUER = frozenset({2, 7, 18, 19, 20, 21})  # X509_V_ERR_*: not signed by
 _OTHER_KEY = frozenset({"KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH", "NO_CERTIFICATE_ASSIGNED"})
 _NO_CHECK_TIME = 0x200000  # X509_V_FLAG_NO_CHECK_TIME, which ssl does not name
 _ORDER = "the order is ca, certificate, key"
-
-
-class IdentityUnusable(BadInput):
-    """The files are no identity: missing, of different clusters, expired, or a key that leaks."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -23,7 +23,7 @@ class ItemStreams:
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._streams: dict[str, _Stream] = {}
 
     def open(self, items: Iterator[Any], context: CallContext) -> str:

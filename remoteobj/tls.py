@@ -35,10 +35,10 @@ import threading
 from collections.abc import Callable
 from typing import Any, Final, cast
 
-from remoteobj.errors import ConnectionLost, Executed
+from remoteobj.errors import ConnectionLost, Executed, PeerRefused
 from remoteobj.identity import name_in
 
-__all__ = ["MAX_HANDSHAKE_BYTES", "PeerRefused", "TlsEngine"]
+__all__ = ["MAX_HANDSHAKE_BYTES", "TlsEngine"]
 
 MAX_HANDSHAKE_BYTES: Final = 64 * 1024
 """What a peer may send before it is let in. Certificates make 2 KiB; with its last part of the
@@ -94,16 +94,6 @@ _BY_REASON = {
 }
 
 
-class PeerRefused(ConnectionLost):
-    """This side refused the other, or was refused by it, before any call; ``executed`` is "no".
-
-    Trying again is of no use until somebody has changed an identity, a clock or a program.
-    """
-
-    def __init__(self, message: str) -> None:
-        super().__init__(message, executed="no")
-
-
 class TlsEngine:
     """One side of one TLS connection; any thread may call any method.
 
@@ -126,8 +116,11 @@ class TlsEngine:
         "_look_inside",
         "_outgoing",
         "_peer",
+        "_read",
         "_read_into",
         "_tls",
+        "_write",
+        "is_dry",
     )
 
     def __init__(
@@ -142,6 +135,9 @@ class TlsEngine:
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=server_side)
+        self._read, self._write = self._tls.read, self._tls.write
+        self.is_dry = False
+        """Whether ``read`` can have nothing before more is received."""
         # With a buffer it returns how much it read, which the types of the standard library deny.
         self._read_into = cast(Callable[[int, memoryview], int], self._tls.read)
         self._is_server = server_side
@@ -177,12 +173,14 @@ class TlsEngine:
     def received(self, data: bytes | bytearray | memoryview) -> None:
         """Take in ciphertext that arrived."""
         with self._lock:
+            self.is_dry = False
             if self._is_done or self._may_begin_with(data):
                 self._incoming.write(data)
 
     def received_eof(self) -> None:
         """Note that nothing more will arrive; the next step or read says what that means."""
         with self._lock:
+            self.is_dry = False
             self._incoming.write_eof()
 
     def read(self, max_bytes: int) -> bytes | None:
@@ -226,6 +224,7 @@ class TlsEngine:
         """
         filled, size, incoming = 0, len(view), self._incoming
         with self._lock:
+            self.is_dry = False
             if self._failure:
                 raise self._error("maybe")
             try:
@@ -264,6 +263,38 @@ class TlsEngine:
             except ssl.SSLError as error:
                 self._fail(error)
                 raise self._error("no") from error
+
+    def seal(self, data: bytes) -> bytes:
+        """``write`` and ``take_outgoing`` in one step, for small messages; raises as ``write``."""
+        with self._lock:
+            if self._failure:
+                raise self._error("no")
+            try:
+                self._write(data)
+            except ssl.SSLError as error:
+                self._fail(error)
+                raise self._error("no") from error
+            return self._outgoing.read()
+
+    def open(self, data: bytes) -> bytes | None:
+        """``received`` and ``read`` in one step, when the handshake is done; raises as ``read``."""
+        with self._lock:
+            incoming = self._incoming
+            incoming.write(data)
+            if self._failure:
+                raise self._error("maybe")
+            size = len(data)
+            try:
+                opened = self._read(size)
+            except ssl.SSLWantReadError:
+                self._look_inside = False
+                return None
+            except ssl.SSLError as error:
+                self._fail(error)
+                raise self._error("maybe") from error
+            self._look_inside = len(opened) == size or not opened
+            self.is_dry = not (self._look_inside or incoming.pending)
+            return opened
 
     def take_outgoing(self) -> bytes:
         """Return the ciphertext that is to be sent now, and forget it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
 from collections import deque
 from collections.abc import Callable
@@ -58,6 +59,7 @@ class Channel:
         self.object_id = uri.object  # for PYRONAME it is only known when the name was looked up
         self.pool: Pool | None = None
         self.session = 0
+        self._joining = threading.Lock()
         self._metadata: Metadata | None = None
         # A stock daemon takes a connection for a session, so these are not shared.
         self._own: deque[Link] = deque()
@@ -150,6 +152,9 @@ class Channel:
             try:
                 if deadline is not None and time.monotonic() >= deadline:
                     raise DeadlinePassed("there was no time to send it", executed="no")
+                if link.wants_share:
+                    link.share(deadline)
+                    link.sequence = sequence = link.sequence + 1 & 0xFFFF
                 if not buffers and len(data) <= _SMALL_BYTES:
                     link.send_small(_INVOKE, payload.number, flags, sequence, data, deadline)
                 else:
@@ -209,23 +214,26 @@ class Channel:
         payload = link.payload
         try:
             _check_reply(reply, sequence)
+            if reply.flags & _EXCEPTION:
+                value = self._except(reply, payload, timeout_s)
+            elif reply.serializer != payload.number:
+                raise WireError(
+                    f"the answer to {method}() came in serializer {reply.serializer}; "
+                    f"{payload.name} was asked for"
+                )
+            else:
+                loads = payload.loads_results if reply.flags & _BATCH else payload.loads_reply
+                value = loads(reply.payload, reply.buffers)
         except WireError:
             link.close()
             raise
+        except BaseException:
+            self._give(link)
+            raise
         if link.can_share and SEGMENTS in reply.annotations:  # the daemon would like to
-            with contextlib.suppress(ConnectionLost, DeadlinePassed):  # this call has its answer
-                link.share(time.monotonic() + self.settings.connect_timeout_s)
+            link.wants_share, link.takes_plain = True, False
         self._give(link)
-        if reply.flags & _EXCEPTION:
-            return self._except(reply, payload, timeout_s)
-        if reply.serializer != payload.number:
-            raise WireError(
-                f"the answer to {method}() came in serializer {reply.serializer}; "
-                f"{payload.name} was asked for"
-            )
-        if reply.flags & _BATCH:
-            return payload.loads_results(reply.payload, reply.buffers)
-        return payload.loads_reply(reply.payload, reply.buffers)
+        return value
 
     def _except(self, reply: Message, payload: Payload, timeout_s: float | None) -> Any:
         """Return the items of a stream, or raise what the method has raised."""
@@ -290,15 +298,17 @@ class Channel:
         return self._open(deadline), True
 
     def _join_pool(self) -> Pool:
-        self._address = self._resolve()
-        self.object_id = self._address.object
-        pool = pool_of(self._address, self.settings, self.identity)
-        if pool is not self.pool:
-            if self.pool is not None:
-                self.pool.sessions.discard(self.session)
-            self.session = next(pool.numbers)
-            pool.sessions.add(self.session)
-            self.pool = pool
+        """Return the pool for where the object is now, with a session of this channel in it."""
+        address = self._resolve()
+        pool = pool_of(address, self.settings, self.identity)
+        with self._joining:
+            if pool is not self.pool:
+                if self.pool is not None:
+                    self.pool.sessions.discard(self.session)
+                self._address, self.object_id = address, address.object
+                self.session = next(pool.numbers)
+                pool.sessions.add(self.session)
+                self.pool = pool
         return pool
 
     def _open(self, deadline: float | None) -> Link:
@@ -331,7 +341,9 @@ class Channel:
         return True
 
     def _give(self, link: Link) -> None:
-        if link.agreement is STOCK_PEER:
+        if not link.is_between_messages:  # more came than was asked for: do not take it for answers
+            link.close()
+        elif link.agreement is STOCK_PEER:
             self._own.append(link)
         elif self.pool is not None:
             self.pool.give(link)

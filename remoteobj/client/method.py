@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from remoteobj.client.channel import Channel
+from remoteobj.errors import WireError
 from remoteobj.payload import BINARY, PLAIN, write_plain
 from remoteobj.wire import SIMPLE, SUFFIX, MessageType, prefix_of
 
@@ -55,9 +56,16 @@ def make_method(channel: Channel, name: str, timeout_s: float | None) -> Callabl
                         return channel.recover(error, name, args, timeout_s, deadline)
                     if answer is None:
                         return channel.finish(link, reply, sequence, name, timeout_s)
-                    loads = link.payload.loads_reply
+                    try:
+                        value = link.payload.loads_reply(answer, ())
+                    except WireError:
+                        link.close()
+                        raise
+                    except BaseException:
+                        pool.give_back(link)
+                        raise
                     pool.give_back(link)
-                    return loads(answer, ())
+                    return value
                 pool.give_back(link)
         return channel.call(name, args, kwargs, timeout_s)
 

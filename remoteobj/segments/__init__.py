@@ -19,9 +19,9 @@ Rules:
 5. A forked child has what its parent had borrowed, for good, and lends and borrows nothing.
 
 What the caller keeps to: the message of a loan carries ``take_dropped()`` of just after it (a few
-may overtake each other: the receiver has room for twice as much); ``passed()`` follows every send of
-a descriptor, in a ``finally``; the receiver calls ``drop()``, ``accept()``, ``borrow()``, in this
-order, and closes the connection at the first WireError.
+may overtake each other: the receiver has room for twice as much); after every send of a descriptor
+``passed()`` is called, in a ``finally``; the receiver calls ``drop()``, ``accept()``, ``borrow()``,
+in this order, and closes the connection at the first WireError.
 
 An echo of 64 MiB (the client lends, the server borrows and lends back; 2 cores) runs at 9 times the
 rate of TCP of loopback. What was tried for it stands in ``lending``, ``borrowing`` and ``memfd``.

@@ -111,7 +111,7 @@ class Connection:
         self._decoder = Decoder(settings.max_handshake_bytes)
         self._poller = poller
         self._at_end = at_end
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler may close while its thread is in here
         self._unsent: deque[memoryview] = _NOTHING
         self.is_writing = False
         self._is_reading = True  # by the worker that has it

@@ -59,7 +59,7 @@ class Engine:
         self._settings = settings
         self._make_stream = make_stream
         self._listener = listener
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler may close while its thread is in here
         self._connections: dict[int, Connection] = {}
         self._strangers: OrderedDict[Connection, float] = OrderedDict()
         self._too_many: set[Connection] = set()
@@ -168,7 +168,7 @@ class Engine:
         """Return how often to look for what has to be given up; never where there is nothing."""
         if self._strangers:
             return min(_TIDY_S, self._settings.handshake_timeout_s)
-        return _RARELY_S if self._connections else None
+        return min(_RARELY_S, self._settings.send_timeout_s) if self._connections else None
 
     def _report(self, fd: int, readable: bool, writable: bool) -> None:
         connection = self._connections.get(fd)

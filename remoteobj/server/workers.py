@@ -41,7 +41,7 @@ class Workers:
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
         self.nobody_waits = self._jobs.empty
         """Tells whether no job waits: then a worker may wait for a connection to go on."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler may close while its thread is in here
         self._threads: set[threading.Thread] = set()
         self._idle = 0
         self._taken = self._taken_before = 0

@@ -63,6 +63,7 @@ class Link:
         "shared",
         "stream",
         "takes_plain",
+        "wants_share",
     )
 
     def __init__(self, stream: Stream, max_bytes: int) -> None:
@@ -75,6 +76,7 @@ class Link:
         None on a Unix socket: there sending to a peer that has closed fails at once."""
         self.takes_plain = False
         self.can_share = False
+        self.wants_share = False
         self.shared: SharedMemory | None = None
         self.peer = sockets.peer_name(stream.sock)
         self.agreement: Agreement = STOCK
@@ -169,7 +171,7 @@ class Link:
         from remoteobj.segments import are_supported
         from remoteobj.transport.shared import SharedMemory, SharedStream
 
-        self.can_share = False
+        self.can_share = self.wants_share = False
         if not are_supported():
             return
         self.sequence = self.sequence + 1 & 0xFFFF
@@ -296,6 +298,11 @@ class Link:
             error.executed = executed if error.executed == "maybe" else "no"
             return error
         return ConnectionLost(f"{self.peer} is gone ({error.strerror or error})", executed=executed)
+
+    @property
+    def is_between_messages(self) -> bool:
+        """Whether nothing has come that was not read."""
+        return self._decoder.is_between_messages
 
     def is_quiet(self) -> bool:
         """Tell whether the connection is open and nothing has come: fit for a new call."""

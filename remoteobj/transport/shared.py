@@ -95,7 +95,8 @@ class SharedStream(PlainStream):
     def close(self) -> None:
         """See Stream."""
         super().close()
-        self.attached.clear()  # the lender closes them
+        while self.attached:
+            self.attached.popleft()[2]()
         while self.descriptors:
             os.close(self.descriptors.popleft())
 

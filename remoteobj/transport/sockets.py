@@ -111,11 +111,13 @@ def connect(uri: URI, timeout_s: float) -> socket.socket:
         timeout_s = min(timeout_s, _LONGEST_S)
         if uri.sockname:
             sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            sock.settimeout(timeout_s)
+            # Waiting for room in the listener's queue takes a blocking connect() here.
+            set_timeout(sock, socket.SO_SNDTIMEO, timeout_s)
             sock.connect(uri.sockname)
+            set_timeout(sock, socket.SO_SNDTIMEO, 0.0)
         else:
             sock = socket.create_connection((uri.host or "", uri.port or 0), timeout_s)
-    except TimeoutError as error:
+    except (TimeoutError, BlockingIOError) as error:
         close(sock)
         raise DeadlinePassed(
             f"{uri.location} did not answer within {timeout_s:g} s: is the machine on, "

@@ -27,12 +27,13 @@ _CHUNK_BYTES = 256 * 1024
 class TlsStream:
     """See ``Stream``."""
 
-    __slots__ = ("_cipher", "_engine", "sock")
+    __slots__ = ("_cipher", "_engine", "_recv", "_seal", "_send", "sock")
 
     def __init__(self, sock: socket.socket, identity: Identity, *, server_side: bool) -> None:
         self.sock = sock
         context = identity.server_context() if server_side else identity.client_context()
         self._engine = TlsEngine(context, server_side=server_side, peer=sockets.peer_name(sock))
+        self._recv, self._send, self._seal = sock.recv, sock.send, self._engine.seal
         self._cipher = memoryview(b"")  # what the socket did not take yet
 
     @property
@@ -55,8 +56,15 @@ class TlsStream:
 
     def recv(self, size: int, flags: int) -> bytes:
         """See Stream."""
-        while (data := self._engine.read(size)) is None:
-            self._receive(_SMALL_BYTES, flags)
+        engine = self._engine
+        data = None if engine.is_dry else engine.read(size)
+        while data is None:
+            cipher = self._recv(_SMALL_BYTES, flags)
+            if cipher:
+                data = engine.open(cipher)
+            else:
+                engine.received_eof()
+                data = engine.read(size)
         return data
 
     def recv_into(self, view: memoryview, flags: int) -> int:
@@ -74,11 +82,9 @@ class TlsStream:
 
     def send(self, data: bytes, flags: int) -> int:
         """See Stream."""
-        engine = self._engine
-        engine.write(data)
-        cipher = engine.take_outgoing()
+        cipher = self._seal(data)
         try:
-            sent = self.sock.send(cipher, flags)
+            sent = self._send(cipher, flags)
         except sockets.QUIET:
             sent = 0
         if sent == len(cipher):

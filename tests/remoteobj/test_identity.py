@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 from servants import StartScript
 
-from remoteobj import BadInput, NotSendable
-from remoteobj.identity import Identity, IdentityUnusable
+from remoteobj import BadInput, IdentityUnusable, NotSendable
+from remoteobj.identity import Identity
 from tests.certificates import HOUR_S, Authority, Files, make_cluster
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="modes are POSIX's")

@@ -20,8 +20,9 @@ from hypothesis import strategies as st
 from servants import calm
 
 from remoteobj import ConnectionLost
+from remoteobj.errors import PeerRefused
 from remoteobj.identity import Identity
-from remoteobj.tls import PeerRefused, TlsEngine
+from remoteobj.tls import TlsEngine
 from remoteobj.wire import Message, encode
 from tests.certificates import HOUR_S, Authority, Files
 
@@ -439,17 +440,18 @@ class TestOthers:
 
 
 class TestEnds:
+    @pytest.mark.parametrize("into", [True, False])
+    @pytest.mark.parametrize("closes", [True, False])
     def test_a_clean_end_comes_after_all_that_was_written(
-        self, pair: tuple[TlsEngine, TlsEngine]
+        self, pair: tuple[TlsEngine, TlsEngine], into: bool, closes: bool
     ) -> None:
         source, target = pair
         source.write(b"last")
         source.close_notify()
         carry(source, target)
-        target.received_eof()
-        assert target.read(100) == b"last"
-        assert [target.read(100), target.read(100)] == [b"", b""]
-        assert target.read_into(memoryview(bytearray(9))) == 0
+        if closes:
+            target.received_eof()
+        assert [take(target, 4, into) for _ in range(3)] == [b"last", b"", b""]
         for use in (lambda: source.read(9), lambda: source.write(b"more"), source.handshake):
             with pytest.raises(ConnectionLost, match="to the daemon was closed here"):
                 use()
@@ -550,7 +552,10 @@ class Connection:
     def read(self) -> bytes:
         while (data := self.engine.read(65536)) is None:
             # Little at once, so that reads often end amid a record, which is what broke.
-            self.engine.received(self.sock.recv(700))
+            if arrived := self.sock.recv(700):
+                self.engine.received(arrived)
+            else:
+                self.engine.received_eof()
         return data
 
 
@@ -559,15 +564,13 @@ def write_all(connection: Connection, seed: int) -> None:
         connection.write(struct.pack("!IB", number, seed) * size)
 
 
-def read_all(connection: Connection, seed: int) -> int:
-    buffer, count = bytearray(), 0
+def read_all(connection: Connection, seed: int) -> None:
+    buffer = bytearray()
     for number, size in enumerate(sizes_of(seed)):
         while len(buffer) < size * 5:
             buffer += connection.read()
         assert buffer[: size * 5] == struct.pack("!IB", number, seed) * size
         del buffer[: size * 5]
-        count += 1
-    return count
 
 
 def sizes_of(seed: int) -> Iterator[int]:
@@ -584,9 +587,9 @@ def test_one_thread_reads_while_another_writes(room: Room) -> None:
     server = Connection(ends[0], server_of(room.master))
     client = Connection(ends[1], client_of(room.slave))
 
-    def carefully(use: Callable[[Connection, int], int | None], *given: object) -> int | None:
+    def run(use: Callable[[Connection, int], None], side: Connection, seed: int) -> None:
         try:
-            return use(*given)  # type: ignore[arg-type]
+            use(side, seed)
         except BaseException:
             for sock in ends:  # the other threads wait for what will not come
                 sock.shutdown(socket.SHUT_RDWR)
@@ -594,16 +597,15 @@ def test_one_thread_reads_while_another_writes(room: Room) -> None:
 
     try:
         with ThreadPoolExecutor(4) as threads:
-            greetings = [threads.submit(side.shake_hands) for side in (server, client)]
-            for greeting in greetings:
-                greeting.result()
+            list(threads.map(Connection.shake_hands, (server, client)))
             work = [
-                threads.submit(carefully, read_all, server, 1),
-                threads.submit(carefully, read_all, client, 2),
-                threads.submit(carefully, write_all, client, 1),
-                threads.submit(carefully, write_all, server, 2),
+                threads.submit(run, read_all, server, 1),
+                threads.submit(run, read_all, client, 2),
+                threads.submit(run, write_all, client, 1),
+                threads.submit(run, write_all, server, 2),
             ]
-            assert [job.result() for job in work] == [MESSAGES, MESSAGES, None, None]
+            for job in work:
+                job.result()
     finally:
         for sock in ends:
             sock.close()
