@@ -11,10 +11,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import msgspec
+
 from remoteobj.codec import calls
 from remoteobj.codec.calls import NESTED, PLAIN, read_call, write_plain
+from remoteobj.errors import WireError
 from remoteobj.handshake import BINARY
-from remoteobj.stock.formats import FORMATS, Format, parse_batch
+from remoteobj.stock.formats import FORMATS, Format, decompress, parse_batch
+from remoteobj.wire import Flag, Message
 
 __all__ = [
     "BINARY",
@@ -24,6 +28,7 @@ __all__ = [
     "STOCK",
     "Payload",
     "binary",
+    "plain_message",
     "read_call",
     "write_plain",
 ]
@@ -110,3 +115,19 @@ def _stock_payload(form: Format) -> Payload:
 
 
 STOCK: dict[int, Payload] = {number: _stock_payload(form) for number, form in FORMATS.items()}
+
+
+def plain_message(message: Message, max_bytes: int) -> Message:
+    """Return a message with its payload as a serializer wrote it; Pyro5 may have compressed it.
+
+    Raises:
+        WireError: It is larger than *max_bytes* then, or is another serializer's within this one.
+    """
+    if message.flags & Flag.KEEP_SERIALIZED:
+        raise WireError("a payload with the flag KEEP_SERIALIZED is refused here: send it plain")
+    if message.flags & Flag.COMPRESSED:
+        payload = decompress(message.payload, max_bytes)
+        return msgspec.structs.replace(
+            message, payload=payload, flags=message.flags & ~Flag.COMPRESSED
+        )
+    return message

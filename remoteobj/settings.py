@@ -5,7 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from remoteobj.errors import BadInput
+
 __all__ = ["Settings"]
+
+_STOCK_SERIALIZERS = ("serpent", "json", "msgpack")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,3 +53,10 @@ class Settings:
     stock_serializer: Literal["serpent", "json", "msgpack"] = "serpent"
     """What a proxy speaks to a stock Pyro5 daemon; to our own it speaks a codec that keeps every
     type. A stock daemon needs the library ``msgpack`` for the last one."""
+
+    def __post_init__(self) -> None:
+        if self.stock_serializer not in _STOCK_SERIALIZERS:
+            raise BadInput(
+                f"stock_serializer={self.stock_serializer!r}: it is one of "
+                f"{', '.join(_STOCK_SERIALIZERS)}; marshal is spoken to nobody"
+            )

@@ -12,7 +12,7 @@ from typing import Any
 from remoteobj import _pyro
 from remoteobj.client.items import RemoteItems
 from remoteobj.client.metadata import Metadata, read_metadata
-from remoteobj.client.pool import Pool, pool_of
+from remoteobj.client.pool import Farewell, Pool, pool_of
 from remoteobj.errors import (
     BadURI,
     ConnectionLost,
@@ -24,7 +24,7 @@ from remoteobj.errors import (
 )
 from remoteobj.handshake import STOCK as STOCK_PEER
 from remoteobj.identity import Identity
-from remoteobj.payload import STOCK, Payload
+from remoteobj.payload import STOCK, Payload, plain_message
 from remoteobj.settings import Settings
 from remoteobj.transport.link import Link
 from remoteobj.uri import URI
@@ -38,6 +38,7 @@ resolvers: list[Callable[[str, str | None], URI]] = []
 _INVOKE, _RESULT = int(MessageType.INVOKE), int(MessageType.RESULT)
 _ONEWAY, _BATCH = int(Flag.ONEWAY), int(Flag.BATCH)
 _EXCEPTION, _STREAM = int(Flag.EXCEPTION), int(Flag.STREAM)
+_CHANGED = int(Flag.COMPRESSED | Flag.KEEP_SERIALIZED)
 _SMALL_BYTES = 64 * 1024
 _DAEMON = _pyro.DAEMON_ID
 
@@ -62,7 +63,9 @@ class Channel:
         self._joining = threading.Lock()
         self._metadata: Metadata | None = None
         # A stock daemon takes a connection for a session, so these are not shared.
+        self._is_stock = False
         self._own: deque[Link] = deque()
+        self._own_farewells: deque[Farewell] = deque()
 
     def metadata(self, timeout_s: float | None = None) -> Metadata:
         """Return the names that may be called, asking the daemon the first time."""
@@ -131,7 +134,9 @@ class Channel:
 
     def later(self, farewell: str, *args: Any) -> None:
         """Tell the daemon, with the next call, what a destructor must not wait to tell."""
-        if self.pool is not None:
+        if self._is_stock:
+            self._own_farewells.append((farewell, args, 0))
+        elif self.pool is not None:
             self.pool.farewells.append((farewell, args, self.session))
 
     def _exchange(
@@ -214,6 +219,8 @@ class Channel:
         payload = link.payload
         try:
             _check_reply(reply, sequence)
+            if reply.flags & _CHANGED:
+                reply = plain_message(reply, self.settings.max_message_bytes)
             if reply.flags & _EXCEPTION:
                 value = self._except(reply, payload, timeout_s)
             elif reply.serializer != payload.number:
@@ -262,7 +269,9 @@ class Channel:
             pool.farewells.append(("end_session", (), self.session))
             link = pool.take()
             if link is not None:  # else with the next call of another proxy
-                self._say_farewells(pool, link, time.monotonic() + self.settings.connect_timeout_s)
+                self._say_farewells(
+                    pool.farewells, link, time.monotonic() + self.settings.connect_timeout_s
+                )
                 pool.give(link)
         self.pool = None
 
@@ -272,7 +281,8 @@ class Channel:
             _close_all(self._own)
             if self.pool is not None:
                 self.pool.sessions.discard(self.session)
-                self.pool.farewells.append(("end_session", (), self.session))
+                if not self._is_stock:
+                    self.pool.farewells.append(("end_session", (), self.session))
                 if not self.pool.sessions:
                     self.pool.close_idle()
 
@@ -283,11 +293,12 @@ class Channel:
             link = pool.take()
             if link is not None:
                 if pool.farewells:
-                    self._say_farewells(pool, link, deadline)
+                    self._say_farewells(pool.farewells, link, deadline)
                 return link, False
             while self._own:
                 link = self._own.pop()
                 if link.is_quiet():
+                    self._say_farewells(self._own_farewells, link, deadline)
                     return link, False
                 link.close()
         elif pool is None:
@@ -313,6 +324,7 @@ class Channel:
 
     def _open(self, deadline: float | None) -> Link:
         link, self._metadata = self._join_pool().connect(self._address, deadline)
+        self._is_stock = link.agreement is STOCK_PEER
         return link
 
     def _learn(self, link: Link, deadline: float | None) -> bool:
@@ -350,11 +362,13 @@ class Channel:
         else:
             link.close()
 
-    def _say_farewells(self, pool: Pool, link: Link, deadline: float | None) -> None:
+    def _say_farewells(
+        self, farewells: deque[Farewell], link: Link, deadline: float | None
+    ) -> None:
         """Tell what is to be told; no answer is due. A connection that breaks tells it by that."""
         with contextlib.suppress(IndexError, ConnectionLost, DeadlinePassed):
             while True:
-                method, args, session = pool.farewells.popleft()
+                method, args, session = farewells.popleft()
                 data = link.payload.dumps_call(_DAEMON, method, args, {}, session, [])
                 link.send_small(_INVOKE, link.payload.number, _ONEWAY, 0, data, deadline)
 

@@ -17,7 +17,7 @@ from remoteobj import _pyro, handshake
 from remoteobj.client.metadata import Metadata, read_metadata
 from remoteobj.errors import ConnectionLost, DeadlinePassed, ObjectUnknown, WireError
 from remoteobj.identity import Identity
-from remoteobj.payload import STOCK, binary
+from remoteobj.payload import STOCK, binary, plain_message
 from remoteobj.settings import Settings
 from remoteobj.transport import sockets
 from remoteobj.transport.link import Link
@@ -31,6 +31,10 @@ _MOST_IDLE = 32
 _SERPENT = STOCK[_pyro.SERPENT]
 
 
+Farewell = tuple[str, tuple[Any, ...], int]
+"""What a daemon is told when something ends: a method of its own object, arguments, session."""
+
+
 class Pool:
     """Connections that are not in use, and how to open another; made by ``pool_of``.
 
@@ -42,9 +46,8 @@ class Pool:
         self._identity = identity
         self.sessions: set[int] = set()
         """Those of the proxies that use it."""
-        self.farewells: deque[tuple[str, tuple[Any, ...], int]] = deque()
-        """What the daemon is to be told with the next call: a method of its own object, arguments,
-        session. Destructors put it here, since they must not wait."""
+        self.farewells: deque[Farewell] = deque()
+        """What is to be told with the next call: destructors put it here, they must not wait."""
         self.numbers = itertools.count(1)
         self._uri = uri
         self._idle: deque[Link] = deque()
@@ -140,7 +143,7 @@ class Pool:
         reply = link.receive(deadline)
         if reply.type not in (MessageType.CONNECT_OK, MessageType.CONNECT_FAIL):
             raise WireError(f"a message of type {reply.type} came where the handshake was due")
-        answer = _read_answer(reply)
+        answer = _read_answer(plain_message(reply, self.settings.max_message_bytes))
         if reply.type == MessageType.CONNECT_FAIL:
             if _pyro.says_object_unknown(answer):
                 raise ObjectUnknown(f"there is no object {uri.object!r} at {uri.location}")

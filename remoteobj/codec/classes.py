@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 
 from remoteobj.codec import leaves, tags
 from remoteobj.codec.refusals import Refused, a
-from remoteobj.errors import NotSendable, WireError
+from remoteobj.errors import NotSendable
 
 if TYPE_CHECKING:
     from remoteobj.codec.reading import Reader
@@ -38,8 +38,6 @@ def find(name: Any) -> type:
     Raises:
         NotSendable: It is not there.
     """
-    if type(name) is not str:
-        raise WireError("a class has a name")
     module_name, _, path = name.partition(":")
     found: Any = sys.modules.get(module_name)
     for part in path.split("."):
@@ -81,9 +79,11 @@ def pack_enum(writer: Writer, member: Any, depth: int) -> Any:
     return {tags.ENUM: [name, writer.pack_member(member._value_, depth, ".value")]}
 
 
+_missing_of_flags = vars(enum.Flag)["_missing_"].__func__
+
+
 def read_enum(reader: Reader, content: Any, depth: int) -> Any:
     """Read a member of an enum by its value."""
-    reader.check_depth(depth)
     name, value = content
     kind = find(name)
     value = reader.item(value, depth)
@@ -94,7 +94,7 @@ def read_enum(reader: Reader, content: Any, depth: int) -> Any:
         if type(found) is type(value) and (found == value or _are_nan(found, value)):
             return member
     missing: Any = kind._missing_
-    if issubclass(kind, enum.Flag) and missing.__func__ is enum.Flag.__dict__["_missing_"].__func__:
+    if getattr(missing, "__func__", None) is _missing_of_flags:
         return missing(value)  # members together; it is the standard library's, not the user's
     raise NotSendable(f"{name} has no member of value {leaves.shown(value)} here")
 

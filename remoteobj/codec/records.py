@@ -26,30 +26,25 @@ if TYPE_CHECKING:
     from remoteobj.codec.writing import Writer
 
 _HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE: made by a class statement
-_known: WeakKeyDictionary[type, tuple[str, ...]] = WeakKeyDictionary()
+_known: WeakKeyDictionary[type, tuple[str, ...] | None] = WeakKeyDictionary()
 _value_of: Callable[[Any, str], Any] = object.__getattribute__
 
 
 def fields_of(kind: type) -> tuple[str, ...] | None:
     """Return the names of the fields, or None for other classes."""
-    found = _known.get(kind)
-    if found is None:
-        found = _look_at(kind)
-        if found is not None:
-            _known[kind] = found
-    return found
+    try:
+        return _known[kind]
+    except KeyError:
+        found = _known[kind] = _look_at(kind)
+        return found
 
 
 def _look_at(kind: type) -> tuple[str, ...] | None:
     if issubclass(kind, tuple):
         return _fields_of_tuple(kind)
     if type(kind) is type(msgspec.Struct):
-        has_no_code = (
-            not hasattr(kind, "__post_init__")
-            and kind.__init__ is object.__init__
-            and kind.__new__ is msgspec.Struct.__new__
-        )
-        return kind.__struct_fields__ if has_no_code else None
+        # It has no __init__ and no __new__ of its own: msgspec sees to that.
+        return None if hasattr(kind, "__post_init__") else kind.__struct_fields__
     if any(base is not object and not base.__flags__ & _HEAP_TYPE for base in kind.__mro__):
         return None  # it holds more than its fields: a list of its own, a lock, ...
     own = vars(kind)
@@ -192,8 +187,6 @@ def find(name: Any, fields: Any) -> type:
     here, shown = fields_of(kind), name.replace(":", ".")
     if here is None:
         raise NotSendable(f"{shown} is another kind of class here than where the value came from")
-    if type(fields) is not list or not all(type(field) is str for field in fields):
-        raise WireError("a class has fields with names")
     if fields != list(here):
         raise NotSendable(
             f"{shown} has the fields {', '.join(here)} here, but {', '.join(fields)} where the "

@@ -18,12 +18,21 @@ from typing import Any
 from remoteobj.callers import CallContext, serve_as
 from remoteobj.errors import NotSendable, RemoteObjError, WireError
 from remoteobj.handshake import STOCK as STOCK_PEER
-from remoteobj.payload import BINARY, NESTED, PLAIN, SERPENT, Payload, read_call, write_plain
+from remoteobj.payload import (
+    BINARY,
+    NESTED,
+    PLAIN,
+    SERPENT,
+    Payload,
+    plain_message,
+    read_call,
+    write_plain,
+)
 from remoteobj.published import Published
 from remoteobj.server.batch import Batch
 from remoteobj.server.connection import Connection
 from remoteobj.server.coroutines import Coroutines
-from remoteobj.server.reception import name_of, plain_message
+from remoteobj.server.reception import name_of
 from remoteobj.settings import Settings
 from remoteobj.transport.sockets import QUIET
 from remoteobj.transport.stream import NOWAIT
@@ -394,8 +403,10 @@ class CallRunner:
         if message.type != MessageType.PING:
             raise WireError(f"a message of type {message.type} came where a call was due")
         annotations: dict[str, Any] = {}
-        if SEGMENTS in message.annotations and connection.share():
-            annotations[SEGMENTS] = b""
+        if SEGMENTS in message.annotations:
+            word = connection.share(message.annotations[SEGMENTS])
+            if word is not None:
+                annotations[SEGMENTS] = word
         connection.post_message(
             Message(
                 message.type,

@@ -132,23 +132,30 @@ class Connection:
         # A stock peer expects its answers in order: nothing overtakes one that comes later.
         self.cost_of_later = 1 if self.agreement.version > 0 else settings.max_calls_in_flight
 
-    def share(self) -> bool:
-        """Begin with shared memory, because the peer asks for it; False if it cannot be.
+    def share(self, word: bytes | bytearray | memoryview) -> bytes | None:
+        """Begin with shared memory, because the peer asks for it; returns the word to answer with.
 
-        The peer sends nothing that needs it before it has the answer.
+        None: it cannot be. The peer sends nothing that needs it before it has the answer.
         """
         if not self.can_share:
-            return False
+            return None
         from remoteobj.segments import are_supported
-        from remoteobj.transport.shared import SharedMemory, SharedStream
+        from remoteobj.transport.shared import (
+            SharedMemory,
+            SharedStream,
+            read_limit,
+            word_of_limit,
+        )
 
         self.can_share = False
-        if are_supported():
-            stream = SharedStream(self.stream.sock)
-            self.stream, self.recv, self.takes_plain = stream, stream.recv, False
-            self._sharing = threading.Lock()
-            self.shared = SharedMemory(stream, self._decoder.max_bytes)
-        return self.shared is not None
+        if not are_supported():
+            return None
+        max_bytes = self._decoder.max_bytes
+        stream = SharedStream(self.stream.sock)
+        self.stream, self.recv, self.takes_plain = stream, stream.recv, False
+        self._sharing = threading.Lock()
+        self.shared = SharedMemory(stream, max_bytes, read_limit(word))
+        return word_of_limit(max_bytes)
 
     def shake_hands(self) -> bool:
         """Go on with the stream's handshake, without waiting; True when it is done.

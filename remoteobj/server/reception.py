@@ -9,17 +9,15 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-import msgspec
-
 from remoteobj import handshake
 from remoteobj.callers import Callers
 from remoteobj.errors import RemoteObjError, WireError
-from remoteobj.payload import SERPENT, STOCK
+from remoteobj.payload import SERPENT, STOCK, plain_message
 from remoteobj.published import Published
 from remoteobj.server.connection import Connection
 from remoteobj.settings import Settings
-from remoteobj.stock.formats import FORMATS, decompress
-from remoteobj.wire import NO_CORRELATION, Flag, Message, MessageType
+from remoteobj.stock.formats import FORMATS
+from remoteobj.wire import NO_CORRELATION, Message, MessageType
 
 __all__ = ["Reception"]
 
@@ -91,22 +89,6 @@ class Reception:
         self, connection: Connection, message: Message, kind: int, serializer: int, text: bytes
     ) -> None:
         connection.post_small(kind, serializer, 0, message.sequence, text, NO_CORRELATION)
-
-
-def plain_message(message: Message, max_bytes: int) -> Message:
-    """Return a message with its payload as a serializer wrote it; Pyro5 may have compressed it.
-
-    Raises:
-        WireError: It is larger than *max_bytes* then, or is another serializer's within this one.
-    """
-    if message.flags & Flag.KEEP_SERIALIZED:
-        raise WireError("a payload with the flag KEEP_SERIALIZED is refused here: send it plain")
-    if message.flags & Flag.COMPRESSED:
-        payload = decompress(message.payload, max_bytes)
-        return msgspec.structs.replace(
-            message, payload=payload, flags=message.flags & ~Flag.COMPRESSED
-        )
-    return message
 
 
 def name_of(serializer: int) -> str:

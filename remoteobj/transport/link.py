@@ -169,14 +169,24 @@ class Link:
         """
         # Only those pay for its import who send something large.
         from remoteobj.segments import are_supported
-        from remoteobj.transport.shared import SharedMemory, SharedStream
+        from remoteobj.transport.shared import (
+            SharedMemory,
+            SharedStream,
+            read_limit,
+            word_of_limit,
+        )
 
         self.can_share = self.wants_share = False
         if not are_supported():
             return
         self.sequence = self.sequence + 1 & 0xFFFF
         ping = Message(
-            MessageType.PING, BINARY, 0, self.sequence, b"ping", annotations={SEGMENTS: b""}
+            MessageType.PING,
+            BINARY,
+            0,
+            self.sequence,
+            b"ping",
+            annotations={SEGMENTS: word_of_limit(self._decoder.max_bytes)},
         )
         try:
             self._unsent.extend(as_views(encode(ping)))
@@ -190,7 +200,8 @@ class Link:
         if SEGMENTS in pong.annotations:
             stream = SharedStream(self.stream.sock)
             self.stream, self.recv, self.takes_plain = stream, stream.recv, False
-            self.shared = SharedMemory(stream, self._decoder.max_bytes)
+            theirs = read_limit(pong.annotations[SEGMENTS])
+            self.shared = SharedMemory(stream, self._decoder.max_bytes, theirs)
 
     def _flush(self, deadline: float | None) -> None:
         try:

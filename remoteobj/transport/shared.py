@@ -1,10 +1,11 @@
 """Shared memory for the large buffers of one connection between two processes of a host.
 
 It begins when a client asks for it, in a ping with the annotation ``RSEG``, and the daemon answers
-alike: from then on both receive with ``recvmsg``, since a descriptor that rides on bytes which are
-received without it is lost. That costs a microsecond for each message, so a connection that has
-never carried anything large does without. A daemon that would like to begin says so by an empty
-``RSEG`` on the large answer that it sends through the socket.
+alike, each with the size of the largest message that it takes. From then on both receive with
+``recvmsg``, since a descriptor that rides on bytes which are received without it is lost. That
+costs a microsecond for each message, so a connection that has never carried anything large does
+without. A daemon that would like to begin says so by an empty ``RSEG`` on the large answer that it
+sends through the socket.
 
 After that ``RSEG`` on a message says in which segment its buffers are, what the sender has dropped,
 and what it has let go of; see ``remoteobj.segments`` for the rules.
@@ -30,6 +31,7 @@ from remoteobj.wire import SEGMENTS, Message, encode
 __all__ = ["SharedMemory", "SharedStream"]
 
 _MOST_DESCRIPTORS = 8
+_MOST_DIGITS = 20
 _SPACE = socket.CMSG_SPACE(_MOST_DESCRIPTORS * 4) if hasattr(socket, "CMSG_SPACE") else 0
 _CLOSE_ON_EXEC: int = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
 _TRUNCATED: int = getattr(socket, "MSG_CTRUNC", 0)
@@ -101,15 +103,32 @@ class SharedStream(PlainStream):
             os.close(self.descriptors.popleft())
 
 
+def word_of_limit(max_bytes: int) -> bytes:
+    """Return how a peer is told the largest message that is taken here, in bytes."""
+    return str(max_bytes).encode()
+
+
+def read_limit(word: bytes | bytearray | memoryview) -> int:
+    """Read what ``word_of_limit`` wrote.
+
+    Raises:
+        WireError: It is something else.
+    """
+    text = bytes(word[:_MOST_DIGITS])
+    if not text.isdigit():
+        raise WireError("a peer asks for shared memory, but does not say how much it takes")
+    return int(text)
+
+
 class SharedMemory:
     """Both directions of one connection.
 
     Threads: any may unwrap; ``views_of`` and the sending of it are one's at a time, in their order.
     """
 
-    def __init__(self, stream: SharedStream, max_bytes: int) -> None:
+    def __init__(self, stream: SharedStream, max_bytes: int, their_max_bytes: int) -> None:
         self.stream = stream
-        self._lender = Lender(_LENT_AT_ONCE * max_bytes)
+        self._lender = Lender(_LENT_AT_ONCE * min(max_bytes, their_max_bytes))
         self._borrower = Borrower(_LENT_AT_ONCE * max_bytes)
 
     def views_of(self, message: Message) -> list[memoryview]:

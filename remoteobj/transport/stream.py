@@ -32,7 +32,7 @@ NOWAIT: int = getattr(socket, "MSG_DONTWAIT", 0)
 
 WAIT_ALL: int = getattr(socket, "MSG_WAITALL", 0)
 
-_LARGE_BYTES = 256 * 1024  # from here on shared memory is quicker than the socket
+_LARGE_BYTES = 1024 * 1024  # from here on shared memory is quicker than the socket
 IOV_MAX = 512  # Linux takes 1024 at once, others may take fewer
 
 

@@ -6,8 +6,10 @@ import contextlib
 import os
 import socket
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -172,16 +174,16 @@ def test_a_new_segment_has_all_its_pages(link: Link) -> None:
 def test_a_loan_can_be_withdrawn(link: Link) -> None:
     lender = link.lender
     loan = lender.lend([memoryview(b"x")])
-    lender.withdraw(loan.segment)
+    lender.withdraw(loan)
     assert not is_open(loan.fd)
     assert lender.statistics().segments == 0
     assert lender.take_dropped() == []  # the peer never heard of it
-    number, (view,) = link.send(b"x")
-    lender.withdraw(-1)
-    del view
+    number, views = link.send(b"x")
+    views.clear()
     link.answer()
-    assert lender.lend([memoryview(b"y")]).segment == number
-    lender.withdraw(number)
+    again = lender.lend([memoryview(b"y")])
+    assert again.segment == number
+    lender.withdraw(again)
     assert lender.statistics().in_use == 0
     assert link.send(b"z")[0] == number
 
@@ -221,18 +223,40 @@ def test_a_peer_returns_only_what_it_has(link: Link) -> None:
             link.lender.returned(numbers)
     with pytest.raises(WireError):
         link.lender.returned([number])
+
+
+def test_a_peer_cannot_return_a_segment_that_is_being_made(
+    link: Link, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make = memfd.new_segment
+
+    def make_late(*arguments: Any) -> Any:
+        with pytest.raises(WireError):
+            link.lender.returned([1])
+        return make(*arguments)
+
+    monkeypatch.setattr(memfd, "new_segment", make_late)
+    assert link.send(b"x")[0] == 1
+    assert link.answer() == [1]
+
+
+def test_a_peer_may_return_a_segment_before_the_send_has_returned(link: Link) -> None:
+    """It is so quick, or it guesses the number; the descriptor stays until it was passed."""
     loan = link.lender.lend([memoryview(bytes(MIB))])
-    with pytest.raises(WireError):  # it is guessed: its descriptor has not been passed
-        link.lender.returned([loan.segment])
-    assert is_open(loan.fd)
-    link.lender.passed(loan.segment)
     link.lender.returned([loan.segment])
+    again = link.lender.lend([memoryview(bytes(MIB))])
+    assert (again.segment, again.fd) == (loan.segment, None)
+    link.lender.returned([loan.segment])
+    link.lender.drop_unused()
+    assert is_open(loan.fd)
+    link.lender.passed(again.segment)
+    assert not is_open(loan.fd)
 
 
 def plain_file(folder: Path) -> int:
-    fd = os.open(folder, os.O_RDWR | os.O_TMPFILE)
-    os.ftruncate(fd, PAGE)
-    return fd
+    with tempfile.TemporaryFile(dir=folder) as file:
+        file.truncate(PAGE)
+        return os.dup(file.fileno())
 
 
 def reading_end(_: Path) -> int:
@@ -250,7 +274,7 @@ HOSTILE: dict[str, tuple[Callable[[Path], int], str]] = {
     "empty": (lambda _: make_memfd(0), "bytes, not"),
     "of huge pages": (lambda _: make_memfd(2 * MIB, flags=os.MFD_HUGETLB), "huge pages"),
     "pipe": (reading_end, "no memory file"),
-    "file": (lambda _: plain_file(Path("/var/tmp")), "memory file|shorter"),
+    "file": (plain_file, "memory file|shorter"),
     "shared memory": (lambda _: plain_file(Path("/dev/shm")), "shorter"),
     "directory": (lambda folder: os.open(folder, os.O_RDONLY), "no memory file"),
     "device": (lambda _: os.open("/dev/zero", os.O_RDONLY), "no memory file"),
@@ -358,7 +382,7 @@ def test_a_segment_that_is_dropped_while_it_is_borrowed_stays_readable(link: Lin
 def test_a_clock_or_a_collection_may_call_from_inside(link: Link) -> None:
     """A garbage collection runs anything, wherever it finds itself: in a locked section too."""
     lender = Lender(MIB, clock=lambda: float(len(lender.take_dropped())))
-    lender.withdraw(lender.lend([memoryview(b"x")]).segment)
+    lender.withdraw(lender.lend([memoryview(b"x")]))
     lender.drop_unused()
     link.borrower.drop(number for number in link.borrower.take_returned())
 
@@ -415,7 +439,7 @@ def test_a_descriptor_that_is_being_passed_outlives_close(link: Link) -> None:
     assert is_open(sent.fd)
     assert is_open(failed.fd)
     link.lender.passed(sent.segment)
-    link.lender.withdraw(failed.segment)
+    link.lender.withdraw(failed)
     assert not is_open(sent.fd)
     assert not is_open(failed.fd)
     assert mapped_segments() == 0
