@@ -60,6 +60,7 @@ _JOIN_BYTES = 64 * 1024  # up to here one copy is cheaper than a buffer more to 
 _DIRECT_BYTES = 64 * 1024  # from here on a message gets memory of its own before it is whole
 _BUFFERS = "RBUF"
 _BUFFER_COST = 64  # counted for each, so that a million empty ones are no small message
+_MOST_ANNOTATIONS = 1000
 
 _MAKERS: tuple[Callable[[int], Any], ...] = (NewBytes, bytearray, new_memory)
 """What a buffer is received into, by its kind; the kind says what it was with the sender."""
@@ -338,7 +339,9 @@ class Decoder:
             raise WireError("the sizes of the buffers cannot be read")
         number = len(described) // _BUFFER.size
         if number * _BUFFER_COST > self.max_bytes:
-            raise WireError(f"a message of {number} buffers: that is more than are taken")
+            raise WireError(
+                f"a message of {number} buffers: at most {self.max_bytes // _BUFFER_COST} are taken"
+            )
         sizes = list(_BUFFER.iter_unpack(described))
         if any(kind >= len(_MAKERS) for _, kind in sizes):
             raise WireError("a buffer of unknown kind")
@@ -417,6 +420,8 @@ def _read_annotations(chunks: Buffer) -> dict[str, Buffer]:
         at += _CHUNK.size
         if length > len(chunks) - at or not key.isascii():
             raise WireError("the annotations cannot be read")
+        if len(found) == _MOST_ANNOTATIONS:
+            raise WireError(f"a message with more than {_MOST_ANNOTATIONS} annotations")
         found[key.decode("ascii")] = bytes(chunks[at : at + length])
         at += length
     return found

@@ -265,13 +265,12 @@ class Channel:
         pool.sessions.discard(self.session)
         if not pool.sessions:
             pool.close_idle()
-        else:
+        elif not self._is_stock:
             pool.farewells.append(("end_session", (), self.session))
             link = pool.take()
             if link is not None:  # else with the next call of another proxy
-                self._say_farewells(
-                    pool.farewells, link, time.monotonic() + self.settings.connect_timeout_s
-                )
+                until = time.monotonic() + self.settings.connect_timeout_s
+                self._say_farewells(pool.farewells, link, until)
                 pool.give(link)
         self.pool = None
 
@@ -357,9 +356,9 @@ class Channel:
             link.close()
         elif link.agreement is STOCK_PEER:
             self._own.append(link)
-        elif self.pool is not None:
-            self.pool.give(link)
-        else:
+        elif (pool := self.pool) is not None:
+            pool.give(link)
+        else:  # released meanwhile
             link.close()
 
     def _say_farewells(
