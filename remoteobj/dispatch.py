@@ -89,11 +89,11 @@ class Exposure:
             case "__setattr__", [str() as name, value]:
                 self._check_exposed("attrs", name)
                 return setattr(self._servant(context), name, value)
-        raise AttributeError(f"{self._cls.__name__} exposes no method {method!r}")
+        raise self.unknown(method)
 
-    def is_oneway(self, method: str) -> bool:
-        """Tell whether nobody waits for this method's answer."""
-        return method in self.members["oneway"]
+    def unknown(self, method: str) -> AttributeError:
+        """Return what says that there is no such method."""
+        return AttributeError(f"{self._cls.__name__} exposes no method {method!r}")
 
     def _check_exposed(self, kind: str, name: str) -> None:
         if name not in self.members[kind]:

@@ -209,6 +209,8 @@ class CallRunner:
                 message.payload, message.buffers
             )
             exposure = self._published.find(object_id)
+            if method not in exposure.members["methods"]:
+                raise exposure.unknown(method)
             context = _context_of(connection, session)
             self._run_apart(
                 connection, method, context, partial(exposure.call, context, method, args, kwargs)

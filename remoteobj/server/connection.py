@@ -59,6 +59,7 @@ class Connection:
         "_poller",
         "_sharing",
         "_unsent",
+        "_untaken_bytes",
         "_wants_end",
         "_wants_read",
         "_wants_write",
@@ -114,6 +115,7 @@ class Connection:
         self._lock = threading.RLock()  # a signal handler may close while its thread is in here
         self._unsent: deque[memoryview] = _NOTHING
         self.is_writing = False
+        self._untaken_bytes = 0
         self._is_reading = True  # by the worker that has it
         self._wants_read = self._wants_write = self._wants_end = False
 
@@ -390,7 +392,26 @@ class Connection:
     def _wait_to_write(self) -> None:
         self._wants_write = True
         self.blocked_since = time.monotonic()
+        self._untaken_bytes = sockets.untaken_bytes(self.stream.sock)
         self._arm()
+
+    def takes_nothing(self, now: float, patience_s: float) -> bool:
+        """Tell whether the peer has not taken a byte of its answers for so long.
+
+        It may take some without the poller noticing: that waits until there is much room.
+        """
+        since = self.blocked_since
+        if since is None or now - since <= patience_s:
+            return False
+        with self._lock:
+            before, self._untaken_bytes = (
+                self._untaken_bytes,
+                sockets.untaken_bytes(self.stream.sock),
+            )
+            if self.blocked_since is None or self._untaken_bytes >= before:
+                return self.blocked_since is not None
+            self.blocked_since = now
+            return False
 
     def _arm(self) -> None:
         if self.is_open and (self._wants_read or self._wants_write or self._wants_end):

@@ -193,8 +193,7 @@ class Engine:
             log.warning("%s connected and did not say hello in time: closed", connection.peer)
             connection.shut()
         for connection in self._all():
-            since_s = connection.blocked_since
-            if since_s is not None and now - since_s > self._settings.send_timeout_s:
+            if connection.takes_nothing(now, self._settings.send_timeout_s):
                 log.warning("%s does not take its answers: closed", connection.peer)
                 connection.shut()
             if connection.shared is not None:

@@ -8,6 +8,7 @@ import os
 import select
 import socket
 import struct
+import sys
 
 from remoteobj import runtime
 from remoteobj.errors import AddressUnusable, ConnectionLost, DeadlinePassed
@@ -23,8 +24,15 @@ __all__ = [
     "peer_name",
     "prepare",
     "set_timeout",
+    "untaken_bytes",
     "wait_writable",
 ]
+
+if sys.platform == "win32":
+    fcntl = termios = None
+else:
+    import fcntl
+    import termios
 
 _LONGEST_S = 1_000_000.0  # eleven days: longer times do not fit into what systems take
 
@@ -167,6 +175,17 @@ def set_timeout(sock: socket.socket, option: int, seconds: float) -> None:
         microseconds = math.ceil(seconds * 1_000_000)
         value = struct.pack("@ll", *divmod(microseconds, 1_000_000))
     sock.setsockopt(socket.SOL_SOCKET, option, value)
+
+
+def untaken_bytes(sock: socket.socket) -> int:
+    """Return how many bytes that were sent the peer has not taken; 0 where nobody can tell."""
+    if fcntl is None or not hasattr(termios, "TIOCOUTQ"):
+        return 0
+    try:
+        told = fcntl.ioctl(sock, termios.TIOCOUTQ, bytes(4))
+    except (OSError, ValueError):  # closed meanwhile
+        return 0
+    return int.from_bytes(told, sys.byteorder)
 
 
 def wait_writable(sock: socket.socket, timeout_s: float) -> None:
