@@ -47,7 +47,7 @@ class FarmClosed(FarmError, RuntimeError):
 
 
 class CodeRefused(FarmError):
-    """Code travels over this user's Unix sockets only; plain TCP would be open to anybody."""
+    """Code travels over TLS with an identity, or this user's Unix sockets; never over plain TCP."""
 
 
 class SlaveRefused(FarmError):

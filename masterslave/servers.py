@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 
 from nameserver import NameServerClient, ServerWatch, watch_for_servers
-from remoteobj import ConnectionLost, DeadlinePassed, RemoteObjError
+from remoteobj import ConnectionLost, DeadlinePassed, Identity, RemoteObjError
 
 __all__ = ["ServerFollower"]
 
@@ -32,19 +32,23 @@ class ServerFollower:
         self._threads: dict[str, threading.Thread] = {}
         self._watch: ServerWatch | None = None
 
-    def open(self, nameserver: str | bool, *, insecure: bool) -> None:
+    def open(self, nameserver: str | bool, *, identity: Identity | None, insecure: bool) -> None:
         """Begin to look, in the background.
 
         Args:
             nameserver: True finds servers by zeroconf, or where ``REMOTEOBJ_NAMESERVER`` says; an
                 address asks that one; False none.
+            identity: Who this machine is: they are asked over TLS then.
             insecure: Whether name servers on plain TCP are asked.
         Raises:
             BadURI: The address is none.
+            BadInput: An identity and *insecure* were both given.
         """
         if nameserver:
             address = nameserver if isinstance(nameserver, str) else None
-            self._watch = watch_for_servers(self._found, address=address, insecure=insecure)
+            self._watch = watch_for_servers(
+                self._found, address=address, identity=identity, insecure=insecure
+            )
 
     def close(self) -> None:
         """Follow no longer. Blocks until every ``follow`` has returned."""

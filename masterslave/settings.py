@@ -40,7 +40,3 @@ class FarmSettings:
 
     max_ahead: int = 64
     """Most tasks that a slot is given ahead, however short they are."""
-
-    code_over_plain_tcp: bool = False
-    """Let tasks cross plain TCP. For this project's own network tests, and nothing else: whoever
-    reaches the port runs code as you. It goes when connections are encrypted."""

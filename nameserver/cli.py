@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import signal
 import sys
 import threading
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
@@ -18,26 +19,41 @@ from nameserver.errors import NameServerNotFound, NameUnknown
 from nameserver.locate import locate
 from nameserver.record import Record, check_name, make_record
 from nameserver.server import NameServer
-from remoteobj import RemoteObjError
-from remoteobj.cli import run_command
+from remoteobj import Identity, RemoteObjError
+from remoteobj.cli import (
+    IdentityFiles,
+    identity_option,
+    insecure_option,
+    read_identity,
+    run_command,
+)
 
 __all__ = ["main"]
 
-_Command = TypeVar("_Command", bound=Callable[..., Any])
 _SIGNAL_S = 0.5
 
 _debug = click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-_insecure = click.option(
-    "--insecure", is_flag=True, envvar="REMOTEOBJ_INSECURE", help="Talk plain TCP."
-)
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
-def _reach(command: _Command) -> _Command:
+def _secured(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that say how TCP is spoken; the command gets what they come to."""
+
+    @identity_option
+    @insecure_option()
+    @functools.wraps(command)
+    def secured(*, identity: IdentityFiles | None, insecure: bool, **given: Any) -> None:
+        who, insecure = read_identity(identity, insecure)
+        command(identity=who, insecure=insecure, **given)
+
+    return secured
+
+
+def _reach(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options that say which name server is meant."""
     for option in (
         _debug,
-        _insecure,
+        _secured,
         click.option("--timeout", "timeout_s", type=float, default=2.0, show_default=True,
                      help="Longest time to look for a name server, in seconds."),
         click.option("--nameserver", "address", metavar="HOST:PORT",
@@ -58,9 +74,16 @@ def main_group(debug: bool) -> None:
 @click.option("--host", help="Address of this machine to listen on; 0.0.0.0 is all of them.")
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="TCP port; 0: a free one.")
 @click.option("--no-announce", is_flag=True, help="Do not announce it by zeroconf.")
-@_insecure
+@_secured
 @_debug
-def run(host: str | None, port: int, no_announce: bool, insecure: bool, debug: bool) -> None:
+def run(
+    host: str | None,
+    port: int,
+    no_announce: bool,
+    identity: Identity | None,
+    insecure: bool,
+    debug: bool,
+) -> None:  # fmt: skip
     """Run a name server for the machines of a network, until Ctrl-C."""
     if host and host.count(":") == 1:  # an IPv6 address has more
         raise click.UsageError(f"--host takes an address without a port: give --port, not {host!r}")
@@ -69,15 +92,18 @@ def run(host: str | None, port: int, no_announce: bool, insecure: bool, debug: b
             "--host is missing: the address of this machine that others reach it by, such as "
             "192.168.1.20 (127.0.0.1: this machine only; names of one machine need no server)"
         )
-    if not insecure:
+    if identity is None and not insecure:
         raise click.UsageError(
-            "--insecure is missing: there is no encryption yet, so whoever reaches the port can "
-            "register and remove names; say --insecure if you trust everyone on this network"
+            "--identity CA CERTIFICATE KEY is missing: with it, machines with certificates of the "
+            "same CA are served; or say --insecure if you trust everyone on this network, because "
+            "whoever reaches the port can then register and remove names"
         )
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())
-    with NameServer(host, port, insecure=True, announce=not no_announce) as server:
+    with NameServer(
+        host, port, identity=identity, insecure=insecure, announce=not no_announce
+    ) as server:
         presence = f'announced by zeroconf as "{server.announced}"'
         if server.announced is None:
             presence = f"not announced: {server.announce_problem or 'as you wished'}"
@@ -175,9 +201,13 @@ def ping(**reach: Any) -> None:
 
 
 def _server(
-    address: str | None, timeout_s: float, insecure: bool, debug: bool = False
+    address: str | None,
+    timeout_s: float,
+    identity: Identity | None,
+    insecure: bool,
+    debug: bool = False,
 ) -> NameServerClient:
-    return locate(address, timeout_s=timeout_s, insecure=insecure)
+    return locate(address, timeout_s=timeout_s, identity=identity, insecure=insecure)
 
 
 def _as_dict(where: str, record: Record) -> dict[str, Any]:

@@ -10,8 +10,9 @@ from typing import Any, Literal, Self
 
 from nameserver.errors import NameTaken, NameUnknown, NamingError
 from nameserver.record import NAME_SERVER, Record, check_name, make_record
-from remoteobj import URI, BadURI, InsecureWarning
+from remoteobj import URI, BadURI, Identity, InsecureWarning
 from remoteobj.client.channel import Channel
+from remoteobj.identity import refuse_both
 from remoteobj.settings import Settings
 
 __all__ = ["How", "NameServerClient"]
@@ -24,6 +25,7 @@ class NameServerClient:
 
     Args:
         address: ``host:port``, or ``./u:/path`` of a Unix socket.
+        identity: Who this process is: TCP is TLS then, and the server has to be of its cluster.
         insecure: Talk plain TCP. Warned about, unless *quiet*.
         how: Where the address came from, for whoever wants to print it.
         timeout_s: Longest time to wait for any one answer, in seconds.
@@ -31,6 +33,7 @@ class NameServerClient:
 
     Raises:
         BadURI: *address* is none.
+        BadInput: An identity and ``insecure=True`` were both given.
 
     Blocks: each method on the network, at most *timeout_s*.  Threads: any.
     """
@@ -39,11 +42,13 @@ class NameServerClient:
         self,
         address: str,
         *,
+        identity: Identity | None = None,
         insecure: bool = False,
         how: How = "given",
         timeout_s: float = 5.0,
         quiet: bool = False,
     ) -> None:
+        refuse_both(identity, insecure)
         try:
             self._uri = URI(f"PYRO:{NAME_SERVER}@{address}")
         except BadURI as error:
@@ -52,7 +57,9 @@ class NameServerClient:
             ) from error
         self._how = how
         self._timeout_s = timeout_s
-        self._channel = Channel(self._uri, insecure=insecure, identity=None, settings=Settings())
+        self._channel = Channel(
+            self._uri, insecure=insecure, identity=identity, settings=Settings()
+        )
         if insecure and self._uri.sockname is None and not quiet:
             warnings.warn(
                 f"plain TCP to the name server {address}: anyone on the way can read and change "
@@ -75,9 +82,10 @@ class NameServerClient:
         """Ask for a sign of life.
 
         Raises:
-            ConnectionLost: Nobody answers there, or what answers is no name server.
+            ConnectionLost: Nobody answers there, what answers is no name server, or one side does
+                not trust the other.
             DeadlinePassed: Not in time.
-            InsecureRefused: It speaks plain TCP, and ``insecure=True`` was not said.
+            InsecureRefused: It is on TCP, and neither an identity nor ``insecure=True`` was given.
         """
         self._call("ping", timeout_s=timeout_s)
 

@@ -17,17 +17,27 @@ import socket
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from nameserver.errors import BadName, NamingError
 
 if TYPE_CHECKING:
     from zeroconf import ServiceBrowser, ServiceInfo, ServiceStateChange, Zeroconf
 
-__all__ = ["Announcement", "Browsing", "Sighting", "announce", "browse", "interfaces_to_use"]
+__all__ = [
+    "Announcement",
+    "Browsing",
+    "Sighting",
+    "Transport",
+    "announce",
+    "browse",
+    "interfaces_to_use",
+]
 
 SERVICE_TYPE = "_remoteobj._tcp.local."
 LOOPBACK = "127.0.0.1"
+
+Transport = Literal["plain", "tls"]
 
 _ANSWER_TIMEOUT_MS = 3000
 _START_TIMEOUT_S = 10.0
@@ -45,6 +55,10 @@ class Sighting:
 
     addresses: tuple[str, ...]
     """Where the server says that it is, each as ``host:port``."""
+
+    transport: str
+    """What it says that it speaks, a ``Transport`` or something of a later release. It spares those
+    who speak the other one a call in vain, and nothing is trusted for it."""
 
 
 class Announcement:
@@ -122,7 +136,13 @@ def plan(host: str, interfaces: Sequence[str]) -> list[tuple[str, ...]]:
 
 
 def announce(
-    host: str, port: int, *, name: str, server_id: str, interfaces: Sequence[str] | None = None
+    host: str,
+    port: int,
+    *,
+    name: str,
+    server_id: str,
+    transport: Transport = "plain",
+    interfaces: Sequence[str] | None = None,
 ) -> Announcement:
     """Announce a name server on the interfaces that it listens on.
 
@@ -134,6 +154,7 @@ def announce(
         port: Its port.
         name: Instance name, made unique by the caller.
         server_id: Tells this run of the server from every other.
+        transport: What it speaks.
         interfaces: As in :func:`interfaces_to_use`.
     Raises:
         BadName: zeroconf does not take the name.
@@ -148,7 +169,9 @@ def announce(
             speaker = _open(addresses)
             stack.callback(speaker.close)
             speakers.append(speaker)
-            _speak(speaker, name if number == 0 else f"{name}-local", addresses, port, server_id)
+            own_name = name if number == 0 else f"{name}-local"
+            properties = {"v": "1", "transport": transport, "id": server_id}
+            _speak(speaker, own_name, addresses, port, properties)
         stack.pop_all()
     return Announcement(name, speakers)
 
@@ -205,7 +228,11 @@ def _open(addresses: Sequence[str]) -> Zeroconf:
 
 
 def _speak(
-    speaker: Zeroconf, name: str, addresses: Sequence[str], port: int, server_id: str
+    speaker: Zeroconf,
+    name: str,
+    addresses: Sequence[str],
+    port: int,
+    properties: dict[str, str],
 ) -> None:
     import asyncio
 
@@ -216,7 +243,7 @@ def _speak(
         f"{name}.{SERVICE_TYPE}",
         port=port,
         parsed_addresses=list(addresses),
-        properties={"v": "1", "transport": "plain", "id": server_id},
+        properties=properties,
         server=f"{name}.local.",
     )
     assert speaker.loop is not None
@@ -231,8 +258,13 @@ def _read(info: ServiceInfo, only_loopback: bool) -> Sighting:
     hosts = [host for host in info.parsed_addresses() if _is_ipv4(host)]
     if only_loopback:
         hosts = [host for host in hosts if _is_loopback(host)]
-    server_id = info.decoded_properties.get("id") or info.name
-    return Sighting(info.name, server_id, tuple(f"{host}:{info.port}" for host in hosts))
+    said = info.decoded_properties
+    return Sighting(
+        info.name,
+        said.get("id") or info.name,
+        tuple(f"{host}:{info.port}" for host in hosts),
+        said.get("transport") or "",
+    )
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ from nameserver import discovery
 from nameserver.errors import NamingError
 from nameserver.record import NAME_SERVER
 from nameserver.service import NameService
-from remoteobj import Daemon
+from remoteobj import Daemon, Identity
 from remoteobj.uri import join_address
 
 __all__ = ["NameServer", "NameServerStatistics"]
@@ -41,12 +41,14 @@ class NameServer:
     Args:
         host: Address of this machine to listen on; ``0.0.0.0`` is all of them.
         port: TCP port; 0 takes a free one.
+        identity: Who this machine is: TLS is spoken then, with machines of the same cluster only.
         insecure: Serve plain TCP: whoever reaches the port may register and remove. Warned about.
         announce: Announce it by zeroconf, on the interface of *host* and no other.
         name: What it is announced as, before a part that makes it unique; None is the host's name.
 
     Raises:
-        InsecureRefused: Without ``insecure=True``: there is no other way yet.
+        InsecureRefused: Neither an identity nor ``insecure=True`` was given.
+        BadInput: Both were.
         AddressUnusable: The port is in use, or the host is not this machine's.
 
     Threads: any.
@@ -57,12 +59,14 @@ class NameServer:
         host: str,
         port: int = 0,
         *,
+        identity: Identity | None = None,
         insecure: bool = False,
         announce: bool = True,
         name: str | None = None,
     ) -> None:
         self._host = host
         self._announce = announce
+        self._transport: discovery.Transport = "plain" if identity is None else "tls"
         self._server_id = secrets.token_hex(8)
         label = re.sub(r"[^A-Za-z0-9-]+", "-", name or socket.gethostname())[:_MAX_LABEL_LENGTH]
         self._label = f"{label.strip('-') or 'nameserver'}-{self._server_id[:6]}"
@@ -70,7 +74,7 @@ class NameServer:
         self._announcement: discovery.Announcement | None = None
         self._problem: str | None = None
         self._closed = False
-        self._daemon = Daemon(host, port, insecure=insecure)
+        self._daemon = Daemon(host, port, identity=identity, insecure=insecure)
         self._service = NameService(self._server_id)
         self._daemon.register(self._service, NAME_SERVER)
         self._service.register(NAME_SERVER, f"PYRO:{NAME_SERVER}@{self.address}")
@@ -108,7 +112,11 @@ class NameServer:
                 return
             try:
                 self._announcement = discovery.announce(
-                    self._host, self._daemon.port or 0, name=self._label, server_id=self._server_id
+                    self._host,
+                    self._daemon.port or 0,
+                    name=self._label,
+                    server_id=self._server_id,
+                    transport=self._transport,
                 )
             except NamingError as error:
                 self._problem = str(error)

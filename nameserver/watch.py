@@ -11,8 +11,9 @@ from typing import Self
 
 from nameserver.client import How, NameServerClient
 from nameserver.errors import NamingError
-from nameserver.search import NEEDS_INSECURE, Search, known_address
-from remoteobj import RemoteObjError
+from nameserver.search import Search, known_address, reason_of
+from remoteobj import Identity, RemoteObjError
+from remoteobj.identity import refuse_both
 
 __all__ = ["ServerWatch", "watch_for_servers"]
 
@@ -29,17 +30,20 @@ class ServerWatch:
         self,
         on_found: Callable[[NameServerClient], None],
         address: str | None,
+        identity: Identity | None,
         insecure: bool,
         interfaces: Sequence[str] | None,
         interval_s: float,
     ) -> None:
+        refuse_both(identity, insecure)
         self._on_found = on_found
-        self._insecure = insecure
+        self._identity, self._insecure = identity, insecure
         self._interfaces = interfaces
         self._interval_s = interval_s
         self._closed = threading.Event()
-        # A client that was proved, the address of a server that may not be asked, or the end.
-        self._found: queue.SimpleQueue[NameServerClient | str | None] = queue.SimpleQueue()
+        # A client that was proved, where a server cannot be asked and why, or the end.
+        self._found: queue.SimpleQueue[NameServerClient | tuple[str, str] | None]
+        self._found = queue.SimpleQueue()
         self._problems: Callable[[], dict[str, str]] = dict
         self._ask_again: Callable[[str], None] = lambda _address: None
         known, how = known_address(address)
@@ -95,7 +99,7 @@ class ServerWatch:
                 if isinstance(found, NameServerClient):
                     self._tell(found)
                 else:
-                    log.warning("a name server was seen at %s, but it %s", found, NEEDS_INSECURE)
+                    log.warning("a name server was seen at %s, but %s", *found)
         while not self._found.empty():
             late = self._found.get()
             if isinstance(late, NameServerClient):
@@ -107,7 +111,8 @@ class ServerWatch:
             try:
                 return Search(
                     self._found.put,
-                    self._found.put,
+                    lambda address, why: self._found.put((address, why)),
+                    identity=self._identity,
                     insecure=self._insecure,
                     interfaces=self._interfaces,
                 )
@@ -121,13 +126,13 @@ class ServerWatch:
         instance = said = None
         lost = threading.Event()
         self._ask_again = lambda _address: lost.set()
-        probe = NameServerClient(address, insecure=self._insecure, how=how, quiet=True)
+        probe = self._client(address, how)
         while not self._closed.is_set():
             try:
                 answered = probe.instance(timeout_s=PROBE_TIMEOUT_S)
             except (RemoteObjError, OSError) as error:
                 instance = None
-                said = self._say({address: str(error)}, said)
+                said = self._say({address: reason_of(error)}, said)
             else:
                 said = self._say({}, said)
                 if lost.is_set():
@@ -135,9 +140,14 @@ class ServerWatch:
                     instance = None
                 if answered != instance and not self._closed.is_set():
                     instance = answered
-                    self._tell(NameServerClient(address, insecure=True, how=how, quiet=True))
+                    self._tell(self._client(address, how))
             self._closed.wait(self._interval_s)
         probe.close()
+
+    def _client(self, address: str, how: How) -> NameServerClient:
+        return NameServerClient(
+            address, identity=self._identity, insecure=self._insecure, how=how, quiet=True
+        )
 
     def _say(self, problems: dict[str, str], said: dict[str, str] | None) -> dict[str, str]:
         """Take note of the problems, and log them once for as long as they stay the same."""
@@ -152,6 +162,7 @@ def watch_for_servers(
     on_found: Callable[[NameServerClient], None],
     *,
     address: str | None = None,
+    identity: Identity | None = None,
     insecure: bool = False,
     interfaces: Sequence[str] | None = None,
     interval_s: float = 1.0,
@@ -163,10 +174,12 @@ def watch_for_servers(
             when a server went away and came back, or was ``lost()`` and answers. The client is its
             to close.
         address: As in ``locate``; a known address is asked again and again, and nothing else is.
+        identity: As in ``locate``. A server that cannot be asked with it is logged once.
         insecure: Plain TCP may be spoken. Not warned about: whoever runs an agent has been told.
         interfaces: As in ``locate``.
         interval_s: How long to wait before a known address is asked again, in seconds.
     Raises:
         BadURI: The address is none.
+        BadInput: An identity and ``insecure=True`` were both given.
     """
-    return ServerWatch(on_found, address, insecure, interfaces, interval_s)
+    return ServerWatch(on_found, address, identity, insecure, interfaces, interval_s)

@@ -17,11 +17,12 @@ from remoteobj.uri import URI
 __all__ = ["Proxy", "batch", "options", "release", "set_name_resolver"]
 
 
-def set_name_resolver(resolve: Callable[[str, str | None], URI]) -> None:
+def set_name_resolver(resolve: Callable[[str, str | None, Identity | None], URI]) -> None:
     """Tell how ``PYRONAME:name`` is looked up; nameserver calls this when it is imported.
 
     Args:
-        resolve: Called with the name and the name server's address, or None to find one.
+        resolve: Called with the name, the name server's address, or None to find one, and the
+            identity of the proxy.
     """
     resolvers[:] = [resolve]
 
@@ -165,7 +166,7 @@ def release(proxy: Proxy) -> None:
 class _Batch:
     """Collects calls; see ``batch``."""
 
-    __slots__ = ("_calls", "_proxy")
+    __slots__ = ("__dict__", "_calls", "_proxy")
 
     def __init__(self, proxy: Proxy) -> None:
         self._proxy = proxy
@@ -179,6 +180,7 @@ class _Batch:
         def note(*args: Any, **kwargs: Any) -> None:
             calls.append((name, args, kwargs))
 
+        self.__dict__[name] = note  # found there from now on, without a detour
         return note
 
     def __call__(self, *, oneway: bool = False) -> Iterator[Any]:

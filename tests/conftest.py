@@ -14,6 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from remoteobj import Identity
+from tests.certificates import Files, make_cluster
+
 PATIENCE_S = 10.0
 
 StartScript = Callable[..., subprocess.Popen[str]]
@@ -50,7 +53,7 @@ def own_machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(short))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(short / "config"))
     monkeypatch.setenv("REMOTEOBJ_INTERFACES", "127.0.0.1")
-    for name in ("REMOTEOBJ_NAMESERVER", "REMOTEOBJ_INSECURE"):
+    for name in ("REMOTEOBJ_NAMESERVER", "REMOTEOBJ_INSECURE", "REMOTEOBJ_IDENTITY"):
         monkeypatch.delenv(name, raising=False)
     before = set(threading.enumerate())
     yield short
@@ -61,6 +64,24 @@ def own_machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     if sys.platform == "linux":
         eventually(lambda: not processes_of(short), f"processes end: {processes_of(short)}")
     shutil.rmtree(short)
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Files]:
+    """The files of two nodes of one cluster, "master" and "slave"."""
+    return make_cluster(tmp_path_factory.mktemp("cluster"))
+
+
+@pytest.fixture(scope="session")
+def identity(cluster: dict[str, Files]) -> Identity:
+    """Who the tests' own process is."""
+    return Identity.from_files(*cluster["master"])
+
+
+@pytest.fixture(scope="session")
+def foreign(tmp_path_factory: pytest.TempPathFactory) -> Files:
+    """The files of a node of another cluster."""
+    return make_cluster(tmp_path_factory.mktemp("other"), ["stranger"])["stranger"]
 
 
 @pytest.fixture

@@ -12,8 +12,9 @@ from rich.text import Text
 
 from masterslave.errors import FarmError
 from masterslave.naming import PREFIX, FarmRecord, check_label, read_record
-from nameserver import Directory, NameServerNotFound, locate
-from remoteobj import Proxy, RemoteObjError, Settings
+from nameserver import Directory, NameServerNotFound, Record, locate
+from remoteobj import Identity, InsecureRefused, Proxy, RemoteObjError, Settings
+from remoteobj.cli import IdentityFiles, identity_option, insecure_option, read_identity
 
 __all__ = ["list_farms", "show"]
 
@@ -22,19 +23,25 @@ _ANSWER = Settings(connect_timeout_s=2.0, call_timeout_s=5.0)
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _debug = click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 _nameserver = click.option("--nameserver", metavar="HOST:PORT", help="Ask this name server too.")
-_insecure = click.option(
-    "--insecure", is_flag=True, envvar="REMOTEOBJ_INSECURE", help="Ask it over plain TCP."
-)
+_insecure = insecure_option("Ask name servers over plain TCP.")
 
 
 @click.command("list")
 @_json
 @_nameserver
+@identity_option
 @_insecure
 @_debug
-def list_farms(as_json: bool, nameserver: str | None, insecure: bool, debug: bool) -> None:
+def list_farms(
+    as_json: bool,
+    nameserver: str | None,
+    identity: IdentityFiles | None,
+    insecure: bool,
+    debug: bool,
+) -> None:  # fmt: skip
     """List the farms that are running."""
-    farms = [_status(farm, insecure) for farm in _find(nameserver, insecure)]
+    who, insecure = read_identity(identity, insecure)
+    farms = [_status(farm, who) for farm in _find(nameserver, who, insecure)]
     if as_json:
         click.echo(json.dumps(farms, indent=2))
         return
@@ -62,15 +69,24 @@ def list_farms(as_json: bool, nameserver: str | None, insecure: bool, debug: boo
 @click.argument("label")
 @_json
 @_nameserver
+@identity_option
 @_insecure
 @_debug
-def show(label: str, as_json: bool, nameserver: str | None, insecure: bool, debug: bool) -> None:
+def show(
+    label: str,
+    as_json: bool,
+    nameserver: str | None,
+    identity: IdentityFiles | None,
+    insecure: bool,
+    debug: bool,
+) -> None:  # fmt: skip
     """Show the farms of LABEL: tasks, slaves, and what they wait for."""
     check_label(label)
-    found = [farm for farm in _find(nameserver, insecure) if farm.label == label]
+    who, insecure = read_identity(identity, insecure)
+    found = [farm for farm in _find(nameserver, who, insecure) if farm.label == label]
     if not found:
         raise FarmError(f"no farm {label!r} is running: 'masterslave list' shows those that are")
-    farms = [_status(farm, insecure) for farm in found]
+    farms = [_status(farm, who) for farm in found]
     if as_json:
         click.echo(json.dumps(farms, indent=2))
         return
@@ -78,35 +94,40 @@ def show(label: str, as_json: bool, nameserver: str | None, insecure: bool, debu
         _show(farm)
 
 
-def _find(nameserver: str | None, insecure: bool) -> list[FarmRecord]:
-    """Return the farms of this user's directory, and of a name server that was named."""
+def _find(nameserver: str | None, identity: Identity | None, insecure: bool) -> list[FarmRecord]:
+    """Return the farms of this user's directory, and of a name server if it may be asked."""
     with Directory() as directory:
-        records = list(directory.list(PREFIX))
-    if nameserver is not None or insecure:
+        here = directory.list(PREFIX)
+    there: tuple[Record, ...] = ()
+    if nameserver is not None or identity is not None or insecure:
         try:
-            with locate(nameserver, insecure=insecure, timeout_s=2.0) as server:
-                records += server.list(PREFIX)
+            with locate(nameserver, identity=identity, insecure=insecure, timeout_s=2.0) as server:
+                there = server.list(PREFIX)
         except NameServerNotFound as error:
             if nameserver is not None:
                 raise
             click.echo(f"masterslave: only farms of this machine: {error}", err=True)
-    farms = {farm.farm: farm for farm in map(read_record, records) if farm is not None}
+    # A farm may be known in both places; on this machine the way to it is the shorter one.
+    farms = {farm.farm: farm for farm in map(read_record, (*there, *here)) if farm is not None}
     return sorted(farms.values(), key=lambda farm: (farm.label, farm.farm))
 
 
-def _status(farm: FarmRecord, insecure: bool) -> dict[str, Any]:
+def _status(farm: FarmRecord, identity: Identity | None) -> dict[str, Any]:
     try:
-        with Proxy(farm.uri, insecure=insecure, settings=_ANSWER) as door:
+        with Proxy(farm.uri, identity=identity, settings=_ANSWER) as door:
             status: dict[str, Any] = door.status()
             return status
+    except InsecureRefused:
+        why = f"{farm.uri.location} speaks TLS: give --identity CA CERTIFICATE KEY of its cluster"
     except RemoteObjError as error:
-        return {
-            "label": farm.label,
-            "script": farm.script,
-            "host": farm.host,
-            "pid": farm.pid,
-            "unreachable": str(error),
-        }
+        why = str(error)
+    return {
+        "label": farm.label,
+        "script": farm.script,
+        "host": farm.host,
+        "pid": farm.pid,
+        "unreachable": why,
+    }
 
 
 def _show(farm: dict[str, Any]) -> None:

@@ -13,14 +13,13 @@ import click
 
 from masterslave.launch.local import SIGNAL_S
 from masterslave.naming import ANY_LABEL, FarmRecord, check_label
-from masterslave.settings import FarmSettings
 from masterslave.slave.agent import Agent, usable_cpus
 from remoteobj import URI
+from remoteobj.cli import IdentityFiles, identity_option, insecure_option, read_identity
 from remoteobj.runtime import runtime_dir
 
 __all__ = ["slave"]
 
-_TEST_SETTING = "MASTERSLAVE_TEST_CODE_OVER_PLAIN_TCP"
 _LEAVE_S = 3.0
 
 
@@ -40,12 +39,8 @@ _LEAVE_S = 3.0
     help="Ask this name server; default: REMOTEOBJ_NAMESERVER, else zeroconf.",
 )
 @click.option("--local", is_flag=True, help="Serve this user's farms on this machine only.")
-@click.option(
-    "--insecure",
-    is_flag=True,
-    envvar="REMOTEOBJ_INSECURE",
-    help="Ask name servers on plain TCP too (for names; code never crosses it).",
-)
+@identity_option
+@insecure_option("Ask name servers on plain TCP (for names; code never crosses it).")
 @click.option("--farm", hidden=True, help="Serve the farm at this URI, and end with it.")
 @click.option("--only-pid", type=int, hidden=True, help="Serve farms of this process only.")
 @click.option("--until-input-ends", is_flag=True, hidden=True, help="End when standard input does.")
@@ -56,6 +51,7 @@ def slave(
     name: str,
     nameserver: str | None,
     local: bool,
+    identity: IdentityFiles | None,
     insecure: bool,
     farm: str | None,
     only_pid: int | None,
@@ -69,11 +65,13 @@ def slave(
     """
     if label != ANY_LABEL:
         check_label(label)
-    settings = FarmSettings(code_over_plain_tcp=bool(os.environ.get(_TEST_SETTING)))
+    who = None
+    if not local and farm is None:  # on one machine none is needed, so a bad one does no harm
+        who, insecure = read_identity(identity, insecure)
     agent = Agent(
         slots=slots or usable_cpus(),
         name=name,
-        settings=settings,
+        identity=who,
         report=_say,
         only_pid=only_pid,
         once=farm is not None,

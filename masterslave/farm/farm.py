@@ -18,12 +18,12 @@ import threading
 import weakref
 from collections.abc import Callable, Iterable, Sized
 from concurrent.futures import Executor, Future
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, ParamSpec, TypeVar
 
-from masterslave.errors import CodeRefused
+from masterslave.farm.doors import Doors
 from masterslave.farm.futures import OpenFutures
 from masterslave.farm.local import LocalSlaves
 from masterslave.farm.packing import pack_function
@@ -35,9 +35,10 @@ from masterslave.farm.watchman import Watchman
 from masterslave.master.door import Door
 from masterslave.master.shell import Master
 from masterslave.naming import FarmRecord, check_label
-from masterslave.protocol import DOOR_ID, Welcome
+from masterslave.protocol import Welcome
 from masterslave.settings import FarmSettings
-from remoteobj import URI, Daemon
+from remoteobj import URI, Identity
+from remoteobj.identity import refuse_both
 
 __all__ = ["Farm"]
 
@@ -72,14 +73,16 @@ class Farm(Executor):
         nameserver: Where to register besides this user's directory: True looks for name servers
             (by zeroconf, or where ``REMOTEOBJ_NAMESERVER`` says), an address is asked itself,
             False is nowhere. By default, where ``REMOTEOBJ_NAMESERVER`` says, if it says.
-        insecure: Whether name servers on plain TCP are used.
-        host: Serve on TCP at this address too. Code does not cross plain TCP, so this needs
-            encryption, which is not there yet.
+        identity: Who this machine is: name servers are asked over TLS then, and slaves of the same
+            cluster may come from other machines if there is a host.
+        insecure: Whether name servers on plain TCP are used. Code crosses no plain TCP either way.
+        host: Serve other machines too, at this address of this one. Needs an identity.
         settings: Times and limits.
 
     Raises:
         BadLabel: The label has other characters than letters, digits, ``-`` and ``_``.
-        CodeRefused: A host was given.
+        CodeRefused: A host was given without an identity.
+        BadInput: An identity and ``insecure=True`` were both given.
 
     Threads: any thread may submit; callbacks of futures run in a thread of the farm.
     """
@@ -90,30 +93,26 @@ class Farm(Executor):
         *,
         local_slaves: int | str = "auto",
         nameserver: str | bool | None = None,
+        identity: Identity | None = None,
         insecure: bool = False,
         host: str | None = None,
         settings: FarmSettings | None = None,
     ) -> None:
         self.label = check_label(label)
         self._settings = settings or FarmSettings()
-        if host is not None and not self._settings.code_over_plain_tcp:
-            raise CodeRefused(
-                f"a farm cannot serve on {host}: tasks are code, which does not cross plain TCP; "
-                "leave host out, slaves on this machine find the farm"
-            )
+        refuse_both(identity, insecure)
         if local_slaves != "auto" and (not isinstance(local_slaves, int) or local_slaves < 0):
             raise ValueError(f'local_slaves is "auto" or a number from 0, not {local_slaves!r}')
         self._close_lock = threading.Lock()
         self._closed = False
+        self._doors = Doors(host, identity)
         self._master = Master(self._settings)
         self._futures = OpenFutures(self._master, label)
-        self._daemon = Daemon(host, insecure=host is not None)
-        uri = self._daemon.uri_of(DOOR_ID)
         script = Path(sys.argv[0]).name if sys.argv and sys.argv[0] else "an interactive session"
         self._record = FarmRecord(
-            label, secrets.token_hex(4), uri, socket.gethostname(), os.getpid(), script
+            label, secrets.token_hex(4), self._doors.uri, socket.gethostname(), os.getpid(), script
         )
-        self._local = LocalSlaves(self._record)
+        self._local = LocalSlaves(self._doors.local_uri)
         self._watchman = Watchman(
             label,
             self._master,
@@ -122,13 +121,18 @@ class Farm(Executor):
             start_slaves=local_slaves == "auto",
         )
         welcome = Welcome(heartbeat_s=self._settings.heartbeat_s, search_path=_search_path())
-        door = Door(
+        self._door = Door(
             self._master, welcome, on_refused=self._watchman.note_refused, status=self._status
         )
-        self._daemon.register(door, DOOR_ID)
         if nameserver is None:
             nameserver = bool(os.environ.get("REMOTEOBJ_NAMESERVER"))
-        self._places = Places(self._record, nameserver=nameserver, insecure=insecure)
+        self._places = Places(
+            replace(self._record, uri=self._doors.local_uri),
+            self._record,
+            nameserver=nameserver,
+            identity=identity,
+            insecure=insecure,
+        )
         try:
             self._start(local_slaves)
         except BaseException:  # no memory for a thread or a process, or Ctrl-C
@@ -137,7 +141,7 @@ class Farm(Executor):
 
     def _start(self, local_slaves: int | str) -> None:
         self._master.start()
-        self._daemon.start()
+        self._doors.open(self._door)
         self._places.open()
         if isinstance(local_slaves, int):
             self._local.add(local_slaves)
@@ -193,7 +197,7 @@ class Farm(Executor):
 
     @property
     def uri(self) -> URI:
-        """Where the master's door is."""
+        """Where the master's door is: for other machines, if the farm has a host."""
         return self._record.uri
 
     @property
@@ -297,7 +301,7 @@ class Farm(Executor):
             self._places.close()
             self._master.close()
             self._local.close()
-            self._daemon.close()
+            self._doors.close()
             self._closed = True
 
     def _slaves_in_words(self) -> str:

@@ -6,8 +6,8 @@ import threading
 import time
 
 from masterslave.launch.local import LocalSlave
-from masterslave.naming import FarmRecord
 from masterslave.slave.agent import usable_cpus
+from remoteobj import URI
 
 __all__ = ["LocalSlaves"]
 
@@ -15,10 +15,10 @@ _LEAVE_S = 3.0
 
 
 class LocalSlaves:
-    """Starts slaves for a farm on this machine, and ends them with it."""
+    """Starts slaves for the farm at *uri* on this machine, and ends them with it."""
 
-    def __init__(self, farm: FarmRecord) -> None:
-        self._arguments = ["--farm", str(farm.uri), "--slots", "1"]
+    def __init__(self, uri: URI) -> None:
+        self._arguments = ["--farm", str(uri), "--slots", "1"]
         self._lock = threading.Lock()
         self._slaves: list[LocalSlave] = []
         self._closed = False

@@ -7,8 +7,8 @@ import threading
 
 from masterslave.naming import FarmRecord, metadata_of, name_of
 from masterslave.servers import ServerFollower
-from nameserver import Directory, NameServerClient
-from remoteobj import RemoteObjError
+from nameserver import Directory, NameServerClient, NamingError
+from remoteobj import Identity, RemoteObjError
 
 __all__ = ["Places"]
 
@@ -21,18 +21,30 @@ class Places:
     """Registers a farm in every place that it may reach, until it is closed.
 
     Args:
+        local: What this user's directory tells of it.
+        farm: What name servers tell of it.
         nameserver: False registers in the directory only; True also at every name server that is
             found; an address at that one.
+        identity: Who this machine is: name servers are asked over TLS then.
         insecure: Whether name servers on plain TCP are used.
     """
 
-    def __init__(self, farm: FarmRecord, *, nameserver: str | bool, insecure: bool) -> None:
+    def __init__(
+        self,
+        local: FarmRecord,
+        farm: FarmRecord,
+        *,
+        nameserver: str | bool,
+        identity: Identity | None,
+        insecure: bool,
+    ) -> None:
+        self._local = local
         self._farm = farm
         self._name = name_of(farm.label, farm.farm)
         self._registered: set[str] = set()
         self._directory = Directory()
         self._nameserver = nameserver
-        self._insecure = insecure
+        self._identity, self._insecure = identity, insecure
         self._followed = ServerFollower(self._keep_registered, self._not_registered)
 
     def open(self) -> None:
@@ -41,8 +53,8 @@ class Places:
         Raises:
             BadURI: The name server's address is none.
         """
-        self._directory.register(self._name, self._farm.uri, metadata=metadata_of(self._farm))
-        self._followed.open(self._nameserver, insecure=self._insecure)
+        self._directory.register(self._name, self._local.uri, metadata=metadata_of(self._local))
+        self._followed.open(self._nameserver, identity=self._identity, insecure=self._insecure)
 
     @property
     def servers(self) -> tuple[str, ...]:
@@ -69,4 +81,7 @@ class Places:
             self._registered.discard(client.address)
 
     def _not_registered(self, client: NameServerClient, error: RemoteObjError) -> None:
-        log.warning("name server at %s: %s", client.address, error)
+        hint = ""
+        if isinstance(error, NamingError) and self._farm.uri.sockname is not None:
+            hint = ": give Farm(host=..., identity=...), where host is its address in the network"
+        log.warning("name server at %s: %s%s", client.address, error, hint)

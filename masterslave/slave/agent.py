@@ -23,7 +23,7 @@ from masterslave.settings import FarmSettings
 from masterslave.slave.link import Link
 from masterslave.slave.watch import FarmWatch
 from masterslave.slave.workshop import Workshop
-from remoteobj import URI
+from remoteobj import URI, Identity
 from remoteobj.runtime import is_private_dir
 
 __all__ = ["Agent", "usable_cpus"]
@@ -43,6 +43,8 @@ class Agent:
         slots: Tasks that run at once.
         name: What the slave is called in the farm.
         settings: Times and limits.
+        identity: Who this machine is, for farms and name servers of its cluster; None serves this
+            user's farms on this machine.
         report: Called with lines for people, from any thread.
         only_pid: Serve farms of this script's process only.
         once: Leave when the first farm that was served has ended.
@@ -54,12 +56,14 @@ class Agent:
         slots: int,
         name: str = "",
         settings: FarmSettings | None = None,
+        identity: Identity | None = None,
         report: Callable[[str], None] = lambda line: None,
         only_pid: int | None = None,
         once: bool = False,
     ) -> None:
         self.name = name or f"{socket.gethostname()}-{os.getpid()}"
         self._settings = settings or FarmSettings()
+        self._identity = identity
         self._report = report
         self._only_pid = only_pid
         self._once = once
@@ -75,10 +79,18 @@ class Agent:
         """Start the child processes."""
         self._workshop.open()
 
-    def watch(self, label: str, *, nameserver: str | bool, insecure: bool) -> FarmWatch:
-        """Serve every farm of *label* that is found from now on; close what is returned to stop."""
+    def watch(self, label: str, *, nameserver: str | bool, insecure: bool = False) -> FarmWatch:
+        """Serve every farm of *label* that is found from now on; close what is returned to stop.
+
+        Name servers on plain TCP are asked if *insecure*; with an identity that is contradictory.
+        """
         watch = FarmWatch(
-            label, self.found, nameserver=nameserver, insecure=insecure, report=self._report
+            label,
+            self.found,
+            nameserver=nameserver,
+            identity=self._identity,
+            insecure=insecure,
+            report=self._report,
         )
         watch.start()
         return watch
@@ -104,7 +116,7 @@ class Agent:
                 self._workshop,
                 self._introduction(),
                 settings=self._settings,
-                insecure=self._settings.code_over_plain_tcp,
+                identity=self._identity,
                 report=self._report,
             )
             thread = threading.Thread(
@@ -152,11 +164,12 @@ class Agent:
         """Return why code of this farm must not run here, or nothing."""
         uri: URI = farm.uri
         if uri.sockname is None:
-            if self._settings.code_over_plain_tcp:
+            if self._identity is not None:  # TLS proves that the farm is of this cluster
                 return ""
             return (
                 f"farm {farm.label!r} at {uri.location} is refused: code does not cross plain TCP; "
-                "run the slave on the script's machine, as the same user"
+                "start the slave with --identity CA CERTIFICATE KEY of the script's cluster, or on "
+                "the script's machine, as the same user"
             )
         if not is_private_dir(Path(uri.sockname).parent):
             return (

@@ -28,7 +28,17 @@ from masterslave.protocol import (
 from masterslave.settings import FarmSettings
 from masterslave.slave.work import FarmWork
 from masterslave.slave.workshop import Workshop
-from remoteobj import URI, ConnectionLost, DeadlinePassed, Proxy, RemoteObjError, options, release
+from remoteobj import (
+    URI,
+    ConnectionLost,
+    DeadlinePassed,
+    Identity,
+    PeerRefused,
+    Proxy,
+    RemoteObjError,
+    options,
+    release,
+)
 
 __all__ = ["Link", "MasterGone"]
 
@@ -51,7 +61,7 @@ class Link:
         uri: The master's door.
         workshop: Where tasks are run.
         introduction: Who the slave is.
-        insecure: Whether the door may be on plain TCP.
+        identity: Who this machine is, for a door on TCP; it is never called over plain TCP.
         report: Called with lines for people.
     """
 
@@ -62,7 +72,7 @@ class Link:
         introduction: Introduction,
         *,
         settings: FarmSettings,
-        insecure: bool,
+        identity: Identity | None,
         report: Callable[[str], None],
     ) -> None:
         self.work = FarmWork(workshop.slots, settings)
@@ -77,9 +87,9 @@ class Link:
         self._over = threading.Event()
         self._has_said_goodbye = False
         self._how = "has ended"
-        proxy = Proxy(uri, insecure=insecure)
+        proxy = Proxy(uri, identity=identity)
         self._talk = options(proxy, timeout_s=_ANSWER_S)
-        self._listen = Proxy(uri, insecure=insecure)
+        self._listen = Proxy(uri, identity=identity)
 
     def run(self) -> str:
         """Join, serve until the farm ends or the slave has left, and say how it ended.
@@ -214,6 +224,8 @@ class Link:
         while True:
             try:
                 return decode(getattr(proxy, verb)(packed), kind)
+            except PeerRefused as error:  # trying again is of no use
+                raise MasterGone(f"refuses this slave, or is refused by it ({error})") from error
             except (ConnectionLost, DeadlinePassed) as error:
                 if _nobody_listens(error):
                     raise MasterGone("has ended") from error

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from masterslave.naming import ANY_LABEL, PREFIX, FarmRecord, read_record
 from masterslave.servers import ServerFollower
 from nameserver import Directory, NameServerClient
-from remoteobj import RemoteObjError
+from remoteobj import Identity, RemoteObjError
 
 __all__ = ["FarmWatch"]
 
@@ -24,6 +24,7 @@ class FarmWatch:
         on_found: Called with a farm and where it was found, in threads of the watch.
         nameserver: Whether to look for name servers too: True finds them by zeroconf (or by
             ``REMOTEOBJ_NAMESERVER``), an address asks that one.
+        identity: Who this machine is: name servers are asked over TLS then.
         insecure: Whether name servers on plain TCP are asked.
         report: Called with lines for people.
     """
@@ -34,13 +35,14 @@ class FarmWatch:
         on_found: Callable[[FarmRecord, str], None],
         *,
         nameserver: str | bool,
+        identity: Identity | None,
         insecure: bool,
         report: Callable[[str], None],
     ) -> None:
         self._label = label
         self._on_found = on_found
         self._nameserver = nameserver
-        self._insecure = insecure
+        self._identity, self._insecure = identity, insecure
         self._report = report
         self._closed = threading.Event()
         self._servers = ServerFollower(self._watch_server, self._server_gone)
@@ -53,8 +55,9 @@ class FarmWatch:
 
         Raises:
             BadURI: The name server's address is none.
+            BadInput: An identity and *insecure* were both given.
         """
-        self._servers.open(self._nameserver, insecure=self._insecure)
+        self._servers.open(self._nameserver, identity=self._identity, insecure=self._insecure)
         self._thread.start()
 
     def close(self) -> None:

@@ -32,7 +32,7 @@ from remoteobj.wire import SEGMENTS, STREAM_ANNOTATION, Flag, Message, MessageTy
 
 __all__ = ["Channel", "prepare_error", "resolvers"]
 
-resolvers: list[Callable[[str, str | None], URI]] = []
+resolvers: list[Callable[[str, str | None, Identity | None], URI]] = []
 """Looks up ``PYRONAME:name``, once nameserver has been imported."""
 
 _INVOKE, _RESULT = int(MessageType.INVOKE), int(MessageType.RESULT)
@@ -376,11 +376,12 @@ class Channel:
         if uri.protocol == "PYRONAME":
             if not resolvers:
                 raise BadURI(f"{uri} is a name: import nameserver, which can look it up")
-            uri = resolvers[0](uri.object, uri.location)
+            uri = resolvers[0](uri.object, uri.location, self.identity)
         if uri.sockname is None and not self.insecure and self.identity is None:
             raise InsecureRefused(
-                f"calling {uri} needs an identity=, or insecure=True (--insecure at the command "
-                "line): without encryption anyone on the way can read and change what is sent"
+                f"calling {uri} needs an identity= (--identity at the command line), or "
+                "insecure=True (--insecure): without encryption anyone on the way can read and "
+                "change what is sent"
             )
         return uri
 

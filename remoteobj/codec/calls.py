@@ -49,7 +49,6 @@ read_call = msgspec.msgpack.Decoder(
     tuple[str, str, list[Any], dict[str, Any] | None, int], ext_hook=leaves.read_leaf
 ).decode
 """Read a call without the walk: ``kwargs`` may be None, and what is in ``NESTED`` is not done."""
-_read_call = read_call
 
 
 def encode_call(

@@ -190,21 +190,21 @@ def _pack_proxy(value: Any) -> Any:
     return Ext(tags.PROXY, str(object.__getattribute__(value, "_channel").uri).encode())
 
 
-_LATER: dict[tuple[str, str], Callable[[Any], Any]] = {
-    ("decimal", "Decimal"): lambda value: Ext(tags.DECIMAL, str(value).encode()),
-    ("fractions", "Fraction"): _pack_fraction,
-    ("uuid", "UUID"): lambda value: Ext(tags.UUID, value.bytes),
-    ("remoteobj.proxy", "Proxy"): _pack_proxy,
-    **{("pathlib", name): _path_writer(code) for code, name in _FLAVOURS.items()},
+_LATER: dict[str, tuple[str, Callable[[Any], Any]]] = {
+    "Decimal": ("decimal", lambda value: Ext(tags.DECIMAL, str(value).encode())),
+    "Fraction": ("fractions", _pack_fraction),
+    "UUID": ("uuid", lambda value: Ext(tags.UUID, value.bytes)),
+    "Proxy": ("remoteobj.proxy", _pack_proxy),
+    **{name: ("pathlib", _path_writer(code)) for code, name in _FLAVOURS.items()},
 }
 
 
 def learn(kind: type) -> bool:
     """Take note of a class of a module that is not imported for its sake; tell if it is one."""
-    for (module, name), write in _LATER.items():
-        if kind.__name__ == name and vars(sys.modules.get(module, object)).get(name) is kind:
-            WRITERS[kind] = write
-            return True
+    module, write = _LATER.get(kind.__name__, (None, None))
+    if module and write and vars(sys.modules.get(module, object)).get(kind.__name__) is kind:
+        WRITERS[kind] = write
+        return True
     return False
 
 

@@ -241,9 +241,9 @@ def _writer_of(kind: type) -> _Write:
         return exceptions.pack_exception
     if issubclass(kind, enum.Enum):
         return classes.pack_enum
+    if records.fields_of(kind) is not None:
+        return records.pack_record
     found = arrays.writer_of(kind)
-    if found is None and records.fields_of(kind) is not None:
-        found = records.pack_record
     if found is None:
         raise Refused(f"{a(kind)} cannot be sent")
     return found

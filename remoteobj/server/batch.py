@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from functools import partial
+from types import NoneType
 from typing import Any
 
-__all__ = ["Batch"]
+__all__ = ["AT_ONCE", "Batch"]
+
+AT_ONCE = frozenset({NoneType, bool, int, float, str, bytes, list, dict, tuple})
+"""Types of results that are answers by themselves, and neither come later nor in pieces."""
 
 Results = tuple[list[Any], BaseException | None]
 
@@ -41,6 +45,9 @@ class Batch:
         for method, args, kwargs in self._calls:
             try:
                 value = self._call(method, args, kwargs)
+                if type(value) in AT_ONCE:
+                    self._values.append(value)
+                    continue
                 future = self._future_of(value)
                 if future is not None and not future.done():
                     future.add_done_callback(lambda done: self._submit(partial(self._take, done)))

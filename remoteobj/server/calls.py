@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from functools import partial
 from inspect import iscoroutine
-from types import NoneType
 from typing import Any
 
 from remoteobj.callers import CallContext, serve_as
@@ -29,7 +28,7 @@ from remoteobj.payload import (
     write_plain,
 )
 from remoteobj.published import Published
-from remoteobj.server.batch import Batch
+from remoteobj.server.batch import AT_ONCE, Batch
 from remoteobj.server.connection import Connection
 from remoteobj.server.coroutines import Coroutines
 from remoteobj.server.reception import name_of
@@ -54,7 +53,6 @@ __all__ = ["CallRunner"]
 
 log = logging.getLogger("remoteobj.daemon")
 
-_AT_ONCE = frozenset({NoneType, bool, int, float, str, bytes, list, dict, tuple})
 _SMALL_BYTES = 64 * 1024
 _RECV_BYTES = 64 * 1024
 _NO_KWARGS: dict[str, Any] = {}
@@ -191,7 +189,7 @@ class CallRunner:
     def _dispose(self, connection: Connection, message: Message, method: str, value: Any) -> None:
         """Answer with what a method has returned, whatever it is."""
         try:
-            if type(value) in _AT_ONCE or not self._is_special(connection, message, method, value):
+            if type(value) in AT_ONCE or not self._is_special(connection, message, method, value):
                 self._answer(connection, message, method, value)
         except BaseException as error:
             self._answer_error(connection, message, error)

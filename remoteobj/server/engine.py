@@ -13,7 +13,7 @@ from functools import partial
 from itertools import takewhile
 
 from remoteobj.callers import Callers, serve_as
-from remoteobj.errors import RemoteObjError
+from remoteobj.errors import PeerRefused, RemoteObjError
 from remoteobj.payload import BINARY, STOCK, binary
 from remoteobj.published import Published
 from remoteobj.server.calls import CallRunner
@@ -271,6 +271,9 @@ class Engine:
                 connection.backlog = None
                 runner.run(connection, message)
                 message = None  # what it brought may be large, and the next one far away
+        except PeerRefused as error:
+            log.warning("%s was not let in: %s", connection.peer, error)
+            why = error
         except (EOFError, OSError, RemoteObjError) as error:
             why = error
         except Exception as error:

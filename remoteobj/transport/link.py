@@ -7,7 +7,7 @@ import socket
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from remoteobj.errors import ConnectionLost, DeadlinePassed, Executed, WireError
 from remoteobj.handshake import BINARY, STOCK, Agreement
@@ -110,7 +110,7 @@ class Link:
         except EOFError as error:
             raise ConnectionLost(f"{self.peer} closed the connection", executed="no") from error
         except OSError as error:
-            raise self._lost(error, "no") from error
+            self._lose(error, "no")
         finally:
             if self.stream.has_outgoing:
                 self._flush(deadline)
@@ -131,7 +131,7 @@ class Link:
         except sockets.QUIET:
             sent = 0
         except OSError as error:
-            raise self._lost(error, "no") from error
+            self._lose(error, "no")
         if sent != len(data):
             self.send_rest(data, sent, deadline)
 
@@ -216,7 +216,7 @@ class Link:
         except DeadlinePassed:
             raise
         except OSError as error:
-            raise self._lost(error, "no") from error
+            self._lose(error, "no")
 
     def receive(self, deadline: float | None) -> Message:
         """Wait for the next message.
@@ -244,7 +244,7 @@ class Link:
             except sockets.QUIET:
                 continue
             except OSError as error:
-                raise self._lost(error, "maybe") from error
+                self._lose(error, "maybe")
             finally:
                 target = None
             if not count:
@@ -283,7 +283,7 @@ class Link:
         except sockets.QUIET:
             sent = 0
         except OSError as error:
-            raise self._lost(error, "no") from error
+            self._lose(error, "no")
         if sent != len(data):
             self.send_rest(data, sent, deadline)
         if self._receive_limit_s != timeout_s:
@@ -294,7 +294,7 @@ class Link:
         except sockets.QUIET:
             return None
         except OSError as error:
-            raise self._lost(error, "maybe") from error
+            self._lose(error, "maybe")
         if answer.startswith(_REPLY) and answer.startswith(SUFFIX, SUFFIX_AT):
             number, size, annotations = _simple_at(answer, SIMPLE_AT)
             if number == sequence and not annotations and len(answer) == HEADER_BYTES + size:
@@ -304,11 +304,15 @@ class Link:
         self._decoder.feed(answer)
         return None
 
-    def _lost(self, error: OSError, executed: Executed) -> ConnectionLost:
+    def _lose(self, error: OSError, executed: Executed) -> NoReturn:
+        """Raise what an error of the socket means."""
         if isinstance(error, ConnectionLost):  # TLS has found the words
-            error.executed = executed if error.executed == "maybe" else "no"
-            return error
-        return ConnectionLost(f"{self.peer} is gone ({error.strerror or error})", executed=executed)
+            if executed == "no":
+                error.executed = "no"
+            raise error
+        raise ConnectionLost(
+            f"{self.peer} is gone ({error.strerror or error})", executed=executed
+        ) from error
 
     @property
     def is_between_messages(self) -> bool:

@@ -13,15 +13,25 @@ import time
 from collections import deque
 
 from remoteobj.identity import Identity
+from remoteobj.payload import SERPENT, STOCK
 from remoteobj.tls import TlsEngine
 from remoteobj.transport import sockets
 from remoteobj.transport.stream import NOWAIT
+from remoteobj.wire import NO_CORRELATION, MessageType, encode_small
 
 __all__ = ["TlsStream"]
 
+_PLAIN = b"PYRO"  # how a message begins that is not encrypted
 _SMALL_BYTES = 32 * 1024  # more would be a mapping of its own for each message
 _BULK_BYTES = 256 * 1024
 _CHUNK_BYTES = 256 * 1024
+
+
+def _answer_to_plain() -> bytes:
+    """Return what tells a peer in its own words that TLS is spoken here."""
+    serpent = STOCK[SERPENT]
+    text = serpent.dumps_reply("TLS is spoken here: give an identity= of this cluster", [])
+    return encode_small(MessageType.CONNECT_FAIL, SERPENT, 0, 0, text, NO_CORRELATION)
 
 
 class TlsStream:
@@ -51,7 +61,9 @@ class TlsStream:
         while not engine.handshake():
             if engine.has_outgoing:
                 return False
-            self._receive(_SMALL_BYTES, flags)
+            if self._receive(_SMALL_BYTES, flags).startswith(_PLAIN):
+                with contextlib.suppress(OSError):
+                    self.sock.send(_answer_to_plain(), NOWAIT)
         return True
 
     def recv(self, size: int, flags: int) -> bytes:
@@ -73,12 +85,13 @@ class TlsStream:
             self._receive(_BULK_BYTES, flags & NOWAIT)
         return count
 
-    def _receive(self, size: int, flags: int) -> None:
+    def _receive(self, size: int, flags: int) -> bytes:
         data = self.sock.recv(size, flags)
         if data:
             self._engine.received(data)
         else:
             self._engine.received_eof()
+        return data
 
     def send(self, data: bytes, flags: int) -> int:
         """See Stream."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.benchmarks.goals import MEASURES, Line, Scale
 from tests.benchmarks.measure import measure
-from tests.benchmarks.peers import RAW, SYSTEMS
+from tests.benchmarks.peers import RAW, SYSTEMS, TLS
 from tests.benchmarks.process import Failed
 from tests.benchmarks.report import Results, draw, page, tables, this_machine
 
@@ -18,7 +18,7 @@ _QUICK = Scale(1, 0.15, mib=(4, 1), idle=300, waiting=100, limit_s=6.0, limit_ma
 
 
 def _options() -> argparse.Namespace:
-    systems = [system.name for system in SYSTEMS]
+    systems = [system.name for system in (*SYSTEMS, *TLS)]
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="once, and little of everything")
     parser.add_argument(
@@ -52,7 +52,7 @@ def main() -> None:
         _QUICK if options.quick else Scale(),
         **{name: value for name, value in changes.items() if value is not None},
     )
-    names = set(options.only or [system.name for system in SYSTEMS])
+    names = set(options.only or [system.name for system in (*SYSTEMS, *TLS)])
     results: Results = {}
     machine, start = this_machine(), time.monotonic()
     for what in MEASURES:

@@ -18,7 +18,7 @@ from typing import Any
 from tests.benchmarks.echo import Client
 from tests.benchmarks.goals import CHANGED
 from tests.benchmarks.many import hold_idle, wait_together
-from tests.benchmarks.peers import SYSTEMS
+from tests.benchmarks.peers import SYSTEMS, TLS
 from tests.benchmarks.raw import RawBulk, RawPing
 from tests.benchmarks.serve import pin
 
@@ -148,7 +148,7 @@ def _eight(job: Job, connect: Callable[[], Client] | None, start: float) -> dict
 def _run(job: Job, start: float) -> dict[str, Any]:
     if job["kind"] == "idle":
         return hold_idle(job)
-    system = next((each for each in SYSTEMS if each.name == job["system"]), None)
+    system = next((each for each in (*SYSTEMS, *TLS) if each.name == job["system"]), None)
     if job["kind"] == "eight":
         return _eight(job, (lambda: system.connect(job["address"])) if system else None, start)
     client = system.connect(job["address"]) if system else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 from dataclasses import dataclass, field
 
-from tests.benchmarks.peers import RAW, REMOTEOBJ, SYSTEMS
+from tests.benchmarks.peers import RAW, REMOTEOBJ, SYSTEMS, TLS
 
 __all__ = ["CHANGED", "GOALS", "MEASURES", "Goal", "Line", "Measure", "Scale"]
 
@@ -13,6 +13,7 @@ CHANGED = "comes back changed"
 _ALL = tuple(system.name for system in SYSTEMS)
 _UNIX = (REMOTEOBJ.name, "managers", "Pyro5 msgpack")
 _RAW = (RAW.name,)
+_OUR_TLS, _RAW_TLS = (system.name for system in TLS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +67,12 @@ class Goal:
     bound: float
     fact: str = "ratio"
     against: str = ""
+    system: str = REMOTEOBJ.name
 
     def reached(self, lines: list[Line]) -> float | None:
         """Return what remoteobj reached, or None if there is no number."""
         by_name = {line.system: line for line in lines}
-        own, other = by_name.get(REMOTEOBJ.name), by_name.get(self.against)
+        own, other = by_name.get(self.system), by_name.get(self.against)
         if own is None:
             return None
         if not self.against:
@@ -153,6 +155,23 @@ MEASURES = (
         family="unix",
     ),
     Measure(
+        "echo-tls-pinned",
+        "Echo of a small int over TLS, both processes on one core",
+        "echo",
+        (*_RAW, REMOTEOBJ.name, _OUR_TLS),
+        "us a call",
+        pinned=True,
+        ratio_to=REMOTEOBJ.name,
+    ),
+    Measure(
+        "bytes-tls",
+        "Echo of large bytes over TLS",
+        "bytes",
+        (*_RAW, _RAW_TLS, _OUR_TLS),
+        "MB/s",
+        ratio_to=_RAW_TLS,
+    ),
+    Measure(
         "idle",
         "Idle connections",
         "idle",
@@ -180,6 +199,22 @@ GOALS = (
     Goal("bytes", "large bytes over TCP, rate / raw", ">=", 0.9),
     Goal("array", "large array over TCP, rate / raw", ">=", 0.9),
     Goal("array-unix", "large array over the Unix socket, rate / raw TCP", ">=", 4.0),
+    Goal(
+        "echo-tls-pinned",
+        "null call over TLS, time / plain TCP",
+        "<=",
+        1.8,
+        against=REMOTEOBJ.name,
+        system=_OUR_TLS,
+    ),
+    Goal(
+        "bytes-tls",
+        "large bytes over TLS, rate / raw TLS",
+        ">=",
+        0.7,
+        against=_RAW_TLS,
+        system=_OUR_TLS,
+    ),
     Goal("idle", "idle connections held", ">=", 5000, fact="held"),
     Goal("idle", "threads with idle connections", "<=", 32, fact="threads"),
     Goal("idle", "memory of one idle connection, KiB", "<=", 4.0, fact="KiB each"),

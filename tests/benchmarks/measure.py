@@ -10,14 +10,14 @@ from statistics import median
 from typing import Any
 
 from tests.benchmarks.goals import Line, Measure, Scale
-from tests.benchmarks.peers import RAW, SYSTEMS
+from tests.benchmarks.peers import RAW, SYSTEMS, TLS
 from tests.benchmarks.process import Failed, Server, run_clients, shorten
 
 __all__ = ["measure"]
 
 _MB = 1e6
 _MIB = 1024 * 1024
-_BY_NAME = {system.name: system for system in SYSTEMS}
+_BY_NAME = {system.name: system for system in (*SYSTEMS, *TLS)}
 Sample = tuple[float | None, float | None]  # the value in the measure's unit, its ratio to raw
 
 

@@ -14,6 +14,12 @@ from pathlib import Path
 
 from tests.benchmarks.bytes_only import GrpcClient, ZmqClient, serve_grpc, serve_zmq
 from tests.benchmarks.echo import Client
+from tests.benchmarks.encrypted import (
+    OurTlsClient,
+    RawTlsClient,
+    serve_ours_tls,
+    serve_raw_tls,
+)
 from tests.benchmarks.objects import (
     ManagerClient,
     PyroClient,
@@ -26,7 +32,7 @@ from tests.benchmarks.objects import (
 from tests.benchmarks.ours import OurClient, serve_ours
 from tests.benchmarks.raw import serve_raw
 
-__all__ = ["RAW", "REMOTEOBJ", "SYSTEMS", "System"]
+__all__ = ["RAW", "REMOTEOBJ", "SYSTEMS", "TLS", "System"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,3 +57,8 @@ SYSTEMS = (
     System("pyzmq", "pyzmq", ("zmq",), serve_zmq, ZmqClient),
     System("grpcio", "grpcio", ("grpc",), serve_grpc, GrpcClient),
 )
+TLS = (
+    System("remoteobj TLS", "", ("cryptography",), serve_ours_tls, OurTlsClient),
+    System("raw TLS", "", ("cryptography",), serve_raw_tls, RawTlsClient),
+)
+"""With certificates on both sides; only beside each other, and beside what is not encrypted."""

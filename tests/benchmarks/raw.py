@@ -13,7 +13,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["PING_BYTES", "RawBulk", "RawPing", "listen", "serve_raw"]
+__all__ = ["PING_BYTES", "RawBulk", "RawPing", "listen", "receive", "serve_raw"]
 
 PING_BYTES = 64
 _LENGTH = struct.Struct("!Q")
@@ -56,8 +56,8 @@ def _answer(sock: socket.socket) -> None:
             while data := sock.recv(PING_BYTES):
                 sock.sendall(data)
         else:
-            size = _LENGTH.unpack(_receive(sock, _LENGTH.size))[0]
-            while data := _receive(sock, size):
+            size = _LENGTH.unpack(receive(sock, _LENGTH.size))[0]
+            while data := receive(sock, size):
                 sock.sendall(data)
 
 
@@ -66,7 +66,7 @@ def _no_delay(sock: socket.socket) -> None:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
-def _receive(sock: socket.socket, size: int) -> bytearray:
+def receive(sock: socket.socket, size: int) -> bytearray:
     data = bytearray(size)
     view, filled = memoryview(data), 0
     while filled < size:
@@ -113,7 +113,7 @@ class RawBulk:
 
     def __call__(self) -> None:
         self._sock.sendall(self._payload)
-        _receive(self._sock, len(self._payload))
+        receive(self._sock, len(self._payload))
 
     def close(self) -> None:
         self._sock.close()

@@ -69,7 +69,7 @@ def _verdict(goal: Goal, lines: list[Line]) -> list[str]:
     number = goal.reached(lines)
     if number is None:
         return [goal.says, f"{goal.sign} {goal.bound:g}", "-", "missed: no number, see below"]
-    own = next(line for line in lines if line.system == REMOTEOBJ.name)
+    own = next(line for line in lines if line.system == goal.system)
     changed = [note for note in own.note.split("; ") if note == CHANGED]
     verdict = "met" if goal.is_met_by(number) and not changed else ": ".join(["missed", *changed])
     size = own.facts.get("MiB")

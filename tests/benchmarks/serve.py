@@ -11,7 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.benchmarks.peers import RAW, SYSTEMS
+from tests.benchmarks.peers import RAW, SYSTEMS, TLS
 
 __all__ = ["main", "pin", "raise_file_limit"]
 
@@ -34,7 +34,7 @@ def raise_file_limit() -> None:
 def main(name: str, family: str, core: str) -> None:
     pin(core)
     raise_file_limit()
-    system = next(system for system in (RAW, *SYSTEMS) if system.name == name)
+    system = next(system for system in (RAW, *SYSTEMS, *TLS) if system.name == name)
     with (
         tempfile.TemporaryDirectory(prefix="b-") as folder,
         system.serve(family, Path(folder)) as address,

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from tests.certificates import make_cluster
 from tests.lan.hosts import Lan, why_impossible
 from tests.lan.room import Room
 
@@ -18,7 +20,8 @@ def _hosts_can_be_made() -> None:
 
 
 @pytest.fixture
-def room() -> Iterator[Room]:
-    """A host called "hall" for the script, and three for slaves."""
-    with Lan("hall", "anna", "ben", "cleo") as lan:
-        yield Room(lan)
+def room(tmp_path: Path) -> Iterator[Room]:
+    """A host called "hall" for the script, and three for slaves, all of one cluster."""
+    names = ("hall", "anna", "ben", "cleo")
+    with Lan(*names) as lan:
+        yield Room(lan, make_cluster(tmp_path / "cluster", names))

@@ -1,6 +1,6 @@
 """A script with a farm on TCP; it tells its course, one JSON object a line.
 
-    python master_script.py ADDRESS AT_LEAST
+    python master_script.py ADDRESS AT_LEAST CA CERTIFICATE KEY
 
 It works until it has AT_LEAST results and has read the line "enough" from its standard input, so
 that a test can do with the network what it likes before the work runs out.
@@ -19,13 +19,12 @@ from dataclasses import asdict
 from typing import Any
 
 from masterslave import Farm, FarmSettings
+from remoteobj import Identity
 
 TASK_S = 0.01
 UNDER_WAY = 40
 
-SETTINGS = FarmSettings(
-    heartbeat_s=0.5, silence_s=2.0, explain_after_s=1.0, code_over_plain_tcp=True
-)
+SETTINGS = FarmSettings(heartbeat_s=0.5, silence_s=2.0, explain_after_s=1.0)
 
 
 def digits(number: int) -> int:
@@ -99,17 +98,17 @@ class Course:
             tell("progress", **self.facts())
 
 
-def main(address: str, at_least: int) -> None:
+def main(address: str, at_least: int, *identity: str) -> None:
     """Farm the numbers, and compare with the serial answers."""
     with Farm(
         "lan",
         local_slaves=0,
         host=address,
         nameserver=True,
-        insecure=True,
+        identity=Identity.from_files(*identity),
         settings=SETTINGS,
     ) as farm:
-        tell("open")
+        tell("open", uri=str(farm.uri))
         course = Course(farm, at_least)
         try:
             for number, answer in farm.imap_unordered(work, course.numbers(), limit=UNDER_WAY):
@@ -127,4 +126,4 @@ def main(address: str, at_least: int) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]))
+    main(sys.argv[1], int(sys.argv[2]), *sys.argv[3:])

@@ -1,19 +1,23 @@
-"""A room of computers with a name server, slaves, and a script that has a farm."""
+"""A room of computers with a name server, slaves, and a script that has a farm.
+
+They are of one cluster: each host has a certificate of its own, and TCP is TLS.
+"""
 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tests.certificates import Files
 from tests.lan.hosts import Lan, Line, Running
 
-__all__ = ["AT_LEAST", "CODE_MAY_CROSS", "FOUND", "LOOKS", "Room", "Script", "has_done", "hosts_of"]
+__all__ = ["AT_LEAST", "FOUND", "LOOKS", "Room", "Script", "has_done", "hosts_of"]
 
 SCRIPT = str(Path(__file__).with_name("master_script.py"))
 AT_LEAST = 400
-CODE_MAY_CROSS = {"MASTERSLAVE_TEST_CODE_OVER_PLAIN_TCP": "1"}
 
 LOOKS = r"slave .*, 1 slot, looks for farm 'lan'"
 FOUND = r"found farm 'lan' of master_script.py"
@@ -22,27 +26,45 @@ Facts = dict[str, Any]
 
 
 class Room:
-    """A host called "hall" for the script, and one for each slave."""
+    """A host called "hall" for the script, and one for each slave.
 
-    def __init__(self, lan: Lan) -> None:
+    Args:
+        cluster: The identities of the hosts.
+    """
+
+    def __init__(self, lan: Lan, cluster: dict[str, Files]) -> None:
         self.lan = lan
         self.hall = lan["hall"]
+        self._cluster = cluster
 
-    def start_slave(self, name: str, **environment: str) -> Running:
-        """Start a slave, which knows a label and nothing of addresses."""
-        arguments = ("-m", "masterslave", "slave", "lan", "--insecure", "--slots", "1")
-        return self.lan[name].python(*arguments, **environment)
+    def identity_of(self, name: str) -> tuple[str, ...]:
+        """Return the files of a host's identity: CA, certificate, key."""
+        return tuple(map(str, self._cluster[name]))
+
+    def start_slave(self, name: str, *security: str) -> Running:
+        """Start a slave, which knows a label and nothing of addresses.
+
+        Args:
+            security: Options instead of ``--identity`` with the files of the host.
+        """
+        options = security or ("--identity", *self.identity_of(name))
+        slave = ("-m", "masterslave", "slave", "lan", "--slots", "1")
+        return self.lan[name].python(*slave, *options)
 
     def start_nameserver(self) -> Running:
         """Start the name server; it is announced when this returns."""
         address = self.hall.address
-        server = self.hall.python("-m", "nameserver", "run", "--host", address, "--insecure")
+        identity = os.pathsep.join(self.identity_of("hall"))
+        server = self.hall.python(
+            "-m", "nameserver", "run", "--host", address, REMOTEOBJ_IDENTITY=identity
+        )
         server.wait_for(rf"name server at {address}:\d+, announced by zeroconf")
         return server
 
     def start_script(self, at_least: int = AT_LEAST) -> Script:
         """Start the script."""
-        return Script(self.hall.python(SCRIPT, self.hall.address, str(at_least)), at_least)
+        arguments = (self.hall.address, str(at_least), *self.identity_of("hall"))
+        return Script(self.hall.python(SCRIPT, *arguments), at_least)
 
 
 class Script:

@@ -7,12 +7,12 @@ import pytest
 from tests.lan.room import FOUND, Room, has_done
 
 WATCH = """
-import queue, time
+import queue, sys, time
 from nameserver import watch_for_servers
-from remoteobj import ConnectionLost, DeadlinePassed
+from remoteobj import ConnectionLost, DeadlinePassed, Identity
 
 found = queue.SimpleQueue()
-with watch_for_servers(found.put, insecure=True) as watch:
+with watch_for_servers(found.put, identity=Identity.from_files(*sys.argv[1:])) as watch:
     while True:
         with found.get() as client:
             print("found", client.how, flush=True)
@@ -26,14 +26,18 @@ with watch_for_servers(found.put, insecure=True) as watch:
 """
 
 IMPATIENT_SLAVE = """
-import threading, warnings
+import sys, threading
 from masterslave import FarmSettings
 from masterslave.slave.agent import Agent
-warnings.simplefilter("ignore")
-settings = FarmSettings(code_over_plain_tcp=True, patience_s=0.5)
-agent = Agent(slots=1, settings=settings, report=lambda line: print(line, flush=True))
+from remoteobj import Identity
+agent = Agent(
+    slots=1,
+    settings=FarmSettings(patience_s=0.5),
+    identity=Identity.from_files(*sys.argv[1:]),
+    report=lambda line: print(line, flush=True),
+)
 agent.open()
-agent.watch("lan", nameserver=True, insecure=True)
+agent.watch("lan", nameserver=True)
 threading.Event().wait()
 """
 
@@ -42,7 +46,8 @@ threading.Event().wait()
 def test_a_watch_finds_a_name_server_again(room: Room, how: str) -> None:
     address = room.start_nameserver().lines[-1].text.split()[3].rstrip(",")
     anna = room.lan["anna"]
-    watch = anna.python("-c", WATCH, **{} if how == "zeroconf" else {how: address})
+    environment = {} if how == "zeroconf" else {how: address}
+    watch = anna.python("-c", WATCH, *room.identity_of("anna"), **environment)
     watch.wait_for(f"found {how}")
     anna.cut()
     watch.wait_for("lost")
@@ -54,7 +59,7 @@ def test_a_slave_that_gave_a_farm_up_serves_it_again(room: Room) -> None:
     room.start_nameserver()
     script = room.start_script(at_least=100)
     anna = room.lan["anna"]
-    slave = anna.python("-c", IMPATIENT_SLAVE)
+    slave = anna.python("-c", IMPATIENT_SLAVE, *room.identity_of("anna"))
     script.wait_until(has_done("anna"), "work done by anna")
     anna.cut()
     slave.wait_for(r"name server at \S+ is gone")

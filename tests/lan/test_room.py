@@ -10,17 +10,26 @@ import signal
 import sys
 
 from tests.lan.hosts import Host
-from tests.lan.room import CODE_MAY_CROSS, FOUND, LOOKS, Facts, Room, has_done, hosts_of
+from tests.lan.room import FOUND, LOOKS, Facts, Room, has_done, hosts_of
 
 DISCOVERY_S = 2.0
 
 LOCATE = """
-import time, warnings
+import sys, time
 from nameserver import locate
-warnings.simplefilter("ignore")
+from remoteobj import Identity
+identity = Identity.from_files(*sys.argv[1:])
 started = time.monotonic()
-with locate(insecure=True, timeout_s=10) as server:
+with locate(identity=identity, timeout_s=10) as server:
     print(time.monotonic() - started, server.how, server.address)
+"""
+
+HOMEBODY = """
+import sys, threading
+from masterslave import Farm
+from remoteobj import Identity
+with Farm("lan", local_slaves=0, nameserver=True, identity=Identity.from_files(*sys.argv[1:])):
+    threading.Event().wait()
 """
 
 
@@ -33,7 +42,7 @@ def assert_address_is_of(host: Host, facts: Facts) -> None:
 
 
 def test_a_room_works_while_hosts_join_and_cables_are_cut(room: Room) -> None:
-    anna, ben = (room.start_slave(name, **CODE_MAY_CROSS) for name in ("anna", "ben"))
+    anna, ben = (room.start_slave(name) for name in ("anna", "ben"))
     for slave in (anna, ben):
         slave.wait_for(LOOKS)
     server = room.start_nameserver()
@@ -50,7 +59,7 @@ def test_a_room_works_while_hosts_join_and_cables_are_cut(room: Room) -> None:
     for name in ("anna", "ben"):
         assert_address_is_of(room.lan[name], facts)
 
-    cleo = room.start_slave("cleo", **CODE_MAY_CROSS)
+    cleo = room.start_slave("cleo")
     ready = cleo.wait_for(LOOKS).at
     assert cleo.wait_for(FOUND).at - ready < DISCOVERY_S
     facts = script.wait_until(has_done("cleo"), "work done by the host that joined")
@@ -78,7 +87,7 @@ def test_a_room_works_while_hosts_join_and_cables_are_cut(room: Room) -> None:
 def test_a_mended_cable_brings_its_host_back_to_work(room: Room) -> None:
     room.start_nameserver()
     script = room.start_script(at_least=100)
-    anna, ben = (room.start_slave(name, **CODE_MAY_CROSS) for name in ("anna", "ben"))
+    anna, ben = (room.start_slave(name) for name in ("anna", "ben"))
     script.wait_until(has_done("ben"), "work done by ben")
 
     room.lan["ben"].cut()
@@ -94,29 +103,18 @@ def test_a_mended_cable_brings_its_host_back_to_work(room: Room) -> None:
         slave.wait_for(r"farm 'lan' has ended")
 
 
-def test_code_does_not_cross_plain_tcp_unless_a_test_wants_it(room: Room) -> None:
+def test_a_farm_without_a_host_is_told_how_others_would_reach_it(room: Room) -> None:
     room.start_nameserver()
-    script = room.start_script(at_least=100)
-    careful = room.start_slave("anna")
-    refusal = careful.wait_for(r"farm 'lan' at \S+ is refused: ")
-    assert f"at {room.hall.address}:" in refusal.text
-    assert "code does not cross plain TCP" in refusal.text
-
-    script.running.wait_for(r"farm 'lan': \d+ tasks wait: no slave seen; start one with")
-    facts = script.wait_until(lambda facts: True, "how things stand")
-    assert "no slave seen" in facts["waits"]
-    assert facts["results"] == facts["statistics"]["slaves_joined"] == 0
-    assert careful.process.poll() is None
-
-    room.start_slave("ben", **CODE_MAY_CROSS).wait_for(FOUND)
-    script.wait_until(has_done("ben"), "work done by the next slave")
-    assert set(script.finish()["done_by"]) == {"ben"}
+    script = room.hall.python("-c", HOMEBODY, *room.identity_of("hall"))
+    told = script.wait_for(r"a Unix socket cannot be reached from another machine")
+    assert "give Farm(host=..., identity=...)" in told.text
 
 
 def test_a_name_server_is_located_quickly(room: Room) -> None:
     server = room.start_nameserver()
     for name in ("anna", "ben"):
-        seconds, how, address = room.lan[name].run([sys.executable, "-c", LOCATE]).split()
+        locate = [sys.executable, "-c", LOCATE, *room.identity_of(name)]
+        seconds, how, address = room.lan[name].run(locate).split()
         assert float(seconds) < DISCOVERY_S
         assert how == "zeroconf"
         assert f"name server at {address}," in server.lines[-1].text

@@ -88,7 +88,7 @@ def serve() -> Serve:
             uri = daemon.register(door, DOOR_ID)
             daemon.start()
             link = Link(
-                uri, shop, me, settings=FarmSettings(), insecure=False, report=lambda line: None
+                uri, shop, me, settings=FarmSettings(), identity=None, report=lambda line: None
             )
             how = link.run()
             door.joined_anew.set()

@@ -28,7 +28,7 @@ def test_a_server_that_is_lost_is_followed_again_and_none_at_the_end() -> None:
         server = NameServer("127.0.0.1", insecure=True)
     with server:
         follower = ServerFollower(follow, lambda client, error: errors.put(error))
-        follower.open(server.address, insecure=True)
+        follower.open(server.address, identity=None, insecure=True)
         address = followed.get(timeout=5)
         assert "pulled" in str(errors.get(timeout=5))
         assert followed.get(timeout=5) == address, "it is followed again"

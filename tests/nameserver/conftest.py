@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import logging
+import logging.handlers
+import queue
+import secrets
 from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
 
-from nameserver import NameServer, NameServerClient
+from nameserver import NameServer, NameServerClient, discovery
 from remoteobj import InsecureWarning
 
 
@@ -24,3 +28,18 @@ def server() -> Iterator[NameServer]:
 def client(server: NameServer) -> Iterator[NameServerClient]:
     with closing(NameServerClient(server.address, insecure=True, quiet=True)) as client:
         yield client
+
+
+@pytest.fixture
+def own_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A service type of this test's own: name servers of other runs on this host are not seen."""
+    monkeypatch.setattr(discovery, "SERVICE_TYPE", f"_ro{secrets.token_hex(4)}._tcp.local.")
+
+
+@pytest.fixture
+def watch_log() -> Iterator[queue.SimpleQueue[logging.LogRecord]]:
+    records: queue.SimpleQueue[logging.LogRecord] = queue.SimpleQueue()
+    handler = logging.handlers.QueueHandler(records)  # type: ignore[arg-type]
+    logging.getLogger("nameserver.watch").addHandler(handler)
+    yield records
+    logging.getLogger("nameserver.watch").removeHandler(handler)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import logging
-import logging.handlers
 import queue
 import secrets
 import socket
@@ -28,12 +27,6 @@ from nameserver import (
 from remoteobj import BadURI, InsecureRefused, InsecureWarning
 
 Found = queue.SimpleQueue[NameServerClient]
-
-
-@pytest.fixture
-def own_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A service type of this test's own: name servers of other runs on this host are not seen."""
-    monkeypatch.setattr(discovery, "SERVICE_TYPE", f"_ro{secrets.token_hex(4)}._tcp.local.")
 
 
 def announced(port: int = 0) -> NameServer:
@@ -125,7 +118,7 @@ def test_a_known_address_is_asked_and_no_other(
     monkeypatch.setenv("REMOTEOBJ_NAMESERVER", server.address)
     with pytest.warns(InsecureWarning), locate(insecure=True) as client:
         assert (client.address, client.how) == (server.address, "REMOTEOBJ_NAMESERVER")
-    with pytest.raises(InsecureRefused, match=f"{server.address} speaks plain TCP"):
+    with pytest.raises(InsecureRefused, match=f"{server.address} is on TCP: pass identity="):
         locate()
     monkeypatch.setenv("REMOTEOBJ_NAMESERVER", f"127.0.0.1:{refusing_port}")
     with pytest.raises(NameServerNotFound, match=rf"{refusing_port} \(REMOTEOBJ_NAMESERVER\)"):
@@ -162,15 +155,6 @@ def test_a_watch_tells_of_each_server_once_and_again_when_it_is_back() -> None:
         with announced(port_of(first.address)) as again, found.get(timeout=5) as client:
             assert client.address == again.address
     assert found.empty()
-
-
-@pytest.fixture
-def watch_log() -> Iterator[queue.SimpleQueue[logging.LogRecord]]:
-    records: queue.SimpleQueue[logging.LogRecord] = queue.SimpleQueue()
-    handler = logging.handlers.QueueHandler(records)  # type: ignore[arg-type]
-    logging.getLogger("nameserver.watch").addHandler(handler)
-    yield records
-    logging.getLogger("nameserver.watch").removeHandler(handler)
 
 
 @pytest.mark.usefixtures("own_network")

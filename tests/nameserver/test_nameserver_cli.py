@@ -12,6 +12,7 @@ from collections.abc import Callable
 import pytest
 
 from nameserver import Directory, NameServer
+from tests.certificates import Files
 from tests.conftest import StartScript
 
 HERE = "PYRO:x@127.0.0.1:4711"
@@ -68,7 +69,7 @@ def test_run_finds_its_port_in_use(server: NameServer, command: Run) -> None:
     [
         ("run", "--host is missing"),
         ("run --insecure", "--host is missing"),
-        ("run --host 127.0.0.1", "--insecure is missing"),
+        ("run --host 127.0.0.1", "--identity CA CERTIFICATE KEY is missing"),
         ("run --port 99999", "99999"),
         ("register a", "URI"),
         ("dance", "dance"),
@@ -137,6 +138,73 @@ def test_bad_input_is_one_line_that_names_it(
     assert "Traceback" in command(*arguments.split(), *at, "--debug")[2]
 
 
+def test_names_over_tls(start_script: StartScript, command: Run, cluster: dict[str, Files]) -> None:
+    master, slave = (["--identity", *map(str, cluster[node])] for node in ("master", "slave"))
+    run = ("run", "--host", "127.0.0.1", "--no-announce")
+    server = start_script("-m", "nameserver", *run, *master)
+    address = first_line(server).split()[3].rstrip(",")
+    at = ("--nameserver", address)
+    environment = {
+        "REMOTEOBJ_NAMESERVER": address,
+        "REMOTEOBJ_IDENTITY": os.pathsep.join(map(str, cluster["slave"])),
+    }
+    registered = command("register", "lab.bell", HERE, *at, *slave)
+    assert registered == (0, f"registered lab.bell at {address}\n", "")
+    assert command("ping", *at, *slave)[0] == 0
+    assert command("lookup", "lab.bell", **environment) == (0, f"{HERE}\n", "")
+    assert f"lab.bell\t{address}\t{HERE}\t\n" in command("list", **environment)[1]
+    code, _, err = command("ping", "--insecure", **environment)
+    assert (code, "TLS is spoken here" in err) == (1, True), "what was typed counts"
+    assert command("ping", *slave, **environment, REMOTEOBJ_INSECURE="1")[0] == 0
+    assert command("remove", "lab.bell", **environment)[2] == ""
+    server.terminate()
+    out, err = server.communicate(timeout=10)
+    assert out == "name server ended; its names are gone\n"
+    assert "was not let in: 127.0.0.1" in err
+    assert "does not speak TLS" in err
+
+
+@pytest.mark.parametrize("arguments", ["run --host 127.0.0.1", "list", "lookup a", "ping"])
+def test_what_is_no_identity_is_told_in_one_line(
+    command: Run, cluster: dict[str, Files], foreign: Files, arguments: str
+) -> None:
+    ca, certificate, key = map(str, cluster["master"])
+    other = str(foreign.certificate)
+    typed: list[tuple[list[str], str]] = [
+        (["--identity", ca, certificate], "'--identity' requires 3 arguments"),
+        (["--identity", ca, "no.pem", key], "cannot read no.pem (No such file or directory)"),
+        (["--identity", ca, key, certificate], f"{key} has a PRIVATE KEY where a CERTIFICATE"),
+        (["--identity", certificate, ca, key], f"{certificate} is no CA's certificate"),
+        (["--identity", ca, other, key], f"{key} does not belong to the certificate {other}"),
+        (["--identity", ca, certificate, key, "--insecure"], "plain TCP: give one of them"),
+    ]
+    for options, words in typed[:: 1 if arguments == "ping" else 3]:
+        code, out, err = command(*arguments.split(), *options)
+        assert (code, out) == (2, ""), err
+        assert words in err
+        assert len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("variables", "words"),
+    [
+        ({"REMOTEOBJ_IDENTITY": "a.pem"}, "REMOTEOBJ_IDENTITY is 'a.pem': it holds three files"),
+        ({"REMOTEOBJ_IDENTITY": os.pathsep.join("abc")}, "cannot read a (No such file"),
+        (
+            {"REMOTEOBJ_IDENTITY": os.pathsep.join("abc"), "REMOTEOBJ_INSECURE": "1"},
+            "REMOTEOBJ_INSECURE means plain TCP: set one of them",
+        ),
+    ],
+)
+def test_a_bad_environment_is_told_in_one_line(
+    command: Run, variables: dict[str, str], words: str
+) -> None:
+    code, out, err = command("list", **variables)
+    assert (code, out) == (2, "")
+    assert words in err
+    assert len(err.splitlines()) == 1
+
+
 def test_a_missing_server_is_no_error_for_list_alone(command: Run) -> None:
     nobody = {"REMOTEOBJ_NAMESERVER": "127.0.0.1:1", "REMOTEOBJ_INSECURE": "1"}
     with Directory() as directory:
@@ -161,7 +229,7 @@ def test_an_announced_server_that_may_not_be_asked_is_said(
     first_line(start_script("-m", "nameserver", "run", "--host", "127.0.0.1", "--insecure"))
     code, _, err = command("ping")
     assert code == 1
-    assert "speaks plain TCP: pass insecure=True (--insecure at the command line)" in err
+    assert "it speaks plain TCP: start it with an identity; or pass insecure=True" in err
 
 
 def test_a_signal_that_another_thread_took_ends_it_too(start_script: StartScript) -> None:
