@@ -209,7 +209,10 @@ class _Batch:
 def _results(values: list[Any], error: BaseException | None) -> Iterator[Any]:
     yield from values
     if error is not None:
-        raise prepare_error(error)
+        try:
+            raise prepare_error(error)
+        finally:
+            del error  # else it and this frame hold each other
 
 
 def batch(proxy: Proxy) -> Any:

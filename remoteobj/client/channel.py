@@ -195,7 +195,10 @@ class Channel:
             left_s = None if deadline is None else deadline - time.monotonic()
             return self.call(method, args, {}, left_s)
         self._tell(error, method, timeout_s)
-        raise error
+        try:
+            raise error
+        finally:
+            del error  # else it and this frame hold each other
 
     def _tell(self, error: BaseException, method: str, timeout_s: float | None) -> None:
         """Raise in words what was lost with a connection, and whether the call has run."""
@@ -254,7 +257,10 @@ class Channel:
         error = payload.loads_error(reply.payload)
         if not isinstance(error, BaseException):
             raise WireError("the answer is marked as an error, but holds none")
-        raise prepare_error(error)
+        try:
+            raise prepare_error(error)
+        finally:
+            del error  # else it and this frame hold each other, and what the call has carried
 
     def release(self) -> None:
         """Close the connections that no other proxy uses, and end the session."""

@@ -32,15 +32,20 @@ def pack_memoryview(writer: Writer, value: memoryview, _: int) -> Any:
     plain = value.c_contiguous and value.nbytes
     shape: Any = value.shape
     flat = value.cast("B") if plain else memoryview(value.tobytes())
-    return {tags.MEMORYVIEW: [value.format, list(shape), writer.pack_data(flat)]}
+    form = [value.format, list(shape), value.readonly]
+    return {tags.MEMORYVIEW: [*form, writer.pack_data(flat)]}
 
 
 def read_memoryview(reader: Reader, content: Any, _: int) -> memoryview:
-    """Read a memoryview; it is a view of the buffer that came."""
-    form, shape, data = content
+    """Read a memoryview of the buffer that came, or of a copy if that may not be written."""
+    form, shape, readonly, data = content
     if not _FORMAT.fullmatch(form):
         raise WireError("a memoryview has a format that cannot be")
     flat = reader.data(data)
+    if readonly is True:
+        flat = flat.toreadonly()
+    elif flat.readonly:
+        flat = memoryview(bytearray(flat))
     return flat.cast(form, _checked(shape)) if flat.nbytes else flat.cast(form)
 
 
