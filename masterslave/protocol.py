@@ -57,9 +57,9 @@ __all__ = [
 VERSION = 1
 """Version of this conversation; a slave of another one is refused in words."""
 
-MAX_PAYLOAD_BYTES = 32 * 1024 * 1024
-"""Largest function, arguments or result of one task, pickled, in bytes. The serializer of this
-release writes bytes as text, up to four times as long; larger ones would not fit a message."""
+MAX_PAYLOAD_BYTES = 128 * 1024 * 1024
+"""Largest function, arguments or result of one task, pickled, in bytes: with the others of its
+batch it has to fit into a message (256 MiB, ``remoteobj.Settings.max_message_bytes``)."""
 
 MAX_FUNCTIONS = 256
 MAX_FUNCTIONS_BYTES = 64 * 1024 * 1024

@@ -59,7 +59,7 @@ def test_outsiders_get_no_names_and_no_tasks(room: Room, foreign: Files) -> None
     foreigner = ("--identity", *foreign_files)
     for command in (("nameserver", "list"), ("masterslave", "list")):
         assert f"{address} is on TCP: pass identity=" in ask(ben, *command, *at)
-        assert "if it speaks TLS, pass identity=" in ask(ben, *command, *at, "--insecure")
+        assert "TLS is spoken here: give an identity=" in ask(ben, *command, *at, "--insecure")
         assert f"{address} {OTHER_CA}" in ask(cleo, *command, *at, *foreigner)
     assert "it speaks TLS: pass identity=" in ask(ben, "nameserver", "lookup", "masterslave.lan")
     assert f"it {OTHER_CA}" in ask(cleo, "nameserver", "ping", *foreigner)

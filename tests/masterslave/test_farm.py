@@ -166,11 +166,11 @@ def test_a_result_that_cannot_be_pickled_fails_its_own_task_only(farm: Farm) -> 
 
 
 def test_what_is_too_large_is_refused_in_words(farm: Farm) -> None:
-    with pytest.raises(NotPicklable, match=r"arguments of len\(\) take 40 MiB, at most 32"):
-        farm.submit(len, bytes(40 * 2**20)).result()
-    with pytest.raises(NotPicklable, match=r"result takes 40 MiB, at most 32.*file"):
-        farm.submit(bytes, 40 * 2**20).result()
-    assert len(farm.submit(bytes, 2**20).result()) == 2**20
+    with pytest.raises(NotPicklable, match=r"arguments of len\(\) take 140 MiB, at most 128"):
+        farm.submit(len, bytes(140 * 2**20)).result()
+    with pytest.raises(NotPicklable, match=r"result takes 140 MiB, at most 128.*file"):
+        farm.submit(bytes, 140 * 2**20).result()
+    assert len(farm.submit(bytes, 50 * 2**20).result()) == 50 * 2**20
 
 
 def test_imap_unordered_pairs_items_with_results(farm: Farm) -> None:

@@ -233,7 +233,7 @@ def test_a_watch_of_a_known_address(
     assert watch_log.empty()
     for address, security, why in (
         (secured.address, {"identity": stranger}, OTHER_CA),
-        (secured.address, {"insecure": True}, "if it speaks TLS, pass identity="),
+        (secured.address, {"insecure": True}, "TLS is spoken here: give an identity="),
         (server.address, {"identity": guest}, "without a word of TLS"),
     ):
         with watch_for_servers(found.put, address=address, interval_s=0.02, **security):  # type: ignore[arg-type]
@@ -247,8 +247,8 @@ def count_tries(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Have those who refuse asked often; returns a list that grows with each try that fails."""
     tried: list[str] = []
 
-    def note(error: Exception, identity: Identity | None) -> str:
-        tried.append(reason_of(error, identity))
+    def note(error: Exception) -> str:
+        tried.append(reason_of(error))
         return tried[-1]
 
     monkeypatch.setattr(search, "REFUSED_RETRY_S", 0.02)

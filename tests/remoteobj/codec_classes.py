@@ -7,7 +7,7 @@ import functools
 import math
 from collections import namedtuple
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import attrs
 import msgspec
@@ -22,7 +22,11 @@ class Colour(enum.Enum):
 
 
 class Odd(enum.Enum):
+    ONE = 1.0
     NAN = math.nan
+    TWO = 2.0
+    FIRST = "a"
+    LAST = "z"
 
 
 class Size(enum.IntEnum):
@@ -36,6 +40,16 @@ class Word(enum.StrEnum):
 class Right(enum.Flag):
     READ = 1
     WRITE = 2
+
+
+class Guess(enum.Flag):
+    NONE = 0
+    SOME = 1
+
+    @classmethod
+    def _missing_(cls, value: object) -> Any:
+        ran.append("Guess._missing_")
+        return cls.NONE
 
 
 class Pair(NamedTuple):
@@ -52,6 +66,26 @@ class Triple(namedtuple("_Triple", "a b c")):
 
 class Loose(namedtuple("_Loose", "a")):  # without __slots__, so it has a __dict__
     pass
+
+
+class Hiding(namedtuple("_Hiding", "a b")):
+    __slots__ = ()
+    a = property(lambda self: 99)  # type: ignore[assignment]
+
+
+class Unnamed(tuple[int, ...]):
+    __slots__ = ()
+    _fields: Any = ("a", 1)
+
+
+class Listed(tuple[int, ...]):
+    __slots__ = ()
+    _fields: ClassVar[Any] = ["a", "b"]
+
+
+class Nothing(tuple[int, ...]):
+    __slots__ = ()
+    _fields: Any = None
 
 
 @dataclass
@@ -95,6 +129,20 @@ class Screw(msgspec.Struct):
 
 class Pin(msgspec.Struct, frozen=True, kw_only=True):
     size: Any
+
+
+class Bare(msgspec.Struct):
+    pass
+
+
+class Calls(type(msgspec.Struct)):  # type: ignore[misc]
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        ran.append("Calls.__call__")
+        return super().__call__(*args, **kwargs)
+
+
+class Called(msgspec.Struct, metaclass=Calls):
+    size: Any = 1
 
 
 class Eager(msgspec.Struct):

@@ -174,7 +174,7 @@ def test_a_dtype_is_not_read_as_numpy_would(dtype: str) -> None:
 def test_items_of_no_size_could_be_any_number_of_them() -> None:
     before = time.perf_counter()
     with pytest.raises(WireError, match="items of no size"):
-        decode(packed_array("V0", [10**12], b""))
+        decode(packed_array("V0", [10**9], b""))
     assert time.perf_counter() - before < 0.5
     with pytest.raises(NotSendable, match="its items have no size"):
         encode(np.zeros(3, "V0"))

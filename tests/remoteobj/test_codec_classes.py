@@ -45,8 +45,9 @@ def told_by(name: str, fields: list[str], values: list[Any]) -> str:
 def test_a_class_that_another_one_hides_is_not_mistaken_for_it() -> None:
     body = {"__module__": "codec_classes", "__annotations__": {"x": float, "y": Any}}
     namesake: Any = dataclass(type("Point", (), body))
-    assert "a Point cannot be sent: its class is not found by its name" in refusal_of(
-        namesake(1.0, 2)
+    assert refusal_of(namesake(1.0, 2)) == (
+        "value: a Point cannot be sent: its class is not found by its name, because it is defined "
+        "as codec_classes.Point"
     )
     local: Any = dataclass(type("Local", (), {"__qualname__": "make.<locals>.Local"}))
     assert "because it is defined inside a function" in refusal_of(local())
@@ -74,31 +75,32 @@ def test_what_was_computed_once_is_computed_again() -> None:
         assert arrived.area == 9
 
 
-@pytest.mark.parametrize("kind", ["Stack", "Recorded", "Loose", "MyList", "Eager"])
-def test_classes_that_are_more_than_their_fields_are_refused_on_both_sides(kind: str) -> None:
-    made = {
-        "Stack": lambda: classes.Stack("name"),
-        "Recorded": classes.Recorded,
-        "Loose": lambda: classes.Loose(1),
-        "MyList": classes.MyList,
-        "Eager": lambda: classes.Eager(1),
-    }[kind]()
+MORE = {
+    "Stack": (lambda: classes.Stack("name"), ["name"]),
+    "Recorded": (classes.Recorded, ["value"]),
+    "Loose": (lambda: classes.Loose(1), ["a"]),
+    "MyList": (classes.MyList, ["a"]),
+    "Eager": (lambda: classes.Eager(1), ["size"]),
+    "Called": (classes.Called, ["size"]),
+    "Unnamed": (lambda: classes.Unnamed((1, 2)), ["a", "b"]),
+    "Listed": (lambda: classes.Listed((1, 2)), ["a", "b"]),
+    "Nothing": (lambda: classes.Nothing((1, 2)), ["a", "b"]),
+}
+"""Classes whose objects are more, or less, than their fields say."""
+
+
+@pytest.mark.parametrize("kind", MORE)
+def test_classes_that_are_not_what_their_fields_are_are_refused_on_both_sides(kind: str) -> None:
+    make, fields = MORE[kind]
+    made = make()
     classes.ran.clear()
     assert f"{kind} cannot be sent" in refusal_of(made)
-    names = {
-        "Stack": ["name"],
-        "Recorded": ["value"],
-        "Loose": ["a"],
-        "MyList": [],
-        "Eager": ["size"],
-    }
-    told = told_by(f"codec_classes:{kind}", names[kind], [1] * len(names[kind]) or [1])
-    assert "another kind" in told
+    assert "another kind" in told_by(f"codec_classes:{kind}", fields, [1] * len(fields))
     assert classes.ran == []
 
 
 def test_objects_without_fields_and_structs_with_named_ones() -> None:
-    for value in (classes.Empty(), classes.Pin(size=1), classes.Screw(1)):
+    for value in (classes.Empty(), classes.Bare(), classes.Pin(size=1), classes.Screw(1)):
         for arrived in (decode(encode(value)), decode(encode([value] * LONG))[-1]):
             assert type(arrived) is type(value)
             assert arrived == value
@@ -123,9 +125,31 @@ def test_values_that_are_not_of_the_number_of_the_fields_are_refused() -> None:
                 )
 
 
-def test_a_member_that_is_nan_is_found() -> None:
-    assert decode(encode(classes.Odd.NAN)) is classes.Odd.NAN
-    assert decode(encode([classes.Odd.NAN] * LONG))[3] is classes.Odd.NAN
+def test_a_named_tuple_is_its_items_whatever_its_class_shows_of_them() -> None:
+    value = classes.Hiding(1, 2)
+    assert value.a == 99
+    for arrived in (decode(encode(value)), decode(encode([value] * LONG))[0]):
+        assert type(arrived) is classes.Hiding
+        assert tuple(arrived) == (1, 2)
+
+
+@pytest.mark.parametrize("member", classes.Odd)
+def test_a_member_is_found_by_its_value_also_if_that_is_nan(member: Any) -> None:
+    assert decode(encode(member)) is member
+    assert decode(encode([member] * LONG))[3] is member
+    value: Any = member
+    for _ in range(200):
+        value = [value]
+    assert repr(decode(encode(value))) == repr(value)
+
+
+def test_members_together_are_made_by_the_standard_library_only() -> None:
+    both = classes.Right.READ | classes.Right.WRITE
+    assert decode(encode(both)) == both
+    classes.ran.clear()
+    with pytest.raises(NotSendable, match="has no member of value 64 here"):
+        decode(msgspec.msgpack.encode({tags.ENUM: ["codec_classes:Guess", 64]}))
+    assert classes.ran == []
 
 
 def test_a_lookup_asks_nothing_that_runs_code(monkeypatch: pytest.MonkeyPatch) -> None:

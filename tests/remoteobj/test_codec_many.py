@@ -104,7 +104,8 @@ def test_many_arrive_as_they_left(column: list[Any], wrap: Any) -> None:
 def test_what_is_alike_is_written_together() -> None:
     assert stored(encode(records())) == {tags.ROWS, tags.DATETIMES}
     assert stored(encode([(1, NOON)] * 9)) == {tags.TUPLES, tags.DATETIMES}
-    assert stored(encode([classes.Point(1)] * 9)) == {tags.RECORDS}
+    for value in (classes.Point(1), classes.Pair(1), classes.Washer(1), classes.Screw(1)):
+        assert stored(encode([value] * 9)) == {tags.RECORDS}
     assert stored(encode(dict(enumerate(records())))) == {*(tags.DICT, tags.ROWS, tags.DATETIMES)}
     assert stored(encode([*range(100)])) == stored(encode({str(n): n for n in range(100)})) == set()
     assert len(encode(records(100))) < 7000
