@@ -30,6 +30,7 @@ __all__ = [
 log = logging.getLogger("remoteobj.dispatch")
 
 _MOST_SESSIONS = 100_000
+_REMEMBERED = 1000
 
 
 class Session:
@@ -83,14 +84,14 @@ class Session:
 def _call_quietly(callback: Callable[[], None]) -> None:
     try:
         callback()
-    except Exception:
+    except BaseException:  # exit() in it ends it, and nothing else
         log.exception("what on_disconnect() was given has failed; the others are called")
 
 
 class Caller:
     """A process at the other end, by the connections that it has; made by ``Callers``."""
 
-    __slots__ = ("_lock", "_sessions", "connections", "has_ended", "name", "peer")
+    __slots__ = ("_ended", "_lock", "_sessions", "connections", "has_ended", "name", "peer")
 
     def __init__(self, name: str, peer: str) -> None:
         self.name = name
@@ -99,12 +100,16 @@ class Caller:
         self.has_ended = False
         self._lock = threading.RLock()
         self._sessions: dict[int, Session] = {}
+        self._ended: dict[int, None] = {}  # the latest ones: a session that has ended stays so
 
     def session(self, number: int) -> Session:
         """Return the session of this number."""
         with self._lock:
             session = self._sessions.get(number)
-            if session is None:
+            if session is None and number in self._ended:
+                session = Session()  # of a call that began before the proxy was released
+                session.end()
+            elif session is None:
                 if len(self._sessions) >= _MOST_SESSIONS:
                     raise WireError(f"{self.peer} has {_MOST_SESSIONS} sessions: release some")
                 session = Session()
@@ -118,6 +123,9 @@ class Caller:
         """A proxy was released."""
         with self._lock:
             session = self._sessions.pop(number, None)
+            self._ended[number] = None
+            if len(self._ended) > _REMEMBERED:
+                del self._ended[next(iter(self._ended))]
         if session is not None:
             session.end()
 

@@ -200,7 +200,8 @@ class Daemon:
             self._closing.release()
 
     def _close(self) -> None:
-        self._closed.set()
+        with self._lock:  # start() is over, or refuses
+            self._closed.set()
         self._engine.close(time.monotonic() + _CLOSE_S)
         self._listener.close()
         if self._socket_lock is not None:

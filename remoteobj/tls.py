@@ -302,6 +302,11 @@ class TlsEngine:
             return self._outgoing.read()
 
     @property
+    def has_incoming(self) -> bool:
+        """Tell whether ``read`` may find something before more is received."""
+        return self._incoming.pending > 0 or self._look_inside
+
+    @property
     def has_outgoing(self) -> bool:
         """Tell whether there is ciphertext to be sent."""
         return self._outgoing.pending > 0  # one number is read: that needs no lock

@@ -273,9 +273,9 @@ class Channel:
             pool.close_idle()
         elif not self._is_stock:
             pool.farewells.append(("end_session", (), self.session))
-            link = pool.take()
-            if link is not None:  # else with the next call of another proxy
-                until = time.monotonic() + self.settings.connect_timeout_s
+            until = time.monotonic() + self.settings.connect_timeout_s
+            with contextlib.suppress(ConnectionLost, DeadlinePassed, WireError):
+                link = pool.take() or pool.connect(_of_daemon(self._address), until)[0]
                 self._say_farewells(pool.farewells, link, until)
                 pool.give(link)
         self.pool = None
@@ -398,6 +398,11 @@ class Channel:
                 f"{method}() with {size} bytes of arguments: at most "
                 f"{self.settings.max_message_bytes} are sent (Settings.max_message_bytes)"
             )
+
+
+def _of_daemon(uri: URI) -> URI:
+    """Return where the daemon's own object is, where *uri* is."""
+    return URI(f"PYRO:{_DAEMON}@{uri.location}")
 
 
 def _deadline(timeout_s: float | None) -> float | None:

@@ -44,7 +44,8 @@ LINGER_S = 0.008
 """How long a worker waits for the next call of a connection that was used just now."""
 
 _RECV_BYTES = 64 * 1024
-_WRITE_S = 0.2  # how long a worker stays with an answer that the peer takes slowly
+_WRITE_S = 0.02
+_BRISK_BYTES = 64 * 1024  # what has to move meanwhile for a worker to stay with a message
 _NOTHING: deque[memoryview] = deque()
 
 
@@ -200,19 +201,18 @@ class Connection:
         """
         decoder, stream = self._decoder, self.stream
         flags = 0 if wait else NOWAIT
+        until, came = 0.0, 0
         message = None if decoder.is_between_messages else decoder.next_message()
         while message is None:
             target = decoder.target()
             try:
                 if target is None:
                     data = stream.recv(_RECV_BYTES, flags)
-                    if not data:
-                        raise EOFError
-                    decoder.feed(data)
+                    count = len(data)
+                    if data:
+                        decoder.feed(data)
                 else:
                     count = stream.recv_into(target, flags | WAIT_ALL)
-                    if not count:
-                        raise EOFError
                     decoder.filled(count)
             except sockets.QUIET:
                 return None
@@ -220,7 +220,15 @@ class Connection:
                 target = None
                 if stream.has_outgoing:
                     self.post([])
+            if not count:
+                raise EOFError
             message = decoder.next_message()
+            if message is None:  # stay with a message that comes briskly, and with no other
+                now, came = time.monotonic(), came + count
+                if now >= until:
+                    if until and came < _BRISK_BYTES and not stream.has_incoming:
+                        return None
+                    until, came = now + LINGER_S, 0
         return message if self.shared is None else self.shared.unwrap(message)
 
     def park(self, *, listen: bool = True) -> None:
@@ -367,14 +375,18 @@ class Connection:
 
     def _write(self, flags: int) -> None:
         # Whoever has set is_writing comes here, alone; others append to the right end meanwhile.
-        until = time.monotonic() + _WRITE_S
+        before = self._unsent_bytes()
         while True:
             try:
-                is_done = self.stream.write(self._unsent, flags, until)
+                is_done = self.stream.write(self._unsent, flags, time.monotonic() + _WRITE_S)
             except OSError:
                 with self._lock:
                     self._fail()
                 return
+            left = self._unsent_bytes()
+            if not is_done and flags == 0 and before - left >= _BRISK_BYTES:
+                before = left
+                continue
             with self._lock:
                 if not is_done:
                     self._wait_to_write()
@@ -383,6 +395,9 @@ class Connection:
                     self.is_writing = False
                     self._unsent = _NOTHING
                     return
+
+    def _unsent_bytes(self) -> int:
+        return sum(len(view) for view in list(self._unsent))
 
     def _keep(self, views: list[memoryview]) -> None:
         if self._unsent is _NOTHING:

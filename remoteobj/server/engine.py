@@ -32,7 +32,7 @@ log = logging.getLogger("remoteobj.daemon")
 
 _REFUSED_AT_ONCE = 16  # peers beyond max_connections that are told so; more are just closed
 _ACCEPT_AT_ONCE = 64
-_SEND_WAIT_S = 0.05  # how long a worker waits for a peer that takes its answer slowly
+_SEND_WAIT_S = 0.01  # how long a worker waits for a peer that takes its answer slowly
 _TIDY_S = 0.5  # while strangers are here
 _RARELY_S = 5.0
 _LAST_S = 0.1  # what workers get that notice only now that it is over
@@ -102,7 +102,7 @@ class Engine:
         """How many have come so far."""
         with self._lock:
             return self._calls_of_the_gone + sum(
-                connection.calls for connection in self._connections.values()
+                connection.calls for connection in list(self._connections.values())
             )
 
     def has(self, thread: threading.Thread) -> bool:

@@ -42,6 +42,11 @@ class Stream(Protocol):
     sock: socket.socket
 
     @property
+    def has_incoming(self) -> bool:
+        """Whether something can be read that the socket, and who polls it, knows nothing of."""
+        ...
+
+    @property
     def has_outgoing(self) -> bool:
         """Whether reading has left something to be sent; a write of nothing sends it."""
         ...
@@ -82,7 +87,7 @@ class PlainStream:
 
     __slots__ = ("recv", "send", "sock")
 
-    has_outgoing = False
+    has_incoming = has_outgoing = False
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock

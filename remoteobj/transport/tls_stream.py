@@ -47,6 +47,11 @@ class TlsStream:
         self._cipher = memoryview(b"")  # what the socket did not take yet
 
     @property
+    def has_incoming(self) -> bool:
+        """See Stream."""
+        return self._engine.has_incoming
+
+    @property
     def has_outgoing(self) -> bool:
         """See Stream."""
         return self._engine.has_outgoing

@@ -245,7 +245,7 @@ BOMBS = [
     *(packed_many({number: []}) for number in (tags.TUPLE, tags.SET, tags.FROZENSET)),
     *(packed_many({tags.DICT: [[], []]}), packed_many({tags.DEQUE: [None, []]})),
     packed_many({tags.ARRAY: ["f8", [0], "C", True, b""]}),
-    packed_many({tags.MEMORYVIEW: ["B", [0], b""]}),
+    packed_many({tags.MEMORYVIEW: ["B", [0], True, b""]}),
     packed_many({tags.EXCEPTION: ["", "", [], [], [], None, None, False]}),
     packed_many({tags.EXCEPTION: ["builtins:OSError", "", [], [], [], None, None, False]}),
     packed_many({tags.RECORD: ["codec_classes:Empty", []]}),
