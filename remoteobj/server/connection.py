@@ -57,6 +57,7 @@ class Connection:
         "_decoder",
         "_is_reading",
         "_lock",
+        "_nobody_waits",
         "_poller",
         "_sharing",
         "_unsent",
@@ -90,6 +91,7 @@ class Connection:
         stream: Stream,
         poller: Poller,
         settings: Settings,
+        nobody_waits: Callable[[], bool],
         at_end: Callable[[Connection], None],
     ) -> None:
         self.stream = stream
@@ -112,6 +114,7 @@ class Connection:
         self.blocked_since: float | None = None
         self._decoder = Decoder(settings.max_handshake_bytes)
         self._poller = poller
+        self._nobody_waits = nobody_waits  # for a worker: then one may stay with this
         self._at_end = at_end
         self._lock = threading.RLock()  # a signal handler may close while its thread is in here
         self._unsent: deque[memoryview] = _NOTHING
@@ -226,7 +229,8 @@ class Connection:
             if message is None:  # stay with a message that comes briskly, and with no other
                 now, came = time.monotonic(), came + count
                 if now >= until:
-                    if until and came < _BRISK_BYTES and not stream.has_incoming:
+                    is_brisk = came >= _BRISK_BYTES and self._nobody_waits()
+                    if until and not is_brisk and not stream.has_incoming:
                         return None
                     until, came = now + LINGER_S, 0
         return message if self.shared is None else self.shared.unwrap(message)
@@ -301,7 +305,7 @@ class Connection:
             if self.is_writing:
                 return
             self.is_writing = True
-        self._write(0)
+        self._write(may_wait=True)
 
     def post_message(self, message: Message) -> None:
         """Send a message; see ``post``.
@@ -366,16 +370,16 @@ class Connection:
 
     def write_on(self) -> None:
         """Send what waits, since the socket takes more."""
-        self._write(NOWAIT)
+        self._write(may_wait=False)
 
     def rearm(self) -> None:
         """The poller has reported one of two things that it was armed for."""
         with self._lock:
             self._arm()
 
-    def _write(self, flags: int) -> None:
+    def _write(self, *, may_wait: bool) -> None:
         # Whoever has set is_writing comes here, alone; others append to the right end meanwhile.
-        before = self._unsent_bytes()
+        flags, before = NOWAIT, self._unsent_bytes()
         while True:
             try:
                 is_done = self.stream.write(self._unsent, flags, time.monotonic() + _WRITE_S)
@@ -383,10 +387,12 @@ class Connection:
                 with self._lock:
                     self._fail()
                 return
-            left = self._unsent_bytes()
-            if not is_done and flags == 0 and before - left >= _BRISK_BYTES:
-                before = left
-                continue
+            if not is_done and may_wait and self._nobody_waits():
+                # Stay with a message that is taken briskly, if there is nothing else to do.
+                left = self._unsent_bytes()
+                if flags == NOWAIT or before - left >= _BRISK_BYTES:
+                    flags, before = 0, left
+                    continue
             with self._lock:
                 if not is_done:
                     self._wait_to_write()

@@ -224,7 +224,9 @@ class Engine:
             sockets.set_timeout(sock, socket.SO_RCVTIMEO, LINGER_S)
             sockets.set_timeout(sock, socket.SO_SNDTIMEO, _SEND_WAIT_S)
         stream = self._make_stream(sock)
-        connection = Connection(stream, self._poller, self._settings, self._gone)
+        connection = Connection(
+            stream, self._poller, self._settings, self._workers.nobody_waits, self._gone
+        )
         if too_many >= 0:
             self._too_many.add(connection)
         with self._lock:

@@ -17,7 +17,7 @@ import array
 import os
 import socket
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import islice, takewhile
 
@@ -81,7 +81,7 @@ class SharedStream(PlainStream):
         """Have a descriptor leave with the first byte of *view*, which is to be sent."""
         self.attached.append((view, descriptor, done))
 
-    def _send_many(self, waiting: deque[memoryview], flags: int) -> int:
+    def _send_many(self, waiting: Sequence[memoryview], flags: int) -> int:
         if not self.attached:
             return super()._send_many(waiting, flags)
         view, descriptor, done = self.attached[0]

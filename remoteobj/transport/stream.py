@@ -33,6 +33,7 @@ NOWAIT: int = getattr(socket, "MSG_DONTWAIT", 0)
 WAIT_ALL: int = getattr(socket, "MSG_WAITALL", 0)
 
 _LARGE_BYTES = 1024 * 1024  # from here on shared memory is quicker than the socket
+_SOME_BYTES = 1024 * 1024
 IOV_MAX = 512  # Linux takes 1024 at once, others may take fewer
 
 
@@ -107,8 +108,10 @@ class PlainStream:
         while waiting:
             if until is not None and time.monotonic() >= until:
                 return False
+            # A Unix socket waits for its timeout at each 64 KiB of what it is given at once.
+            some = waiting if until is None else _some_of(waiting)
             try:
-                drop_sent(waiting, self._send_many(waiting, flags))
+                drop_sent(waiting, self._send_many(some, flags))
             except sockets.QUIET:
                 return False
         return True
@@ -117,10 +120,25 @@ class PlainStream:
         """See Stream."""
         sockets.close(self.sock)
 
-    def _send_many(self, waiting: deque[memoryview], flags: int) -> int:
+    def _send_many(self, waiting: Sequence[memoryview], flags: int) -> int:
         if hasattr(self.sock, "sendmsg"):
             return self.sock.sendmsg(islice(waiting, IOV_MAX), (), flags)
         return self.send(waiting[0], flags)  # Windows
+
+
+def _some_of(waiting: deque[memoryview]) -> Sequence[memoryview]:
+    """Return what waits first, not too much of it."""
+    first = waiting[0]
+    if len(first) > _SOME_BYTES:
+        return (first[:_SOME_BYTES],)
+    some: list[memoryview] = []
+    size = 0
+    for view in islice(waiting, IOV_MAX):
+        size += len(view)
+        if some and size > _SOME_BYTES:
+            break
+        some.append(view)
+    return some
 
 
 def drop_sent(waiting: deque[memoryview], sent: int) -> None:
