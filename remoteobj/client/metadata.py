@@ -31,11 +31,21 @@ def read_metadata(told: Any) -> Metadata:
         case {"methods": methods, "oneway": oneway, "attrs": attrs, **rest}:
             named = (methods, oneway, attrs)
             if all(isinstance(names, list | tuple | set | frozenset) for names in named):
-                parameters = rest.get("parameters")
                 return Metadata(
                     frozenset(map(str, methods)),
                     frozenset(map(str, oneway)),
                     frozenset(map(str, attrs)),
-                    parameters if isinstance(parameters, dict) else {},
+                    _read_parameters(rest.get("parameters")),
                 )
     raise WireError("the daemon let us in, but did not say what may be called")
+
+
+def _read_parameters(told: Any) -> dict[str, Sequence[str]]:
+    """Read what is of use for error messages only: whatever is odd is left out."""
+    if not isinstance(told, dict):
+        return {}
+    return {
+        method: [str(name) for name in names]
+        for method, names in told.items()
+        if isinstance(method, str) and isinstance(names, list | tuple)
+    }

@@ -60,6 +60,8 @@ class Pool:
         """Return a connection that is open and quiet, or None."""
         try:
             link = self._idle.pop()
+            if len(self._idle) >= _MOST_IDLE:  # many threads have called at once
+                self._idle.popleft().close()
         except IndexError:
             return None
         if link.arrived is None or not link.arrived(0):

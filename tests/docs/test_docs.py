@@ -15,7 +15,10 @@ import remoteobj
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-SCRIPTS = dict(re.findall(r"```python\n# (\w+\.py)\n(.*?)```", README, re.DOTALL))
+GUIDE = (ROOT / "docs" / "remote-objects.md").read_text(encoding="utf-8")
+EXAMPLE = re.compile(r"```python\n# (\w+\.py)\n(.*?)```", re.DOTALL)
+GUIDED = dict(EXAMPLE.findall(GUIDE))
+SCRIPTS = dict(EXAMPLE.findall(README))
 
 
 @pytest.mark.parametrize("name", ["squares.py", "warehouse.py", "names.py"])
@@ -29,6 +32,19 @@ def test_each_example_of_the_readme_prints_what_it_says(name: str, tmp_path: Pat
     promised = re.findall(r"print\(.*\)\s+# ([\d\[].*|lab.*)", SCRIPTS[name])
     assert promised
     assert done.stdout.splitlines()[: len(promised)] == promised
+
+
+@pytest.mark.parametrize("name", GUIDED)
+def test_each_example_of_the_guide_prints_what_it_says(name: str, tmp_path: Path) -> None:
+    script = tmp_path / name
+    script.write_text(GUIDED[name], encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    promised = re.findall(r"print\(.*\)\s+# (.*)", GUIDED[name])
+    assert promised
+    assert done.stdout.splitlines() == promised
 
 
 def test_each_example_is_about_twenty_lines() -> None:
