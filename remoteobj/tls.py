@@ -277,13 +277,20 @@ class TlsEngine:
             return self._outgoing.read()
 
     def open(self, data: bytes) -> bytes | None:
-        """``received`` and ``read`` in one step, when the handshake is done; raises as ``read``."""
+        """``received`` and ``read`` in one step, when the handshake is done; raises as ``read``.
+
+        None, also for no data, which is the end: ask ``read``.
+        """
+        size = len(data)
         with self._lock:
-            incoming = self._incoming
-            incoming.write(data)
+            if not size:
+                self.is_dry = False
+                self._incoming.write_eof()
+                return None
+            self._incoming.write(data)
             if self._failure:
-                raise self._error("maybe")
-            size = len(data)
+                self.is_dry = False
+                return None
             try:
                 opened = self._read(size)
             except ssl.SSLWantReadError:
@@ -293,7 +300,7 @@ class TlsEngine:
                 self._fail(error)
                 raise self._error("maybe") from error
             self._look_inside = len(opened) == size or not opened
-            self.is_dry = not (self._look_inside or incoming.pending)
+            self.is_dry = not (self._look_inside or self._incoming.pending)
             return opened
 
     def take_outgoing(self) -> bytes:

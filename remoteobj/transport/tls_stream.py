@@ -37,13 +37,14 @@ def _answer_to_plain() -> bytes:
 class TlsStream:
     """See ``Stream``."""
 
-    __slots__ = ("_cipher", "_engine", "_recv", "_seal", "_send", "sock")
+    __slots__ = ("_cipher", "_engine", "_open", "_recv", "_seal", "_send", "sock")
 
     def __init__(self, sock: socket.socket, identity: Identity, *, server_side: bool) -> None:
         self.sock = sock
         context = identity.server_context() if server_side else identity.client_context()
         self._engine = TlsEngine(context, server_side=server_side, peer=sockets.peer_name(sock))
-        self._recv, self._send, self._seal = sock.recv, sock.send, self._engine.seal
+        self._recv, self._send = sock.recv, sock.send
+        self._open, self._seal = self._engine.open, self._engine.seal
         self._cipher = memoryview(b"")  # what the socket did not take yet
 
     @property
@@ -76,11 +77,8 @@ class TlsStream:
         engine = self._engine
         data = None if engine.is_dry else engine.read(size)
         while data is None:
-            cipher = self._recv(_SMALL_BYTES, flags)
-            if cipher:
-                data = engine.open(cipher)
-            else:
-                engine.received_eof()
+            data = self._open(self._recv(_SMALL_BYTES, flags))
+            if data is None:
                 data = engine.read(size)
         return data
 
