@@ -10,13 +10,14 @@ endif
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help demo test lint types contracts pytest bench-rpc docs lock clean
+.PHONY: help demo test lint types contracts pytest bench-rpc soak docs lock clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo   a farm on this machine: slaves join, one is killed, nothing is lost"
 	@echo "make test   everything that has to pass: lint, types, import contracts, tests"
 	@echo "make bench-rpc  measure remote calls, and write docs/performance.md (BENCH=--quick: only print)"
+	@echo "make soak   a million broken frames against a daemon, 100,000 answers over TLS"
 	@echo "make docs   write again what the docs show of the code"
 	@echo "make lock   choose the versions of dependencies anew"
 	@echo "make clean  remove the virtual environment and caches"
@@ -46,6 +47,13 @@ pytest: .venv/dev
 BENCH ?= --docs docs
 bench-rpc: .venv/bench
 	$(BIN)/python -m tests.benchmarks $(BENCH)
+
+# What the tests do for seconds, in full: some minutes.
+FRAMES ?= 1000000
+soak: .venv/dev
+	TLS_MESSAGES=100000 TLS_REPLIES=100000 $(BIN)/python -m pytest -k "writes or written" \
+		tests/remoteobj/test_tls.py tests/remoteobj/test_tls_daemon.py
+	$(BIN)/python tests/remoteobj/hostile.py --frames $(FRAMES)
 
 docs: .venv/dev
 	$(BIN)/python tools/draw_task_life.py

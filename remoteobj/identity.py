@@ -286,10 +286,15 @@ def _broken(path: str, error: ssl.SSLError) -> str:
 
 
 def refuse_both(identity: Identity | None, insecure: bool) -> None:
-    """Refuse what contradicts itself.
+    """Refuse what contradicts itself, and what is no identity.
 
     Raises:
-        BadInput: TLS and plain TCP are both asked for.
+        BadInput: TLS and plain TCP are both asked for, or *identity* is something else.
     """
+    if identity is not None and not isinstance(identity, Identity):
+        raise BadInput(
+            f"identity= takes what Identity.from_files(ca, certificate, key) returns, "
+            f"not a {type(identity).__name__}"
+        )
     if identity is not None and insecure:
         raise BadInput("identity= means TLS, insecure=True means plain TCP: give one of them")

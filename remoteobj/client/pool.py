@@ -102,7 +102,11 @@ class Pool:
         if deadline is not None:
             until = min(until, deadline)
         sock = sockets.connect(self._uri, until - time.monotonic())
-        link = Link(self._make_stream(sock), self.settings.max_message_bytes)
+        try:
+            link = Link(self._make_stream(sock), self.settings.max_message_bytes)
+        except BaseException:
+            sockets.close(sock)
+            raise
         try:
             link.secure(until)
             return link, self._shake_hands(link, uri, until)
