@@ -17,7 +17,7 @@ help:
 	@echo "make demo   a farm on this machine: slaves join, one is killed, nothing is lost"
 	@echo "make test   everything that has to pass: lint, types, import contracts, tests"
 	@echo "make bench-rpc  measure remote calls, and write docs/performance.md (BENCH=--quick: only print)"
-	@echo "make soak   a million broken frames against a daemon, 100,000 answers over TLS"
+	@echo "make soak   a million broken frames, 100,000 answers over TLS, a call of 2.4 GB"
 	@echo "make docs   write again what the docs show of the code"
 	@echo "make lock   choose the versions of dependencies anew"
 	@echo "make clean  remove the virtual environment and caches"
@@ -51,8 +51,9 @@ bench-rpc: .venv/bench
 # What the tests do for seconds, in full: some minutes.
 FRAMES ?= 1000000
 soak: .venv/dev
-	TLS_MESSAGES=100000 TLS_REPLIES=100000 $(BIN)/python -m pytest -k "writes or written" \
-		tests/remoteobj/test_tls.py tests/remoteobj/test_tls_daemon.py
+	TLS_MESSAGES=100000 TLS_REPLIES=100000 HUGE_BYTES=2400000000 \
+		$(BIN)/python -m pytest -k "writes or written or huge" \
+		tests/remoteobj/test_tls.py tests/remoteobj/test_tls_daemon.py tests/remoteobj/test_huge.py
 	$(BIN)/python tests/remoteobj/hostile.py --frames $(FRAMES)
 
 docs: .venv/dev
