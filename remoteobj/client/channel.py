@@ -358,7 +358,7 @@ class Channel:
         return True
 
     def _give(self, link: Link) -> None:
-        if not link.is_between_messages:  # more came than was asked for: do not take it for answers
+        if not link.is_settled():  # more came than was asked for: do not take it for answers
             link.close()
         elif link.agreement is STOCK_PEER:
             self._own.append(link)

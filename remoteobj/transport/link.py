@@ -314,10 +314,9 @@ class Link:
             f"{self.peer} is gone ({error.strerror or error})", executed=executed
         ) from error
 
-    @property
-    def is_between_messages(self) -> bool:
-        """Whether nothing has come that was not read."""
-        return self._decoder.is_between_messages
+    def is_settled(self) -> bool:
+        """Tell whether nothing has come that was not read, as far as can be known now."""
+        return self._decoder.is_between_messages and not sockets.has_arrived(self.stream.sock)
 
     def is_quiet(self) -> bool:
         """Tell whether the connection is open and nothing has come: fit for a new call."""

@@ -18,6 +18,7 @@ __all__ = [
     "QUIET",
     "close",
     "connect",
+    "has_arrived",
     "is_local",
     "listen_privately",
     "listen_tcp",
@@ -186,6 +187,15 @@ def untaken_bytes(sock: socket.socket) -> int:
     except (OSError, ValueError):  # closed meanwhile
         return 0
     return int.from_bytes(told, sys.byteorder)
+
+
+def has_arrived(sock: socket.socket) -> bool:
+    """Tell whether something can be read, the end of the connection included."""
+    if hasattr(select, "poll"):
+        poll = select.poll()
+        poll.register(sock, select.POLLIN)
+        return bool(poll.poll(0))
+    return bool(select.select([sock], [], [], 0)[0])  # Windows
 
 
 def wait_writable(sock: socket.socket, timeout_s: float) -> None:
