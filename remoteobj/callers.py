@@ -30,7 +30,7 @@ __all__ = [
 log = logging.getLogger("remoteobj.dispatch")
 
 _MOST_SESSIONS = 100_000
-_REMEMBERED = 1000
+_REMEMBERED = 100
 
 
 class Session:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from remoteobj import _pyro, runtime
-from remoteobj.errors import DaemonClosed, InsecureRefused, InsecureWarning
+from remoteobj.errors import BadInput, DaemonClosed, InsecureRefused, InsecureWarning
 from remoteobj.identity import Identity, refuse_both
 from remoteobj.published import Published
 from remoteobj.server.engine import Engine
@@ -58,6 +58,7 @@ class Daemon:
         settings: Limits.
 
     Raises:
+        BadInput: A port or an identity without a host; an identity together with ``insecure``.
         InsecureRefused: A host without an identity, and without ``insecure=True``.
         AddressUnusable: The port is in use, or the host is not this machine's.
 
@@ -82,6 +83,9 @@ class Daemon:
         self._is_started = False
         self._closed = threading.Event()
         self._socket_lock: runtime.LockedFile | None = None
+        if host is None and (port or identity is not None):
+            given = "identity=" if identity is not None else "port="
+            raise BadInput(f"{given} is for TCP: give host= too, an address of this machine")
         if host is None:
             self._listener, path, self._socket_lock = sockets.listen_privately()
             self._base = URI.of_unix(_pyro.DAEMON_ID, path)

@@ -49,6 +49,8 @@ class Agreement(Struct, frozen=True):
 
     version: int
     codec: str
+    max_bytes: int | None = None
+    """Largest message that the daemon takes, where it has said so."""
 
 
 STOCK = Agreement(0, "serpent")
@@ -111,9 +113,12 @@ def agree(
     return Agreement(min(theirs, version), codec)
 
 
-def answer_of(agreement: Agreement) -> dict[str, Any]:
+def answer_of(agreement: Agreement, max_bytes: int | None = None) -> dict[str, Any]:
     """Return what the daemon says to a peer that made an offer."""
-    return {"version": agreement.version, "codec": agreement.codec}
+    answer: dict[str, Any] = {"version": agreement.version, "codec": agreement.codec}
+    if max_bytes is not None:
+        answer["max_bytes"] = max_bytes
+    return answer
 
 
 def read_answer(answer: Any, *, codecs: tuple[str, ...] = CODECS) -> Agreement:
@@ -126,7 +131,8 @@ def read_answer(answer: Any, *, codecs: tuple[str, ...] = CODECS) -> Agreement:
         case {"version": int() as version, "codec": str() as codec}:
             if codec not in (*codecs, STOCK.codec):
                 raise WireError(f"the daemon chose codec {codec!r}, which was not offered")
-            return Agreement(version, codec)
+            max_bytes = answer.get("max_bytes")
+            return Agreement(version, codec, max_bytes if isinstance(max_bytes, int) else None)
         case None:
             return STOCK
         case _:

@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from remoteobj import _pyro
 from remoteobj.codec import calls
 from remoteobj.codec.calls import NESTED, PLAIN, read_call, write_plain
 from remoteobj.errors import WireError
@@ -33,7 +34,7 @@ __all__ = [
     "write_plain",
 ]
 
-SERPENT = 1
+SERPENT = _pyro.SERPENT
 
 
 @dataclass(frozen=True, slots=True)

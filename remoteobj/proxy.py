@@ -42,7 +42,11 @@ class Proxy:
 
     Raises:
         BadURI: The text is no URI.
-        ConnectionLost: At the first use: nobody answers there.
+        BadInput: ``identity=`` and ``insecure=True`` contradict each other.
+        InsecureRefused: At the first use: the object is on TCP, and neither was given.
+        ConnectionLost: At the first use: nobody answers there; ``PeerRefused`` if one side does
+            not trust the other.
+        DeadlinePassed: At any use: no answer in time.
         ObjectUnknown: At the first use: a daemon answers, but has no such object.
 
     Blocks: not when it is made; each use blocks on the network.  Threads: any.
@@ -105,6 +109,9 @@ class Proxy:
     def __repr__(self) -> str:
         return f"<Proxy {self._channel.uri}>"
 
+    def __str__(self) -> str:
+        return str(self._channel.uri)  # so URI(proxy) is where the object is
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Proxy) and other._channel.uri == self._channel.uri
 
@@ -139,6 +146,8 @@ def options(proxy: Proxy, *, timeout_s: float | None) -> Proxy:
 
     Args:
         timeout_s: Longest time to wait for an answer, in seconds; None waits for ever.
+    Raises:
+        BadInput: It is no number.
     """
     other = object.__new__(Proxy)
     object.__setattr__(other, "_channel", proxy._channel)
@@ -159,6 +168,8 @@ def release(proxy: Proxy) -> None:
     """Let go of a proxy's connections, and end its session; using it again begins a new one.
 
     Connections that other proxies of this process use too stay open.
+
+    Blocks: to tell the daemon, at most ``connect_timeout_s``; not where no other proxy is left.
     """
     proxy._channel.release()
 

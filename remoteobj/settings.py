@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Literal
 
 from remoteobj.errors import BadInput
@@ -55,6 +55,12 @@ class Settings:
     type. A stock daemon needs the library ``msgpack`` for the last one."""
 
     def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.name == "stock_serializer" or (value is None and "None" in str(field.type)):
+                continue
+            if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
+                raise BadInput(f"Settings.{field.name} is a number above 0, not {value!r}")
         if self.stock_serializer not in _STOCK_SERIALIZERS:
             raise BadInput(
                 f"stock_serializer={self.stock_serializer!r}: it is one of "

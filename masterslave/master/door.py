@@ -51,7 +51,7 @@ class Door:
 
     @expose
     def join(self, message: bytes) -> bytes:
-        """Let a slave in (``Introduction -> Welcome``); it is gone when this connection ends."""
+        """Let a slave in (``Introduction -> Welcome``); it is gone when its process or proxy is."""
         introduction = decode(message, Introduction)
         peer = current_peer()
         reason = _why_not(introduction)

@@ -369,10 +369,13 @@ class Master:
     def _keep_time(self) -> None:
         """Wake the scheduler when it has named a deadline."""
         while not self._closed.wait(self._seconds_to_deadline()):
-            with self._deciding():
-                self._handle(TimePassed())
-                now = time.monotonic()
-                self._due += [s for s in self.seats.values() if s.poll and s.poll.until <= now]
+            try:
+                with self._deciding():
+                    self._handle(TimePassed())
+                    now = time.monotonic()
+                    self._due += [s for s in self.seats.values() if s.poll and s.poll.until <= now]
+            except Exception:  # the clock goes on, whatever one moment has brought
+                log.exception("the farm's clock met a fault")
 
     def _seconds_to_deadline(self) -> float:
         # Who asks while this sleeps is to be answered a heartbeat later, so it wakes by then.

@@ -39,6 +39,7 @@ _INVOKE, _RESULT = int(MessageType.INVOKE), int(MessageType.RESULT)
 _ONEWAY, _BATCH = int(Flag.ONEWAY), int(Flag.BATCH)
 _EXCEPTION, _STREAM = int(Flag.EXCEPTION), int(Flag.STREAM)
 _CHANGED = int(Flag.COMPRESSED | Flag.KEEP_SERIALIZED)
+_SPARE_S = 0.2
 _SMALL_BYTES = 64 * 1024
 _DAEMON = _pyro.DAEMON_ID
 
@@ -79,7 +80,16 @@ class Channel:
         self, method: str, args: tuple[Any, ...], kwargs: dict[str, Any], timeout_s: float | None
     ) -> Any:
         """Make one call and wait for its answer."""
-        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        return self._call(method, args, kwargs, timeout_s, _deadline(timeout_s))
+
+    def _call(
+        self,
+        method: str,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        timeout_s: float | None,
+        deadline: float | None,
+    ) -> Any:
         link, is_fresh = self._take(deadline)
         metadata = self._metadata
         assert metadata is not None
@@ -94,7 +104,7 @@ class Channel:
                 buffers,
                 metadata.parameters.get(method, ()),
             )
-            self._check_size(method, data, buffers)
+            self._check_size(link, method, data, buffers)
         except BaseException:  # nothing was sent
             self._give(link)
             raise
@@ -117,7 +127,7 @@ class Channel:
             data = link.payload.dumps_batch(
                 self.object_id, calls, self.session, buffers, self._metadata.parameters
             )
-            self._check_size("batch", data, buffers)
+            self._check_size(link, "batch", data, buffers)
         except BaseException:
             self._give(link)
             raise
@@ -172,7 +182,7 @@ class Channel:
                     return None
                 reply = link.receive(deadline)
             except BaseException as error:
-                link.close()
+                self.drop(link, error)
                 if type(error) is ConnectionLost and error.executed == "no" and not is_fresh:
                     link, is_fresh = self._open(deadline), True
                     if link.payload is payload:
@@ -181,6 +191,19 @@ class Channel:
                 self._tell(error, method, timeout_s)
                 raise
             return self.finish(link, reply, sequence, method, timeout_s)
+
+    def drop(self, link: Link, error: BaseException) -> None:
+        """Close a connection under a call. If it is the last one, another one is opened before.
+
+        Else the daemon would take it for the end of this process, and end all its sessions.
+        """
+        pool = self.pool
+        is_alive = not isinstance(error, ConnectionLost | WireError)
+        if is_alive and pool is not None and not self._is_stock and not pool.has_idle:
+            with contextlib.suppress(Exception):
+                until = time.monotonic() + _SPARE_S
+                pool.give(pool.connect(_of_daemon(self._address), until)[0])
+        link.close()
 
     def recover(
         self,
@@ -192,8 +215,7 @@ class Channel:
     ) -> Any:
         """Call again where the call did not run, else raise what happened."""
         if type(error) is ConnectionLost and error.executed == "no":
-            left_s = None if deadline is None else deadline - time.monotonic()
-            return self.call(method, args, {}, left_s)
+            return self._call(method, args, {}, timeout_s, deadline)
         self._tell(error, method, timeout_s)
         try:
             raise error
@@ -220,12 +242,14 @@ class Channel:
     ) -> Any:
         """Give the connection back, and return or raise what the answer says."""
         payload = link.payload
+        error: BaseException | None = None
         try:
             _check_reply(reply, sequence)
             if reply.flags & _CHANGED:
                 reply = plain_message(reply, self.settings.max_message_bytes)
             if reply.flags & _EXCEPTION:
-                value = self._except(reply, payload, timeout_s)
+                value = stream_id = _stream_of(reply)
+                error = None if stream_id else _error_of(reply, payload)
             elif reply.serializer != payload.number:
                 raise WireError(
                     f"the answer to {method}() came in serializer {reply.serializer}; "
@@ -234,7 +258,7 @@ class Channel:
             else:
                 loads = payload.loads_results if reply.flags & _BATCH else payload.loads_reply
                 value = loads(reply.payload, reply.buffers)
-        except WireError:
+        except WireError:  # it does not speak as it should
             link.close()
             raise
         except BaseException:
@@ -243,24 +267,14 @@ class Channel:
         if link.can_share and SEGMENTS in reply.annotations:  # the daemon would like to
             link.wants_share, link.takes_plain = True, False
         self._give(link)
+        if error is not None:
+            try:
+                raise prepare_error(error)
+            finally:
+                del error  # else it and this frame hold each other, and what the call has carried
+        if reply.flags & _EXCEPTION:
+            return RemoteItems(self, value, timeout_s)
         return value
-
-    def _except(self, reply: Message, payload: Payload, timeout_s: float | None) -> Any:
-        """Return the items of a stream, or raise what the method has raised."""
-        stream_id = reply.annotations.get(STREAM_ANNOTATION)
-        if reply.flags & _STREAM and stream_id is not None:
-            return RemoteItems(self, bytes(stream_id).decode("ascii", "replace"), timeout_s)
-        if reply.serializer != payload.number:  # it could not read what it was sent
-            if reply.serializer not in STOCK:
-                raise WireError(f"an error came in serializer {reply.serializer}, unasked")
-            payload = STOCK[reply.serializer]
-        error = payload.loads_error(reply.payload)
-        if not isinstance(error, BaseException):
-            raise WireError("the answer is marked as an error, but holds none")
-        try:
-            raise prepare_error(error)
-        finally:
-            del error  # else it and this frame hold each other, and what the call has carried
 
     def release(self) -> None:
         """Close the connections that no other proxy uses, and end the session."""
@@ -276,12 +290,12 @@ class Channel:
             until = time.monotonic() + self.settings.connect_timeout_s
             with contextlib.suppress(ConnectionLost, DeadlinePassed, WireError):
                 link = pool.take() or pool.connect(_of_daemon(self._address), until)[0]
-                self._say_farewells(pool.farewells, link, until)
-                pool.give(link)
+                if self._say_farewells(pool.farewells, link, until):
+                    pool.give(link)
         self.pool = None
 
     def __del__(self) -> None:
-        # Links in use hold on to the channel, so none is closed under a call. Nothing is sent here.
+        # Links in use hold on to the channel, so none is closed under a call. No call is made here.
         if hasattr(self, "_own"):
             _close_all(self._own)
             if self.pool is not None:
@@ -296,16 +310,14 @@ class Channel:
         pool = self.pool
         if pool is not None and self._metadata is not None:
             link = pool.take()
-            if link is not None:
-                if pool.farewells:
-                    self._say_farewells(pool.farewells, link, deadline)
+            if link is not None and self._say_farewells(pool.farewells, link, deadline):
                 return link, False
             while self._own:
                 link = self._own.pop()
-                if link.is_quiet():
-                    self._say_farewells(self._own_farewells, link, deadline)
+                if not link.is_quiet():
+                    link.close()
+                elif self._say_farewells(self._own_farewells, link, deadline):
                     return link, False
-                link.close()
         elif pool is None:
             pool = self._join_pool()
             link = pool.take()
@@ -369,13 +381,22 @@ class Channel:
 
     def _say_farewells(
         self, farewells: deque[Farewell], link: Link, deadline: float | None
-    ) -> None:
-        """Tell what is to be told; no answer is due. A connection that breaks tells it by that."""
-        with contextlib.suppress(IndexError, ConnectionLost, DeadlinePassed):
-            while True:
-                method, args, session = farewells.popleft()
+    ) -> bool:
+        """Tell what is to be told; no answer is due. False if the connection broke meanwhile."""
+        while farewells:
+            try:
+                farewell = farewells.popleft()
+            except IndexError:  # another thread was quicker
+                break
+            method, args, session = farewell
+            try:
                 data = link.payload.dumps_call(_DAEMON, method, args, {}, session, [])
                 link.send_small(_INVOKE, link.payload.number, _ONEWAY, 0, data, deadline)
+            except (ConnectionLost, DeadlinePassed):
+                farewells.appendleft(farewell)
+                link.close()
+                return False
+        return True
 
     def _resolve(self) -> URI:
         uri = self.uri
@@ -391,13 +412,19 @@ class Channel:
             )
         return uri
 
-    def _check_size(self, method: str, data: bytes, buffers: list[memoryview]) -> None:
+    def _check_size(self, link: Link, method: str, data: bytes, buffers: list[memoryview]) -> None:
         size = len(data) + sum(buffer.nbytes for buffer in buffers)
+        theirs = link.agreement.max_bytes
         if size > self.settings.max_message_bytes:
-            raise NotSendable(
-                f"{method}() with {size} bytes of arguments: at most "
-                f"{self.settings.max_message_bytes} are sent (Settings.max_message_bytes)"
-            )
+            limit, whose = self.settings.max_message_bytes, ""
+        elif theirs is not None and size > theirs:
+            limit, whose = theirs, " of the daemon"
+        else:
+            return
+        raise NotSendable(
+            f"{method}() with {size} bytes of arguments: at most {limit} are sent "
+            f"(Settings.max_message_bytes{whose})"
+        )
 
 
 def _of_daemon(uri: URI) -> URI:
@@ -413,6 +440,30 @@ def _close_all(links: deque[Link]) -> None:
     with contextlib.suppress(IndexError):
         while True:
             links.pop().close()
+
+
+def _stream_of(reply: Message) -> str:
+    """Return the id of the stream that an answer announces, or none."""
+    stream_id = reply.annotations.get(STREAM_ANNOTATION)
+    if not reply.flags & _STREAM or stream_id is None:
+        return ""
+    return bytes(stream_id).decode("ascii", "replace")
+
+
+def _error_of(reply: Message, payload: Payload) -> BaseException:
+    """Return what the method, or the daemon, has raised.
+
+    Raises:
+        WireError: The answer holds no exception.
+    """
+    if reply.serializer != payload.number:  # it could not read what it was sent
+        if reply.serializer not in STOCK:
+            raise WireError(f"an error came in serializer {reply.serializer}, unasked")
+        payload = STOCK[reply.serializer]
+    error = payload.loads_error(reply.payload)
+    if not isinstance(error, BaseException):
+        raise WireError("the answer is marked as an error, but holds none")
+    return error
 
 
 def _check_reply(reply: Message, sequence: int) -> None:

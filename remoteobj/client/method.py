@@ -52,7 +52,7 @@ def make_method(channel: Channel, name: str, timeout_s: float | None) -> Callabl
                         if answer is None:
                             reply = link.receive(deadline)
                     except BaseException as error:
-                        link.close()
+                        channel.drop(link, error)
                         return channel.recover(error, name, args, timeout_s, deadline)
                     if answer is None:
                         return channel.finish(link, reply, sequence, name, timeout_s)

@@ -58,16 +58,27 @@ class Pool:
 
     def take(self) -> Link | None:
         """Return a connection that is open and quiet, or None."""
-        try:
-            link = self._idle.pop()
-            if len(self._idle) >= _MOST_IDLE:  # many threads have called at once
-                self._idle.popleft().close()
-        except IndexError:
-            return None
-        if link.arrived is None or not link.arrived(0):
-            return link
-        link.close()
-        return self.take()
+        idle = self._idle
+        while idle:
+            try:
+                link = idle.pop()
+            except IndexError:  # another thread was quicker
+                return None
+            if link.arrived is None or not link.arrived(0):
+                if len(idle) >= _MOST_IDLE:  # many threads have called at once
+                    self._trim()
+                return link
+            link.close()
+        return None
+
+    def _trim(self) -> None:
+        with contextlib.suppress(IndexError):
+            self._idle.popleft().close()
+
+    @property
+    def has_idle(self) -> bool:
+        """Whether a connection is open that nobody uses."""
+        return bool(self._idle)
 
     def give(self, link: Link) -> None:
         """Take a connection back that is between two calls."""
@@ -114,7 +125,7 @@ class Pool:
             link.close()
             raise DeadlinePassed(
                 f"{uri.location} took the connection, but did not say hello in time: is it a "
-                "daemon of remoteobj or Pyro5, and not overloaded?",
+                "daemon of remoteobj or Pyro5, was its start() called, and is it not overloaded?",
                 executed="no",
             ) from error
         except ConnectionLost as error:

@@ -40,6 +40,11 @@ class Batch:
         self._submit = submit
         self._values: list[Any] = []
 
+    def go_on_for_future(self) -> Future[Results]:
+        """Make the calls; returns what is done when all of them are."""
+        self.go_on()
+        return self.done
+
     def go_on(self) -> None:
         """Make the calls that are left."""
         for method, args, kwargs in self._calls:

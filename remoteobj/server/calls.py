@@ -220,7 +220,7 @@ class CallRunner:
         call = partial(exposure.call, context)
         batch = Batch(call, made, self._future_of, partial(self._submit_as, context))
         if message.flags & _ONEWAY:
-            self._run_apart(connection, "batch", context, batch.go_on)
+            self._run_apart(connection, "batch", context, batch.go_on_for_future)
             return
         batch.go_on()
         answer = partial(self._answer_batch, connection, _without_payload(message), payload)
@@ -261,6 +261,7 @@ class CallRunner:
         connection.begin(cost)
 
         def answer_now() -> None:
+            serve_as(None)  # this worker served somebody else
             try:
                 answer(future)
             finally:
@@ -279,17 +280,21 @@ class CallRunner:
         """Run what nobody waits for beside the next calls of the connection."""
         connection.begin(1)
 
+        def over() -> None:
+            connection.finish(1)
+            self._resume(connection)
+
         def run() -> None:
+            future: Future[Any] | None = None
             try:
-                value = call()
-                future = self._future_of(value)
-                if future is not None:
-                    future.add_done_callback(partial(_log_failure, method))
+                future = self._future_of(call())
             except BaseException:
                 log.exception("oneway call of %s failed; its caller does not wait", method)
-            finally:
-                connection.finish(1)
-                self._resume(connection)
+            if future is None:
+                over()
+            else:
+                future.add_done_callback(partial(_log_failure, method))
+                future.add_done_callback(lambda _: self._submit(over))
 
         self._submit_as(context, run)
 

@@ -56,6 +56,7 @@ class Connection:
         "_at_end",
         "_decoder",
         "_is_reading",
+        "_is_sending",
         "_lock",
         "_nobody_waits",
         "_poller",
@@ -75,6 +76,7 @@ class Connection:
         "cost_of_later",
         "fd",
         "in_flight",
+        "is_broken",
         "is_open",
         "is_writing",
         "most_in_flight",
@@ -110,6 +112,7 @@ class Connection:
         self.can_share = False
         self.shared: SharedMemory | None = None
         self.is_open = True
+        self.is_broken = False  # nothing can be sent any more
         self.backlog: Message | None = None
         self.blocked_since: float | None = None
         self._decoder = Decoder(settings.max_handshake_bytes)
@@ -121,6 +124,7 @@ class Connection:
         self.is_writing = False
         self._untaken_bytes = 0
         self._is_reading = True  # by the worker that has it
+        self._is_sending = False
         self._wants_read = self._wants_write = self._wants_end = False
 
     # Reading: by the one worker that has the connection.
@@ -299,7 +303,7 @@ class Connection:
     def post_views(self, views: list[memoryview]) -> None:
         """Send these; see ``post``."""
         with self._lock:
-            if not self.is_open:
+            if not self.is_open or self.is_broken:
                 return
             self._keep(views)
             if self.is_writing:
@@ -328,7 +332,7 @@ class Connection:
         """Send a message that is nothing but a payload; see ``post``."""
         data = encode_small(kind, serializer, flags, sequence, payload, corr)
         with self._lock:
-            if not self.is_open:
+            if not self.is_open or self.is_broken:
                 return
             if self.is_writing:
                 self._keep([memoryview(data)])
@@ -379,6 +383,19 @@ class Connection:
 
     def _write(self, *, may_wait: bool) -> None:
         # Whoever has set is_writing comes here, alone; others append to the right end meanwhile.
+        with self._lock:
+            if not self.is_open:
+                return
+            self._is_sending = True
+        try:
+            self._write_some(may_wait=may_wait)
+        finally:
+            with self._lock:
+                self._is_sending = False
+                if not self.is_open:  # it was ended meanwhile
+                    self._close()
+
+    def _write_some(self, *, may_wait: bool) -> None:
         flags, before = NOWAIT, self._unsent_bytes()
         while True:
             try:
@@ -394,6 +411,8 @@ class Connection:
                     flags, before = 0, left
                     continue
             with self._lock:
+                if self.is_broken:
+                    return
                 if not is_done:
                     self._wait_to_write()
                     return
@@ -445,6 +464,9 @@ class Connection:
 
     def _fail(self) -> None:
         """Nothing can be sent any more; the worker that reads it will find out and end it."""
+        self.is_broken = True
+        self.is_writing = self._wants_write = False
+        self.blocked_since = None
         self._unsent = _NOTHING
         self.shut()
         if not self._is_reading and self.is_open:
@@ -456,6 +478,11 @@ class Connection:
                 log.debug("%s is gone with its daemon", self.peer)
 
     # The end.
+
+    def give_up(self) -> None:
+        """Send nothing more to a peer that does not take it, and have the connection ended."""
+        with self._lock:
+            self._fail()
 
     def shut(self) -> None:
         """End both directions: whoever reads it is told. Any thread."""
@@ -484,13 +511,20 @@ class Connection:
             self.is_open = False
             self._unsent = _NOTHING
             self.backlog = None
-        if isinstance(why, RemoteObjError):
-            log.debug("connection of %s ended: %s", self.peer, why)
-        self._poller.forget(self.fd)
+            if isinstance(why, RemoteObjError):
+                log.debug("connection of %s ended: %s", self.peer, why)
+            self._poller.forget(self.fd)
+            # A descriptor that is closed under a thread that sends could be another peer's by then.
+            if self._is_sending:
+                self.shut()
+            else:
+                self._close()
+        self._at_end(self)
+
+    def _close(self) -> None:
         self.stream.close()
         if self.shared is not None:
             self.shared.close()
-        self._at_end(self)
 
     def __repr__(self) -> str:
         return f"<Connection of {self.peer}: {'open' if self.is_open else 'closed'}>"

@@ -24,6 +24,7 @@ class Coroutines:
         self._lock = threading.RLock()  # a signal handler may close while its thread is in here
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
 
     def run(self, coroutine: Coroutine[Any, Any, Any]) -> Future[Any]:
@@ -44,7 +45,15 @@ class Coroutines:
                     target=self._serve, args=(self._loop,), name=self._name, daemon=True
                 )
                 self._thread.start()
-            return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+            future: Future[Any] = Future()
+            self._loop.call_soon_threadsafe(self._begin, coroutine, future)
+            return future
+
+    def _begin(self, coroutine: Coroutine[Any, Any, Any], future: Future[Any]) -> None:
+        assert self._loop is not None
+        task = self._loop.create_task(_settle(coroutine, future))
+        self._tasks.add(task)  # the loop itself holds it weakly
+        task.add_done_callback(self._tasks.discard)
 
     def has(self, thread: threading.Thread) -> bool:
         """Tell whether this is the loop's thread."""
@@ -77,3 +86,17 @@ class Coroutines:
         finally:
             asyncio.set_event_loop(None)
             loop.close()
+
+
+async def _settle(coroutine: Coroutine[Any, Any, Any], future: Future[Any]) -> None:
+    """Await a coroutine; whatever it raises is its caller's, and ends neither task nor loop."""
+    import asyncio
+
+    try:
+        value = await coroutine
+    except asyncio.CancelledError:
+        future.cancel()
+    except BaseException as error:
+        future.set_exception(error)
+    else:
+        future.set_result(value)

@@ -119,9 +119,9 @@ class Engine:
             self._listener.shutdown(socket.SHUT_RDWR)
         self._poller.wake()
         is_ours = self.has(threading.current_thread())
-        while not is_ours and time.monotonic() < deadline:
+        while time.monotonic() < deadline:
             busy = [connection for connection in self._all() if not connection.end_if_idle()]
-            if not busy:
+            if len(busy) <= is_ours:  # a method that closes does not wait for itself
                 break
             self._stop.wait(0.002)
         self._stop.set()
@@ -154,8 +154,10 @@ class Engine:
                     if fd != listener:
                         self._report(fd, readable, writable)
                     elif not self.is_closing:
-                        self._accept()
-                        self._poller.arm(listener, read=True, write=False)
+                        try:
+                            self._accept()
+                        finally:
+                            self._poller.arm(listener, read=True, write=False)
                 except Exception:  # one connection's fault must not be everyone's
                     log.exception("a fault while waiting for connections")
             is_busy = self._workers.tick()
@@ -195,7 +197,7 @@ class Engine:
         for connection in self._all():
             if connection.takes_nothing(now, self._settings.send_timeout_s):
                 log.warning("%s does not take its answers: closed", connection.peer)
-                connection.shut()
+                connection.give_up()
             if connection.shared is not None:
                 connection.shared.drop_unused()
 
@@ -257,9 +259,12 @@ class Engine:
                 return
             runner, nobody_waits = self._runner, self._workers.nobody_waits
             serve_as(connection.context)
-            is_plain = connection.takes_plain
             while not self.is_closing:
-                if is_plain and connection.is_alone and runner.run_plain(connection, nobody_waits):
+                if (
+                    connection.takes_plain
+                    and connection.is_alone
+                    and runner.run_plain(connection, nobody_waits)
+                ):
                     connection.park()
                     return
                 message = connection.backlog

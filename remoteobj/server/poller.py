@@ -7,7 +7,6 @@ a connection.
 from __future__ import annotations
 
 import contextlib
-import os
 import select
 import selectors
 import socket
@@ -90,7 +89,6 @@ class EpollPoller:
 
     def __init__(self) -> None:
         self._epoll = select.epoll()
-        self._pid = os.getpid()
         self._bell = _Bell()
         self._bell_fd = self._bell.fileno()
         self._epoll.register(self._bell_fd, select.EPOLLIN)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from remoteobj import handshake
+from remoteobj import _pyro, handshake
 from remoteobj.callers import Callers
 from remoteobj.errors import RemoteObjError, WireError
 from remoteobj.payload import SERPENT, STOCK, plain_message
@@ -82,7 +82,9 @@ class Reception:
         connection.caller = self._callers.arrive(name, connection.peer)
         answer = {"handshake": "hello", "meta": meta}
         if offered is not None:
-            answer[handshake.KEY] = handshake.answer_of(connection.agreement)
+            answer[handshake.KEY] = handshake.answer_of(
+                connection.agreement, self._settings.max_message_bytes
+            )
         return answer
 
     def _answer(
@@ -93,4 +95,4 @@ class Reception:
 
 def name_of(serializer: int) -> str:
     """Name a serializer for people."""
-    return repr({2: "marshal"}.get(serializer, str(serializer)))
+    return repr(_pyro.SERIALIZER_NAMES.get(serializer, str(serializer)))

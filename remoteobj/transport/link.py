@@ -91,8 +91,10 @@ class Link:
         self.agreement = agreement
         self._decoder.takes_buffers = agreement.version > 0
         # The straight way reads at once what has come, and looks at no limit.
-        self.takes_plain = agreement.codec == "binary" and self._decoder.max_bytes >= _RECV_BYTES
-
+        theirs = agreement.max_bytes or 0
+        self.takes_plain = (
+            agreement.codec == "binary" and min(self._decoder.max_bytes, theirs) >= _RECV_BYTES
+        )
         self.can_share = agreement.version > 0 and sockets.is_local(self.stream.sock)
 
     def secure(self, deadline: float) -> None:
@@ -286,6 +288,7 @@ class Link:
             self._lose(error, "no")
         if sent != len(data):
             self.send_rest(data, sent, deadline)
+            return None  # the deadline is nearer now
         if self._receive_limit_s != timeout_s:
             sockets.set_timeout(self.stream.sock, socket.SO_RCVTIMEO, timeout_s or 0.0)
             self._receive_limit_s = timeout_s

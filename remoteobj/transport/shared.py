@@ -14,6 +14,7 @@ and what it has let go of; see ``remoteobj.segments`` for the rules.
 from __future__ import annotations
 
 import array
+import contextlib
 import os
 import socket
 from collections import deque
@@ -57,11 +58,12 @@ _write_word = msgspec.msgpack.Encoder().encode
 class SharedStream(PlainStream):
     """A Unix socket over which descriptors come along."""
 
-    __slots__ = ("attached", "descriptors")
+    __slots__ = ("attached", "descriptors", "is_closed")
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
         self.send = sock.send
+        self.is_closed = False
         self.descriptors: deque[int] = deque()
         self.attached: deque[tuple[memoryview, int, Callable[[], None]]] = deque()
 
@@ -80,13 +82,15 @@ class SharedStream(PlainStream):
     def attach(self, view: memoryview, descriptor: int, done: Callable[[], None]) -> None:
         """Have a descriptor leave with the first byte of *view*, which is to be sent."""
         self.attached.append((view, descriptor, done))
+        if self.is_closed:
+            self._let_go()
 
     def _send_many(self, waiting: Sequence[memoryview], flags: int) -> int:
         if not self.attached:
             return super()._send_many(waiting, flags)
         view, descriptor, done = self.attached[0]
         if waiting[0] is not view:
-            before = takewhile(lambda each: each is not view, islice(waiting, IOV_MAX))
+            before = takewhile(lambda each: each is not view, list(islice(waiting, IOV_MAX)))
             return self.sock.sendmsg(before, (), flags)
         rights = array.array("i", [descriptor])
         sent = self.sock.sendmsg([view], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)], flags)
@@ -94,11 +98,16 @@ class SharedStream(PlainStream):
         done()
         return sent
 
+    def _let_go(self) -> None:
+        with contextlib.suppress(IndexError):
+            while True:
+                self.attached.popleft()[2]()
+
     def close(self) -> None:
         """See Stream."""
+        self.is_closed = True
         super().close()
-        while self.attached:
-            self.attached.popleft()[2]()
+        self._let_go()
         while self.descriptors:
             os.close(self.descriptors.popleft())
 
@@ -148,7 +157,12 @@ class SharedMemory:
         if loan is not None or word.dropped or word.returned:
             annotations = {**message.annotations, SEGMENTS: _write_word(word)}
             message = msgspec.structs.replace(message, annotations=annotations)
-        parts = as_views(encode(message))
+        try:
+            parts = as_views(encode(message))
+        except BaseException:
+            if loan is not None:
+                self._lender.withdraw(loan)
+            raise
         if loan is not None and loan.fd is not None:
             self.stream.attach(parts[0], loan.fd, partial(self._lender.passed, loan.segment))
         return parts

@@ -133,7 +133,7 @@ def _some_of(waiting: deque[memoryview]) -> Sequence[memoryview]:
         return (first[:_SOME_BYTES],)
     some: list[memoryview] = []
     size = 0
-    for view in islice(waiting, IOV_MAX):
+    for view in list(islice(waiting, IOV_MAX)):  # others append meanwhile
         size += len(view)
         if some and size > _SOME_BYTES:
             break

@@ -64,28 +64,35 @@ class TlsStream:
             PeerRefused: One side does not trust the other.
         """
         engine = self._engine
-        while not engine.handshake():
+        if not engine.handshake():
             if engine.has_outgoing:
                 return False
             if self._receive(_SMALL_BYTES, flags).startswith(_PLAIN):
                 with contextlib.suppress(OSError):
                     self.sock.send(_answer_to_plain(), NOWAIT)
+            return engine.handshake()
         return True
 
     def recv(self, size: int, flags: int) -> bytes:
         """See Stream."""
         engine = self._engine
         data = None if engine.is_dry else engine.read(size)
-        while data is None:
+        if data is None:
             data = self._open(self._recv(_SMALL_BYTES, flags))
             if data is None:
                 data = engine.read(size)
+                if data is None:  # a part of a record: whoever has a deadline looks at it now
+                    raise sockets.QUIET
         return data
 
     def recv_into(self, view: memoryview, flags: int) -> int:
         """See Stream."""
-        while (count := self._engine.read_into(view)) is None:
+        count = self._engine.read_into(view)
+        if count is None:
             self._receive(_BULK_BYTES, flags & NOWAIT)
+            count = self._engine.read_into(view)
+            if count is None:
+                raise sockets.QUIET
         return count
 
     def _receive(self, size: int, flags: int) -> bytes:
