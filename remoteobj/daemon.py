@@ -17,7 +17,7 @@ import warnings
 from dataclasses import dataclass
 from typing import Any, Self
 
-from remoteobj import _pyro, runtime
+from remoteobj import _pyro, forks, runtime
 from remoteobj.errors import BadInput, DaemonClosed, InsecureRefused, InsecureWarning
 from remoteobj.identity import Identity, refuse_both
 from remoteobj.published import Published
@@ -118,7 +118,8 @@ class Daemon:
     def _stream(self, sock: socket.socket) -> Stream:
         if self._identity is None or sockets.is_local(sock):
             return PlainStream(sock)
-        from remoteobj.transport.tls_stream import TlsStream
+        with forks.whole:
+            from remoteobj.transport.tls_stream import TlsStream
 
         return TlsStream(sock, self._identity, server_side=True)
 

@@ -11,6 +11,8 @@ import contextlib
 import io
 import mmap
 
+from remoteobj import forks
+
 __all__ = ["NewBytes", "new_memory"]
 
 _MAPPED_BYTES = 4 << 20  # from here on huge pages are worth the system calls
@@ -52,7 +54,8 @@ class NewBytes:
 
 def _use_huge_pages(view: memoryview, advice: int) -> None:
     """Ask for huge pages where a bytes object will be written; Python lets only mappings ask."""
-    import ctypes  # only who receives so much pays for it
+    with forks.whole:
+        import ctypes  # only who receives so much pays for it
 
     first = ctypes.c_char.from_buffer(view)
     begin = -(-ctypes.addressof(first) // mmap.PAGESIZE) * mmap.PAGESIZE

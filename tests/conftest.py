@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -31,19 +33,40 @@ def eventually(condition: Callable[[], object], what: str, timeout_s: float = PA
         tick.wait(0.01)
 
 
-def processes_of(folder: Path) -> list[str]:
+_HANGS_S = 300.0  # pytest-timeout ends a test before, but not what it leaves to its fixtures
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep the real stderr, which no test captures."""
+    _stderr.append(os.dup(2))
+
+
+_stderr: list[int] = []
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol() -> Generator[None, object, object]:
+    """End the run with the stacks of all threads where a test, or its fixtures, hang."""
+    faulthandler.dump_traceback_later(_HANGS_S, exit=True, file=_stderr[0])
+    try:
+        return (yield)
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+
+
+def processes_of(folder: Path) -> dict[int, str]:
     """Return the command lines of processes whose runtime directory is *folder*."""
     mark = f"XDG_RUNTIME_DIR={folder}".encode()
-    found = []
+    found = {}
     for entry in Path("/proc").glob("[0-9]*"):
         try:
-            if mark in (entry / "environ").read_bytes().split(b"\0") and entry.name != str(
-                os.getpid()
-            ):
-                found.append((entry / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+            if mark in (entry / "environ").read_bytes().split(b"\0"):
+                command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                if command and entry.name != str(os.getpid()):  # a zombie has none
+                    found[int(entry.name)] = command
         except OSError:
             continue  # it has ended meanwhile, or is somebody else's
-    return [command for command in found if command]  # a zombie has none
+    return found
 
 
 @pytest.fixture(autouse=True)
@@ -85,7 +108,7 @@ def foreign(tmp_path_factory: pytest.TempPathFactory) -> Files:
 
 
 @pytest.fixture
-def start_script() -> Iterator[StartScript]:
+def start_script(own_machine: Path) -> Iterator[StartScript]:
     """Start Python code, or ``-m module`` with arguments, in a process of its own."""
     started: list[subprocess.Popen[str]] = []
 
@@ -104,4 +127,11 @@ def start_script() -> Iterator[StartScript]:
     yield start
     for process in started:
         process.kill()
-        process.communicate()
+        try:
+            process.communicate(timeout=PATIENCE_S)
+        except subprocess.TimeoutExpired:  # a child of its own lives on, and holds its output
+            left = processes_of(own_machine)
+            for pid in left:
+                os.kill(pid, signal.SIGKILL)
+            process.communicate()
+            pytest.fail(f"a script was killed, and did not take along {left}")

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from remoteobj import _pyro
+from remoteobj import _pyro, forks
 from remoteobj.client.items import RemoteItems
 from remoteobj.client.metadata import Metadata, read_metadata
 from remoteobj.client.pool import Farewell, Pool, pool_of
@@ -61,7 +60,6 @@ class Channel:
         self.object_id = uri.object  # for PYRONAME it is only known when the name was looked up
         self.pool: Pool | None = None
         self.session = 0
-        self._joining = threading.Lock()
         self._metadata: Metadata | None = None
         # A stock daemon takes a connection for a session, so these are not shared.
         self._is_stock = False
@@ -329,7 +327,7 @@ class Channel:
         """Return the pool for where the object is now, with a session of this channel in it."""
         address = self._resolve()
         pool = pool_of(address, self.settings, self.identity)
-        with self._joining:
+        with forks.whole:
             if pool is not self.pool:
                 if self.pool is not None:
                     self.pool.sessions.discard(self.session)

@@ -7,13 +7,12 @@ import itertools
 import os
 import secrets
 import socket
-import threading
 import time
 import weakref
 from collections import deque
 from typing import Any
 
-from remoteobj import _pyro, handshake
+from remoteobj import _pyro, forks, handshake
 from remoteobj.client.metadata import Metadata, read_metadata
 from remoteobj.errors import ConnectionLost, DeadlinePassed, ObjectUnknown, WireError
 from remoteobj.identity import Identity
@@ -139,7 +138,8 @@ class Pool:
     def _make_stream(self, sock: socket.socket) -> Stream:
         if self._identity is None or sockets.is_local(sock):
             return PlainStream(sock)
-        from remoteobj.transport.tls_stream import TlsStream
+        with forks.whole:
+            from remoteobj.transport.tls_stream import TlsStream
 
         return TlsStream(sock, self._identity, server_side=False)
 
@@ -183,14 +183,13 @@ def _read_answer(reply: Message) -> Any:
     return _SERPENT.loads_reply(reply.payload, ())
 
 
-_locks = [threading.Lock()]
 _pools: weakref.WeakValueDictionary[Any, Pool] = weakref.WeakValueDictionary()
 
 
 def pool_of(uri: URI, settings: Settings, identity: Identity | None) -> Pool:
     """Return the pool for the daemon where *uri* is, the same for the same way to call it."""
     key = (uri.location, settings, identity)
-    with _locks[0]:
+    with forks.whole:
         pool = _pools.get(key)
         if pool is None:
             pool = _pools[key] = Pool(uri, settings, identity)
@@ -198,7 +197,6 @@ def pool_of(uri: URI, settings: Settings, identity: Identity | None) -> Pool:
 
 
 def _disown_pools() -> None:
-    _locks[:] = [threading.Lock()]  # a thread of the parent may have held it
     for pool in list(_pools.values()):
         pool.disown()
 

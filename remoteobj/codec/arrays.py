@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from remoteobj import forks
 from remoteobj.codec import leaves, tags
 from remoteobj.codec.refusals import Refused
 from remoteobj.errors import NotSendable, WireError
@@ -124,7 +125,8 @@ def _pack_scalar(_: Writer, value: Any, __: int) -> Any:
 
 def _numpy() -> Any:
     try:
-        import numpy as np
+        with forks.whole:
+            import numpy as np
     except ImportError:
         raise NotSendable("a value of numpy's arrived: install numpy here") from None
     return np

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from remoteobj import forks
 from remoteobj.codec import tags
 from remoteobj.codec.refusals import Refused, a
 from remoteobj.errors import WireError
@@ -89,7 +90,8 @@ def _make_zone(data: bytes) -> datetime.tzinfo | None:
         return None
     told = _unpack(data)
     if type(told) is str:
-        import zoneinfo
+        with forks.whole:
+            import zoneinfo
 
         return zoneinfo.ZoneInfo(told)  # refuses what leads out of its directory
     days, seconds, microseconds, *name = told
@@ -129,13 +131,15 @@ def _read_time(data: bytes) -> datetime.time:
 
 
 def _read_decimal(data: bytes) -> Any:
-    import decimal
+    with forks.whole:
+        import decimal
 
     return decimal.Decimal(data.decode("ascii"))
 
 
 def _read_uuid(data: bytes) -> Any:
-    import uuid
+    with forks.whole:
+        import uuid
 
     return uuid.UUID(bytes=data)
 
@@ -149,7 +153,8 @@ _FLAVOURS = {
 
 
 def _read_path(data: bytes) -> Any:
-    import pathlib
+    with forks.whole:
+        import pathlib
 
     name = _FLAVOURS[data[:1]]
     here = type(pathlib.Path()).__name__

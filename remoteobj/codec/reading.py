@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 
 import msgspec
 
+from remoteobj import forks
 from remoteobj.codec import arrays, classes, exceptions, leaves, many, records, tags
 from remoteobj.errors import NotSendable, WireError
 
@@ -171,7 +172,8 @@ def _read_range(_: Reader, content: Any, __: int) -> range:
 
 
 def _read_fraction(_: Reader, content: Any, __: int) -> Any:
-    import fractions
+    with forks.whole:
+        import fractions
 
     numerator, denominator = content
     if type(numerator) is not int or type(denominator) is not int or denominator <= 0:

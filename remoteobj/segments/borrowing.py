@@ -30,11 +30,11 @@ from __future__ import annotations
 import mmap
 import os
 import sys
-import threading
 import weakref
 from collections.abc import Iterable, Sequence
 from typing import cast
 
+from remoteobj import forks
 from remoteobj.errors import WireError
 from remoteobj.segments import memfd
 from remoteobj.segments.memfd import MAX_SEGMENTS, SegmentStatistics
@@ -54,8 +54,7 @@ class _Segment:
         self.is_lost = False
 
 
-# One for all Borrowers, because a fork must find them all at rest.
-_lock = threading.RLock()
+_lock = forks.whole  # one for all Borrowers: a fork must find them all at rest
 
 
 class Borrower:

@@ -15,6 +15,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from remoteobj import forks
 from remoteobj.errors import WireError
 
 if sys.platform == "linux":
@@ -151,7 +152,8 @@ def copy(target: memoryview, source: memoryview) -> None:
     length between them it is 0.2 ms, for 1 ms more. os.pwrite() needs 11.5 ms.
     """
     if target.nbytes > _CHUNK and sys.modules.get("numpy") is not None:
-        import numpy as np  # it is here, or another thread is just importing it
+        with forks.whole:
+            import numpy as np  # it is here, or another thread is just importing it
 
         np.copyto(np.frombuffer(target, np.uint8), np.frombuffer(source, np.uint8))
         return
@@ -190,7 +192,8 @@ def make_private(mapping: mmap.mmap, extent: int) -> None:
 
 def address_of(mapping: mmap.mmap) -> int:
     """Return where a mapping begins."""
-    import ctypes  # 2 ms, and only who receives large buffers needs it
+    with forks.whole:
+        import ctypes  # 2 ms, and only who receives large buffers needs it
 
     return ctypes.addressof(ctypes.c_char.from_buffer(mapping))
 

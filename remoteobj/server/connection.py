@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from remoteobj import forks
 from remoteobj.callers import CallContext, Caller
 from remoteobj.errors import RemoteObjError
 from remoteobj.handshake import STOCK, Agreement
@@ -149,13 +150,14 @@ class Connection:
         """
         if not self.can_share:
             return None
-        from remoteobj.segments import are_supported
-        from remoteobj.transport.shared import (
-            SharedMemory,
-            SharedStream,
-            read_limit,
-            word_of_limit,
-        )
+        with forks.whole:
+            from remoteobj.segments import are_supported
+            from remoteobj.transport.shared import (
+                SharedMemory,
+                SharedStream,
+                read_limit,
+                word_of_limit,
+            )
 
         self.can_share = False
         if not are_supported():

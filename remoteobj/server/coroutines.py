@@ -8,6 +8,7 @@ from collections.abc import Coroutine
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
+from remoteobj import forks
 from remoteobj.errors import DaemonClosed
 
 if TYPE_CHECKING:
@@ -33,7 +34,8 @@ class Coroutines:
         Raises:
             DaemonClosed: The daemon was closed.
         """
-        import asyncio  # 70 ms that a daemon without async methods does not pay
+        with forks.whole:
+            import asyncio  # 70 ms that a daemon without async methods does not pay
 
         with self._lock:
             if self._closed:

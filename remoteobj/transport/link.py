@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from remoteobj import forks
 from remoteobj.errors import ConnectionLost, DeadlinePassed, Executed, WireError
 from remoteobj.handshake import BINARY, STOCK, Agreement
 from remoteobj.transport import sockets
@@ -170,13 +171,14 @@ class Link:
             ConnectionLost, DeadlinePassed: As from ``send``; ``executed`` is "no".
         """
         # Only those pay for its import who send something large.
-        from remoteobj.segments import are_supported
-        from remoteobj.transport.shared import (
-            SharedMemory,
-            SharedStream,
-            read_limit,
-            word_of_limit,
-        )
+        with forks.whole:
+            from remoteobj.segments import are_supported
+            from remoteobj.transport.shared import (
+                SharedMemory,
+                SharedStream,
+                read_limit,
+                word_of_limit,
+            )
 
         self.can_share = self.wants_share = False
         if not are_supported():

@@ -9,8 +9,9 @@ import select
 import socket
 import struct
 import sys
+from typing import Any
 
-from remoteobj import runtime
+from remoteobj import forks, runtime
 from remoteobj.errors import AddressUnusable, ConnectionLost, DeadlinePassed
 from remoteobj.uri import MAX_PORT, URI, join_address
 
@@ -87,7 +88,7 @@ def listen_tcp(host: str, port: int) -> socket.socket:
         if not host or not 0 <= port <= MAX_PORT:  # getaddrinfo() would take port 70000 for 4464
             raise ValueError("that is no host and port")
         family, kind, protocol, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+            _for_dns(host), port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
         listener = socket.socket(family, kind, protocol)
         if os.name != "nt":  # there it would let two servers share a port
@@ -125,7 +126,8 @@ def connect(uri: URI, timeout_s: float) -> socket.socket:
             sock.connect(uri.sockname)
             set_timeout(sock, socket.SO_SNDTIMEO, 0.0)
         else:
-            sock = socket.create_connection((uri.host or "", uri.port or 0), timeout_s)
+            address: Any = (_for_dns(uri.host or ""), uri.port or 0)
+            sock = socket.create_connection(address, timeout_s)
     except (TimeoutError, BlockingIOError) as error:
         close(sock)
         raise DeadlinePassed(
@@ -142,6 +144,18 @@ def connect(uri: URI, timeout_s: float) -> socket.socket:
     sock.settimeout(None)
     prepare(sock)
     return sock
+
+
+def _for_dns(host: str) -> bytes:
+    """Return a host's name as DNS has it.
+
+    Python would import a module for each text, also for the plainest address, and while it does, a
+    fork by another thread leaves the child without a way to connect.
+    """
+    if host.isascii():
+        return host.encode()
+    with forks.whole:
+        return host.encode("idna")
 
 
 def _hint(uri: URI, error: Exception) -> str:

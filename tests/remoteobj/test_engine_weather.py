@@ -17,12 +17,20 @@ import pytest
 from raw_peers import PATIENCE_S, RawCaller, batch_of, call
 from servants import StartScript
 
-from remoteobj import ConnectionLost, Daemon, Proxy, Settings, expose, oneway
+from remoteobj import ConnectionLost, Daemon, Identity, Proxy, Settings, expose, oneway
 from remoteobj.codec.calls import decode_error, decode_reply, decode_results
 from remoteobj.wire import Flag
+from tests.certificates import Files
 from tests.conftest import eventually
 
 pytestmark = pytest.mark.filterwarnings("ignore:plain TCP")
+
+
+class Echo:
+    @expose
+    def echo(self, value: Any) -> Any:
+        return value
+
 
 # What a caller is told of its calls, while the daemon dies again and again.
 
@@ -110,6 +118,47 @@ def test_what_is_said_of_a_call_is_true_while_daemons_come_and_go(
     assert {"answered", "no"} <= set(said.values())
 
 
+# Ctrl-C at any moment.
+
+INTERRUPTED = """
+import random, signal, sys, time, warnings
+warnings.simplefilter("ignore")
+from remoteobj import Proxy, options
+chance, proxy = random.Random(3), Proxy(sys.argv[1], insecure=True)
+calls = (
+    lambda n: proxy.echo(n) == n,
+    lambda n: proxy.echo((n, [n])) == (n, [n]),
+    lambda n: options(proxy, timeout_s=5.0).echo(value=n) == n,
+    lambda n: proxy.echo([n, bytes(100_000)]) == [n, bytes(100_000)],
+)
+def interrupt(*_):
+    raise KeyboardInterrupt
+signal.signal(signal.SIGALRM, interrupt)
+number = interrupted = 0
+while interrupted < 300:
+    number += 1
+    try:
+        signal.setitimer(signal.ITIMER_REAL, chance.choice((1e-5, 3e-5, 1e-4, 3e-4, 1e-3)))
+        assert calls[number % 4](number), number
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    except KeyboardInterrupt:
+        interrupted += 1
+print("every answer was right", flush=True)
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no timers here")
+@pytest.mark.parametrize("kind", ["daemon", "tcp_daemon"])
+def test_a_storm_of_ctrl_c_gives_no_wrong_answer(
+    request: pytest.FixtureRequest, kind: str, start_script: StartScript
+) -> None:
+    daemon: Daemon = request.getfixturevalue(kind)
+    process = start_script("-c", INTERRUPTED, str(daemon.register(Echo(), "it")))
+    output, errors = process.communicate(timeout=30)
+    assert output == "every answer was right\n", errors
+    eventually(lambda: daemon.statistics().connections == 0, "it has gone")
+
+
 # Forks.
 
 FORKING = """
@@ -146,16 +195,74 @@ print(set(ended), failures, proxy.echo("still there"), flush=True)
 def test_forks_while_other_threads_call(
     request: pytest.FixtureRequest, kind: str, start_script: StartScript
 ) -> None:
-    class Echo:
-        @expose
-        def echo(self, value: Any) -> Any:
-            return value
-
     daemon: Daemon = request.getfixturevalue(kind)
     process = start_script("-c", FORKING, str(daemon.register(Echo(), "it")))
     output, errors = process.communicate(timeout=30)
     assert output == "{0} [] still there\n", errors
     eventually(lambda: daemon.statistics().connections == 0, "all have gone")
+
+
+FORKING_AMID_IMPORTS = """
+import os, queue, signal, sys, threading, warnings
+warnings.simplefilter("ignore")
+from remoteobj import Identity, Proxy
+uri, files = sys.argv[1], sys.argv[2:]
+identity = Identity.from_files(*files) if files else None
+def make():
+    return Proxy(uri, identity=identity, insecure=identity is None)
+imports, proxy, values = queue.Queue(), make(), (7, bytes(2_000_000))
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if threading.current_thread() is not threading.main_thread():
+            go_on = threading.Event()
+            imports.put((name, go_on))
+            go_on.wait(0.3)  # if the fork waits for the import, the import does not wait for it
+def use():
+    for value in values:
+        assert proxy.echo(value) == value
+    imports.put((None, None))
+sys.meta_path.insert(0, Finder())
+thread = threading.Thread(target=use)
+thread.start()
+stuck = set()
+while True:
+    name, go_on = imports.get()
+    if name is None:
+        break
+    child = os.fork()
+    if not child:
+        signal.alarm(3)
+        os._exit(0 if all(make().echo(value) == value for value in values) else 1)
+    if os.waitpid(child, 0)[1]:
+        stuck.add(name)
+    go_on.set()
+thread.join()
+print(sorted(stuck), flush=True)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.parametrize("kind", ["unix", "tcp", "tls"])
+def test_forks_while_another_thread_imports_what_its_first_call_needs(
+    kind: str, cluster: dict[str, Files], start_script: StartScript
+) -> None:
+    files = cluster["master"] if kind == "tls" else ()
+    made = (
+        Daemon()
+        if kind == "unix"
+        else Daemon(
+            "127.0.0.1",
+            identity=Identity.from_files(*files) if files else None,
+            insecure=not files,
+        )
+    )
+    with made as daemon:
+        daemon.start()
+        process = start_script(
+            "-c", FORKING_AMID_IMPORTS, str(daemon.register(Echo(), "it")), *map(str, files)
+        )
+        output, errors = process.communicate(timeout=60)
+    assert output == "[]\n", errors
 
 
 # Frames in any order and pace.
