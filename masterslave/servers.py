@@ -50,9 +50,13 @@ class ServerFollower:
                 self._found, address=address, identity=identity, insecure=insecure
             )
 
+    def stop(self) -> None:
+        """Have every ``follow`` that waits for its event return."""
+        self._closed.set()
+
     def close(self) -> None:
         """Follow no longer. Blocks until every ``follow`` has returned."""
-        self._closed.set()
+        self.stop()
         if self._watch is not None:
             self._watch.close()
         with self._lock:

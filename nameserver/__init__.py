@@ -10,18 +10,30 @@ URI('PYRO:warehouse@127.0.0.1:4711')
 Importing this package teaches ``remoteobj.Proxy`` to look up ``"PYRONAME:shop.warehouse"``.
 """
 
+from nameserver.changes import Event, Revision
 from nameserver.client import NameServerClient
 from nameserver.directory import Directory
-from nameserver.errors import BadName, NameServerNotFound, NameTaken, NameUnknown, NamingError
+from nameserver.errors import (
+    BadName,
+    NameServerNotFound,
+    NameTaken,
+    NameUnknown,
+    NamingError,
+    StorageFailed,
+)
 from nameserver.locate import locate, resolve
 from nameserver.record import Names, Record
 from nameserver.server import NameServer, NameServerStatistics
-from nameserver.watch import ServerWatch, watch_for_servers
+from nameserver.servers import ServerWatch, watch_for_servers
+from nameserver.storage import MemoryStorage, SqliteStorage, Storage
+from nameserver.watching import Watch
 from remoteobj.proxy import set_name_resolver
 
 __all__ = [
     "BadName",
     "Directory",
+    "Event",
+    "MemoryStorage",
     "NameServer",
     "NameServerClient",
     "NameServerNotFound",
@@ -31,7 +43,12 @@ __all__ = [
     "Names",
     "NamingError",
     "Record",
+    "Revision",
     "ServerWatch",
+    "SqliteStorage",
+    "Storage",
+    "StorageFailed",
+    "Watch",
     "locate",
     "watch_for_servers",
 ]

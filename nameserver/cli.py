@@ -174,7 +174,7 @@ def register(name: str, uri: str, meta: tuple[str, ...], replace: bool, **reach:
             "the process that registers it)"
         ) from error
     with server:
-        server.register(name, uri, metadata=meta, replace=replace)
+        server.register(name, uri, metadata=meta, replace=replace, lease_s=None)
     click.echo(f"registered {name} at {server.address}")
 
 

@@ -3,19 +3,35 @@
 from __future__ import annotations
 
 import ipaddress
+import math
 import socket
 import warnings
-from collections.abc import Iterable
-from typing import Any, Literal, Self
+from collections.abc import Callable, Hashable, Iterable
+from typing import Any, Literal, Self, cast
 
+from nameserver.changes import Event, Lease, Revision
 from nameserver.errors import NameTaken, NameUnknown, NamingError
-from nameserver.record import NAME_SERVER, Record, check_name, make_record
+from nameserver.leases import keeper
+from nameserver.record import (
+    NAME_SERVER,
+    Record,
+    check_metadata,
+    check_name,
+    from_plain,
+    from_text,
+    make_record,
+)
+from nameserver.watching import Watch
 from remoteobj import URI, BadURI, Identity, InsecureWarning
 from remoteobj.client.channel import Channel
+from remoteobj.client.method import make_method
 from remoteobj.identity import refuse_both
 from remoteobj.settings import Settings
 
 __all__ = ["How", "NameServerClient"]
+
+_SPARE_S = 3.0
+_UNWATCH_S = 1.0
 
 How = Literal["given", "REMOTEOBJ_NAMESERVER", "zeroconf"]
 
@@ -60,6 +76,7 @@ class NameServerClient:
         self._channel = Channel(
             self._uri, insecure=insecure, identity=identity, settings=Settings()
         )
+        self._find: Callable[..., Any] | None = None
         if insecure and self._uri.sockname is None and not quiet:
             warnings.warn(
                 f"plain TCP to the name server {address}: anyone on the way can read and change "
@@ -97,7 +114,14 @@ class NameServerClient:
             return ""
 
     def register(
-        self, name: str, uri: URI | str, *, metadata: Iterable[str] = (), replace: bool = False
+        self,
+        name: str,
+        uri: URI | str,
+        *,
+        metadata: Iterable[str] = (),
+        lease_s: float | None = 30.0,
+        replace: bool = False,
+        replaces: URI | str | None = None,
     ) -> None:
         """Give an object a name.
 
@@ -106,19 +130,33 @@ class NameServerClient:
             uri: Where the object is. One that only this machine can reach is let through to a name
                 server on this machine only.
             metadata: Short texts by which records are told apart.
+            lease_s: How long the name outlives this process, in seconds. The process renews it in
+                the background, also when this client was closed, and takes it back when it ends.
+                None: until it is removed. Pyro5's own server knows no leases.
             replace: Let a name that is taken stand for this object now.
+            replaces: The same, but only where it stands for this now.
         Raises:
-            NameTaken: It stands for another object: choose another, or ``replace=True``.
+            NameTaken: It stands for another object: choose another, or ``replace=True``; or it does
+                not stand for *replaces* any more.
             NamingError: Who looks it up could not reach *uri*.
         """
         record = make_record(name, uri, metadata)
+        before = None if replaces is None else URI(replaces)
         self._refuse_unreachable(record.uri)
-        try:
-            self._call("register", name, str(record.uri), not replace, set(record.metadata))
-        except NamingError:
-            raise
-        except Exception as error:
-            raise _ours(error, NameTaken(f"the name {name!r} is taken: choose another")) from error
+        if not self._speaks_ours():
+            if before is not None:
+                raise NamingError(
+                    f"the name server at {self.address} is Pyro5's own, which does not know "
+                    "replaces=: use replace=True"
+                )
+            self._register_as_pyro(record, replace)
+        elif lease_s is None:
+            self._put(record, None, replace=replace, replaces=before)
+            keeper.forget(self._key, name)
+        else:
+            keeper.register(
+                self._key, self._sibling, record, float(lease_s), replace=replace, replaces=before
+            )
 
     def lookup(self, name: str) -> Record:
         """Return what a name stands for.
@@ -127,25 +165,108 @@ class NameServerClient:
             NameUnknown: Nothing is registered so.
             ConnectionLost: The server went away. Asking again is safe: a lookup changes nothing.
         """
+        check_name(name)
+        if self._find is not None:
+            return from_text(self._find(name))
+        if self._speaks_ours():  # a method of a proxy is quicker than a call of a channel
+            self._find = make_method(self._channel, "find", self._timeout_s)
+            return from_text(self._find(name))
         try:
-            uri, metadata = self._call("lookup", check_name(name), True)
-        except NamingError:
-            raise
+            uri, metadata = self._call("lookup", name, True)
         except Exception as error:
             raise _ours(error, NameUnknown(f"nothing is registered as {name!r}")) from error
         return _record(name, uri, metadata)
 
     def remove(self, name: str) -> bool:
         """Take a name back; False where there is none."""
-        return bool(self._call("remove", check_name(name)))
+        is_there = bool(self._call("remove", check_name(name)))
+        keeper.forget(self._key, name)
+        return is_there
+
+    def set_metadata(self, name: str, metadata: Iterable[str]) -> None:
+        """Give a name other metadata.
+
+        Raises:
+            NameUnknown: Nothing is registered so.
+        """
+        try:
+            self._call("set_metadata", check_name(name), set(check_metadata(name, metadata)))
+        except NamingError:
+            raise
+        except Exception as error:
+            raise _ours(error, NameUnknown(f"nothing is registered as {name!r}")) from error
 
     def list(self, prefix: str = "") -> tuple[Record, ...]:
         """Return the records whose names begin with *prefix*, in the order of their names."""
+        if self._speaks_ours():
+            return tuple(map(from_plain, self._call("records", prefix)))
         found = self._call("list", prefix or None, None, True)
         return tuple(_record(name, *found[name]) for name in sorted(found))
 
+    def forget(self, name: str) -> None:
+        """Renew a name no longer: it goes when its lease is over. The server is not asked."""
+        keeper.forget(self._key, name)
+
+    def watch(
+        self,
+        prefix: str = "",
+        *,
+        on_event: Callable[[Event], None] | None = None,
+        patience_s: float = math.inf,
+    ) -> Watch:
+        """Follow what happens to names.
+
+        >>> for event in server.watch("shop."):                 # doctest: +SKIP
+        ...     print(event.kind, event.name, event.record.uri)
+
+        Args:
+            prefix: Only names that begin so.
+            on_event: Called with each event, in a thread of the watch; None: iterate over it.
+            patience_s: How long a server may be away before the iterator raises, in seconds.
+        Returns:
+            An iterator of events, which begins with what is registered already; ``close()`` ends
+            it. Pyro5's own server is listed every second instead.
+        Raises:
+            ConnectionLost, DeadlinePassed: From the iterator: the server was away for longer, or
+                not there at all.
+        """
+        return Watch(self._sibling(), prefix, on_event, patience_s)
+
+    # What a watch asks, and a keeper of leases.
+
+    def changes(
+        self, prefix: str, since: Revision | None, wait_s: float, watcher: str
+    ) -> dict[str, Any] | None:
+        """Return what the server tells a watch; None where it cannot."""
+        if not self._speaks_ours():
+            return None
+        instance, number = since or ("", 0)
+        return cast(
+            dict[str, Any],
+            self._call(
+                "watch", prefix, instance, number, wait_s, watcher, timeout_s=wait_s + _SPARE_S
+            ),
+        )
+
+    def unwatch(self, watcher: str) -> None:
+        """Have the question of a watch answered now."""
+        if self._speaks_ours():
+            self._call("unwatch", watcher, timeout_s=_UNWATCH_S)
+
+    def put(self, record: Record, lease: Lease, *, replace: bool, replaces: URI | None) -> None:
+        """Register with a lease that somebody renews; ``register`` does both."""
+        self._put(record, lease, replace=replace, replaces=replaces)
+
+    def renew(self, lease: str) -> bool:
+        """Renew a lease; False where the server does not know it."""
+        return bool(self._call("renew", lease))
+
+    def release(self, lease: str, timeout_s: float) -> None:
+        """Give up a lease, and all names with it."""
+        self._call("release", lease, timeout_s=timeout_s)
+
     def close(self) -> None:
-        """Close the connections; using it again opens new ones."""
+        """Close the connections; using it again opens new ones. Leases are kept all the same."""
         self._channel.release()
 
     def __enter__(self) -> Self:
@@ -159,6 +280,46 @@ class NameServerClient:
 
     def _call(self, method: str, *args: Any, timeout_s: float | None = None) -> Any:
         return self._channel.call(method, args, {}, timeout_s or self._timeout_s)
+
+    def _speaks_ours(self) -> bool:
+        """Tell whether it is one of ours, and not Pyro5's own."""
+        return "put" in self._channel.metadata(self._timeout_s).methods
+
+    def _sibling(self) -> NameServerClient:
+        """Return another client of the same server, with connections of its own."""
+        channel = self._channel
+        return NameServerClient(
+            self.address,
+            identity=channel.identity,
+            insecure=channel.insecure,
+            how=self._how,
+            timeout_s=self._timeout_s,
+            quiet=True,
+        )
+
+    @property
+    def _key(self) -> Hashable:
+        return self.address, self._channel.identity, self._channel.insecure
+
+    def _put(
+        self, record: Record, lease: Lease | None, *, replace: bool, replaces: URI | None
+    ) -> None:
+        self._call(
+            "put",
+            record.name,
+            str(record.uri),
+            sorted(record.metadata),
+            (lease.id, lease.lease_s) if lease else None,
+            replace,
+            str(replaces) if replaces else None,
+        )
+
+    def _register_as_pyro(self, record: Record, replace: bool) -> None:
+        name = record.name
+        try:
+            self._call("register", name, str(record.uri), not replace, set(record.metadata))
+        except Exception as error:
+            raise _ours(error, NameTaken(f"the name {name!r} is taken: choose another")) from error
 
     def _refuse_unreachable(self, uri: URI) -> None:
         if self._uri.sockname or is_loopback(self._uri.host or ""):

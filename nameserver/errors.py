@@ -7,14 +7,22 @@
         ├── NameTaken           (ValueError)        a live record has this name already
         ├── NameUnknown         (LookupError)       no live record has this name
         ├── BadName             (BadInput)          the text is no name
-        └── NameServerNotFound  (ConnectionError)   no name server, or it does not answer
+        ├── NameServerNotFound  (ConnectionError)   no name server, or it does not answer
+        └── StorageFailed       (OSError)           what keeps the names cannot be used
 """
 
 from __future__ import annotations
 
 from remoteobj.errors import BadInput, RemoteObjError
 
-__all__ = ["BadName", "NameServerNotFound", "NameTaken", "NameUnknown", "NamingError"]
+__all__ = [
+    "BadName",
+    "NameServerNotFound",
+    "NameTaken",
+    "NameUnknown",
+    "NamingError",
+    "StorageFailed",
+]
 
 
 class NamingError(RemoteObjError):
@@ -35,3 +43,7 @@ class BadName(NamingError, BadInput):
 
 class NameServerNotFound(NamingError, ConnectionError):
     """No name server was found in time: start one, or say where it is."""
+
+
+class StorageFailed(NamingError, OSError):
+    """What keeps a name server's names cannot be used; the message says why, and what to do."""

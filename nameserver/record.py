@@ -8,20 +8,36 @@ So a name is a file name on every system and a word of a command line, and needs
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import msgspec
+
 from nameserver.errors import BadName, NamingError
+from remoteobj.errors import BadURI
 from remoteobj.uri import URI
 
-__all__ = ["NAME_SERVER", "Names", "Record", "check_name", "make_record"]
+__all__ = [
+    "NAME_SERVER",
+    "RESERVED_PREFIX",
+    "Names",
+    "Record",
+    "check_metadata",
+    "check_name",
+    "make_record",
+]
 
 NAME_SERVER = "Pyro.NameServer"
 """The name server's own name, and its object id: the one that stock Pyro5 clients ask for."""
 
+RESERVED_PREFIX = "Pyro."
+"""Names that begin so are a name server's own."""
+
 MAX_NAME_LENGTH = 200
 
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(list[Any]).decode
 _NAME = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*")
 
 
@@ -36,6 +52,18 @@ class Record:
 
     pid: int | None = None
     """Process that owns the record, where it lives in this machine's directory; else None."""
+
+    lease_s: float | None = None
+    """How long a name server keeps it without a word of its owner, in seconds; None: for ever."""
+
+    since: float | None = None
+    """When a name server took it in, in seconds of ``time.time()`` there; None elsewhere."""
+
+    hosts: tuple[str, ...] = ()
+    """Where a name server has reached it, if that is in more than one network."""
+
+    problem: str = ""
+    """Why a name server does not reach it; empty where it does, or has not tried."""
 
 
 class Names(Protocol):
@@ -88,7 +116,14 @@ def check_name(name: Any) -> str:
 
 
 def make_record(
-    name: str, uri: URI | str, metadata: Iterable[str] = (), *, pid: int | None = None
+    name: str,
+    uri: URI | str,
+    metadata: Iterable[str] = (),
+    *,
+    pid: int | None = None,
+    lease_s: float | None = None,
+    since: float | None = None,
+    hosts: Iterable[str] = (),
 ) -> Record:
     """Make a record of what was asked to be registered.
 
@@ -103,6 +138,16 @@ def make_record(
         raise NamingError(
             f"{uri} is a name, not an address: register {name!r} as PYRO:id@host:port"
         )
+    tags = check_metadata(name, metadata)
+    return Record(name, uri, tags, pid, lease_s, since, tuple(hosts))
+
+
+def check_metadata(name: str, metadata: Iterable[str]) -> frozenset[str]:
+    """Return the metadata of *name* as a set.
+
+    Raises:
+        NamingError: They are no set of printable texts.
+    """
     if isinstance(metadata, str):
         raise NamingError(
             f"the metadata of {name!r} are one text: give a set, such as {{{metadata!r}}}"
@@ -113,7 +158,48 @@ def make_record(
             raise NamingError(
                 f"the metadata of {name!r} hold {_shorten(tag)}: only printable texts may be there"
             )
-    return Record(name, uri, tags, pid)
+    return tags
+
+
+def to_plain(record: Record) -> list[Any]:
+    """Return what travels of a record: plain values, which any release and any peer can read."""
+    return [
+        record.name,
+        str(record.uri),
+        sorted(record.metadata),
+        record.lease_s,
+        record.since,
+        list(record.hosts),
+        record.problem,
+    ]
+
+
+def from_plain(plain: Sequence[Any]) -> Record:
+    """Return the record that was sent; a later release may have sent more.
+
+    Raises:
+        NamingError: It is none.
+    """
+    try:
+        name, uri, tags, lease_s, since, hosts, problem = plain[:7]
+        return Record(name, URI(uri), frozenset(tags), None, lease_s, since, tuple(hosts), problem)
+    except (ValueError, TypeError, LookupError, BadURI) as error:
+        raise NamingError(
+            f"{_shorten(plain)} is no record of a name: is that a name server of ours?"
+        ) from error
+
+
+def to_text(record: Record) -> str:
+    """Return ``to_plain`` as JSON: one text travels twice as fast as a list of them."""
+    return _encode(to_plain(record)).decode()
+
+
+def from_text(text: str) -> Record:
+    """Return the record of a text; raises as ``from_plain``."""
+    try:
+        return from_plain(_decode(text))
+    except msgspec.DecodeError as error:
+        raise NamingError(f"{_shorten(text)} is no record of a name") from error
 
 
 def _shorten(value: Any) -> str:

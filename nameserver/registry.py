@@ -1,44 +1,64 @@
-"""The rules of a name server, as plain values in memory: no socket, no lock, no clock.
+"""The rules of a name server, as plain values in memory: no socket, no lock, no clock, no disk.
 
 1. A name stands for one record at a time.
-2. A name that is taken can be registered again only by who asks to replace it.
-3. What was removed is unknown.
+2. A name that is taken is registered again only by who asks to replace it, or says what it was.
+3. A name with a lease is there until that was not renewed for its time; one without, for ever.
+4. What was removed or has expired is unknown.
+5. Each change has a number, one more than the one before.
 
-Whoever uses this from several threads brings the lock. Time, when leases come, comes in as an
-argument of each method.
+A change is decided first, which changes nothing, and applied when it was kept::
+
+    changes = registry.register(record, lease)    # or it raises
+    storage.save(changes)                         # or it raises
+    registry.apply(changes, now)
+
+Whoever uses this from several threads brings the lock, from the decision until it was applied.
 """
 
 from __future__ import annotations
 
-from nameserver.errors import NameTaken, NameUnknown
-from nameserver.record import Record, check_name
+import heapq
+from bisect import bisect_left, insort
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace as replaced
+
+from nameserver.changes import Change, History, Kind, Lease
+from nameserver.errors import BadName, NameTaken, NameUnknown
+from nameserver.record import NAME_SERVER, RESERVED_PREFIX, Record, check_name
+from remoteobj.uri import URI
 
 __all__ = ["Registry"]
 
+HISTORY_SIZE = 10_000
+
+Expiries = list[tuple[float, str]]
+
 
 class Registry:
-    """Records by name."""
+    """Records by name.
 
-    __slots__ = ("_records",)
+    Args:
+        history_size: How many changes are remembered for those who watch.
+        number: Of the last change that a storage knows of.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_expiries", "_history", "_lease_of", "_leases", "_names", "_names_of", "_records")
+
+    def __init__(self, *, history_size: int = HISTORY_SIZE, number: int = 0) -> None:
         self._records: dict[str, Record] = {}
+        self._names: list[str] = []  # in their order, so that a prefix is found in no time
+        self._leases: dict[str, tuple[Lease, float]] = {}  # by id, with the time of its end
+        self._lease_of: dict[str, str] = {}
+        self._names_of: dict[str, set[str]] = {}
+        self._expiries: Expiries = []  # a heap; a lease may have been renewed since
+        self._history = History(history_size, number)
 
-    def register(self, record: Record, *, replace: bool = False) -> None:
-        """Take in a record.
+    @property
+    def number(self) -> int:
+        """Of the last change."""
+        return self._history.number
 
-        Raises:
-            NameTaken: Its name stands for another; nothing was changed.
-            BadName: Its name may not be one.
-        """
-        check_name(record.name)
-        holder = self._records.get(record.name)
-        if holder is not None and not replace:
-            raise NameTaken(
-                f"the name {record.name!r} is taken, by {holder.uri}: choose another, "
-                "remove it first, or replace it (replace=True, --replace at the command line)"
-            )
-        self._records[record.name] = record
+    # What is asked.
 
     def lookup(self, name: str) -> Record:
         """Return the record of a name.
@@ -53,15 +73,204 @@ class Registry:
             )
         return record
 
-    def remove(self, name: str) -> bool:
-        """Forget a name; False where it was not there."""
-        return self._records.pop(name, None) is not None
-
     def list(self, prefix: str = "") -> tuple[Record, ...]:
         """Return the records whose names begin with *prefix*, in the order of their names."""
-        names = sorted(name for name in self._records if name.startswith(prefix))
-        return tuple(self._records[name] for name in names)
+        return tuple(self._records[name] for name in self._names_with(prefix))
+
+    def with_metadata(self, tags: Iterable[str], *, every: bool) -> tuple[Record, ...]:
+        """Return the records that have one of these *tags*, or *every* one of them."""
+        wanted = frozenset(tags)
+        found = (self._records[name] for name in self._names)
+        if every:
+            return tuple(record for record in found if wanted <= record.metadata)
+        return tuple(record for record in found if wanted & record.metadata)
 
     def count(self) -> int:
         """Return how many names there are."""
         return len(self._records)
+
+    def lease_of(self, name: str) -> Lease | None:
+        """Return what keeps a name; None where it stays for ever."""
+        number = self._lease_of.get(name)
+        return self._leases[number][0] if number else None
+
+    def since(self, number: int, prefix: str) -> Sequence[Change] | None:
+        """Return the changes after *number*; None where they are not all remembered."""
+        return self._history.since(number, prefix)
+
+    # What is decided. Nothing changes yet.
+
+    def register(
+        self,
+        record: Record,
+        lease: Lease | None = None,
+        *,
+        replace: bool = False,
+        replaces: URI | None = None,
+    ) -> Sequence[Change]:
+        """Take in a record; no change where the same is registered already.
+
+        Args:
+            record: It.
+            lease: What keeps it; None: it stays.
+            replace: Whatever its name stands for now.
+            replaces: Only if its name stands for this now.
+        Raises:
+            NameTaken: Its name stands for something else.
+            NameUnknown: Its name stands for nothing, and *replaces* was given.
+            BadName: Its name may not be one, or is a name server's own.
+        """
+        name = check_name(record.name)
+        if name.startswith(RESERVED_PREFIX) and name != NAME_SERVER:
+            raise BadName(
+                f"{name!r} is a name server's own: names that begin with {RESERVED_PREFIX!r} are "
+                "reserved, choose another"
+            )
+        holder = self._records.get(name)
+        if holder is None:
+            if replaces is not None:
+                raise NameUnknown(f"nothing is registered as {name!r} that could be replaced")
+            return self._number([("registered", record, lease)])
+        self._refuse_taken(record, lease, holder, replace, replaces)
+        if _says_the_same(record, holder) and lease == self.lease_of(name):
+            return []
+        return self._number([("changed", record, lease)])
+
+    def set_metadata(self, name: str, metadata: frozenset[str]) -> Sequence[Change]:
+        """Give a name other metadata.
+
+        Raises:
+            NameUnknown: Nothing is registered so.
+        """
+        record = self.lookup(name)
+        if record.metadata == metadata:
+            return []
+        return self._number([("changed", replaced(record, metadata=metadata), self.lease_of(name))])
+
+    def remove(self, names: Iterable[str]) -> Sequence[Change]:
+        """Forget names, where they are there; the name server's own stays."""
+        return self._ended("removed", (name for name in names if name != NAME_SERVER))
+
+    def release(self, lease: str) -> Sequence[Change]:
+        """Forget the names that a lease keeps, because its holder wants it so."""
+        return self._ended("removed", sorted(self._names_of.get(lease, ())))
+
+    def expire(self, now: float) -> Sequence[Change]:
+        """Forget the names whose leases were not renewed in time."""
+        ended = [lease for lease, (_, end) in self._leases.items() if end <= now]
+        names = (name for lease in ended for name in sorted(self._names_of[lease]))
+        return self._ended("expired", names)
+
+    # What happens.
+
+    def apply(self, changes: Sequence[Change], now: float) -> None:
+        """Make decided changes; what is registered with a lease has its time from *now* on."""
+        for change in changes:
+            self._apply(change, now)
+            self._history.add(change)
+
+    def load(self, entries: Iterable[tuple[Record, Lease | None]], now: float) -> None:
+        """Take in what a storage has kept; it is no change. Leases have their time from *now*."""
+        for record, lease in entries:
+            self._records[record.name] = record
+            self._names.append(record.name)
+            self._hold(record.name, lease, now)
+        self._names.sort()
+
+    def renew(self, lease: str, now: float) -> bool:
+        """Give a lease its time anew; False where there is none, so that its holder registers."""
+        if lease not in self._leases:
+            return False
+        held, _ = self._leases[lease]
+        self._leases[lease] = held, now + held.lease_s
+        return True
+
+    def next_expiry(self) -> float | None:
+        """Return when ``expire`` may find something; None where nothing can expire."""
+        while self._expiries:
+            end, lease = self._expiries[0]
+            known = self._leases.get(lease)
+            if known is not None and known[1] == end:
+                return end
+            heapq.heappop(self._expiries)
+            if known is not None:  # it was renewed since
+                heapq.heappush(self._expiries, (known[1], lease))
+        return None
+
+    def note(self, record: Record) -> None:
+        """Take in what was found out about a name; it is no change of what it stands for."""
+        if record.name in self._records:
+            self._records[record.name] = record
+
+    def _refuse_taken(
+        self,
+        record: Record,
+        lease: Lease | None,
+        holder: Record,
+        replace: bool,
+        replaces: URI | None,
+    ) -> None:
+        name = record.name
+        if replaces is not None and holder.uri != replaces:
+            raise NameTaken(
+                f"the name {name!r} stands for {holder.uri} now, not for {replaces}: look it up, "
+                "and decide again"
+            )
+        is_own = lease is not None and self._lease_of.get(name) == lease.id
+        if not (replace or replaces is not None or (is_own and record.uri == holder.uri)):
+            raise NameTaken(
+                f"the name {name!r} is taken, by {holder.uri}: choose another, "
+                "remove it first, or replace it (replace=True, --replace at the command line)"
+            )
+
+    def _names_with(self, prefix: str) -> Iterator[str]:
+        names = self._names
+        for at in range(bisect_left(names, prefix), len(names)):
+            if not names[at].startswith(prefix):
+                return
+            yield names[at]
+
+    def _ended(self, kind: Kind, names: Iterable[str]) -> Sequence[Change]:
+        found = dict.fromkeys(name for name in names if name in self._records)
+        return self._number([(kind, self._records[name], None) for name in found])
+
+    def _number(self, made: Sequence[tuple[Kind, Record, Lease | None]]) -> Sequence[Change]:
+        return [
+            Change(kind, number, record, lease)
+            for number, (kind, record, lease) in enumerate(made, self.number + 1)
+        ]
+
+    def _apply(self, change: Change, now: float) -> None:
+        name = change.record.name
+        self._let_go(name)
+        if change.kind in ("removed", "expired"):
+            del self._records[name]
+            del self._names[bisect_left(self._names, name)]
+            return
+        if name not in self._records:
+            insort(self._names, name)
+        self._records[name] = change.record
+        self._hold(name, change.lease, now)
+
+    def _hold(self, name: str, lease: Lease | None, now: float) -> None:
+        if lease is None:
+            return
+        end = now + lease.lease_s
+        if lease.id not in self._leases:
+            heapq.heappush(self._expiries, (end, lease.id))
+        self._leases[lease.id] = lease, end
+        self._lease_of[name] = lease.id
+        self._names_of.setdefault(lease.id, set()).add(name)
+
+    def _let_go(self, name: str) -> None:
+        lease = self._lease_of.pop(name, None)
+        if lease is None:
+            return
+        names = self._names_of[lease]
+        names.discard(name)
+        if not names:
+            del self._names_of[lease], self._leases[lease]
+
+
+def _says_the_same(one: Record, other: Record) -> bool:
+    return one.uri == other.uri and one.metadata == other.metadata and one.hosts == other.hosts

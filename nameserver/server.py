@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from typing import Self
 
 from nameserver import discovery
+from nameserver.book import Book
 from nameserver.errors import NamingError
-from nameserver.record import NAME_SERVER
+from nameserver.record import NAME_SERVER, make_record
 from nameserver.service import NameService
+from nameserver.storage import Storage
 from remoteobj import Daemon, Identity
 from remoteobj.uri import join_address
 
@@ -45,8 +47,10 @@ class NameServer:
         insecure: Serve plain TCP: whoever reaches the port may register and remove. Warned about.
         announce: Announce it by zeroconf, on the interface of *host* and no other.
         name: What it is announced as, before a part that makes it unique; None is the host's name.
+        storage: What keeps the names, and is closed with the server; None: they end with it.
 
     Raises:
+        StorageFailed: The storage cannot be read.
         InsecureRefused: Neither an identity nor ``insecure=True`` was given.
         BadInput: Both were.
         AddressUnusable: The port is in use, or the host is not this machine's.
@@ -63,6 +67,7 @@ class NameServer:
         insecure: bool = False,
         announce: bool = True,
         name: str | None = None,
+        storage: Storage | None = None,
     ) -> None:
         self._host = host
         self._announce = announce
@@ -75,9 +80,15 @@ class NameServer:
         self._problem: str | None = None
         self._closed = False
         self._daemon = Daemon(host, port, identity=identity, insecure=insecure)
-        self._service = NameService(self._server_id)
-        self._daemon.register(self._service, NAME_SERVER)
-        self._service.register(NAME_SERVER, f"PYRO:{NAME_SERVER}@{self.address}")
+        try:
+            self._book = Book(self._server_id, storage)
+            self._book.register(
+                make_record(NAME_SERVER, f"PYRO:{NAME_SERVER}@{self.address}"), replace=True
+            )
+        except BaseException:
+            self._daemon.close()
+            raise
+        self._daemon.register(NameService(self._book), NAME_SERVER)
 
     @property
     def address(self) -> str:
@@ -123,7 +134,7 @@ class NameServer:
                 log.warning("the name server %s is not announced: %s", self.address, error)
 
     def close(self) -> None:
-        """Say goodbye and stop serving; the names are gone. Closing again does nothing.
+        """Say goodbye and stop serving. Closing again does nothing.
 
         Blocks: about 0.3 s where it was announced.
         """
@@ -132,13 +143,14 @@ class NameServer:
             announcement, self._announcement = self._announcement, None
         if announcement is not None:
             announcement.close()
+        self._book.close()  # whoever waits for a change is answered
         self._daemon.close()
 
     def statistics(self) -> NameServerStatistics:
         """Return what it holds and has done so far."""
         served = self._daemon.statistics()
         return NameServerStatistics(
-            self.address, self.announced, self._service.count(), served.connections, served.calls
+            self.address, self.announced, self._book.count(), served.connections, served.calls
         )
 
     def __enter__(self) -> Self:
@@ -150,4 +162,4 @@ class NameServer:
 
     def __repr__(self) -> str:
         state = "closed" if self._closed else "announced" if self._announcement else "not announced"
-        return f"<NameServer {self.address}: {state}, {self._service.count()} names>"
+        return f"<NameServer {self.address}: {state}, {self._book.count()} names>"

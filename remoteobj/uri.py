@@ -11,6 +11,7 @@ __all__ = ["URI"]
 
 # The grammar is Pyro5's (its core.py): str(uri) is read by stock Pyro5 peers, and theirs by us.
 _FORM = re.compile(r"(?P<protocol>PYRO(?:NAME)?):(?P<object>[^\s@]+)(?:@(?P<location>\S+))?", re.I)
+_TCP = re.compile(r"PYRO:([^\s@]+)@([A-Za-z0-9._-]+):([0-9]{1,5})")  # what is read most
 _IPV6 = re.compile(r"\[(?P<host>[0-9a-fA-F:.%\w]+)\](?::(?P<port>\d+))?")
 _EXAMPLES = "PYRO:id@host:port, PYRO:id@./u:/path/of.sock or PYRONAME:name"
 MAX_PORT = 65535
@@ -40,24 +41,26 @@ class URI:
 
     def __init__(self, uri: str | URI) -> None:
         text = str(uri)
-        match = _FORM.fullmatch(text)
-        if match is None:
-            raise BadURI(f"{text!r} is no URI of an object: it looks like {_EXAMPLES}")
-        protocol = match["protocol"].upper()
-        location = match["location"]
-        if protocol == "PYRO" and not location:
-            raise BadURI(f"{text!r} does not say where the object is: it looks like {_EXAMPLES}")
-        host, port, sockname = _parse_location(location, text) if location else (None, None, None)
-        if protocol == "PYRO" and host and port is None:
-            raise BadURI(f"{text!r} has no port: it looks like {_EXAMPLES}")
-        for name, value in (
-            ("protocol", protocol),
-            ("object", match["object"]),
-            ("host", host),
-            ("port", port),
-            ("sockname", sockname),
-        ):
-            object.__setattr__(self, name, value)
+        tcp = _TCP.fullmatch(text)
+        if tcp is not None and 0 < int(tcp[3]) <= MAX_PORT:
+            self._set("PYRO", tcp[1], tcp[2], int(tcp[3]), None)
+        else:
+            self._set(*_parse(text))
+
+    def _set(
+        self,
+        protocol: str,
+        object_id: str,
+        host: str | None,
+        port: int | None,
+        sockname: str | None,
+    ) -> None:
+        put = object.__setattr__
+        put(self, "protocol", protocol)
+        put(self, "object", object_id)
+        put(self, "host", host)
+        put(self, "port", port)
+        put(self, "sockname", sockname)
 
     @classmethod
     def of_tcp(cls, object_id: str, host: str, port: int) -> URI:
@@ -101,6 +104,20 @@ class URI:
 def join_address(host: str, port: int | None) -> str:
     """Write host and port as one text, an IPv6 address in brackets."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _parse(text: str) -> tuple[str, str, str | None, int | None, str | None]:
+    match = _FORM.fullmatch(text)
+    if match is None:
+        raise BadURI(f"{text!r} is no URI of an object: it looks like {_EXAMPLES}")
+    protocol = match["protocol"].upper()
+    location = match["location"]
+    if protocol == "PYRO" and not location:
+        raise BadURI(f"{text!r} does not say where the object is: it looks like {_EXAMPLES}")
+    host, port, sockname = _parse_location(location, text) if location else (None, None, None)
+    if protocol == "PYRO" and host and port is None:
+        raise BadURI(f"{text!r} has no port: it looks like {_EXAMPLES}")
+    return protocol, match["object"], host, port, sockname
 
 
 def _parse_location(location: str, text: str) -> tuple[str | None, int | None, str | None]:

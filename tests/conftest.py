@@ -80,6 +80,9 @@ def own_machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         monkeypatch.delenv(name, raising=False)
     before = set(threading.enumerate())
     yield short
+    leases = sys.modules.get("nameserver.leases")
+    if leases is not None:
+        leases.keeper.close()  # what a process registers it keeps until it ends
     eventually(
         lambda: not set(threading.enumerate()) - before,
         f"threads end: {set(threading.enumerate()) - before}",

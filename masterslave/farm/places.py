@@ -7,14 +7,14 @@ import threading
 
 from masterslave.naming import FarmRecord, metadata_of, name_of
 from masterslave.servers import ServerFollower
-from nameserver import Directory, NameServerClient, NamingError
+from nameserver import Directory, NameServerClient, NamingError, Watch
 from remoteobj import Identity, RemoteObjError
 
 __all__ = ["Places"]
 
 log = logging.getLogger("masterslave")
 
-_CHECK_S = 2.0
+_LEASE_S = 6.0
 
 
 class Places:
@@ -42,6 +42,7 @@ class Places:
         self._farm = farm
         self._name = name_of(farm.label, farm.farm)
         self._registered: set[str] = set()
+        self._watches: set[Watch] = set()
         self._directory = Directory()
         self._nameserver = nameserver
         self._identity, self._insecure = identity, insecure
@@ -63,22 +64,33 @@ class Places:
 
     def close(self) -> None:
         """Take the farm's name out of every place. Blocks on name servers that do not answer."""
+        self._followed.stop()
+        for watch in self._watches.copy():
+            watch.close()
         self._followed.close()
         self._directory.close()
 
     def _keep_registered(self, client: NameServerClient, closed: threading.Event) -> None:
-        """Register, and again if the server has forgotten, until the end."""
-        metadata = metadata_of(self._farm)
+        """Register, and again if somebody takes the name away, until the end."""
         try:
-            client.register(self._name, self._farm.uri, metadata=metadata, replace=True)
-            self._registered.add(client.address)
-            log.info("registered at the name server at %s (%s)", client.address, client.how)
-            while not closed.wait(_CHECK_S):
-                if not client.list(self._name):
-                    client.register(self._name, self._farm.uri, metadata=metadata)
+            self._register(client)
+            with client.watch(self._name, patience_s=0) as watch:
+                self._watches.add(watch)
+                for event in watch if not closed.is_set() else ():
+                    if event.kind in ("removed", "expired"):
+                        self._register(client)
             client.remove(self._name)
         finally:
+            client.forget(self._name)
             self._registered.discard(client.address)
+
+    def _register(self, client: NameServerClient) -> None:
+        metadata = metadata_of(self._farm)
+        client.register(
+            self._name, self._farm.uri, metadata=metadata, lease_s=_LEASE_S, replace=True
+        )
+        self._registered.add(client.address)
+        log.info("registered at the name server at %s (%s)", client.address, client.how)
 
     def _not_registered(self, client: NameServerClient, error: RemoteObjError) -> None:
         hint = ""

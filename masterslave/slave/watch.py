@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 
 from masterslave.naming import ANY_LABEL, PREFIX, FarmRecord, read_record
 from masterslave.servers import ServerFollower
-from nameserver import Directory, NameServerClient
+from nameserver import Directory, NameServerClient, Record, Watch
 from remoteobj import Identity, RemoteObjError
 
 __all__ = ["FarmWatch"]
 
 _DIRECTORY_S = 0.2
-_NAMESERVER_S = 0.5
+_LISTED_S = 0.5
 
 
 class FarmWatch:
@@ -45,6 +46,8 @@ class FarmWatch:
         self._identity, self._insecure = identity, insecure
         self._report = report
         self._closed = threading.Event()
+        self._watches: set[Watch] = set()
+        self._listed: dict[tuple[str, str], Record] = {}  # by where and name
         self._servers = ServerFollower(self._watch_server, self._server_gone)
         self._thread = threading.Thread(
             target=self._watch_directory, name="watch directory", daemon=True
@@ -63,10 +66,15 @@ class FarmWatch:
     def close(self) -> None:
         """Stop looking. Blocks until the threads are gone."""
         self._closed.set()
+        self._servers.stop()
+        for watch in self._watches.copy():
+            watch.close()
         self._servers.close()
         self._thread.join()
 
     def _watch_directory(self) -> None:
+        """Look into the directory, and tell again what name servers have told."""
+        told_at = 0.0
         while not self._closed.is_set():
             try:
                 for record in Directory().list(PREFIX):
@@ -74,15 +82,28 @@ class FarmWatch:
             except (RemoteObjError, OSError) as error:
                 self._report(f"cannot look into this user's directory: {error}")
                 self._closed.wait(5.0)
+            if time.monotonic() - told_at > _LISTED_S:
+                told_at = time.monotonic()
+                for (where, _), record in list(self._listed.items()):
+                    self._tell(read_record(record), where)
             self._closed.wait(_DIRECTORY_S)
 
     def _watch_server(self, client: NameServerClient, closed: threading.Event) -> None:
         self._report(f"name server at {client.address} ({client.how})")
         where = f"the name server at {client.address}, {client.how}"
-        while not closed.is_set():
-            for record in client.list(PREFIX):
-                self._tell(read_record(record), where)
-            closed.wait(_NAMESERVER_S)
+        with client.watch(PREFIX, patience_s=0) as watch:
+            self._watches.add(watch)
+            try:
+                for event in watch if not closed.is_set() else ():
+                    if event.kind in ("removed", "expired"):
+                        self._listed.pop((where, event.name), None)
+                    else:
+                        self._listed[where, event.name] = event.record
+                        self._tell(read_record(event.record), where)
+            finally:
+                self._watches.discard(watch)
+                for key in [key for key in self._listed if key[0] == where]:
+                    del self._listed[key]
 
     def _server_gone(self, client: NameServerClient, error: RemoteObjError) -> None:
         self._report(f"name server at {client.address} is gone ({error}); looking on")

@@ -40,6 +40,6 @@ def own_network(monkeypatch: pytest.MonkeyPatch) -> None:
 def watch_log() -> Iterator[queue.SimpleQueue[logging.LogRecord]]:
     records: queue.SimpleQueue[logging.LogRecord] = queue.SimpleQueue()
     handler = logging.handlers.QueueHandler(records)  # type: ignore[arg-type]
-    logging.getLogger("nameserver.watch").addHandler(handler)
+    logging.getLogger("nameserver.servers").addHandler(handler)
     yield records
-    logging.getLogger("nameserver.watch").removeHandler(handler)
+    logging.getLogger("nameserver.servers").removeHandler(handler)

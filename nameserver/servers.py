@@ -17,7 +17,7 @@ from remoteobj.identity import refuse_both
 
 __all__ = ["ServerWatch", "watch_for_servers"]
 
-log = logging.getLogger("nameserver.watch")
+log = logging.getLogger("nameserver.servers")
 
 PROBE_TIMEOUT_S = 1.0
 """Longest wait for an answer from a known address, in seconds."""

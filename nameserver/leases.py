@@ -1,0 +1,174 @@
+"""Keeping names alive: what a process has registered with a lease, it renews until it ends.
+
+The process keeps its names, not the client object that registered them: that may be closed long
+before. One thread for each name server renews all of them in one call, and registers them again
+where the server has forgotten. They are taken back when the process ends.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import secrets
+import threading
+from collections.abc import Callable, Hashable
+from typing import Any, Protocol
+
+from nameserver.changes import Lease
+from nameserver.errors import NamingError
+from nameserver.record import Record
+from remoteobj import ConnectionLost, DeadlinePassed, RemoteObjError
+from remoteobj.uri import URI
+
+__all__ = ["Holder", "Keeper", "keeper"]
+
+log = logging.getLogger("nameserver.leases")
+
+_PARTS = 3  # so many tries has a renewal before the lease ends
+_AWAY_S = 1.0
+_GOODBYE_S = 1.0
+
+
+class Holder(Protocol):
+    """A name server, as far as leases go."""
+
+    @property
+    def address(self) -> str:
+        """Where it is."""
+
+    def put(self, record: Record, lease: Lease, *, replace: bool, replaces: URI | None) -> None:
+        """Register with a lease."""
+
+    def renew(self, lease: str) -> bool:
+        """Renew a lease; False where the server does not know it."""
+
+    def release(self, lease: str, timeout_s: float) -> None:
+        """Give up a lease, and all names with it."""
+
+    def close(self) -> None:
+        """Close the connections."""
+
+
+class _Kept:
+    """The names that one lease keeps at one server, and the thread that renews it."""
+
+    def __init__(self, server: Holder, lease_s: float) -> None:
+        self.server = server
+        self.lease = Lease(secrets.token_hex(16), lease_s)
+        self.records: dict[str, Record] = {}
+        self.registering = 0
+        self.has_ended = threading.Event()
+
+
+class Keeper:
+    """Renews what this process has registered. Threads: any."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._kept: dict[Any, _Kept] = {}
+        self._pid = os.getpid()
+
+    def register(
+        self,
+        key: Hashable,
+        connect: Callable[[], Holder],
+        record: Record,
+        lease_s: float,
+        *,
+        replace: bool,
+        replaces: URI | None,
+    ) -> None:
+        """Register a name at a server, and keep it there.
+
+        Args:
+            key: The same for the same server, called in the same way.
+            connect: Makes a client of it, which is this keeper's then.
+            record: The name, and what it stands for.
+            lease_s: How long the server keeps it when this process is gone, in seconds.
+            replace: As in ``NameServerClient.register``.
+            replaces: As there.
+        """
+        with self._lock:
+            self._disown_parents()
+            kept = self._kept.get((key, lease_s))
+            if kept is None:
+                kept = self._kept[key, lease_s] = _Kept(connect(), lease_s)
+                threading.Thread(
+                    target=self._renew,
+                    args=((key, lease_s), kept),
+                    name=f"leases at {kept.server.address}",
+                    daemon=True,
+                ).start()
+            kept.registering += 1
+        try:
+            kept.server.put(record, kept.lease, replace=replace, replaces=replaces)
+            with self._lock:
+                kept.records[record.name] = record
+        finally:
+            with self._lock:
+                kept.registering -= 1
+
+    def forget(self, key: Hashable, name: str) -> None:
+        """Keep a name no longer; the server knows."""
+        with self._lock:
+            for (its_key, _), kept in self._kept.items():
+                if its_key == key:
+                    kept.records.pop(name, None)
+
+    def close(self) -> None:
+        """Take back all names. Blocks: at most a second for each server that does not answer."""
+        with self._lock:
+            self._disown_parents()
+            ended, self._kept = list(self._kept.values()), {}
+        for kept in ended:
+            kept.has_ended.set()
+            try:
+                if kept.records:
+                    kept.server.release(kept.lease.id, _GOODBYE_S)
+            except (RemoteObjError, OSError) as error:
+                log.debug("names at %s were not taken back: %s", kept.server.address, error)
+            kept.server.close()
+
+    def _disown_parents(self) -> None:
+        if self._pid != os.getpid():  # forked: those names are the parent's
+            self._kept, self._pid = {}, os.getpid()
+
+    def _renew(self, key: Any, kept: _Kept) -> None:
+        pause_s, is_away = kept.lease.lease_s / _PARTS, False
+        while not kept.has_ended.wait(min(pause_s, _AWAY_S) if is_away else pause_s):
+            with self._lock:
+                if not kept.records and not kept.registering:
+                    if self._kept.get(key) is kept:
+                        del self._kept[key]
+                    kept.server.close()
+                    return
+            try:
+                if not kept.server.renew(kept.lease.id):
+                    self._register_again(kept)
+                is_away = False
+            except (RemoteObjError, OSError) as error:
+                if not is_away:
+                    log.warning("names at %s are not renewed: %s", kept.server.address, error)
+                is_away = True
+
+    def _register_again(self, kept: _Kept) -> None:
+        """The server has forgotten: it was started anew, or did not hear of us for too long."""
+        with self._lock:
+            records = list(kept.records.values())
+        for record in records:
+            try:
+                kept.server.put(record, kept.lease, replace=False, replaces=None)
+            except (ConnectionLost, DeadlinePassed):
+                raise
+            except NamingError as error:
+                log.warning("%s is not registered any more: %s", record.name, error)
+                with self._lock:
+                    if kept.records.get(record.name) is record:
+                        del kept.records[record.name]
+
+
+keeper = Keeper()
+"""The one of this process."""
+
+atexit.register(keeper.close)
