@@ -10,13 +10,14 @@ endif
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help demo test lint types contracts pytest bench-rpc soak docs lock clean
+.PHONY: help demo test lint types contracts pytest bench-rpc bench-nameserver soak docs lock clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo   a farm on this machine: slaves join, one is killed, nothing is lost"
 	@echo "make test   everything that has to pass: lint, types, import contracts, tests"
 	@echo "make bench-rpc  measure remote calls, and write docs/performance.md (BENCH=--quick: only print)"
+	@echo "make bench-nameserver  measure a name server with 100,000 names"
 	@echo "make soak   a million broken frames, 100,000 answers over TLS, a call of 2.4 GB"
 	@echo "make docs   write again what the docs show of the code"
 	@echo "make lock   choose the versions of dependencies anew"
@@ -47,6 +48,9 @@ pytest: .venv/dev
 BENCH ?= --docs docs
 bench-rpc: .venv/bench
 	$(BIN)/python -m tests.benchmarks $(BENCH)
+
+bench-nameserver: .venv/dev
+	$(BIN)/python -m tests.benchmarks.names
 
 # What the tests do for seconds, in full: some minutes.
 FRAMES ?= 1000000

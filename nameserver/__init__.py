@@ -20,6 +20,7 @@ from nameserver.errors import (
     NameUnknown,
     NamingError,
     StorageFailed,
+    UnprovedWarning,
 )
 from nameserver.locate import locate, resolve
 from nameserver.record import Names, Record
@@ -48,6 +49,7 @@ __all__ = [
     "SqliteStorage",
     "Storage",
     "StorageFailed",
+    "UnprovedWarning",
     "Watch",
     "locate",
     "watch_for_servers",

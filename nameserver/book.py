@@ -129,7 +129,10 @@ class Book:
         record = replaced(record, since=time.time(), lease_s=lease.lease_s if lease else None)
         with self._lock:
             self._expire()
-            self._make(self._registry.register(record, lease, replace=replace, replaces=replaces))
+            decided = self._registry.register(record, lease, replace=replace, replaces=replaces)
+            if not self._make(decided):
+                since = self._registry.lookup(record.name).since
+                self._registry.note(replaced(record, since=since))
             if lease is not None:
                 self._registry.renew(lease.id, self._clock())
                 self._is_due.notify()

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import math
+import secrets
 import socket
+import threading
 import warnings
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any, Literal, Self, cast
 
 from nameserver.changes import Event, Lease, Revision
-from nameserver.errors import NameTaken, NameUnknown, NamingError
+from nameserver.errors import NameTaken, NameUnknown, NamingError, UnprovedWarning
 from nameserver.leases import keeper
+from nameserver.networks import Networks, is_unspecified, own_interfaces
 from nameserver.record import (
     NAME_SERVER,
     Record,
@@ -22,7 +26,7 @@ from nameserver.record import (
     make_record,
 )
 from nameserver.watching import Watch
-from remoteobj import URI, BadURI, Identity, InsecureWarning
+from remoteobj import URI, BadURI, Identity, InsecureWarning, RemoteObjError
 from remoteobj.client.channel import Channel
 from remoteobj.client.method import make_method
 from remoteobj.identity import refuse_both
@@ -32,6 +36,7 @@ __all__ = ["How", "NameServerClient"]
 
 _SPARE_S = 3.0
 _UNWATCH_S = 1.0
+_SPEAK_S = 1.0
 
 How = Literal["given", "REMOTEOBJ_NAMESERVER", "zeroconf"]
 
@@ -46,6 +51,7 @@ class NameServerClient:
         how: Where the address came from, for whoever wants to print it.
         timeout_s: Longest time to wait for any one answer, in seconds.
         quiet: The caller was warned before.
+        source_host: Address of this machine to call from; None: the system chooses.
 
     Raises:
         BadURI: *address* is none.
@@ -63,6 +69,7 @@ class NameServerClient:
         how: How = "given",
         timeout_s: float = 5.0,
         quiet: bool = False,
+        source_host: str | None = None,
     ) -> None:
         refuse_both(identity, insecure)
         try:
@@ -74,7 +81,10 @@ class NameServerClient:
         self._how = how
         self._timeout_s = timeout_s
         self._channel = Channel(
-            self._uri, insecure=insecure, identity=identity, settings=Settings()
+            self._uri,
+            insecure=insecure,
+            identity=identity,
+            settings=Settings(source_host=source_host),
         )
         self._find: Callable[..., Any] | None = None
         if insecure and self._uri.sockname is None and not quiet:
@@ -127,35 +137,45 @@ class NameServerClient:
 
         Args:
             name: The rules are in :mod:`nameserver.record`.
-            uri: Where the object is. One that only this machine can reach is let through to a name
-                server on this machine only.
+            uri: Where the object is. A server for more than this machine calls it there first, and
+                at the machine's other addresses where *uri* says 0.0.0.0; each who looks it up is
+                given the address of the network that both are in.
             metadata: Short texts by which records are told apart.
             lease_s: How long the name outlives this process, in seconds. The process renews it in
                 the background, also when this client was closed, and takes it back when it ends.
                 None: until it is removed. Pyro5's own server knows no leases.
             replace: Let a name that is taken stand for this object now.
             replaces: The same, but only where it stands for this now.
+        Warns:
+            UnprovedWarning: The server does not reach the object at that address; it is registered.
         Raises:
             NameTaken: It stands for another object: choose another, or ``replace=True``; or it does
                 not stand for *replaces* any more.
-            NamingError: Who looks it up could not reach *uri*.
+            NamingError: Nobody on another machine could reach *uri*.
         """
         record = make_record(name, uri, metadata)
         before = None if replaces is None else URI(replaces)
-        self._refuse_unreachable(record.uri)
+        unproved: Sequence[str] = ()
         if not self._speaks_ours():
             if before is not None:
                 raise NamingError(
                     f"the name server at {self.address} is Pyro5's own, which does not know "
                     "replaces=: use replace=True"
                 )
+            self._refuse_unreachable(record.uri)
             self._register_as_pyro(record, replace)
         elif lease_s is None:
-            self._put(record, None, replace=replace, replaces=before)
+            unproved = self._put(record, None, replace=replace, replaces=before)
             keeper.forget(self._key, name)
         else:
-            keeper.register(
+            unproved = keeper.register(
                 self._key, self._sibling, record, float(lease_s), replace=replace, replaces=before
+            )
+        for problem in unproved:
+            warnings.warn(
+                f"{name} is registered, but the name server does not reach {problem}",
+                UnprovedWarning,
+                stacklevel=2,
             )
 
     def lookup(self, name: str) -> Record:
@@ -253,9 +273,15 @@ class NameServerClient:
         if self._speaks_ours():
             self._call("unwatch", watcher, timeout_s=_UNWATCH_S)
 
-    def put(self, record: Record, lease: Lease, *, replace: bool, replaces: URI | None) -> None:
-        """Register with a lease that somebody renews; ``register`` does both."""
-        self._put(record, lease, replace=replace, replaces=replaces)
+    def put(
+        self, record: Record, lease: Lease, *, replace: bool, replaces: URI | None
+    ) -> Sequence[str]:
+        """Register with a lease that somebody renews; ``register`` does both.
+
+        Returns:
+            The addresses that the server does not reach, each with the reason.
+        """
+        return self._put(record, lease, replace=replace, replaces=replaces)
 
     def renew(self, lease: str) -> bool:
         """Renew a lease; False where the server does not know it."""
@@ -285,7 +311,7 @@ class NameServerClient:
         """Tell whether it is one of ours, and not Pyro5's own."""
         return "put" in self._channel.metadata(self._timeout_s).methods
 
-    def _sibling(self) -> NameServerClient:
+    def _sibling(self, source_host: str | None = None) -> NameServerClient:
         """Return another client of the same server, with connections of its own."""
         channel = self._channel
         return NameServerClient(
@@ -295,6 +321,7 @@ class NameServerClient:
             how=self._how,
             timeout_s=self._timeout_s,
             quiet=True,
+            source_host=source_host,
         )
 
     @property
@@ -303,8 +330,11 @@ class NameServerClient:
 
     def _put(
         self, record: Record, lease: Lease | None, *, replace: bool, replaces: URI | None
-    ) -> None:
-        self._call(
+    ) -> Sequence[str]:
+        token = ""
+        if is_unspecified(record.uri.host or "") and not self._is_here:
+            token = self._speak_from_everywhere()
+        unproved = self._call(
             "put",
             record.name,
             str(record.uri),
@@ -312,7 +342,31 @@ class NameServerClient:
             (lease.id, lease.lease_s) if lease else None,
             replace,
             str(replaces) if replaces else None,
+            token,
+            timeout_s=self._timeout_s + _SPARE_S,
         )
+        return [str(each) for each in unproved or ()]
+
+    def _speak_from_everywhere(self) -> str:
+        """Let the server see each address of this machine from which a way leads there."""
+        token = secrets.token_hex(16)
+
+        def speak(host: str) -> None:
+            with self._sibling(host) as there, contextlib.suppress(RemoteObjError, OSError):
+                there._call("speak", token, timeout_s=_SPEAK_S)
+
+        hosts = Networks(own_interfaces()).outer()
+        threads = [threading.Thread(target=speak, args=(host,), daemon=True) for host in hosts]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(2 * _SPEAK_S)
+        return token
+
+    @property
+    def _is_here(self) -> bool:
+        """Whether the server is one of this machine only."""
+        return bool(self._uri.sockname) or is_loopback(self._uri.host or "")
 
     def _register_as_pyro(self, record: Record, replace: bool) -> None:
         name = record.name
@@ -322,14 +376,15 @@ class NameServerClient:
             raise _ours(error, NameTaken(f"the name {name!r} is taken: choose another")) from error
 
     def _refuse_unreachable(self, uri: URI) -> None:
-        if self._uri.sockname or is_loopback(self._uri.host or ""):
+        """What our own server finds out by itself."""
+        if self._is_here:
             return
         if uri.sockname:
             raise NamingError(
                 f"{uri} is not registered at {self.address}: a Unix socket cannot be reached from "
                 "another machine; serve the object on TCP"
             )
-        if is_loopback(uri.host or "") or uri.host in ("0.0.0.0", "::"):
+        if is_loopback(uri.host or "") or is_unspecified(uri.host or ""):
             raise NamingError(
                 f"{uri} is not registered at {self.address}: {uri.host} cannot be reached from "
                 "another machine; serve the object on this machine's address in the network"

@@ -22,6 +22,7 @@ __all__ = [
     "NameUnknown",
     "NamingError",
     "StorageFailed",
+    "UnprovedWarning",
 ]
 
 
@@ -47,3 +48,7 @@ class NameServerNotFound(NamingError, ConnectionError):
 
 class StorageFailed(NamingError, OSError):
     """What keeps a name server's names cannot be used; the message says why, and what to do."""
+
+
+class UnprovedWarning(UserWarning):
+    """A name server could not reach an address that was registered; the message says why."""

@@ -12,7 +12,7 @@ import logging
 import os
 import secrets
 import threading
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any, Protocol
 
 from nameserver.changes import Lease
@@ -37,8 +37,10 @@ class Holder(Protocol):
     def address(self) -> str:
         """Where it is."""
 
-    def put(self, record: Record, lease: Lease, *, replace: bool, replaces: URI | None) -> None:
-        """Register with a lease."""
+    def put(
+        self, record: Record, lease: Lease, *, replace: bool, replaces: URI | None
+    ) -> Sequence[str]:
+        """Register with a lease; returns what could not be proved."""
 
     def renew(self, lease: str) -> bool:
         """Renew a lease; False where the server does not know it."""
@@ -78,8 +80,8 @@ class Keeper:
         *,
         replace: bool,
         replaces: URI | None,
-    ) -> None:
-        """Register a name at a server, and keep it there.
+    ) -> Sequence[str]:
+        """Register a name at a server, and keep it there; returns what could not be proved.
 
         Args:
             key: The same for the same server, called in the same way.
@@ -102,9 +104,10 @@ class Keeper:
                 ).start()
             kept.registering += 1
         try:
-            kept.server.put(record, kept.lease, replace=replace, replaces=replaces)
+            unproved = kept.server.put(record, kept.lease, replace=replace, replaces=replaces)
             with self._lock:
                 kept.records[record.name] = record
+            return unproved
         finally:
             with self._lock:
                 kept.registering -= 1

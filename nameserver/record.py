@@ -60,7 +60,7 @@ class Record:
     """When a name server took it in, in seconds of ``time.time()`` there; None elsewhere."""
 
     hosts: tuple[str, ...] = ()
-    """Where a name server has reached it, if that is in more than one network."""
+    """Addresses of its machine at which a name server has reached it; empty where it did not."""
 
     problem: str = ""
     """Why a name server does not reach it; empty where it does, or has not tried."""

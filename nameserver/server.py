@@ -11,8 +11,12 @@ from dataclasses import dataclass
 from typing import Self
 
 from nameserver import discovery
+from nameserver.admission import Admission
 from nameserver.book import Book
 from nameserver.errors import NamingError
+from nameserver.networks import is_loopback_address
+from nameserver.probing import Probing
+from nameserver.proving import Prover
 from nameserver.record import NAME_SERVER, make_record
 from nameserver.service import NameService
 from nameserver.storage import Storage
@@ -82,13 +86,17 @@ class NameServer:
         self._daemon = Daemon(host, port, identity=identity, insecure=insecure)
         try:
             self._book = Book(self._server_id, storage)
+            self._prover = Prover(identity)
+            is_private = is_loopback_address(host)
+            admission = Admission(self._book, self._prover, is_private=is_private)
+            self._probing = Probing(self._book, self._prover, is_private=is_private)
             self._book.register(
                 make_record(NAME_SERVER, f"PYRO:{NAME_SERVER}@{self.address}"), replace=True
             )
         except BaseException:
             self._daemon.close()
             raise
-        self._daemon.register(NameService(self._book), NAME_SERVER)
+        self._daemon.register(NameService(self._book, admission), NAME_SERVER)
 
     @property
     def address(self) -> str:
@@ -118,6 +126,7 @@ class NameServer:
         Blocks: about 0.1 s, most of it the import of zeroconf.
         """
         self._daemon.start()
+        self._probing.start()
         with self._lock:
             if not self._announce or self._announcement is not None or self._closed:
                 return
@@ -143,6 +152,8 @@ class NameServer:
             announcement, self._announcement = self._announcement, None
         if announcement is not None:
             announcement.close()
+        self._probing.close()
+        self._prover.close()
         self._book.close()  # whoever waits for a change is answered
         self._daemon.close()
 

@@ -8,29 +8,36 @@ or to pairs. The others take and give plain values, see ``record.to_plain``.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
-from typing import Any
+from typing import Any, TypeVar
 
+from nameserver.admission import Admission
 from nameserver.book import Book
 from nameserver.changes import Lease, Revision
 from nameserver.errors import NamingError
+from nameserver.networks import is_address
 from nameserver.record import Record, make_record, to_plain, to_text
 from nameserver.waiting import Answer
 from remoteobj import URI, expose
+from remoteobj.callers import current_peer
 
 __all__ = ["MAX_LEASE_S", "MAX_WAIT_S", "MIN_LEASE_S", "NameService"]
 
 MIN_LEASE_S, MAX_LEASE_S = 1.0, 86_400.0
 MAX_WAIT_S = 60.0
 
+Given = TypeVar("Given")
+Made = TypeVar("Made")
+
 
 @expose
 class NameService:
     """The names of a server, for callers from any thread and any machine."""
 
-    def __init__(self, book: Book) -> None:
+    def __init__(self, book: Book, admission: Admission) -> None:
         self._book = book
+        self._admission = admission
 
     # As Pyro5 has them.
 
@@ -41,9 +48,13 @@ class NameService:
         """Return how many names there are."""
         return self._book.count()
 
-    def register(self, name: str, uri: URI | str, safe: bool = False, metadata: Any = None) -> None:
+    def register(
+        self, name: str, uri: URI | str, safe: bool = False, metadata: Any = None
+    ) -> Future[None]:
         """Give an object a name; with *safe*, one that is taken stays as it is and this raises."""
-        self._book.register(make_record(name, uri, metadata or ()), replace=not safe)
+        record = make_record(name, uri, metadata or ())
+        failures = self._admission.register(record, None, _caller(), replace=not safe)
+        return _then(failures, lambda _: None)
 
     def set_metadata(self, name: str, metadata: Any) -> None:
         """Give a name other metadata."""
@@ -51,7 +62,7 @@ class NameService:
 
     def lookup(self, name: str, return_metadata: bool = False) -> Any:
         """Return the URI of a name, with *return_metadata* as a pair with its metadata."""
-        record = self._book.lookup(name)
+        record = self._for_caller(self._book.lookup(name))
         return (record.uri, set(record.metadata)) if return_metadata else record.uri
 
     def remove(
@@ -71,7 +82,8 @@ class NameService:
         if prefix and regex:
             raise ValueError("give a prefix or a regular expression, not both")
         records = self._book.list(prefix or "")
-        return _as_pyro(_matching(records, regex) if regex else records, return_metadata)
+        found = _matching(records, regex) if regex else records
+        return _as_pyro(map(self._for_caller, found), return_metadata)
 
     def yplookup(
         self, meta_all: Any = None, meta_any: Any = None, return_metadata: bool = True
@@ -84,7 +96,8 @@ class NameService:
             raise TypeError("metadata are a set of texts, not one text")
         if not tags:
             return {}
-        return _as_pyro(self._book.with_metadata(tags, every=bool(meta_all)), return_metadata)
+        found = self._book.with_metadata(tags, every=bool(meta_all))
+        return _as_pyro(map(self._for_caller, found), return_metadata)
 
     # What those cannot say.
 
@@ -94,11 +107,15 @@ class NameService:
 
     def find(self, name: str) -> str:
         """Return the record of a name, as ``record.to_text`` writes it."""
-        return to_text(self._book.lookup(name))
+        return to_text(self._for_caller(self._book.lookup(name)))
 
     def records(self, prefix: str = "") -> Any:
         """Return the records whose names begin with *prefix*, in the order of their names."""
-        return [to_plain(record) for record in self._book.list(prefix)]
+        return [to_plain(self._for_caller(record)) for record in self._book.list(prefix)]
+
+    def speak(self, token: str) -> None:
+        """Take note that the process that knows *token* can be reached where this call is from."""
+        self._admission.note_speaker(token, _caller())
 
     def put(
         self,
@@ -108,11 +125,18 @@ class NameService:
         lease: tuple[str, float] | None,
         replace: bool,
         replaces: str | None,
-    ) -> None:
-        """Give an object a name, for as long as a lease is renewed if there is one."""
-        self._book.register(
+        token: str = "",
+    ) -> Future[Any]:
+        """Give an object a name, for as long as a lease is renewed if there is one.
+
+        Returns:
+            The addresses that could not be proved, each with the reason.
+        """
+        return self._admission.register(
             make_record(name, uri, metadata),
             _lease(*lease) if lease else None,
+            _caller(),
+            token=token,
             replace=replace,
             replaces=URI(replaces) if replaces else None,
         )
@@ -136,11 +160,19 @@ class NameService:
         """
         since = Revision(instance, number) if instance else None
         wait_s = min(max(wait_s, 0.0), MAX_WAIT_S)
-        return _then_plain(self._book.watch(prefix, since, wait_s, watcher), self._book.instance)
+        peer, instance = _caller(), self._book.instance
+
+        def plain(answer: Answer) -> dict[str, Any]:
+            return _plain(answer, instance, lambda record: self._admission.for_caller(record, peer))
+
+        return _then(self._book.watch(prefix, since, wait_s, watcher), plain)
 
     def unwatch(self, watcher: str) -> None:
         """Tell a watcher that there is nothing, so that it can end."""
         self._book.unwatch(watcher)
+
+    def _for_caller(self, record: Record) -> Record:
+        return self._admission.for_caller(record, _caller()) if record.hosts[1:] else record
 
 
 def _lease(lease: str, lease_s: float) -> Lease:
@@ -151,19 +183,33 @@ def _lease(lease: str, lease_s: float) -> Lease:
     return Lease(lease, float(lease_s))
 
 
-def _then_plain(answer: Future[Answer], instance: str) -> Future[Any]:
-    plain: Future[Any] = Future()
-    answer.add_done_callback(lambda done: plain.set_result(_plain(done.result(), instance)))
-    return plain
+def _caller() -> str:
+    """Return the address of whoever calls; empty on a Unix socket."""
+    host = current_peer().rpartition(":")[0].strip("[]")
+    return host if is_address(host) else ""
 
 
-def _plain(answer: Answer, instance: str) -> dict[str, Any]:
+def _then(done: Future[Given], make: Callable[[Given], Made]) -> Future[Made]:
+    """Return the future of what *make* makes of a future's result; errors stay."""
+    made: Future[Made] = Future()
+
+    def settle(done: Future[Given]) -> None:
+        try:
+            made.set_result(make(done.result()))
+        except BaseException as error:
+            made.set_exception(error)
+
+    done.add_done_callback(settle)
+    return made
+
+
+def _plain(answer: Answer, instance: str, see: Callable[[Record], Record]) -> dict[str, Any]:
     told: dict[str, Any] = {"instance": instance, "number": answer.number}
     if answer.records is not None:
-        told["records"] = [to_plain(record) for record in answer.records]
+        told["records"] = [to_plain(see(record)) for record in answer.records]
     else:
         told["changes"] = [
-            [change.kind, change.number, to_plain(change.record)] for change in answer.changes
+            [change.kind, change.number, to_plain(see(change.record))] for change in answer.changes
         ]
     return told
 

@@ -15,6 +15,7 @@
 
 from remoteobj._pyro import behavior, expose, oneway
 from remoteobj.callers import current_peer, on_disconnect
+from remoteobj.client.items import RemoteItems
 from remoteobj.daemon import Daemon, DaemonStatistics
 from remoteobj.errors import (
     AddressUnusable,
@@ -60,6 +61,7 @@ __all__ = [
     "PeerRefused",
     "Proxy",
     "RemoteError",
+    "RemoteItems",
     "RemoteObjError",
     "RuntimeDirUnsafe",
     "Settings",

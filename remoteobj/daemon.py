@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
 import socket
 import threading
 import time
@@ -18,7 +19,8 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from remoteobj import _pyro, forks, runtime
-from remoteobj.errors import BadInput, DaemonClosed, InsecureRefused, InsecureWarning
+from remoteobj.codec.leaves import shown
+from remoteobj.errors import BadInput, BadURI, DaemonClosed, InsecureRefused, InsecureWarning
 from remoteobj.identity import Identity, refuse_both
 from remoteobj.published import Published
 from remoteobj.server.engine import Engine
@@ -31,6 +33,7 @@ __all__ = ["Daemon", "DaemonStatistics"]
 
 log = logging.getLogger("remoteobj.daemon")
 
+_ID = re.compile(r"[^\s@]+")
 _CLOSE_S = 2.0  # how long close() waits for calls that run
 _SIGNAL_S = 0.5  # how long Ctrl-C may go unnoticed
 
@@ -60,7 +63,9 @@ class Daemon:
     Raises:
         BadInput: A port or an identity without a host; an identity together with ``insecure``.
         InsecureRefused: A host without an identity, and without ``insecure=True``.
-        AddressUnusable: The port is in use, or the host is not this machine's.
+        AddressUnusable: The port is in use, or the host is not this machine's; or, without a host,
+            the path of this user's private directory cannot be that of a socket.
+        RuntimeDirUnsafe: Without a host: that directory is not this user's alone.
 
     Threads: any thread may register, unregister and close.
     """
@@ -100,7 +105,7 @@ class Daemon:
             self._base = URI.of_tcp(_pyro.DAEMON_ID, host, self._listener.getsockname()[1])
             if insecure:
                 self._warn()
-        self._published = Published(self.location)
+        self._published = Published(self.location, identity)
         self._engine = Engine(self._listener, self._published, self._settings, self._stream)
 
     def _warn(self) -> None:
@@ -138,25 +143,42 @@ class Daemon:
 
         Args:
             target: Its class, or methods of it, are marked with ``@expose``.
-            object_id: Id in this daemon, without spaces; made up where None.
+            object_id: Id in this daemon, without spaces; made up where None. An object may have
+                several.
         Raises:
             ObjectIdTaken: The id is in use here: unregister it, or choose another.
-            BadURI: The id has a space or an ``@`` in it.
-            TypeError: Nothing of it is exposed.
-            DaemonClosed: It serves no longer.
+            BadURI: The id is no text, or is empty, or has a space or an ``@`` in it.
+            TypeError: Nothing of it is exposed; the message says what to do.
+            DaemonClosed: It serves no longer: make a new daemon.
         """
-        object_id = object_id or f"obj_{uuid.uuid4().hex}"
+        if object_id is None:
+            object_id = f"obj_{uuid.uuid4().hex}"
         uri = self.uri_of(object_id)
         self._check_open()
         self._published.add(target, object_id)
         return uri
 
     def unregister(self, object_id: str) -> None:
-        """Publish an object no longer; calls that run are finished."""
+        """Publish an object no longer; calls that run are finished. An unknown id is no error.
+
+        Raises:
+            BadURI: The id is no text.
+        """
+        _check_text(object_id)
         self._published.remove(object_id)
 
     def uri_of(self, object_id: str) -> URI:
-        """Return the URI that an id has, or would have, in this daemon."""
+        """Return the URI that an id has, or would have, in this daemon.
+
+        Raises:
+            BadURI: It is none: see ``register``.
+        """
+        _check_text(object_id)
+        if not _ID.fullmatch(object_id):
+            raise BadURI(
+                f"{object_id!r} cannot be the id of an object: it is text without spaces and '@', "
+                "such as 'shop.warehouse'"
+            )
         return URI(f"PYRO:{object_id}@{self.location}")
 
     def start(self) -> None:
@@ -176,15 +198,21 @@ class Daemon:
             raise DaemonClosed(f"the daemon at {self.location} was closed: make a new one")
 
     def serve_forever(self) -> None:
-        """Serve until ``close()`` is called from another thread, or Ctrl-C.
+        """Serve until ``close()`` is called from another thread, or until Ctrl-C, which closes it.
 
-        Blocks: until then.
+        Ctrl-C is how one ends it, and no error: what follows in the script is run. A second one,
+        while calls that run are waited for, raises KeyboardInterrupt.
+
+        Blocks: until then, and as ``close`` does.  Threads: Ctrl-C reaches the main thread only.
         """
-        with contextlib.suppress(DaemonClosed):
-            self.start()
-        # A signal that comes just before the wait does not interrupt it: Python looks after it.
-        while not self._closed.wait(_SIGNAL_S):
-            pass
+        try:
+            with contextlib.suppress(DaemonClosed):
+                self.start()
+            # A signal that comes just before the wait does not interrupt it: Python looks after it.
+            while not self._closed.wait(_SIGNAL_S):
+                pass
+        except KeyboardInterrupt:
+            self.close()
 
     def close(self) -> None:
         """Stop serving: end every connection and every thread. Closing again does nothing.
@@ -231,3 +259,11 @@ class Daemon:
             "closed" if self._closed.is_set() else "serving" if self._is_started else "not started"
         )
         return f"<Daemon {self.location}: {state}, {len(self._published)} objects>"
+
+
+def _check_text(object_id: Any) -> None:
+    if not isinstance(object_id, str):
+        raise BadURI(
+            f"the id of an object is text, such as 'shop.warehouse', not {shown(object_id)}; in "
+            "register(object, id) the object comes first"
+        )

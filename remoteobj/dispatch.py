@@ -51,6 +51,13 @@ def parameters_of(cls: type, method: str) -> list[str]:
     return list(code.co_varnames[0 if is_static else 1 : min(code.co_argcount, _MOST_PARAMETERS)])
 
 
+def _hint(kind: str, name: str) -> str:
+    # By the name alone: what the class has beside what it exposes is nobody's business.
+    if _pyro.is_private(name):
+        return ": private names cannot be called"
+    return f": is it a {kind} that is marked with @expose?"
+
+
 class Exposure:
     """One object, or one class that makes objects, as a daemon publishes it."""
 
@@ -93,11 +100,15 @@ class Exposure:
 
     def unknown(self, method: str) -> AttributeError:
         """Return what says that there is no such method."""
-        return AttributeError(f"{self._cls.__name__} exposes no method {method!r}")
+        return AttributeError(
+            f"{self._cls.__name__} exposes no method {method!r}{_hint('method', method)}"
+        )
 
     def _check_exposed(self, kind: str, name: str) -> None:
         if name not in self.members[kind]:
-            raise AttributeError(f"{self._cls.__name__} exposes no attribute {name!r}")
+            raise AttributeError(
+                f"{self._cls.__name__} exposes no attribute {name!r}{_hint('property', name)}"
+            )
 
     def _servant(self, context: CallContext) -> Any:
         if not self._is_class:

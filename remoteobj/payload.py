@@ -18,6 +18,7 @@ from remoteobj.codec import calls
 from remoteobj.codec.calls import NESTED, PLAIN, read_call, write_plain
 from remoteobj.errors import WireError
 from remoteobj.handshake import BINARY
+from remoteobj.identity import Identity
 from remoteobj.stock.formats import FORMATS, Format, decompress, parse_batch
 from remoteobj.wire import Flag, Message
 
@@ -55,25 +56,28 @@ class Payload:
     loads_error: Callable[[Any], Any]
 
 
-def binary(max_depth: int) -> Payload:
-    """Return the payload of our own peers."""
+def binary(max_depth: int, identity: Identity | None = None) -> Payload:
+    """Return the payload of our own peers; proxies that arrive get this identity."""
 
     def bound(function: Callable[..., Any]) -> Callable[..., Any]:
         return partial(function, max_depth=max_depth)
+
+    def received(function: Callable[..., Any]) -> Callable[..., Any]:
+        return function if identity is None else calls.received_by(identity, function)
 
     return Payload(
         BINARY,
         "binary",
         bound(calls.encode_call),
-        bound(calls.decode_call),
+        received(bound(calls.decode_call)),
         bound(calls.encode_batch),
-        bound(calls.decode_batch),
+        received(bound(calls.decode_batch)),
         bound(calls.encode_reply),
-        bound(calls.decode_reply),
+        received(bound(calls.decode_reply)),
         bound(calls.encode_results),
-        bound(calls.decode_results),
+        received(bound(calls.decode_results)),
         calls.encode_error,
-        calls.decode_error,
+        received(calls.decode_error),
     )
 
 
@@ -111,7 +115,7 @@ def _stock_payload(form: Format) -> Payload:
         lambda values, error, _buffers: form.dumps_batch_results(values, error),
         lambda data, _buffers: form.loads_batch_results(data),
         form.dumps_error,
-        form.loads,
+        form.loads_error,
     )
 
 

@@ -87,13 +87,19 @@ class Proxy:
             return method
         if name in metadata.attrs:
             return self._channel.call("__getattr__", (name,), {}, self._timeout_s)
-        raise AttributeError(f"{self._channel.uri} exposes no method or attribute {name!r}")
+        raise AttributeError(
+            f"{self._channel.uri} exposes no method or attribute {name!r}: is it a method or a "
+            "property that is marked with @expose?"
+        )
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name.startswith("_"):
             raise AttributeError(f"{name!r} is private: it cannot be set remotely")
         if name not in self._channel.metadata(self._timeout_s).attrs:
-            raise AttributeError(f"{self._channel.uri} exposes no attribute {name!r}")
+            raise AttributeError(
+                f"{self._channel.uri} exposes no attribute {name!r}: is it a property that is "
+                "marked with @expose?"
+            )
         self._channel.call("__setattr__", (name, value), {}, self._timeout_s)
 
     def __dir__(self) -> list[str]:
@@ -201,6 +207,18 @@ class _Batch:
 
         Args:
             oneway: Do not wait for the results; there are none.
+        Raises:
+            NotSendable: An argument cannot be sent; the message says which of which call. None of
+                the calls was made.
+            ConnectionLost: As for a call. ``executed`` is about all of them: if it is "maybe", some
+                may have run.
+            DeadlinePassed: The calls took longer than the proxy's ``timeout_s``, which is for all
+                of them together; ``executed`` likewise.
+
+        What a call raises, and that its result cannot be sent, is raised by the iterator, in the
+        place of that result.
+
+        Blocks: on the network, until the last of the calls is answered.
         """
         calls = self._calls[:]
         self._calls.clear()
@@ -238,6 +256,10 @@ def batch(proxy: Proxy) -> Any:
     The calls are made in their order. One that fails ends the batch: its exception is raised where
     its result would have come, and those after it are not made.
 
+    Calling it raises ``NotSendable`` where an argument cannot be sent: then no call was made. It
+    raises ``ConnectionLost`` and ``DeadlinePassed`` as one call of a proxy does, for all together.
+
+    Blocks: not when it is made; calling it, until all of its calls are answered.
     Threads: one at a time.
     """
     return _Batch(proxy)

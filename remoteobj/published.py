@@ -9,6 +9,7 @@ from remoteobj import _pyro
 from remoteobj.callers import current_context
 from remoteobj.dispatch import Exposure
 from remoteobj.errors import ObjectIdTaken, ObjectUnknown
+from remoteobj.identity import Identity
 from remoteobj.streams import ItemStreams
 
 __all__ = ["Published"]
@@ -20,8 +21,10 @@ class Published:
     Threads: any.
     """
 
-    def __init__(self, location: str) -> None:
+    def __init__(self, location: str, identity: Identity | None = None) -> None:
         self.location = location
+        self.identity = identity
+        """Whose the proxies are that arrive in calls."""
         self.streams = ItemStreams()
         self._lock = threading.Lock()
         self.exposures = {_pyro.DAEMON_ID: Exposure(_DaemonObject(self))}
@@ -38,9 +41,10 @@ class Published:
         """
         exposure = Exposure(target)
         if not exposure.members["methods"] and not exposure.members["attrs"]:
-            name = target.__name__ if isinstance(target, type) else type(target).__name__
-            raise TypeError(f"{name} exposes nothing: mark the class or its methods with @expose")
+            raise TypeError(_why_nothing(target))
         with self._lock:
+            if object_id == _pyro.DAEMON_ID:
+                raise ObjectIdTaken(f"{object_id!r} is the daemon's own: choose another id")
             if object_id in self.exposures:
                 raise ObjectIdTaken(
                     f"{object_id!r} is published by this daemon already: unregister it first, or "
@@ -49,9 +53,10 @@ class Published:
             self.exposures[object_id] = exposure
 
     def remove(self, object_id: str) -> None:
-        """Publish it no longer; an unknown id is no error."""
+        """Publish it no longer; an unknown id is no error, and the daemon's own one stays."""
         with self._lock:
-            self.exposures.pop(object_id, None)
+            if object_id != _pyro.DAEMON_ID:
+                self.exposures.pop(object_id, None)
 
     def find(self, object_id: str) -> Exposure:
         """Return what is published under an id.
@@ -83,6 +88,27 @@ class Published:
             **self.metadata(object_id),
             "parameters": self.find(object_id).parameters(),
         }
+
+
+_HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE: made by a class statement
+
+
+def _why_nothing(target: Any) -> str:
+    """Say why nothing of it is exposed, and what to do."""
+    cls: type = target if isinstance(target, type) else type(target)
+    told = f"{cls.__name__} exposes nothing: mark the class or its methods with @expose"
+    if target is None:
+        return f"{told}; it is None: does the function that was to make it return it?"
+    if _pyro.is_exposed(cls):
+        return (
+            f"{cls.__name__} exposes nothing: it is marked with @expose, but has no public methods "
+            "or properties; what __init__ sets is not exposed, write a property for it"
+        )
+    if not cls.__flags__ & _HEAP_TYPE:
+        return (
+            f"{told}; a builtin cannot be marked: publish an object of a class of yours that has it"
+        )
+    return told
 
 
 class _DaemonObject:

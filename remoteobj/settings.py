@@ -9,6 +9,7 @@ from remoteobj.errors import BadInput
 
 __all__ = ["Settings"]
 
+_TEXTS = ("stock_serializer", "source_host")
 _STOCK_SERIALIZERS = ("serpent", "json", "msgpack")
 
 
@@ -54,10 +55,14 @@ class Settings:
     """What a proxy speaks to a stock Pyro5 daemon; to our own it speaks a codec that keeps every
     type. A stock daemon needs the library ``msgpack`` for the last one."""
 
+    source_host: str | None = None
+    """Address of this machine that a proxy calls from, where it has several; None: the system
+    chooses."""
+
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            if field.name == "stock_serializer" or (value is None and "None" in str(field.type)):
+            if field.name in _TEXTS or (value is None and "None" in str(field.type)):
                 continue
             if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
                 raise BadInput(f"Settings.{field.name} is a number above 0, not {value!r}")

@@ -10,12 +10,11 @@ from typing import Any
 from remoteobj.client.channel import Channel
 from remoteobj.errors import WireError
 from remoteobj.payload import BINARY, PLAIN, write_plain
-from remoteobj.wire import SIMPLE, SUFFIX, MessageType, prefix_of
+from remoteobj.wire import PLAIN_BYTES, SIMPLE, SUFFIX, MessageType, prefix_of
 
 __all__ = ["make_method"]
 
 _CALL = prefix_of(MessageType.INVOKE, BINARY)
-_SMALL_BYTES = 64 * 1024
 _simple = SIMPLE.pack
 
 
@@ -28,8 +27,10 @@ def make_method(channel: Channel, name: str, timeout_s: float | None) -> Callabl
     if name in channel.metadata(timeout_s).oneway or (timeout_s is not None and timeout_s <= 0):
         return partial(_call, channel, name, timeout_s)
 
+    session = channel.session
+
     def call(*args: Any, **kwargs: Any) -> Any:
-        pool = channel.pool
+        pool = session.pool
         if (
             not kwargs
             and pool is not None
@@ -40,10 +41,10 @@ def make_method(channel: Channel, name: str, timeout_s: float | None) -> Callabl
             if link is not None:
                 sequence = link.sequence + 1 & 0xFFFF
                 try:
-                    data = write_plain((channel.object_id, name, args, None, channel.session))
+                    data = write_plain((session.object_id, name, args, None, session.number))
                 except (UnicodeEncodeError, OverflowError):
                     data = b""
-                if link.takes_plain and 0 < len(data) <= _SMALL_BYTES:
+                if link.takes_plain and 0 < len(data) <= PLAIN_BYTES:
                     link.sequence = sequence
                     deadline = None if timeout_s is None else time.monotonic() + timeout_s
                     try:
@@ -52,10 +53,12 @@ def make_method(channel: Channel, name: str, timeout_s: float | None) -> Callabl
                         if answer is None:
                             reply = link.receive(deadline)
                     except BaseException as error:
-                        channel.drop(link, error)
+                        session.drop(link, error)
                         return channel.recover(error, name, args, timeout_s, deadline)
                     if answer is None:
-                        return channel.finish(link, reply, sequence, name, timeout_s)
+                        return channel.finish_call(
+                            link, reply, sequence, name, args, {}, timeout_s, deadline
+                        )
                     try:
                         value = link.payload.loads_reply(answer, ())
                     except WireError:

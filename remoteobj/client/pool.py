@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import os
 import secrets
@@ -13,6 +12,8 @@ from collections import deque
 from typing import Any
 
 from remoteobj import _pyro, forks, handshake
+from remoteobj.client.farewells import Farewell
+from remoteobj.client.idle import IdleLinks
 from remoteobj.client.metadata import Metadata, read_metadata
 from remoteobj.errors import ConnectionLost, DeadlinePassed, ObjectUnknown, WireError
 from remoteobj.identity import Identity
@@ -26,21 +27,14 @@ from remoteobj.wire import Message, MessageType
 
 __all__ = ["Pool", "pool_of"]
 
-_MOST_IDLE = 32
 _SERPENT = STOCK[_pyro.SERPENT]
 
 
-Farewell = tuple[str, tuple[Any, ...], int]
-"""What a daemon is told when something ends: a method of its own object, arguments, session."""
-
-
-class Pool:
-    """Connections that are not in use, and how to open another; made by ``pool_of``.
-
-    Threads: any. Nothing takes a lock, because destructors come by here.
-    """
+class Pool(IdleLinks):
+    """Connections that are not in use, and how to open another; made by ``pool_of``."""
 
     def __init__(self, uri: URI, settings: Settings, identity: Identity | None) -> None:
+        super().__init__()
         self.settings = settings
         self._identity = identity
         self.sessions: set[int] = set()
@@ -49,48 +43,8 @@ class Pool:
         """What is to be told with the next call: destructors put it here, they must not wait."""
         self.numbers = itertools.count(1)
         self._uri = uri
-        self._idle: deque[Link] = deque()
-        self.give_back = self._idle.append
-        """Takes a connection back that came from here; quicker than ``give``, which counts."""
-        self._binary = binary(settings.max_depth)
+        self._binary = binary(settings.max_depth, identity)
         self._client = secrets.token_hex(16)
-
-    def take(self) -> Link | None:
-        """Return a connection that is open and quiet, or None."""
-        idle = self._idle
-        while idle:
-            try:
-                link = idle.pop()
-            except IndexError:  # another thread was quicker
-                return None
-            if link.arrived is None or not link.arrived(0):
-                if len(idle) >= _MOST_IDLE:  # many threads have called at once
-                    self._trim()
-                return link
-            link.close()
-        return None
-
-    def _trim(self) -> None:
-        with contextlib.suppress(IndexError):
-            self._idle.popleft().close()
-
-    @property
-    def has_idle(self) -> bool:
-        """Whether a connection is open that nobody uses."""
-        return bool(self._idle)
-
-    def give(self, link: Link) -> None:
-        """Take a connection back that is between two calls."""
-        if len(self._idle) < _MOST_IDLE:
-            self._idle.append(link)
-        else:
-            link.close()
-
-    def close_idle(self) -> None:
-        """Close the connections that are not in use."""
-        with contextlib.suppress(IndexError):
-            while True:
-                self._idle.pop().close()
 
     def __del__(self) -> None:
         self.close_idle()
@@ -111,7 +65,7 @@ class Pool:
         until = time.monotonic() + self.settings.connect_timeout_s
         if deadline is not None:
             until = min(until, deadline)
-        sock = sockets.connect(self._uri, until - time.monotonic())
+        sock = sockets.connect(self._uri, until - time.monotonic(), self.settings.source_host)
         try:
             link = Link(self._make_stream(sock), self.settings.max_message_bytes)
         except BaseException:

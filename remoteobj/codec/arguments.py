@@ -7,6 +7,7 @@ from typing import Any
 
 from remoteobj.codec.reading import Reader
 from remoteobj.codec.writing import Writer
+from remoteobj.errors import NotSendable
 
 
 def pack_arguments(
@@ -30,10 +31,21 @@ def pack_arguments(
     return by_place, by_name
 
 
-def unpack_arguments(reader: Reader, args: list[Any], kwargs: dict[str, Any] | None) -> None:
-    """Unpack arguments in place."""
-    for index, arg in enumerate(args):
-        args[index] = reader.item(arg, -1)
-    if kwargs:
-        for key, arg in kwargs.items():
-            kwargs[key] = reader.item(arg, -1)
+def unpack_arguments(
+    reader: Reader, method: str, args: list[Any], kwargs: dict[str, Any] | None
+) -> None:
+    """Unpack the arguments of a call of *method* in place.
+
+    Raises:
+        NotSendable: One of them is of a class that is not known here.
+    """
+    index, key = -1, None
+    try:
+        for index, arg in enumerate(args):
+            args[index] = reader.item(arg, -1)
+        if kwargs:
+            for key, arg in kwargs.items():
+                kwargs[key] = reader.item(arg, -1)
+    except NotSendable as error:
+        name = index + 1 if key is None else repr(key)
+        raise NotSendable(f"{method}() argument {name}: {error}") from None

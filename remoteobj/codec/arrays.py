@@ -28,7 +28,7 @@ _FORMAT = re.compile("[?bBhHiIlLqQnNfdc]")
 def pack_memoryview(writer: Writer, value: memoryview, _: int) -> Any:
     """Pack a memoryview with its format and shape."""
     if not _FORMAT.fullmatch(value.format):
-        raise Refused(f"a memoryview of format {value.format!r} cannot be sent")
+        raise Refused(f"a memoryview of format {value.format!r} cannot be sent: send bytes")
     # What is not contiguous cannot be cast, and is copied; nor can what has a 0 in its shape.
     plain = value.c_contiguous and value.nbytes
     shape: Any = value.shape
@@ -64,7 +64,9 @@ def writer_of(kind: type) -> Callable[[Writer, Any, int], Any] | None:
 
 def _pack_dtype(dtype: Any) -> Any:
     if dtype.hasobject or (dtype.names is None and dtype.subdtype is None and dtype.kind == "T"):
-        raise Refused(f"an array of dtype {dtype} cannot be sent: its data are references")
+        raise Refused(
+            f"an array of dtype {dtype} cannot be sent: its data are references; send a list"
+        )
     if dtype.subdtype is not None:
         base, shape = dtype.subdtype
         return [_pack_dtype(base), list(shape)]

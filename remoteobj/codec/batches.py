@@ -86,8 +86,12 @@ def decode_batch(
             or not NESTED.isdisjoint(map(type, chain.from_iterable(args)))
         ):
             reader = Reader(buffers, max_depth)
-            for call in calls:
-                unpack_arguments(reader, call[1], call[2])
+            number = 0
+            try:
+                for number, call in enumerate(calls, 1):  # noqa: B007 - told below
+                    unpack_arguments(reader, *call)
+            except NotSendable as error:
+                raise NotSendable(f"call {number} of the batch: {error}") from None
             reader.finish()
     except Exception as error:
         refuse(error)
@@ -148,7 +152,8 @@ def decode_results(
         values, told = _read_results(data)
         if buffers or not NESTED.isdisjoint(map(type, values)):
             reader = Reader(buffers, max_depth)
-            unpack_arguments(reader, values, None)
+            for index, value in enumerate(values):
+                values[index] = reader.item(value, -1)
             reader.finish()
     except Exception as error:
         refuse(error)

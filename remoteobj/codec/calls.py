@@ -21,7 +21,7 @@ import msgspec
 from remoteobj.codec import leaves
 from remoteobj.codec.arguments import pack_arguments, unpack_arguments
 from remoteobj.codec.batches import decode_batch, decode_results, encode_batch, encode_results
-from remoteobj.codec.leaves import write_plain
+from remoteobj.codec.leaves import received_by, write_plain
 from remoteobj.codec.raised import TRACEBACK_ATTRIBUTE, decode_error, encode_error
 from remoteobj.codec.reading import NESTED, Reader, decode_value, refuse
 from remoteobj.codec.tags import MAX_DEPTH, OUT_OF_BAND_BYTES
@@ -42,13 +42,15 @@ __all__ = [
     "encode_reply",
     "encode_results",
     "read_call",
+    "received_by",
     "write_plain",
 ]
 
-read_call = msgspec.msgpack.Decoder(
-    tuple[str, str, list[Any], dict[str, Any] | None, int], ext_hook=leaves.read_leaf
-).decode
-"""Read a call without the walk: ``kwargs`` may be None, and what is in ``NESTED`` is not done."""
+_Call = tuple[str, str, list[Any], dict[str, Any] | None, int]
+_read_call = msgspec.msgpack.Decoder(_Call, ext_hook=leaves.read_leaf).decode
+read_call = msgspec.msgpack.Decoder(_Call, ext_hook=leaves.read_leaf_of_anyone).decode
+"""Read a call without the walk: ``kwargs`` may be None, what is in ``NESTED`` is not done, and
+proxies are refused: whose they are to be only ``decode_call`` knows, see ``received_by``."""
 
 
 def encode_call(
@@ -99,10 +101,10 @@ def decode_call(
 ) -> tuple[str, str, list[Any], dict[str, Any], int]:
     """Read a call: object id, method, args, kwargs and session; raises as ``codec.decode``."""
     try:
-        object_id, method, args, kwargs, session = read_call(data)
+        object_id, method, args, kwargs, session = _read_call(data)
         if kwargs or buffers or not NESTED.isdisjoint(map(type, args)):
             reader = Reader(buffers, max_depth)
-            unpack_arguments(reader, args, kwargs)
+            unpack_arguments(reader, method, args, kwargs)
             reader.finish()
     except Exception as error:
         refuse(error)

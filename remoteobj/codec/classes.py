@@ -47,10 +47,31 @@ def find(name: Any) -> type:
             found = _names_in_class(found).get(part) if _is_class(found) else None
     if not _is_class(found):
         raise NotSendable(
-            f"an object of class {module_name}.{path} arrived, which is not known here: import "
-            f"the module that defines it ({module_name})"
+            f"an object of class {module_name}.{path} arrived, which is not known here: "
+            + how_to_know(module_name)
         )
     return found
+
+
+_SCRIPTS = frozenset({"__main__", "__mp_main__"})
+_OF_SCRIPT = (
+    "it is defined in the script that was started there, which no other process can import; move "
+    "it to a module that both sides import"
+)
+
+
+def how_to_know(module_name: str) -> str:
+    """Say what to do about a class of this module, which is not known here."""
+    if module_name in _SCRIPTS:
+        return _OF_SCRIPT
+    return f"import the module that defines it ({module_name})"
+
+
+def unlike(name: str, words: str) -> NotSendable:
+    """Return what says that a class is here not what it is where a value came from."""
+    is_of_script = name.partition(":")[0] in _SCRIPTS
+    remedy = _OF_SCRIPT if is_of_script else "use the same version of its module on both sides"
+    return NotSendable(f"{name.replace(':', '.')} {words}: {remedy}")
 
 
 def name_of(kind: type) -> str:
@@ -68,7 +89,7 @@ def name_of(kind: type) -> str:
         where = "inside a function" if "<locals>" in name else f"as {name.replace(':', '.')}"
         raise Refused(
             f"{a(kind)} cannot be sent: its class is not found by its name, because it is defined "
-            f"{where}"
+            f"{where}; define it at the top of a module, under a name of its own"
         )
     return name
 
@@ -88,7 +109,7 @@ def read_enum(reader: Reader, content: Any, depth: int) -> Any:
     kind = find(name)
     value = reader.item(value, depth)
     if not issubclass(kind, enum.Enum):
-        raise NotSendable(f"{name} is no enum here, but it is where the value came from")
+        raise unlike(name, "is no enum here, but it is where the value came from")
     for member in kind._member_map_.values():
         found = member._value_
         if type(found) is type(value) and (found == value or _are_nan(found, value)):
@@ -96,7 +117,7 @@ def read_enum(reader: Reader, content: Any, depth: int) -> Any:
     missing: Any = kind._missing_
     if getattr(missing, "__func__", None) is _missing_of_flags:
         return missing(value)  # members together; it is the standard library's, not the user's
-    raise NotSendable(f"{name} has no member of value {leaves.shown(value)} here")
+    raise unlike(name, f"has no member of value {leaves.shown(value)} here")
 
 
 def _are_nan(one: Any, other: Any) -> bool:

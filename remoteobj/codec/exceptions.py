@@ -1,9 +1,12 @@
 """Exceptions: args, attributes, notes, cause and context; of its own class where that is known.
 
-An exception always travels: what it holds that cannot be sent arrives as its text. One of a class
-that is not imported here arrives as a RemoteError, and so does one that ends a program when it is
-raised (SystemExit, KeyboardInterrupt): a peer has no say in that. Causes and contexts meet again
-and again (``raise B from a`` makes *a* both), so the chain of an exception is sent only once.
+An exception that was raised always travels: what it holds that cannot be sent arrives as its text,
+and what is not known here in words. One of a class that is not imported here arrives as a
+RemoteError, and so does one that ends a program when it is raised (SystemExit, KeyboardInterrupt):
+a peer has no say in that. One that is a value, an argument or a part of one, arrives as itself or
+is refused, as any value; of its chain, which tells a story, something always arrives. Causes and
+contexts meet again and again (``raise B from a`` makes *a* both), so the chain of an exception is
+sent only once.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ from types import MemberDescriptorType
 from typing import TYPE_CHECKING, Any
 
 from remoteobj.codec import classes, leaves, tags
-from remoteobj.codec.refusals import Refused
+from remoteobj.codec.refusals import Refused, a
 from remoteobj.errors import NotSendable, RemoteError, WireError
 
 if TYPE_CHECKING:
@@ -26,6 +29,8 @@ def pack_exception(writer: Writer, error: BaseException, depth: int) -> Any:
     """Pack an exception as far as it can be sent."""
     writer.check_depth(depth)
     kind = type(error)
+    if not (writer.is_raised or issubclass(kind, Exception)):
+        raise Refused(f"{a(kind)} cannot be sent as a value, for it ends programs: send its text")
     args, cause, context = error.args, error.__cause__, error.__context__
     if id(error) in writer.chained:
         cause = context = None
@@ -102,11 +107,14 @@ def _pack_or_text(writer: Writer, value: Any, depth: int, *, each: bool = False)
 
 def _pack_or_none(writer: Writer, error: BaseException | None, depth: int) -> Any:
     taken = len(writer.buffers or ())
+    is_raised, writer.is_raised = writer.is_raised, True
     try:
         return None if error is None else writer.pack(error, depth + 1)
     except (Refused, RecursionError):  # a chain longer than may be nested
         writer.forget(taken)
         return None
+    finally:
+        writer.is_raised = is_raised
 
 
 def _text_of(value: Any) -> str:
@@ -117,14 +125,24 @@ def _text_of(value: Any) -> str:
 
 
 def read_exception(reader: Reader, content: Any, depth: int) -> BaseException:
-    """Read an exception; no code of its class is run."""
+    """Read an exception; no code of its class is run.
+
+    Raises:
+        NotSendable: It is a value, of a class that is not known here.
+    """
     name, text, *parts = content
-    args, state, fields = (reader.items(part, depth) for part in parts[:3])
-    cause, context = (reader.item(part, depth) for part in parts[3:5])
+    args, state, fields = (_read_parts(reader, part, depth) for part in parts[:3])
+    is_raised, reader.is_raised = reader.is_raised, True
+    cause = reader.item(parts[3], depth)
+    context = reader.item(parts[4], depth)
+    reader.is_raised = is_raised
     if len(parts) != 6 or type(text) is not str:
         raise WireError("an exception has other parts than these")
     attributes = dict(zip(state[::2], state[1::2], strict=True))
     error = _make(name, tuple(args))
+    if error is None and not reader.is_raised:
+        classes.find(name)  # which tells what to do
+        raise classes.unlike(name, "is no exception here that can be made of what came")
     if error is None:
         attributes = {key: attributes[key] for key in _KEPT if key in attributes}
         error = RemoteError(str(name).replace(":", "."), text)
@@ -137,6 +155,20 @@ def read_exception(reader: Reader, content: Any, depth: int) -> BaseException:
     error.__context__ = cause if context is _IS_CAUSE else context
     error.__suppress_context__ = parts[5] is True
     return error
+
+
+def _read_parts(reader: Reader, packed: Any, depth: int) -> list[Any]:
+    if not reader.is_raised or type(packed) is not list:
+        return reader.items(packed, depth)
+    reader.check_depth(depth)
+    return [_read_or_text(reader, part, depth) for part in packed]
+
+
+def _read_or_text(reader: Reader, packed: Any, depth: int) -> Any:
+    try:
+        return reader.item(packed, depth)
+    except NotSendable as unknown:
+        return f"<{unknown}>"
 
 
 def _make(name: Any, args: tuple[Any, ...]) -> Exception | None:

@@ -7,7 +7,8 @@ import functools
 import struct
 import sys
 from collections.abc import Callable
-from typing import Any
+from contextvars import ContextVar
+from typing import Any, ParamSpec, TypeVar
 
 import msgspec
 
@@ -16,6 +17,9 @@ from remoteobj.codec import tags
 from remoteobj.codec.refusals import Refused, a
 from remoteobj.errors import WireError
 from remoteobj.uri import URI
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 
 Ext = msgspec.msgpack.Ext
 write_plain = msgspec.msgpack.Encoder().encode
@@ -163,10 +167,26 @@ def _read_path(data: bytes) -> Any:
     return getattr(pathlib, name)(data[1:].decode("utf-8", "surrogatepass"))
 
 
+_receiver: ContextVar[Any] = ContextVar("remoteobj_receiver", default=None)
+
+
+def received_by(identity: Any, read: Callable[_P, _T]) -> Callable[_P, _T]:
+    """Return *read*, but the proxies that it reads get this identity: the receiver's own."""
+
+    def read_as(*args: _P.args, **kwargs: _P.kwargs) -> _T:
+        before = _receiver.set(identity)
+        try:
+            return read(*args, **kwargs)
+        finally:
+            _receiver.reset(before)
+
+    return read_as
+
+
 def _read_proxy(data: bytes) -> Any:
-    # Not imported here, it stands above: importing remoteobj has done so. It is made without the
-    # permission to talk plain TCP, whatever the one that was sent had.
-    return sys.modules["remoteobj.proxy"].Proxy(data.decode())
+    # Not imported here, it stands above: importing remoteobj has done so. It has nothing of what
+    # the one that was sent may do: no identity but the receiver's, and never plain TCP.
+    return sys.modules["remoteobj.proxy"].Proxy(data.decode(), identity=_receiver.get())
 
 
 WRITERS: dict[type, Callable[[Any], Any]] = {
@@ -228,13 +248,21 @@ _READERS: dict[int, Callable[[bytes], Any]] = {
 }
 
 
-def read_leaf(code: int, data: memoryview) -> Any:
+def read_leaf(
+    code: int, data: memoryview, readers: dict[int, Callable[[bytes], Any]] = _READERS
+) -> Any:
     """Read one leaf; what it raises is the reader's to translate."""
     if code == tags.DATETIME:
         return _read_datetime(data)
     if code == tags.BYTEARRAY:
         return bytearray(data)
-    read = _READERS.get(code)
+    read = readers.get(code)
     if read is None:
         raise WireError(f"there is no leaf of number {code}")
     return read(bytes(data))
+
+
+read_leaf_of_anyone = functools.partial(
+    read_leaf, readers={code: read for code, read in _READERS.items() if code != tags.PROXY}
+)
+"""The same without proxies, which depend on who receives them."""

@@ -44,6 +44,7 @@ def _name_of(error: BaseException) -> str:
 
 def _write_error(error: BaseException, lines: list[str]) -> bytes:
     def pack(writer: Writer) -> Any:
+        writer.is_raised = True
         return list(map(leaves.as_utf8, lines)), pack_exception(writer, error, 0)
 
     return write(pack, None, "the exception", MAX_DEPTH)
@@ -57,7 +58,7 @@ def decode_error(data: Any) -> BaseException:
     """
     try:
         lines, packed = _read_error(data)
-        error: BaseException = Reader((), MAX_DEPTH).item(packed, -1)
+        error: BaseException = Reader((), MAX_DEPTH, is_raised=True).item(packed, -1)
         if not isinstance(error, BaseException):
             raise WireError("the payload is no exception")
     except Exception as why:

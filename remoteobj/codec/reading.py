@@ -55,12 +55,14 @@ def refuse(error: Exception) -> NoReturn:
 class Reader:
     """One walk over what msgspec read; lists and maps are changed in place."""
 
-    __slots__ = ("_kinds", "buffers", "max_depth", "used")
+    __slots__ = ("_kinds", "buffers", "is_raised", "max_depth", "used")
 
-    def __init__(self, buffers: Sequence[Any], max_depth: int) -> None:
+    def __init__(self, buffers: Sequence[Any], max_depth: int, *, is_raised: bool = False) -> None:
         self.buffers = buffers
         self.max_depth = max_depth
         self.used = 0
+        self.is_raised = is_raised
+        """Whether it is about an exception that was raised, of which something always arrives."""
         self._kinds: dict[str, tuple[type, list[str]]] = {}
 
     def unpack(self, value: Any, depth: int) -> Any:

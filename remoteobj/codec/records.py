@@ -19,7 +19,7 @@ import msgspec
 
 from remoteobj.codec import classes, tags
 from remoteobj.codec.refusals import Refused, a
-from remoteobj.errors import NotSendable, WireError
+from remoteobj.errors import WireError
 
 if TYPE_CHECKING:
     from remoteobj.codec.reading import Reader
@@ -83,21 +83,27 @@ def pack_record(writer: Writer, value: Any, depth: int) -> Any:
     fields = fields_of(kind) or ()
     is_tuple = issubclass(kind, tuple)
     if is_tuple and len(value) != len(fields):
-        raise Refused(f"{a(kind)} with {len(value)} items, not {len(fields)}, cannot be sent")
+        raise Refused(
+            f"{a(kind)} with {len(value)} items, not {len(fields)}, cannot be sent: make it by its "
+            "class"
+        )
     packed = [writer.name_of(kind), fields]
     plain = writer.plain
     for index, name in enumerate(fields):
         try:
             item = value[index] if is_tuple else _value_of(value, name)
         except AttributeError:
-            raise Refused(f"{a(kind)} without its attribute {name!r} cannot be sent") from None
+            raise Refused(
+                f"{a(kind)} without its attribute {name!r} cannot be sent: set it"
+            ) from None
         packed.append(item if type(item) in plain else writer.pack_member(item, depth, f".{name}"))
     if kind.__dictoffset__:
-        _refuse_more(value, fields)
+        refuse_more(value, fields)
     return {tags.RECORD: packed}
 
 
-def _refuse_more(value: Any, fields: tuple[str, ...]) -> None:
+def refuse_more(value: Any, fields: tuple[str, ...]) -> None:
+    """Refuse an object with attributes that are none of its fields."""
     for name in _value_of(value, "__dict__"):
         # What is computed once is computed again.
         if name not in fields and not isinstance(
@@ -105,7 +111,7 @@ def _refuse_more(value: Any, fields: tuple[str, ...]) -> None:
         ):
             raise Refused(
                 f"{a(type(value))} with the attribute {name!r}, which is none of its fields, "
-                "cannot be sent"
+                "cannot be sent: declare it as one, or delete it"
             )
 
 
@@ -184,12 +190,13 @@ def find(name: Any, fields: Any) -> type:
         NotSendable: It is not there, or is of another kind, or has other fields.
     """
     kind = classes.find(name)
-    here, shown = fields_of(kind), name.replace(":", ".")
+    here = fields_of(kind)
     if here is None:
-        raise NotSendable(f"{shown} is another kind of class here than where the value came from")
+        raise classes.unlike(name, "is another kind of class here than where the value came from")
     if fields != list(here):
-        raise NotSendable(
-            f"{shown} has the fields {', '.join(here)} here, but {', '.join(fields)} where the "
-            "value came from: use the same version of its module on both sides"
+        raise classes.unlike(
+            name,
+            f"has the fields {', '.join(here)} here, but {', '.join(fields)} where the value came "
+            "from",
         )
     return kind

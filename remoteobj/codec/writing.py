@@ -17,7 +17,7 @@ import msgspec
 
 from remoteobj.codec import arrays, classes, exceptions, leaves, many, records, tags
 from remoteobj.codec.leaves import write_plain
-from remoteobj.codec.refusals import Refused, a
+from remoteobj.codec.refusals import Refused, refusal_of
 from remoteobj.errors import NotSendable
 
 __all__ = ["PLAIN", "Writer", "write", "write_plain"]
@@ -65,6 +65,7 @@ class Writer:
         "_writers",
         "buffers",
         "chained",
+        "is_raised",
         "is_together",
         "max_depth",
         "plain",
@@ -84,6 +85,8 @@ class Writer:
         self.max_depth = max_depth
         self.is_together = str in plain
         """Many values of one kind are written together, if they can be."""
+        self.is_raised = False
+        """Whether it is about an exception that was raised, of which something always arrives."""
         self.chained: set[int] = set()
         """The exceptions, by ``id``, of which cause and context were written."""
         self._names: dict[type, str] = {}
@@ -111,7 +114,9 @@ class Writer:
     def check_depth(self, depth: int) -> None:
         """Refuse a container inside *depth* others, if that is one too many."""
         if depth >= self.max_depth:
-            raise Refused(f"it is nested more than {self.max_depth} levels deep")
+            raise Refused(
+                f"it is nested more than {self.max_depth} levels deep (Settings.max_depth)"
+            )
 
     def _pack_dict(self, value: dict[Any, Any], depth: int) -> Any:
         if depth >= self.max_depth:
@@ -245,5 +250,5 @@ def _writer_of(kind: type) -> _Write:
         return records.pack_record
     found = arrays.writer_of(kind)
     if found is None:
-        raise Refused(f"{a(kind)} cannot be sent")
+        raise refusal_of(kind)
     return found

@@ -19,6 +19,8 @@ from remoteobj.published import Published
 from remoteobj.server.calls import CallRunner
 from remoteobj.server.connection import LINGER_S, Connection
 from remoteobj.server.coroutines import Coroutines
+from remoteobj.server.listener import Listener
+from remoteobj.server.plain import PlainRunner
 from remoteobj.server.poller import make_poller
 from remoteobj.server.reception import Reception
 from remoteobj.server.workers import TICK_S, Workers
@@ -31,7 +33,6 @@ __all__ = ["Engine"]
 log = logging.getLogger("remoteobj.daemon")
 
 _REFUSED_AT_ONCE = 16  # peers beyond max_connections that are told so; more are just closed
-_ACCEPT_AT_ONCE = 64
 _SEND_WAIT_S = 0.01  # how long a worker waits for a peer that takes its answer slowly
 _TIDY_S = 0.5  # while strangers are here
 _RARELY_S = 5.0
@@ -58,7 +59,6 @@ class Engine:
         self._name = name
         self._settings = settings
         self._make_stream = make_stream
-        self._listener = listener
         self._lock = threading.RLock()  # a signal handler may close while its thread is in here
         self._connections: dict[int, Connection] = {}
         self._strangers: OrderedDict[Connection, float] = OrderedDict()
@@ -66,17 +66,19 @@ class Engine:
         self._callers = Callers()
         self._calls_of_the_gone = 0
         self._poller = make_poller()
+        self._listener = Listener(listener, self._poller)
         self._workers = Workers(f"remoteobj-serve {name}", settings.max_threads)
         self._coroutines = Coroutines(f"remoteobj-async {name}")
         self._reception = Reception(published, self._callers, settings)
         self._runner = CallRunner(
             published,
-            {**STOCK, BINARY: binary(settings.max_depth)},
+            {**STOCK, BINARY: binary(settings.max_depth, published.identity)},
             self._submit,
             self._coroutines,
             settings,
             self._resume,
         )
+        self._plain = PlainRunner(published, self._runner)
         self._stop = threading.Event()
         self._thread = threading.Thread(
             target=self._run, name=f"remoteobj-wait {name}", daemon=True
@@ -84,7 +86,6 @@ class Engine:
 
     def start(self) -> None:
         """Begin to serve."""
-        self._listener.setblocking(False)
         self._thread.start()
 
     @property
@@ -114,9 +115,8 @@ class Engine:
 
         A worker that closes, from inside a method, does not wait for itself.
         """
-        self.is_closing = self._runner.is_closing = True
-        with contextlib.suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
+        self.is_closing = self._plain.is_closing = True
+        self._listener.close()
         self._poller.wake()
         is_ours = self.has(threading.current_thread())
         while time.monotonic() < deadline:
@@ -143,25 +143,22 @@ class Engine:
     # The thread that waits.
 
     def _run(self) -> None:
-        listener = self._listener.fileno()
-        self._poller.arm(listener, read=True, write=False)
+        self._listener.listen()
         tidied = time.monotonic()
         is_busy = False
         while not self._stop.is_set():
             tidy_s = self._tidy_s()
             for fd, readable, writable in self._poller.wait(TICK_S if is_busy else tidy_s):
                 try:
-                    if fd != listener:
+                    if fd != self._listener.fd:
                         self._report(fd, readable, writable)
                     elif not self.is_closing:
-                        try:
-                            self._accept()
-                        finally:
-                            self._poller.arm(listener, read=True, write=False)
+                        self._accept()
                 except Exception:  # one connection's fault must not be everyone's
                     log.exception("a fault while waiting for connections")
-            is_busy = self._workers.tick()
             now = time.monotonic()
+            has_jobs, is_resting = self._workers.tick(now), self._listener.tick(now)
+            is_busy = has_jobs or is_resting
             if tidy_s is not None and now - tidied >= tidy_s:
                 self._tidy(now)
                 tidied = now
@@ -202,17 +199,11 @@ class Engine:
                 connection.shared.drop_unused()
 
     def _accept(self) -> None:
-        for _ in range(_ACCEPT_AT_ONCE):
-            try:
-                sock, _ = self._listener.accept()
-            except BlockingIOError:
-                return
-            except OSError as error:
-                if not self.is_closing:
-                    log.warning("cannot accept a connection: %s", error)
-                    self._stop.wait(0.05)  # out of file descriptors: one may be closed soon
-                return
-            self._welcome(sock)
+        try:
+            for sock in self._listener.accept():
+                self._welcome(sock)
+        finally:
+            self._listener.listen()
 
     def _welcome(self, sock: socket.socket) -> None:
         too_many = len(self._connections) - self._settings.max_connections
@@ -257,13 +248,14 @@ class Engine:
         try:
             if connection.caller is None and not self._let_in(connection):
                 return
-            runner, nobody_waits = self._runner, self._workers.nobody_waits
+            run, run_plain = self._runner.run, self._plain.run
+            nobody_waits = self._workers.nobody_waits
             serve_as(connection.context)
             while not self.is_closing:
                 if (
                     connection.takes_plain
                     and connection.is_alone
-                    and runner.run_plain(connection, nobody_waits)
+                    and run_plain(connection, nobody_waits)
                 ):
                     connection.park()
                     return
@@ -276,7 +268,7 @@ class Engine:
                     self._resume(connection)
                     return
                 connection.backlog = None
-                runner.run(connection, message)
+                run(connection, message)
                 message = None  # what it brought may be large, and the next one far away
         except PeerRefused as error:
             log.warning("%s was not let in: %s", connection.peer, error)

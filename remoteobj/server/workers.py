@@ -18,7 +18,7 @@ __all__ = ["TICK_S", "Workers"]
 log = logging.getLogger("remoteobj.daemon")
 
 TICK_S = 0.01
-"""How often ``tick`` is called while jobs wait."""
+"""How often ``tick`` has to be called while jobs wait."""
 
 _SPREAD = 16
 _IDLE_S = 5.0
@@ -46,6 +46,7 @@ class Workers:
         self._idle = 0
         self._taken = self._taken_before = 0
         self._was_stuck = False
+        self._next_tick = 0.0
         self._closed = False
 
     def __len__(self) -> int:
@@ -61,9 +62,16 @@ class Workers:
             self._start(1)
         return True
 
-    def tick(self) -> bool:
-        """Start workers if no job was taken since the last tick; tells whether jobs wait."""
+    def tick(self, now: float) -> bool:
+        """Start workers if no job was taken for two ticks; tells whether jobs wait.
+
+        It may be called more often than every ``TICK_S``: on a busy machine it is, many times
+        before a worker has had its turn, and that says nothing.
+        """
         waiting = self._jobs.qsize()
+        if now < self._next_tick:
+            return waiting > 0
+        self._next_tick = now + TICK_S
         is_stuck = waiting > 0 and self._taken == self._taken_before
         if is_stuck and self._was_stuck:
             self._start(max(1, min(waiting - self._idle, len(self._threads) // 2)))

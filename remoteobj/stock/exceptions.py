@@ -2,12 +2,15 @@
 
 A stock Pyro5 peer makes exceptions of builtin classes, of its own, and of those that it was told
 how to make; the words of any other are lost on it. So an error that no stock peer can know goes as
-its stand-in: ours as the builtin class that it is derived from, and one that ends a program, such
-as SystemExit, as a PyroError. What it is beside that is in an attribute, for peers of ours.
+its stand-in: ours, and those of a script or of a function, as the builtin class that they are
+derived from, and one that ends a program, such as SystemExit, as a PyroError. What it is beside
+that, its name and args, is in an attribute.
 
-Exceptions of the users' go under their own names. Here they are made of their own class where that
-is imported, else they are a RemoteError. No module is imported because a peer named it. Only
-exceptions are made, and no code of the class's own is run.
+Exceptions of modules of the users' go under their own names, or as Pyro5 was told to write them
+(``register_class_to_dict``). Their private attributes stay here. What arrives here is made of its
+own class where that is imported; else it is a RemoteError if it was raised, and refused if it is a
+value. No module is imported because a peer named it. Only exceptions are made, and no code of the
+class's own is run.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ from types import ModuleType
 from typing import Any
 
 from remoteobj import _pyro
+from remoteobj.codec.classes import how_to_know
 from remoteobj.codec.leaves import as_utf8, shown
 from remoteobj.errors import NotSendable, ObjectUnknown, RemoteError, RemoteObjError
 from remoteobj.stock.writing import Writer
@@ -29,6 +33,8 @@ log = logging.getLogger("remoteobj.stock")
 
 _ORIGINAL = "_remoteobjError"
 """Where a stand-in says what it stands for: the name of the class, and the args."""
+
+_SENT_THOUGH_PRIVATE = {"__notes__", _pyro.TRACEBACK_ATTRIBUTE}
 
 _ARGS_DEPTH = 4  # how many containers there are around an arg
 
@@ -39,7 +45,7 @@ def pack_raised(writer: Writer, error: BaseException, depth: int) -> dict[str, A
     """Describe an exception that was raised, with its traceback; this never fails."""
     try:
         lines = [as_utf8(line) for line in traceback.format_exception(error)]
-        return _pack(writer, error, depth, lines)
+        return _pack_as_told(writer, error, depth, lines) or _pack(writer, error, depth, lines)
     except Exception as why:  # an exception of the user's that breaks whoever looks at it
         log.exception("an exception of %s cannot be described", type(error))
         name = as_utf8(type(error).__qualname__)
@@ -53,6 +59,24 @@ def pack_exception(writer: Writer, error: BaseException, depth: int) -> dict[str
     return _pack(writer, error, depth, ())
 
 
+def _pack_as_told(
+    writer: Writer, error: BaseException, depth: int, lines: Sequence[str]
+) -> dict[str, Any] | None:
+    """Describe it as Pyro5 was told to, if it was."""
+    describe = _pyro.registered_writer(error)
+    if describe is None:
+        return None
+    try:
+        packed = writer.pairs(describe(error), depth)
+        if packed.get("__exception__"):
+            attributes = packed.setdefault("attributes", {})
+            attributes.setdefault(_pyro.TRACEBACK_ATTRIBUTE, list(lines))
+    except Exception:
+        log.exception("what Pyro5 was told to write %s with has failed", type(error))
+        return None
+    return packed
+
+
 def _pack(writer: Writer, error: BaseException, depth: int, lines: Sequence[str]) -> dict[str, Any]:
     cls = type(error)
     inner = Writer(writer.form, has_objects=False)  # one that is refused would hide the error
@@ -64,14 +88,16 @@ def _pack(writer: Writer, error: BaseException, depth: int, lines: Sequence[str]
     args = tuple(_pack_or_text(inner, value, depth) for value in given)
     attributes: dict[str, Any] = {}
     for key, value in vars(error).items():
+        if str(key).startswith("_") and key not in _SENT_THOUGH_PRIVATE:
+            continue
         with contextlib.suppress(Exception):  # what cannot be sent stays here
             attributes[inner.key(str(key), depth)] = inner.pack(value, depth + _ARGS_DEPTH)
     stand_in = _stand_in_of(cls)
     if stand_in:
         attributes[_ORIGINAL] = (as_utf8(name), args)
-        text = _text_of(error)
-        if not isinstance(error, Exception):  # the name is all that most of these say
-            text = f"{cls.__qualname__}: {text}" if text else cls.__qualname__
+        text, shown_name = _text_of(error), as_utf8(name.removeprefix("builtins."))
+        if not isinstance(error, RemoteObjError):
+            text = f"{shown_name}: {text}" if text else shown_name
         name, args = stand_in, (text,)
     if lines:
         attributes[_pyro.TRACEBACK_ATTRIBUTE] = list(lines)
@@ -86,10 +112,25 @@ def _pack(writer: Writer, error: BaseException, depth: int, lines: Sequence[str]
 def _stand_in_of(cls: type[BaseException]) -> str | None:
     if issubclass(cls, ObjectUnknown):
         return "Pyro5.errors.DaemonError"  # which is what a stock daemon raises
-    if issubclass(cls, RemoteObjError):
-        base = next(base for base in cls.__mro__ if base.__module__ == "builtins")
-        return _PYRO_ERROR if base is Exception else f"builtins.{base.__name__}"
-    return None if issubclass(cls, Exception) else _PYRO_ERROR
+    if not issubclass(cls, Exception):
+        return _PYRO_ERROR
+    return _base_of(cls) if issubclass(cls, RemoteObjError) or _is_out_of_reach(cls) else None
+
+
+def _base_of(cls: type[Exception]) -> str:
+    """Return the builtin class that it is derived from, and that can be made of a text alone."""
+    builtin: Any
+    for builtin in cls.__mro__[: cls.__mro__.index(Exception)]:
+        if builtin.__module__ == "builtins":
+            with contextlib.suppress(TypeError):
+                builtin("")
+                return f"builtins.{builtin.__name__}"
+    return _PYRO_ERROR
+
+
+def _is_out_of_reach(cls: type) -> bool:
+    """Tell whether stock peers refuse the name of a class, or can have no class of that name."""
+    return "__" in f"{cls.__module__}.{cls.__qualname__}" or "<locals>" in cls.__qualname__
 
 
 _PYRO_ERROR = "Pyro5.errors.PyroError"
@@ -109,8 +150,14 @@ def _text_of(value: Any) -> str:
         return f"<a {as_utf8(type(value).__name__)} that cannot be shown>"
 
 
-def restore_exception(data: Mapping[str, Any], rebuild: Callable[[Any], Any]) -> BaseException:
-    """Rebuild an exception: of its own class where that is imported here, else a RemoteError."""
+def restore_exception(
+    data: Mapping[str, Any], rebuild: Callable[[Any], Any], *, is_raised: bool = True
+) -> BaseException:
+    """Rebuild an exception: of its own class where that is imported here, else a RemoteError.
+
+    Raises:
+        NotSendable: It was not raised, but is a value, and its class is not known here.
+    """
     sent: dict[str, Any] = {str(k): v for k, v in dict(data.get("attributes") or {}).items()}
     type_name, args = data["__class__"], data.get("args") or ()
     match sent.pop(_ORIGINAL, None):
@@ -128,6 +175,11 @@ def restore_exception(data: Mapping[str, Any], rebuild: Callable[[Any], Any]) ->
     if not isinstance(attributes.get("__notes__"), list):
         attributes.pop("__notes__", None)
     error = _make_exception(type_name, args)
+    if error is None and not is_raised:
+        raise NotSendable(
+            f"an exception of class {shown(type_name)} arrived, which is not known here: "
+            f"{how_to_know(str(type_name).rpartition('.')[0])}, or send its text"
+        )
     if error is None:
         traceback_text = "".join(attributes[_pyro.TRACEBACK_ATTRIBUTE])
         error = RemoteError(str(type_name), ", ".join(map(str, args)), traceback_text)

@@ -51,6 +51,7 @@ class Format:
     name: str
     _forms: tuple[Form, ...]
     _reader = Reader(has_base64=False)
+    _reader_of_raised = Reader(has_base64=False, is_raised=True)
 
     def dumps(self, value: Any, *, where: str = "value") -> bytes:
         """Write a value.
@@ -71,6 +72,15 @@ class Format:
             NotSendable: They hold an object of a class that cannot be rebuilt here.
         """
         return self._load(data, self._reader.rebuild)
+
+    def loads_error(self, data: Data) -> Any:
+        """Read an exception that was raised: it is a RemoteError where its class is not known.
+
+        Raises:
+            WireError: The bytes are not of this format.
+            NotSendable: They hold no exception, but an object that cannot be rebuilt here.
+        """
+        return self._load(data, self._reader_of_raised.rebuild)
 
     def loads_plain(self, data: Data) -> Any:
         """Read it, but make no objects: for who has not been let in yet.
@@ -114,14 +124,26 @@ class Format:
     def dumps_batch_results(self, results: Sequence[Any], error: BaseException | None) -> bytes:
         """Write the answer to a batch: results, then the error of the call that ended it, if any.
 
-        Raises:
-            NotSendable: A result has no form in this format.
+        A result that has no form in this format ends it, too.
         """
+        try:
+            return self._dump_results(results, error)
+        except NotSendable:
+            pass
+        for index, result in enumerate(results):
+            where = f"call {index + 1} of the batch has run, but its result stays here"
+            try:
+                self._dump(where, lambda writer, result=result: writer.pack(result, 1))  # type: ignore[misc]
+            except NotSendable as refused:
+                after = len(results) - index - 1 + (error is not None)
+                if after:
+                    refused.add_note(f"calls of the batch that have run after it: {after}")
+                return self._dump_results(results[:index], refused)
+        return self._dump_results([], NotSendable("the results of the batch stay here"))
 
+    def _dump_results(self, results: Sequence[Any], error: BaseException | None) -> bytes:
         def pack(writer: Writer) -> Any:
-            packed: list[Any] = []
-            for result in results:
-                packed.append(_pack_result(writer, result, len(packed) + 1))
+            packed = writer.items(results, 0)
             if error is not None:
                 packed.append(
                     {"__class__": _WRAPPER, "exception": self._pack_error(writer, error, 2)}
@@ -146,7 +168,7 @@ class Format:
         for item in tree:
             match item:
                 case {"__class__": "Pyro5.core._ExceptionWrapper", "exception": wrapped}:
-                    error = self._reader.rebuild(wrapped, 2)
+                    error = self._reader_of_raised.rebuild(wrapped, 2)
                     if isinstance(error, BaseException):
                         return results, error
                     raise WireError("the answer to a batch ends with an error that is none")
@@ -207,6 +229,7 @@ class _Serpent(Format):
     name = "serpent"
     _forms = (forms.SERPENT,)
     _reader = Reader(has_base64=True)
+    _reader_of_raised = Reader(has_base64=True, is_raised=True)
 
     def _encode(self, tree: Any) -> bytes:
         return b"# serpent utf-8 python3.2\n" + repr(tree).encode()
@@ -256,14 +279,6 @@ _unpack = msgspec.msgpack.Decoder(ext_hook=forms.read_ext).decode
 
 FORMATS: dict[int, Format] = {each.number: each for each in (_Serpent(), _Json(), _Msgpack())}
 """The formats by their number."""
-
-
-def _pack_result(writer: Writer, result: Any, number: int) -> Any:
-    try:
-        return writer.pack(result, 1)
-    except Refused as refused:
-        where = f"call {number} of the batch has run, but its result stays here"
-        raise NotSendable(refused.told(where)) from refused.__cause__
 
 
 def _checked_kwargs(kwargs: Any) -> dict[str, Any]:

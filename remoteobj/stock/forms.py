@@ -158,13 +158,13 @@ def _long(_: Writer, value: int, __: int) -> Any:
 
 def _utf8(_: Writer, value: str, __: int) -> str:
     if not is_utf8(value):
-        raise Refused("text with a lone surrogate cannot be sent as msgpack")
+        raise Refused("text with a lone surrogate cannot be sent as msgpack: send bytes")
     return str.__str__(value)
 
 
 def _timestamp(_: Writer, value: datetime.datetime, __: int) -> Any:
     if value.tzinfo is not None:
-        raise Refused("a datetime with a time zone cannot be sent as msgpack")
+        raise Refused("a datetime with a time zone cannot be sent as msgpack: send its isoformat()")
     return Ext(_DATETIME, struct.pack("d", value.timestamp()))
 
 

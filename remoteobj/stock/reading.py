@@ -25,10 +25,12 @@ _BASE64_KEYS = {"data", "encoding"}  # the form in which Pyro5's serpent sends b
 class Reader:
     """One walk over what was read; lists and dicts are changed in place."""
 
-    __slots__ = ("has_base64",)
+    __slots__ = ("has_base64", "is_raised")
 
-    def __init__(self, *, has_base64: bool) -> None:
+    def __init__(self, *, has_base64: bool, is_raised: bool = False) -> None:
         self.has_base64 = has_base64
+        self.is_raised = is_raised
+        """Whether it is about an exception that was raised, of which something always arrives."""
 
     def rebuild(self, value: Any, depth: int = 0) -> Any:
         """Return the value that *value*, inside *depth* containers, stands for."""
@@ -58,11 +60,13 @@ class Reader:
         name = data["__class__"]
         try:
             if data.get("__exception__"):
-                return restore_exception(data, lambda value: self.rebuild(value, depth + 2))
+                return restore_exception(
+                    data, lambda value: self.rebuild(value, depth + 2), is_raised=self.is_raised
+                )
             read = _READERS.get(name) or _pyro.registered_reader(name)
             if read is not None:
                 return read(data)
-        except WireError:
+        except (WireError, NotSendable):
             raise
         except Exception as error:
             raise _cannot_rebuild(name) from error
@@ -72,7 +76,8 @@ class Reader:
 def _cannot_rebuild(class_name: Any) -> NotSendable:
     return NotSendable(
         f"an object of class {shown(class_name)} arrived, which cannot be rebuilt here: pass and "
-        "return plain values (numbers, text, bytes, lists, dicts), or its attributes"
+        "return plain values (numbers, text, bytes, lists, dicts), or tell Pyro5 how to rebuild it "
+        "(Pyro5.api.register_dict_to_class)"
     )
 
 

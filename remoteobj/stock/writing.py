@@ -1,7 +1,10 @@
 """From a value to what serpent, JSON or MessagePack can write: one walk, and a table for each.
 
-An object of any other class is written as Pyro5 does it, for the peers that have told Pyro5 how to
-rebuild it (``register_dict_to_class``); all others refuse it, by its name.
+An object of another class goes only if somebody has said what of it may: Pyro5 was told
+(``register_class_to_dict``); its class declares its fields, as a dataclass does; or it has a
+``__getstate__`` of its own, without private names. It is written as Pyro5 does it, for the peers
+that have told Pyro5 how to rebuild it (``register_dict_to_class``); all others refuse it, by its
+name. Pyro5 itself would send all attributes of any object, ``_password`` among them.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from remoteobj import _pyro
+from remoteobj.codec import records
 from remoteobj.codec.leaves import shown
 from remoteobj.codec.refusals import Refused, a
 
@@ -117,7 +121,9 @@ class Writer:
                 pass
             else:
                 return packed
-        raise Refused(f"{a(type(key))} cannot be sent as a key, or in a set, as {self.form.name}")
+        raise Refused(
+            f"{a(type(key))} cannot be sent as a key, or in a set, as {self.form.name}: send text"
+        )
 
 
 def _pack_object(writer: Writer, value: Any, depth: int) -> Any:
@@ -131,10 +137,11 @@ def _pack_object(writer: Writer, value: Any, depth: int) -> Any:
         return writer.pack(describe(value), depth + 1)
     if isinstance(value, numbers.Integral):  # of numpy's
         return writer.pack(int(value), depth)
-    if not writer.has_objects or not _has_own_state(kind):
-        raise Refused(f"{a(kind)} cannot be sent as {writer.form.name}")
+    if not writer.has_objects or not _is_of_python(kind):
+        raise _refusal_of(kind, writer.form)
+    state = _state_of(value, writer.form)
     try:
-        return writer.pack(_state_of(value, writer.form.has_bare_state), depth)
+        return writer.pack(state, depth)
     except Refused as refused:
         refused.path.append(f" {kind.__name__}")
         raise
@@ -146,33 +153,53 @@ def _is_proxy(kind: type) -> bool:
     return module is not None and vars(module).get("Proxy") in kind.__mro__
 
 
-def _has_own_state(kind: type) -> bool:
+_WAY_OUT = "tell Pyro5 how to write it (Pyro5.api.register_class_to_dict)"
+
+
+def _refusal_of(kind: type, form: Form) -> Refused:
+    return Refused(
+        f"{a(kind)} cannot be sent as {form.name}: send plain values in its place, or {_WAY_OUT}"
+    )
+
+
+def _is_of_python(kind: type) -> bool:
     """Tell whether an object's attributes are all that there is to it."""
     if issubclass(kind, type | enum.Enum):
         return False
-    if any(base is not object and not base.__flags__ & _HEAP_TYPE for base in kind.__mro__):
-        return False
-    return bool(kind.__dictoffset__ or _slots_of(kind))
+    return all(base is object or base.__flags__ & _HEAP_TYPE for base in kind.__mro__)
 
 
-def _slots_of(kind: type) -> tuple[str, ...]:
-    slots: Any = getattr(kind, "__slots__", ())
-    return (slots,) if isinstance(slots, str) else tuple(slots)
+def _state_of(value: Any, form: Form) -> Any:
+    """Describe an object as Pyro5 does: with the name of its class among its attributes.
 
-
-def _state_of(value: Any, has_bare_state: bool) -> Any:
-    """Describe an object as Pyro5 does: with the name of its class among its attributes."""
+    Raises:
+        Refused: Nobody has said what of it may go.
+    """
     kind = type(value)
-    name = f"{kind.__module__}.{kind.__name__}"
+    fields = records.fields_of(kind)
+    name = {"__class__": f"{kind.__module__}.{kind.__name__}"}
+    if fields is not None and kind.__dictoffset__:
+        records.refuse_more(value, fields)
     try:
         if getattr(kind, "__getstate__", None) is not object.__getstate__:
             state = value.__getstate__()
-            if has_bare_state:
-                return {"__class__": name} | state if isinstance(state, dict) else state
-            if isinstance(state, dict):
+            if isinstance(state, dict) and (fields is not None or all(map(_is_public, state))):
+                return name | state if form.has_bare_state else state
+            if fields is None:
+                raise Refused(
+                    f"{a(kind)} cannot be sent as {form.name}: what its __getstate__ gives is no "
+                    f"dict of public names; {_WAY_OUT}"
+                )
+            if form.has_bare_state:
                 return state
-        if kind.__dictoffset__:
-            return vars(value) | {"__class__": name}
-        return {slot: getattr(value, slot) for slot in _slots_of(kind)} | {"__class__": name}
-    except Exception as error:  # of the user's __getstate__, or a slot that is not filled
+        if fields is not None:
+            return {field: getattr(value, field) for field in fields} | name
+    except Refused:
+        raise
+    except Exception as error:  # of the user's __getstate__, or a field that is not set
         raise Refused(f"{a(kind)} cannot be sent: {error}") from error
+    raise _refusal_of(kind, form)
+
+
+def _is_public(name: Any) -> bool:
+    return type(name) is str and not name.startswith("_")

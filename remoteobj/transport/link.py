@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import select
 import socket
 import time
@@ -10,7 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from remoteobj import forks
-from remoteobj.errors import ConnectionLost, DeadlinePassed, Executed, WireError
+from remoteobj.errors import ConnectionLost, DeadlinePassed, Executed, PeerRefused, WireError
 from remoteobj.handshake import BINARY, STOCK, Agreement
 from remoteobj.transport import sockets
 from remoteobj.transport.stream import (
@@ -22,11 +23,13 @@ from remoteobj.transport.stream import (
 )
 from remoteobj.wire import (
     HEADER_BYTES,
+    PLAIN_BYTES,
     SEGMENTS,
     SIMPLE,
     SIMPLE_AT,
     SUFFIX,
     SUFFIX_AT,
+    Buffer,
     Decoder,
     Message,
     MessageType,
@@ -40,7 +43,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Link"]
 
-_RECV_BYTES = 64 * 1024
+_MOST_LAST_WORDS = 16  # records that are looked through for a refusal
 _TOLERANCE = 0.01  # by which a socket's timeout may be longer than what is left, before it is set
 _REPLY = prefix_of(MessageType.RESULT, BINARY)
 _simple_at = SIMPLE.unpack_from
@@ -59,6 +62,7 @@ class Link:
         "payload",
         "peer",
         "recv",
+        "rests_since",
         "send_some",
         "sequence",
         "shared",
@@ -72,14 +76,17 @@ class Link:
         self.recv = stream.recv
         self.send_some = stream.send
         self.arrived = _make_check(stream.sock)
-        """Tells whether something has come while nobody asked, the end of the connection included.
-
-        None on a Unix socket: there sending to a peer that has closed fails at once."""
+        """Tells whether something has come while nobody asked, the end of the connection included:
+        then it is not fit for a call. None on a Unix socket: there sending to a peer that has
+        closed fails at once."""
         self.takes_plain = False
         self.can_share = False
         self.wants_share = False
         self.shared: SharedMemory | None = None
-        self.peer = sockets.peer_name(stream.sock)
+        self.rests_since = 0.0
+        """For who keeps it between two calls; not looked at here."""
+        is_local = sockets.is_local(stream.sock)
+        self.peer = "the daemon of this machine" if is_local else sockets.peer_name(stream.sock)
         self.agreement: Agreement = STOCK
         self.payload: Any = None
         self.sequence = 0
@@ -94,7 +101,7 @@ class Link:
         # The straight way reads at once what has come, and looks at no limit.
         theirs = agreement.max_bytes or 0
         self.takes_plain = (
-            agreement.codec == "binary" and min(self._decoder.max_bytes, theirs) >= _RECV_BYTES
+            agreement.codec == "binary" and min(self._decoder.max_bytes, theirs) >= PLAIN_BYTES
         )
         self.can_share = agreement.version > 0 and sockets.is_local(self.stream.sock)
 
@@ -110,8 +117,6 @@ class Link:
             return self.stream.handshake(0)
         except sockets.QUIET:
             return False
-        except EOFError as error:
-            raise ConnectionLost(f"{self.peer} closed the connection", executed="no") from error
         except OSError as error:
             self._lose(error, "no")
         finally:
@@ -131,22 +136,21 @@ class Link:
         data = encode_small(kind, serializer, flags, sequence, payload, bytes(16))
         try:
             sent = self.send_some(data, NOWAIT)
-        except sockets.QUIET:
-            sent = 0
         except OSError as error:
-            self._lose(error, "no")
+            sent = self._sent_nothing(error)
         if sent != len(data):
-            self.send_rest(data, sent, deadline)
+            self._send_rest(data, sent, deadline)
 
-    def send_rest(self, data: bytes, sent: int, deadline: float | None) -> None:
-        """Send what the stream did not take at once; raises as ``send``."""
+    def _sent_nothing(self, error: OSError) -> int:
+        """Return how much was sent where the stream takes nothing for now; else it is lost."""
+        if not isinstance(error, sockets.QUIET):
+            self._lose_sending(error)
+        return 0
+
+    def _send_rest(self, data: bytes, sent: int, deadline: float | None) -> None:
         if sent >= 0:
             self._unsent.append(memoryview(data)[sent:])
         self._flush(deadline)
-
-    def feed(self, data: bytes) -> None:
-        """Take in what was received."""
-        self._decoder.feed(data)
 
     def send(self, message: Message, deadline: float | None) -> None:
         """Send one message.
@@ -183,15 +187,17 @@ class Link:
         self.can_share = self.wants_share = False
         if not are_supported():
             return
+        answer = self._ask_to_share(word_of_limit(self._decoder.max_bytes), deadline)
+        if answer is not None:
+            stream = SharedStream(self.stream.sock)
+            self.stream, self.recv, self.takes_plain = stream, stream.recv, False
+            self.shared = SharedMemory(stream, self._decoder.max_bytes, read_limit(answer))
+
+    def _ask_to_share(self, word: bytes, deadline: float | None) -> Buffer | None:
+        """Send a ping that asks for shared memory; return what the pong says of it, if anything."""
         self.sequence = self.sequence + 1 & 0xFFFF
-        ping = Message(
-            MessageType.PING,
-            BINARY,
-            0,
-            self.sequence,
-            b"ping",
-            annotations={SEGMENTS: word_of_limit(self._decoder.max_bytes)},
-        )
+        annotations: dict[str, Buffer] = {SEGMENTS: word}
+        ping = Message(MessageType.PING, BINARY, 0, self.sequence, b"ping", annotations=annotations)
         try:
             self._unsent.extend(as_views(encode(ping)))
             self._flush(deadline)
@@ -201,11 +207,7 @@ class Link:
             raise
         if pong.type != MessageType.PING:
             raise WireError(f"a message of type {pong.type} came where a pong was due")
-        if SEGMENTS in pong.annotations:
-            stream = SharedStream(self.stream.sock)
-            self.stream, self.recv, self.takes_plain = stream, stream.recv, False
-            theirs = read_limit(pong.annotations[SEGMENTS])
-            self.shared = SharedMemory(stream, self._decoder.max_bytes, theirs)
+        return pong.annotations.get(SEGMENTS)
 
     def _flush(self, deadline: float | None) -> None:
         try:
@@ -220,7 +222,7 @@ class Link:
         except DeadlinePassed:
             raise
         except OSError as error:
-            self._lose(error, "no")
+            self._lose_sending(error)
 
     def receive(self, deadline: float | None) -> Message:
         """Wait for the next message.
@@ -237,7 +239,7 @@ class Link:
             target = decoder.target()
             try:
                 if target is None:
-                    data = stream.recv(_RECV_BYTES, 0)
+                    data = stream.recv(PLAIN_BYTES, 0)
                     count = len(data)
                     if data:
                         decoder.feed(data)
@@ -284,18 +286,16 @@ class Link:
         """
         try:
             sent = self.send_some(data, NOWAIT)
-        except sockets.QUIET:
-            sent = 0
         except OSError as error:
-            self._lose(error, "no")
+            sent = self._sent_nothing(error)
         if sent != len(data):
-            self.send_rest(data, sent, deadline)
+            self._send_rest(data, sent, deadline)
             return None  # the deadline is nearer now
         if self._receive_limit_s != timeout_s:
             sockets.set_timeout(self.stream.sock, socket.SO_RCVTIMEO, timeout_s or 0.0)
             self._receive_limit_s = timeout_s
         try:
-            answer = self.recv(_RECV_BYTES, 0)
+            answer = self.recv(PLAIN_BYTES, 0)
         except sockets.QUIET:
             return None
         except OSError as error:
@@ -309,23 +309,38 @@ class Link:
         self._decoder.feed(answer)
         return None
 
+    def _lose_sending(self, error: OSError) -> NoReturn:
+        """Raise why nothing can be sent any more; ``executed`` is "no".
+
+        A server's no may be waiting to be read: see ``remoteobj.tls``.
+        """
+        try:
+            for _ in range(_MOST_LAST_WORDS):
+                if not sockets.has_arrived(self.stream.sock):
+                    break
+                with contextlib.suppress(sockets.QUIET):
+                    if not self.stream.recv(PLAIN_BYTES, NOWAIT):
+                        break
+        except PeerRefused:
+            raise
+        except (OSError, WireError):  # it has nothing more to say
+            pass
+        self._lose(error, "no")
+
     def _lose(self, error: OSError, executed: Executed) -> NoReturn:
         """Raise what an error of the socket means."""
         if isinstance(error, ConnectionLost):  # TLS has found the words
             if executed == "no":
                 error.executed = "no"
             raise error
+        how = "cannot be reached any more" if sockets.is_unreachable(error) else "is gone"
         raise ConnectionLost(
-            f"{self.peer} is gone ({error.strerror or error})", executed=executed
+            f"{self.peer} {how} ({error.strerror or error})", executed=executed
         ) from error
 
     def is_settled(self) -> bool:
         """Tell whether nothing has come that was not read, as far as can be known now."""
         return self._decoder.is_between_messages and not sockets.has_arrived(self.stream.sock)
-
-    def is_quiet(self) -> bool:
-        """Tell whether the connection is open and nothing has come: fit for a new call."""
-        return self.arrived is None or not self.arrived(0)
 
     def close(self) -> None:
         """Close the connection."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import math
 import os
 import select
@@ -21,6 +22,7 @@ __all__ = [
     "connect",
     "has_arrived",
     "is_local",
+    "is_unreachable",
     "listen_privately",
     "listen_tcp",
     "peer_name",
@@ -107,8 +109,10 @@ def listen_tcp(host: str, port: int) -> socket.socket:
     return listener
 
 
-def connect(uri: URI, timeout_s: float) -> socket.socket:
-    """Connect to the daemon that a URI names; the socket is prepared.
+def connect(uri: URI, timeout_s: float, source: str | None = None) -> socket.socket:
+    """Connect to the daemon that a URI names, from the address *source* if there is one.
+
+    The socket is prepared.
 
     Raises:
         ConnectionLost: Nobody answers there; ``executed`` is "no".
@@ -127,7 +131,7 @@ def connect(uri: URI, timeout_s: float) -> socket.socket:
             set_timeout(sock, socket.SO_SNDTIMEO, 0.0)
         else:
             address: Any = (_for_dns(uri.host or ""), uri.port or 0)
-            sock = socket.create_connection(address, timeout_s)
+            sock = socket.create_connection(address, timeout_s, (source, 0) if source else None)
     except (TimeoutError, BlockingIOError) as error:
         close(sock)
         raise DeadlinePassed(
@@ -158,15 +162,31 @@ def _for_dns(host: str) -> bytes:
         return host.encode("idna")
 
 
+_NO_WAY = {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, getattr(errno, "EHOSTDOWN", 0)}
+
+
+def is_unreachable(error: Exception) -> bool:
+    """Tell whether the network says that no way leads there."""
+    return isinstance(error, OSError) and error.errno in _NO_WAY
+
+
 def _hint(uri: URI, error: Exception) -> str:
-    """Say what the error means for a socket of this machine; elsewhere nobody knows."""
-    if uri.sockname is None:
-        return ""
-    if isinstance(error, PermissionError):
-        return ": it is another user's, and serves nobody else"
-    if isinstance(error, FileNotFoundError | ConnectionRefusedError):
-        return ": the process that served it has ended; look its name up again"
-    return ""
+    """Say what the error means, and what to do."""
+    hint = ""
+    if uri.sockname is not None:
+        if isinstance(error, PermissionError):
+            hint = "it is another user's, and serves nobody else"
+        elif isinstance(error, FileNotFoundError | ConnectionRefusedError):
+            hint = "the process that served it has ended; look its name up again"
+    elif isinstance(error, ConnectionRefusedError):
+        hint = "the machine is on, but nothing listens there; is the daemon running?"
+    elif isinstance(error, ConnectionResetError | ConnectionAbortedError):
+        hint = "it hung up at once; is it a daemon, and not just being ended or overloaded?"
+    elif is_unreachable(error):
+        hint = "no way leads there; is the machine on, and in this network?"
+    elif isinstance(error, socket.gaierror | ValueError):  # UnicodeError: no name for DNS
+        hint = "no machine of this name is known; is it spelled right?"
+    return f": {hint}" if hint else ""
 
 
 def prepare(sock: socket.socket) -> None:

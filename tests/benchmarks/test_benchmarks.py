@@ -68,3 +68,19 @@ def test_what_cannot_be_measured_is_a_line_that_says_why() -> None:
         assert "numpy" in cells_of(text, "Pyro5 serpent")[-1]
     else:
         assert "packed by hand" in cells_of(text, "Pyro5 serpent")[-1]
+
+
+def test_the_figures_of_a_name_server_are_printed() -> None:
+    tiny = ["--names", "1000", "--reps", "1", "--seconds", "0.05"]
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.benchmarks.names", *tiny],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert len(lines) == 7
+    assert all(re.search(r" (met|MISSED)$", line) for line in lines)

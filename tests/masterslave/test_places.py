@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -62,3 +63,70 @@ def test_a_slave_with_other_directories_finds_it_by_the_name_server(
         assert farm.submit(os.getpid).result(timeout=15) != os.getpid()
         (slave,) = farm.slaves
         assert slave.slots == 1
+
+
+SCRIPT_WITH_A_FARM = """
+import sys, time
+from masterslave import Farm
+sys.stdin.readline()
+with Farm("trio", local_slaves=0, insecure=len(sys.argv) > 1) as farm:
+    print("ready", flush=True)
+    print(farm.submit(pow, 2, 10).result(timeout=20), flush=True)
+    sys.stdin.readline()
+"""
+
+
+def test_three_scripts_at_once_and_one_survives(
+    start_script: StartScript, own_machine: Path
+) -> None:
+    scripts = [start_script("-c", SCRIPT_WITH_A_FARM) for _ in range(3)]
+    for script in scripts:
+        assert script.stdin is not None
+        script.stdin.write("go\n")
+        script.stdin.flush()
+    for script in scripts:
+        assert script.stdout is not None
+        assert script.stdout.readline() == "ready\n"
+    with Directory() as directory:
+        assert {record.pid for record in directory.list()} == {script.pid for script in scripts}
+        *victims, survivor = scripts
+        for victim in victims:
+            victim.kill()
+            victim.wait()
+        begin = time.monotonic()
+        assert [record.pid for record in directory.list()] == [survivor.pid]
+        assert time.monotonic() - begin < 1.0
+        assert len(list((own_machine / "remoteobj" / "names").glob("*.json"))) == 1
+        begin = time.monotonic()
+        start_script("-m", "masterslave", "slave", "trio", "--slots", "1", "--local")
+        assert survivor.stdout is not None
+        assert survivor.stdout.readline() == "1024\n"
+        assert time.monotonic() - begin < 2.0
+    survivor.communicate("end\n", timeout=10)
+    assert survivor.returncode == 0
+    with Directory() as directory:
+        assert not directory.list()
+
+
+def test_a_slave_serves_a_farm_of_this_machine_and_one_of_the_network(
+    server: NameServer,
+    start_script: StartScript,
+    own_machine: Path,
+) -> None:
+    elsewhere = own_machine / "elsewhere"
+    elsewhere.mkdir(mode=0o700)
+    near = start_script("-c", SCRIPT_WITH_A_FARM)
+    far = start_script(
+        "-c",
+        SCRIPT_WITH_A_FARM,
+        "insecure",
+        XDG_RUNTIME_DIR=str(elsewhere),
+        REMOTEOBJ_NAMESERVER=server.address,
+    )
+    start_script(
+        *("-m", "masterslave", "slave", "trio", "--slots", "1"),
+        *("--nameserver", server.address, "--insecure"),
+    )
+    for script in (near, far):
+        output, errors = script.communicate("go\nend\n", timeout=20)
+        assert output == "ready\n1024\n", errors

@@ -157,21 +157,6 @@ def test_a_closed_server_is_gone(server: NameServer, client: NameServerClient) -
         client.ping()
 
 
-@pytest.mark.parametrize(
-    ("uri", "reason"),
-    [
-        ("PYRO:x@./u:/run/x.sock", "a Unix socket cannot be reached from another machine"),
-        (HERE, "127.0.0.1 cannot be reached from another machine"),
-        ("PYRO:x@0.0.0.0:1", "0.0.0.0 cannot be reached"),
-        ("PYRO:x@localhost:1", "localhost cannot be reached"),
-    ],
-)
-def test_what_others_cannot_reach_does_not_leave_this_machine(uri: str, reason: str) -> None:
-    far = NameServerClient("192.0.2.1:9", insecure=True, quiet=True)  # refused before it is called
-    with pytest.raises(NamingError, match=reason):
-        far.register("a", uri)
-
-
 @pytest.mark.parametrize("uri", ["PYRO:x@./u:/run/x.sock", HERE])
 def test_on_loopback_every_address_of_this_machine_will_do(
     client: NameServerClient, uri: str

@@ -15,6 +15,9 @@ import msgspec
 ran: list[str] = []
 """What the classes' own code did, which must be nothing."""
 
+INSTEAD = ": leave it out, or send plain values in its place"
+"""What is said of a lock or a socket that was to be sent."""
+
 
 class Colour(enum.Enum):
     RED = 1

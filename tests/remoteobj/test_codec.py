@@ -227,6 +227,35 @@ def test_what_cannot_travel_is_named_with_its_place(value: Any, told: str) -> No
     assert isinstance(caught.value, TypeError)
 
 
+class Plain:
+    pass
+
+
+class Undecorated(classes.Part):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("value", "advice"),
+    [
+        (Plain(), "a Plain cannot be sent: make its class a dataclass, send plain values, or"),
+        (Undecorated("a"), "an Undecorated cannot be sent: a class that is derived from a datacl"),
+        (classes.MyList([1]), "a MyList cannot be sent: send it as a plain list"),
+        (classes.a_function, "a function cannot be sent: no code travels; send the URI of an"),
+        (Plain, "a type cannot be sent: no code travels"),
+        ((n for n in "ab"), "a generator cannot be sent: send a list of its items"),
+        (object(), "an object cannot be sent: leave it out, or send plain values in its place"),
+        (classes.Eager(1), "an Eager cannot be sent: leave it out, or send plain values"),
+        (memoryview(bytes(8)).cast("P"), "a memoryview of format 'P' cannot be sent: send bytes"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_cannot_travel_is_told_what_to_do_instead(value: Any, advice: str) -> None:
+    with pytest.raises(NotSendable) as caught:
+        encode([value])
+    assert str(caught.value).startswith(f"value: [0]: {advice}")
+
+
 def test_keys_of_all_kinds_at_every_level_are_walked_once() -> None:
     value: Any = {}
     for _ in range(60):
@@ -248,4 +277,5 @@ def test_the_place_is_told_within_what_the_caller_calls_it() -> None:
         part.tags.append(classes.Point(0, handle))
         with pytest.raises(NotSendable) as caught:
             encode(part, where="add() argument 'item'")
-    assert str(caught.value) == "add() argument 'item': tags[3].y: a socket cannot be sent"
+    place = "add() argument 'item': tags[3].y"
+    assert str(caught.value) == f"{place}: a socket cannot be sent{classes.INSTEAD}"

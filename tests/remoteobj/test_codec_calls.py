@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from servants import calm
 from test_codec import NOON, TREES, VALUES, same
 
-from remoteobj import NotSendable, RemoteError, WireError
+from remoteobj import Identity, NotSendable, Proxy, RemoteError, WireError, payload
 from remoteobj.codec import decode
 from remoteobj.codec.calls import (
     decode_batch,
@@ -32,6 +32,7 @@ from remoteobj.codec.calls import (
 )
 
 LOCK = threading.Lock()
+REFUSED = f"a lock cannot be sent{classes.INSTEAD}"
 LARGE = bytes(5000)
 
 
@@ -121,12 +122,12 @@ def test_what_cannot_travel_is_named_with_its_argument() -> None:
         return told
 
     held = classes.Point(1, LOCK)
-    assert call([0, held]) == "add() argument 'item': [1].y: a lock cannot be sent"
-    assert call(1, LOCK) == "add() argument 3: a lock cannot be sent"
-    assert call(1, item={"a": LOCK}) == "add() argument 'item': ['a']: a lock cannot be sent"
+    assert call([0, held]) == f"add() argument 'item': [1].y: {REFUSED}"
+    assert call(1, LOCK) == f"add() argument 3: {REFUSED}"
+    assert call(1, item={"a": LOCK}) == f"add() argument 'item': ['a']: {REFUSED}"
     calls: list[Any] = [("put", (1,), {}), ("add", (1, LOCK), {})]
     assert refusal(encode_batch, "o", calls, 0, [], {"add": ["a", "item"]}) == (
-        "call 2 of the batch: add() argument 'item': a lock cannot be sent"
+        f"call 2 of the batch: add() argument 'item': {REFUSED}"
     )
     assert refusal(encode_batch, "o", calls, 0, []).startswith(
         "call 2 of the batch: add() argument 2: a lock"
@@ -135,9 +136,9 @@ def test_what_cannot_travel_is_named_with_its_argument() -> None:
 
 def test_a_result_that_cannot_travel_says_that_the_method_has_run() -> None:
     assert refusal(encode_reply, {"a": [LOCK]}, [], "add") == (
-        "add() has run, but its result stays here: ['a'][0]: a lock cannot be sent"
+        f"add() has run, but its result stays here: ['a'][0]: {REFUSED}"
     )
-    assert refusal(encode_reply, LOCK, []) == "the result: a lock cannot be sent"
+    assert refusal(encode_reply, LOCK, []) == f"the result: {REFUSED}"
     deep: Any = 1
     for _ in range(6):
         deep = [deep]
@@ -158,9 +159,7 @@ def test_the_results_up_to_the_first_that_cannot_travel_are_sent() -> None:
     values, error = decode_results(data, [LARGE])
     assert values == [1, LARGE]
     assert type(error) is NotSendable
-    assert str(error) == (
-        "call 3 of the batch has run, but its result stays here: [0]: a lock cannot be sent"
-    )
+    assert str(error) == (f"call 3 of the batch has run, but its result stays here: [0]: {REFUSED}")
     assert error.__notes__ == ["calls of the batch that have run after it: 2"]
     error = decode_results(encode_results([LOCK], None, []))[1]
     assert not hasattr(error, "__notes__")
@@ -306,3 +305,22 @@ def test_what_is_no_exception_is_refused() -> None:
         with pytest.raises(WireError):
             decode_error(msgspec.msgpack.encode(told))
     assert decode(encode_reply(ValueError(1), [])).args == (1,)  # as a value, it may travel, too
+
+
+def test_proxies_that_arrive_are_the_receivers(identity: Identity) -> None:
+    proxy = Proxy("PYRO:a@127.0.0.1:1", identity=identity)
+    own, other = payload.binary(200, identity), payload.binary(200)
+    call = encode_call("o", "m", (proxy,), {"a": [proxy]}, 0, [])
+    calls: list[Any] = [("m", (proxy,), {}), ("m", ([proxy],), {})]
+    error = ValueError(proxy)
+    for form, whose in ((own, identity), (other, None), (own, identity)):
+        _, _, args, kwargs, _ = form.loads_call(call, [])
+        _, made, _ = form.loads_batch(encode_batch("o", calls, 0, []), [])
+        arrived = [args[0], kwargs["a"][0], made[0][1][0], made[1][1][0][0]]
+        arrived += [form.loads_reply(encode_reply((proxy,), []), [])[0]]
+        arrived += form.loads_results(encode_results([proxy], None, []), [])[0]
+        arrived += form.loads_error(encode_error(error)).args
+        assert arrived == [proxy] * 7
+        assert [each._channel.identity for each in arrived] == [whose] * 7
+    with pytest.raises(WireError, match="leaf of number 14"):
+        payload.read_call(encode_call("o", "m", (proxy,), {}, 0, []))  # it knows no receiver

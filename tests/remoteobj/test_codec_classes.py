@@ -47,10 +47,26 @@ def test_a_class_that_another_one_hides_is_not_mistaken_for_it() -> None:
     namesake: Any = dataclass(type("Point", (), body))
     assert refusal_of(namesake(1.0, 2)) == (
         "value: a Point cannot be sent: its class is not found by its name, because it is defined "
-        "as codec_classes.Point"
+        "as codec_classes.Point; define it at the top of a module, under a name of its own"
     )
     local: Any = dataclass(type("Local", (), {"__qualname__": "make.<locals>.Local"}))
     assert "because it is defined inside a function" in refusal_of(local())
+
+
+def test_another_class_of_a_script_of_that_name_is_told_where_it_belongs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    moved = "it is defined in the script that was started there, which no other process can import"
+    for here, words in (
+        (classes.Nut, "__main__.Point has the fields size, _hidden here, but x, y where the value"),
+        (dict, "__main__.Point is another kind of class here than where the value came from"),
+    ):
+        monkeypatch.setattr(sys.modules["__main__"], "Point", here, raising=False)
+        told = told_by("__main__:Point", ["x", "y"], [1, 2])
+        assert told.startswith(words)
+        assert moved in told
+    told = told_by("codec_classes:Point", ["x", "z"], [1, 2])
+    assert "use the same version of its module on both sides" in told
 
 
 def test_what_an_object_holds_beside_its_fields_is_refused() -> None:

@@ -10,8 +10,9 @@ import codec_classes as classes
 import msgspec
 import pytest
 
-from remoteobj import ConnectionLost, RemoteError
+from remoteobj import ConnectionLost, NotSendable, RemoteError
 from remoteobj.codec import decode, encode, tags
+from remoteobj.codec.calls import TRACEBACK_ATTRIBUTE, decode_error, encode_error
 
 ERRORS: list[Exception] = [
     ValueError("a", 1, (2,)),
@@ -119,30 +120,68 @@ def unknown(**attributes: Any) -> type[Exception]:
     return type("Local", (Exception,), {"__module__": "elsewhere", **attributes})
 
 
-def test_a_class_that_is_not_known_arrives_as_a_remote_error() -> None:
-    arrived = decode(encode(unknown()("why", 3)))
+def as_raised(error: BaseException) -> Any:
+    return decode_error(encode_error(error))
+
+
+def test_a_class_that_is_not_known_arrives_as_a_remote_error_where_it_was_raised() -> None:
+    arrived = as_raised(unknown()("why", 3))
     assert type(arrived) is RemoteError
     assert (arrived.type_name, arrived.message) == ("elsewhere.Local", "why, 3")
-    arrived = decode(encode(unknown(__str__=lambda error: "in words")("why", 3)))
+    arrived = as_raised(unknown(__str__=lambda error: "in words")("why", 3))
     assert arrived.message == "in words"
+
+
+def test_a_class_that_is_not_known_is_refused_where_it_is_a_value() -> None:
+    words = r"class elsewhere\.Local arrived, which is not known here: import the module"
+    local = unknown()("why", 3)
+    for value in (local, [{"error": local}], ExceptionGroup("all", [local]), ValueError(local)):
+        with pytest.raises(NotSendable, match=words):
+            decode(encode(value))
+
+
+def test_of_what_led_to_a_value_something_always_arrives() -> None:
+    error = ValueError("outer")
+    error.__cause__, error.__context__ = unknown()("why"), KeyboardInterrupt()
+    arrived = decode(encode([error]))[0]
+    assert repr(arrived) == "ValueError('outer')"
+    assert (str(arrived.__cause__), str(arrived.__context__)) == (
+        "elsewhere.Local: why",
+        "builtins.KeyboardInterrupt",
+    )
+
+
+def test_what_was_raised_arrives_though_it_holds_what_is_not_known_here(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    error = ValueError(classes.Point(1, 2), [unknown()("why")], 3)
+    error.spot = classes.Point(3)  # type: ignore[attr-defined]
+    data = encode_error(error)
+    monkeypatch.delattr(classes, "Point")
+    arrived: Any = decode_error(data)
+    assert type(arrived) is ValueError
+    for words in (arrived.args[0], arrived.spot):
+        assert "an object of class codec_classes.Point arrived, which is not known here" in words
+    assert str(arrived.args[1][0]) == "elsewhere.Local: why"
+    assert arrived.args[2] == 3
 
 
 def test_a_remote_error_takes_notes_and_nothing_else_of_what_it_stands_for() -> None:
     error: Any = unknown()("why")
     error.type_name, error.message, error.remote_traceback, error.more = 1, 2, 3, 4
     error.add_note("a note")
-    arrived = decode(encode(error))
-    assert vars(arrived) == {
+    assert vars(as_raised(error)) == {
         "type_name": "elsewhere.Local",
         "message": "why",
-        "remote_traceback": "",
+        "remote_traceback": "elsewhere.Local: why\na note\n",
+        TRACEBACK_ATTRIBUTE: ["elsewhere.Local: why\n", "a note\n"],
         "__notes__": ["a note"],
     }
 
 
 def told(name: str, args: list[Any], state: list[Any]) -> Any:
     parts = [name, "why", args, state, [], None, None, False]
-    return decode(msgspec.msgpack.encode({tags.EXCEPTION: parts}))
+    return decode_error(msgspec.msgpack.encode([[], {tags.EXCEPTION: parts}]))
 
 
 def test_a_remote_error_that_was_sent_by_name_can_be_shown() -> None:
@@ -163,11 +202,19 @@ def test_notes_that_are_no_list_are_dropped(name: str, notes: Any) -> None:
 
 @pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt(), GeneratorExit()])
 def test_no_peer_ends_a_program(error: BaseException) -> None:
-    arrived = decode(encode(error))
+    arrived = as_raised(error)
     assert type(arrived) is RemoteError
     assert arrived.type_name == f"builtins.{type(error).__name__}"
+    with pytest.raises(NotSendable, match=r"\[0\]: a \w+ cannot be sent as a value.*send its text"):
+        encode([error])
+    name = f"builtins:{type(error).__name__}"
+    sent = {tags.EXCEPTION: [name, "why", [], [], [], None, None, False]}
+    with pytest.raises(NotSendable, match=r"builtins\.\w+ is no exception here"):
+        decode(msgspec.msgpack.encode(sent))
 
 
 def test_an_error_about_a_place_outside_of_its_text_is_not_made() -> None:
-    arrived = decode(encode(UnicodeEncodeError("utf-8", "abc", -5, 90, "reason")))
-    assert type(arrived) is RemoteError
+    wrong = UnicodeEncodeError("utf-8", "abc", -5, 90, "reason")
+    assert type(as_raised(wrong)) is RemoteError
+    with pytest.raises(NotSendable, match=r"UnicodeEncodeError is no exception here"):
+        decode(encode(wrong))

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import socket
+import statistics
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +19,8 @@ from raw_peers import RawCaller, call, dial, hello
 from servants import Connect, StartScript, frame
 
 from remoteobj import ConnectionLost, Daemon, NotSendable, Proxy, Settings, WireError, expose
+from remoteobj.server.connection import LINGER_S
+from remoteobj.server.workers import TICK_S, Workers
 from remoteobj.wire import Message, MessageType
 from tests.conftest import eventually
 
@@ -46,6 +51,10 @@ class Hall:
     @expose
     def grow(self, size: int) -> bytes:
         return bytes(size)
+
+    @expose
+    def fail(self, text: str, times: int = 1) -> None:
+        raise LookupError(text * times)
 
 
 @pytest.fixture
@@ -272,6 +281,31 @@ def test_peers_that_take_their_answers_slowly_hold_few_threads(
     eventually(lambda: daemon.statistics().connections == 1, "they are gone", 1.0)
 
 
+def test_more_workers_come_after_two_ticks_however_often_somebody_looks() -> None:
+    workers = Workers("test", 100)
+    gate, inside = threading.Event(), threading.Semaphore(0)
+
+    def hold() -> None:
+        inside.release()
+        gate.wait(20.0)
+
+    try:
+        for _ in range(16):
+            workers.submit(hold)
+            assert inside.acquire(timeout=10.0)
+        assert workers.submit(hold)
+        for glance in range(100):
+            assert workers.tick(1.0 + glance * TICK_S / 100)
+        assert len(workers) == 16
+        for tick in range(1, 4):
+            workers.tick(1.0 + tick * TICK_S * 1.01)
+        assert len(workers) > 16
+        assert inside.acquire(timeout=10.0)
+    finally:
+        gate.set()
+        workers.close(time.monotonic() + 10.0)
+
+
 def test_a_flood_of_calls_delays_nobody(serve: Serve, connect: Connect) -> None:
     daemon = serve()
     proxy = connect(daemon.uri_of("it"))
@@ -370,11 +404,31 @@ def test_too_large_an_answer_is_refused_by_the_caller(
         assert proxy.null() == 0
 
 
-def test_too_large_an_answer_is_told_by_the_daemon(serve: Serve, connect: Connect) -> None:
-    proxy = connect(serve(max_message_bytes=100_000).uri_of("it"))
-    with pytest.raises(TypeError, match=r"has run, but its result of .* at most 100000 are sent"):
-        proxy.grow(200_000)
+@pytest.mark.parametrize("limit", [1000, 100_000])
+def test_too_large_an_answer_is_told_by_the_daemon(
+    serve: Serve, connect: Connect, limit: int
+) -> None:
+    proxy = connect(serve(max_message_bytes=limit).uri_of("it"))
+    with pytest.raises(TypeError, match=rf"has run, but its result of .* at most {limit} are sent"):
+        proxy.grow(2 * limit)
     assert proxy.null() == 0
+
+
+@pytest.mark.parametrize("limit", [1000, 100_000])
+def test_too_large_an_exception_is_told_by_the_daemon(
+    serve: Serve, connect: Connect, limit: int
+) -> None:
+    proxy = connect(serve(max_message_bytes=limit).uri_of("it"))
+    told = (
+        r"^the call has failed, and its LookupError of \d+ bytes stays here: "
+        rf"at most {limit} are sent \(Settings.max_message_bytes of the daemon\)"
+    )
+    with pytest.raises(NotSendable, match=told):
+        proxy.fail("x", limit)
+    with pytest.raises(NotSendable, match=told):
+        proxy.fail("x", times=limit)  # by name: not the straight way
+    with pytest.raises(LookupError, match=r"^gone"):
+        proxy.fail("gone")
 
 
 # Without file descriptors.
@@ -415,6 +469,45 @@ def test_a_daemon_out_of_file_descriptors_serves_those_that_are_there(
     process.wait()
     with Daemon():
         pass  # sweeps what it left behind
+
+
+def test_a_daemon_out_of_file_descriptors_neither_sleeps_nor_spins(
+    start_script: StartScript, connect: Connect
+) -> None:
+    process = start_script("-c", CRAMPED)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    uri = process.stdout.readline().strip()
+    location = uri.partition("@")[2]
+    proxy = connect(uri)
+    assert proxy.null() == 0
+    pause = threading.Event()
+    took_s = []
+    with contextlib.ExitStack() as stack:
+        for _ in range(60):
+            stack.enter_context(dial(location))
+        assert "cannot accept connections for now" in process.stderr.readline()
+        began_s = cpu_s(process.pid)
+        for _ in range(30):
+            pause.wait(4 * LINGER_S)  # then it is the one thread that notices the next call
+            started = time.perf_counter()
+            assert proxy.null() == 0
+            took_s.append(time.perf_counter() - started)
+        assert cpu_s(process.pid) - began_s < 0.3  # of the second that has passed
+    assert statistics.median(took_s) < 0.01
+    with RawCaller(location) as late:  # as soon as there are some again
+        late.send(call("null"))
+        assert late.result() == (1, 0)
+    process.kill()
+    assert process.stderr.read() == "", "it says so once"
+    process.wait()
+    with Daemon():
+        pass  # sweeps what it left behind
+
+
+def cpu_s(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def test_a_busy_daemons_socket_is_waited_for(start_script: StartScript) -> None:

@@ -525,7 +525,7 @@ def test_what_cannot_travel_is_named_and_nothing_is_lost(echo: Any, box: Box) ->
         for place, send in told.items():
             with pytest.raises(TypeError) as caught:
                 send()
-            assert str(caught.value) == f"{place}: a socket cannot be sent"
+            assert str(caught.value) == f"{place}: a socket cannot be sent{classes.INSTEAD}"
             assert (echo.echo(np.ones(LARGE)) == 1).all()
         with pytest.raises(TypeError, match=r": items\[3\]\.handle: a socket cannot be sent"):
             set_it()

@@ -179,10 +179,41 @@ def test_ctrl_c_ends_serving_though_another_thread_took_the_signal() -> None:
         signal.pthread_kill(threading.get_ident(), signal.SIGINT)
 
     timer = threading.Timer(0.2, interrupt)
-    with Daemon() as daemon, pytest.raises(KeyboardInterrupt):
+    with Daemon() as daemon:
         timer.start()
         daemon.serve_forever()
+        assert "closed" in repr(daemon)
     timer.join()
+
+
+SERVE_FOREVER = """
+from remoteobj import Daemon, expose
+
+@expose
+class Clock:
+    def hour(self):
+        return 12
+
+daemon = Daemon()
+print(daemon.register(Clock(), "clock"), flush=True)
+daemon.serve_forever()
+print("served", daemon)
+"""
+
+
+def test_ctrl_c_ends_a_script_that_serves_without_a_word(
+    start_script: StartScript, own_machine: Path
+) -> None:
+    process = start_script("-c", SERVE_FOREVER)
+    assert process.stdout is not None
+    with Proxy(process.stdout.readline().strip()) as clock:
+        assert clock.hour() == 12
+        process.send_signal(signal.SIGINT)
+        output, errors = process.communicate(timeout=20)
+    assert (process.returncode, errors) == (0, "")
+    assert output.startswith("served <Daemon ")
+    assert "closed" in output
+    assert not [*own_machine.glob("remoteobj/*")]
 
 
 def test_a_socket_that_nobody_serves_any_more_is_told(warehouse: Warehouse) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Iterator
 from typing import Any
 from unittest.mock import Mock
 
@@ -17,6 +18,8 @@ from remoteobj import (
     ObjectIdTaken,
     ObjectUnknown,
     Proxy,
+    RemoteItems,
+    batch,
     behavior,
     current_peer,
     expose,
@@ -129,11 +132,95 @@ def test_what_exposes_nothing_is_refused(daemon: Daemon, target: Any) -> None:
         daemon.register(target)
 
 
-@pytest.mark.parametrize("object_id", ["two words", "a@b", "line\n"])
+@expose
+class Empty:
+    def __init__(self) -> None:
+        self.size = 1
+
+
+@pytest.mark.parametrize(
+    ("target", "advice"),
+    [
+        (None, "it is None: does the function that was to make it return it"),
+        ((n for n in "ab"), "a builtin cannot be marked: publish an object of a class of yours"),
+        ([1], "a builtin cannot be marked"),
+        (dict, "a builtin cannot be marked"),
+        (print, "a builtin cannot be marked"),
+        (signal, "a builtin cannot be marked"),
+        (Empty(), "it is marked with @expose, but has no public methods or properties"),
+        (Empty, "what __init__ sets is not exposed, write a property for it"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_exposes_nothing_is_told_why(daemon: Daemon, target: Any, advice: str) -> None:
+    with pytest.raises(TypeError, match=advice):
+        daemon.register(target)
+
+
+@pytest.mark.parametrize("object_id", ["two words", "a@b", "line\n", "", "@"])
 def test_an_id_that_no_uri_can_carry_is_named(daemon: Daemon, object_id: str) -> None:
-    with pytest.raises(BadURI) as caught:
-        daemon.register(Counter(), object_id)
-    assert repr(object_id)[1:-1] in str(caught.value)
+    for use in (lambda: daemon.register(Counter(), object_id), lambda: daemon.uri_of(object_id)):
+        with pytest.raises(BadURI, match="text without spaces and '@', such as") as caught:
+            use()
+        assert str(caught.value).startswith(f"{object_id!r} cannot be the id of an object")
+    assert daemon.statistics().objects == 0
+
+
+@pytest.mark.parametrize("object_id", [5, b"abc", Counter()])
+def test_an_id_that_is_no_text_is_named(daemon: Daemon, object_id: Any) -> None:
+    given: Any = "counter"
+    for use in (
+        lambda: daemon.register(Counter(), object_id),
+        lambda: daemon.register(given, object_id),  # the wrong way round
+        lambda: daemon.unregister(object_id),
+    ):
+        with pytest.raises(BadURI, match=r"the id of an object is text, .* the object comes first"):
+            use()
+
+
+def test_an_object_may_have_several_ids(daemon: Daemon, connect: Connect) -> None:
+    counter = Counter()
+    proxies = [connect(daemon.register(counter, name)) for name in ("one", "two", None)]
+    assert [proxy.count() for proxy in proxies] == [1, 2, 3]
+    daemon.unregister("one")
+    assert proxies[1].count() == 4
+
+
+def test_the_daemons_own_object_stays(daemon: Daemon, connect: Connect) -> None:
+    with pytest.raises(ObjectIdTaken, match=r"'Pyro\.Daemon' is the daemon's own: choose another"):
+        daemon.register(Counter(), "Pyro.Daemon")
+    daemon.unregister("Pyro.Daemon")
+    proxy = connect(daemon.uri_of("Pyro.Daemon"))
+    assert proxy.ping() is None
+
+
+class Half:
+    size = 3
+
+    @expose
+    def shown(self) -> int:
+        return 1
+
+    def forgotten(self) -> int:
+        return 2
+
+
+def test_who_has_forgotten_to_mark_a_method_is_reminded(daemon: Daemon, connect: Connect) -> None:
+    proxy = connect(daemon.register(Half()))
+    for name in ("forgotten", "size", "nonsense"):  # whether it is there is not told
+        with pytest.raises(
+            AttributeError, match=f"attribute {name!r}: is it a method or a prop.*@"
+        ):
+            getattr(proxy, name)
+    with pytest.raises(AttributeError, match="attribute 'size': is it a property that is marked"):
+        proxy.size = 5
+    for name, words in (("forgotten", "marked with @expose"), ("_hidden", "private names cannot")):
+        with pytest.raises(AttributeError, match=f"Half exposes no method {name!r}: .*{words}"):
+            proxy._channel.call(name, (), {}, None)
+    calls = batch(proxy)
+    calls.forgotten()
+    with pytest.raises(AttributeError, match="'forgotten': is it a method that is marked with"):
+        list(calls())
 
 
 def test_what_is_not_a_method_is_not_callable(daemon: Daemon, connect: Connect) -> None:
@@ -165,6 +252,17 @@ def test_the_users_object_is_untouched_and_two_daemons_publish_it(connect: Conne
             assert connect(daemon.register(slotted)).get() == 7
             daemon.register(plain)
         assert before == (dir(slotted), vars(plain), dir(plain), dir(Slotted), dir(Counter))
+
+
+def test_what_a_generator_method_gives_has_a_public_name(daemon: Daemon, connect: Connect) -> None:
+    class Menu:
+        @expose
+        def dishes(self) -> Iterator[str]:
+            yield from ["soup", "stew"]
+
+    dishes: RemoteItems = connect(daemon.register(Menu())).dishes()
+    assert type(dishes) is RemoteItems
+    assert list(dishes) == ["soup", "stew"]
 
 
 CALL_AND_STAY = """

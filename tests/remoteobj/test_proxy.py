@@ -212,7 +212,7 @@ class Plain:
 
 
 def test_a_name_needs_the_name_server(monkeypatch: pytest.MonkeyPatch, connect: Connect) -> None:
-    monkeypatch.setattr("remoteobj.client.channel.resolvers", [])
+    monkeypatch.setattr("remoteobj.client.session.resolvers", [])
     with pytest.raises(BadURI, match="PYRONAME:warehouse is a name: import nameserver"):
         connect("PYRONAME:warehouse").add(1)
     with pytest.raises(BadURI, match="'warehouse'"):

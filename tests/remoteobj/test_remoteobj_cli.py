@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import signal
+import socket
+
 import pytest
-from servants import Warehouse
+from servants import StartScript, Warehouse
 
 from remoteobj import Daemon
 from remoteobj.cli import main_group, run_command
@@ -76,3 +79,16 @@ def test_debug_shows_the_traceback() -> None:
 def test_help_is_no_error(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("--help") == 0
     assert "describe" in capsys.readouterr().out
+
+
+def test_ctrl_c_ends_it_without_a_traceback(start_script: StartScript) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        uri = f"PYRO:x@127.0.0.1:{silent.getsockname()[1]}"
+        process = start_script("-m", "remoteobj", "describe", uri, "--insecure")
+        silent.settimeout(20.0)
+        with silent.accept()[0]:
+            process.send_signal(signal.SIGINT)
+            output, errors = process.communicate(timeout=20)
+    assert (process.returncode, output) == (130, "")
+    assert errors.startswith("remoteobj: warning: plain TCP to")
+    assert errors.strip().count("\n") == 0

@@ -16,11 +16,13 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import Pyro5.api
 import pytest
-from servants import MissingPart, OutOfStock, Warehouse
+from servants import MissingPart, OutOfStock, StartScript, Warehouse
 
 from remoteobj import (
     URI,
@@ -153,6 +155,60 @@ def client() -> Iterator[StockClient]:
         yield running
 
 
+class Vault:
+    def __init__(self) -> None:
+        self.owner = "anna"
+        self._password = "hunter2"
+
+
+class Slotted:
+    __slots__ = ("_password", "owner")
+
+    def __init__(self) -> None:
+        self.owner, self._password = "anna", "hunter2"
+
+
+class Pickled(Vault):
+    def __getstate__(self) -> Any:
+        return vars(self)
+
+
+class Listed(Vault):
+    def __getstate__(self) -> Any:
+        return [self.owner, self._password]
+
+
+@dataclass
+class Card:
+    owner: str = "anna"
+
+
+class CardWithMore(Card):
+    pass
+
+
+def card_with_more() -> Card:
+    card = Card()
+    card._password = "hunter2"  # type: ignore[attr-defined]
+    return card
+
+
+class Denied(PermissionError):
+    def __init__(self, name: str, password: str) -> None:
+        super().__init__(f"{name} may not")
+        self.name, self._password = name, password
+
+
+GIFTS: dict[str, Callable[[], Any]] = {
+    "Vault": Vault,
+    "Slotted": Slotted,
+    "Pickled": Pickled,
+    "Listed": Listed,
+    "CardWithMore": CardWithMore,
+    "Card with": card_with_more,
+}
+
+
 class Shop(Warehouse):
     def __init__(self) -> None:
         super().__init__()
@@ -257,6 +313,18 @@ class Shop(Warehouse):
     @expose
     def kind_of(self, value: Any) -> str:
         return f"{type(value).__module__}.{type(value).__name__}"
+
+    @expose
+    def give(self, name: str) -> Any:
+        return [{"gift": GIFTS[name]()}]
+
+    @expose
+    def card(self) -> Card:
+        return Card()
+
+    @expose
+    def deny(self) -> None:
+        raise Denied("anna", "hunter2")
 
     @expose
     def lock(self) -> Any:
@@ -427,15 +495,142 @@ def test_a_result_of_a_batch_that_cannot_be_sent_is_named(run: Run) -> None:
 batch = Pyro5.api.BatchProxy(shop)
 batch.add(1)
 batch.lock()
-with raises(TypeError, "call 2 of the batch has run", "[1]['lock']: a lock cannot be sent"):
-    list(batch())
+batch.let()
+results = batch()
+assert next(results) == 2            # what came before it arrives
+words = "call 2 of the batch has run", "[1]['lock']: a lock cannot be sent"
+with raises(TypeError, *words) as caught:
+    next(results)
+assert "batch that have run after it: 1" in caught[0]._pyroTraceback[-1], caught
+assert list(results) == []
 with raises(TypeError, "[1]['lock']: a lock cannot be sent"):
     shop.lock()
-batch = Pyro5.api.BatchProxy(shop)   # one that failed keeps its calls
 batch.numbers(3)                     # items are not for batches
 with raises(TypeError, "call 1 of the batch has run", "a generator cannot be sent"):
     list(batch())
 assert shop.add(1) == 2
+""")
+
+
+def test_what_nobody_has_declared_stays_here(run: Run) -> None:
+    """Stock Pyro5 would send all attributes of any object, private ones among them."""
+    run(
+        """
+Pyro5.api.register_dict_to_class("test_stock_clients.Card", lambda name, data: data["owner"])
+for name in gifts:
+    with raises(TypeError, "result stays here: [0]['gift']", name, "cannot be sent") as caught:
+        shop.give(name)
+    assert "hunter2" not in "".join(caught[0]._pyroTraceback) + str(caught[0]), caught
+    if "with" not in name:
+        assert "Pyro5.api.register_class_to_dict" in str(caught[0]), caught
+assert shop.card() == "anna"           # a dataclass says what it is made of
+Pyro5.api.register_dict_to_class("test_stock_clients.Denied", lambda name, data: KeyError(data))
+with raises(KeyError) as caught:
+    shop.deny()
+[told] = caught[0].args
+assert told["attributes"].pop("_pyroTraceback")
+assert told["attributes"] == {"name": "anna"}, told
+""",
+        gifts=list(GIFTS),
+    )
+
+
+def test_what_pyro_was_told_of_a_class_is_sent(run: Run) -> None:
+    def describe(vault: Vault) -> dict[str, Any]:
+        return {"__class__": "Vault", "of": vault.owner}
+
+    def describe_error(error: Denied) -> dict[str, Any]:
+        return {"__class__": "builtins.LookupError", "__exception__": True, "args": [error.name]}
+
+    Pyro5.api.register_class_to_dict(Vault, describe)
+    Pyro5.api.register_class_to_dict(Denied, describe_error)
+    try:
+        run("""
+Pyro5.api.register_dict_to_class("Vault", lambda name, data: data["of"])
+assert shop.give("Vault") == [{"gift": "anna"}]
+with raises(LookupError) as caught:
+    shop.deny()
+assert caught[0].args == ("anna",) and "in deny" in "".join(caught[0]._pyroTraceback)
+""")
+    finally:
+        Pyro5.api.unregister_class_to_dict(Vault)
+        Pyro5.api.unregister_class_to_dict(Denied)
+
+
+SCRIPT = """
+import sys, warnings
+from remoteobj import Daemon, expose
+
+class Empty(Exception):
+    pass
+
+class Sold(LookupError):
+    def __init__(self, item, *, left):
+        super().__init__(item, left)
+        self.left = left
+
+class Torn(UnicodeDecodeError):
+    pass
+
+@expose
+class Shop:
+    def fail(self, how):
+        if how == "empty":
+            raise Empty("no bolts", 3)
+        if how == "sold":
+            raise Sold("bolt", left=2)
+        if how == "torn":
+            raise Torn("utf-8", b"a", 0, 1, "why")
+        class Inner(Exception): pass
+        raise Inner()
+
+warnings.simplefilter("ignore")
+with Daemon("127.0.0.1", insecure=True) as daemon:
+    print(daemon.register(Shop()), flush=True)
+    daemon.start()
+    sys.stdin.read()
+"""
+
+
+def test_an_exception_of_a_script_arrives_in_words(
+    client: StockClient, serializer: str, start_script: StartScript
+) -> None:
+    """Stock Pyro5 refuses names with two underscores: all that was told would be lost on it."""
+    process = start_script("-c", SCRIPT)
+    assert process.stdout is not None
+    uri = URI(process.stdout.readline().strip())
+    code = """
+for how, kind, words, name, args in (
+    ("empty", Pyro5.errors.PyroError, "('no bolts', 3)", "__main__.Empty", ["no bolts", 3]),
+    ("sold", LookupError, "('bolt', 2)", "__main__.Sold", ["bolt", 2]),
+    ("torn", UnicodeError, "'utf-8' codec can't decode", "__main__.Torn", None),
+    ("inner", Pyro5.errors.PyroError, "", "__main__.Shop.fail.<locals>.Inner", []),
+):
+    with raises(kind, f"{name}: {words}" if words else name) as caught:
+        shop.fail(how)
+    told = "".join(caught[0]._pyroTraceback)
+    assert "in fail" in told and how.title() in told, told
+    original, its_args = caught[0]._remoteobjError
+    assert original == name and (args is None or list(its_args) == args), caught
+    assert getattr(caught[0], "left", 2) == 2
+assert shop._pyroBind() is False           # the connection goes on
+"""
+    client.run(uri, serializer, code)
+
+
+def test_an_exception_among_arguments_is_itself_or_refused(run: Run) -> None:
+    run("""
+class Torn(Exception):
+    pass
+for send in (lambda: shop.kind_of(Torn("a")), lambda: shop.kind_of([{"why": Torn("a")}])):
+    words = "exception of class '__main__.Torn' arrived", "defined in the script", "send its text"
+    with raises(TypeError, *words):
+        send()
+batch = Pyro5.api.BatchProxy(shop)
+batch.kind_of(Torn("a"))
+with raises(TypeError, "exception of class '__main__.Torn' arrived"):
+    list(batch())
+assert shop.kind_of(KeyError("a")) == "builtins.KeyError"
 """)
 
 

@@ -162,7 +162,7 @@ TABLE: list[tuple[str, Any, Any, Any, Any]] = [
     ("time", NOON.time(), "12:30:05.123456", Refused("time"), Refused("time")),
     ("timedelta", dt.timedelta(1, 2, 3), 86402.000003, *[Refused("timedelta")] * 2),
     ("Decimal", decimal.Decimal("1.10"), *["1.10"] * 3),
-    ("Fraction", fractions.Fraction(1, 3), *[Unknown("fractions.Fraction")] * 3),
+    ("Fraction", fractions.Fraction(1, 3), *[Refused("Fraction")] * 3),
     ("UUID", ID, *[str(ID)] * 3),
     ("Path", pathlib.Path("/a"), *[Refused("Path")] * 3),
     ("Enum", Colour.RED, 1, Refused("Colour"), Refused("Colour")),
@@ -407,9 +407,9 @@ def test_no_error_ends_the_program_of_who_reads_it(ours: Format) -> None:
     data = ours.dumps_error(raised(SystemExit(3)))
     received = theirs[ours.number].loads(data)
     assert (type(received), received.args) == (Pyro5.errors.PyroError, ("SystemExit: 3",))
-    again = ours.loads(data)
+    again = ours.loads_error(data)
     assert (type(again), str(again)) == (RemoteError, "builtins.SystemExit: 3")
-    assert type(ours.loads(theirs[ours.number].dumps(KeyboardInterrupt()))) is RemoteError
+    assert type(ours.loads_error(theirs[ours.number].dumps(KeyboardInterrupt()))) is RemoteError
 
 
 @each_format
@@ -487,7 +487,9 @@ def test_an_error_that_would_read_outside_of_its_text_is_not_made(ours: Format) 
     for start, end in ((0, 10**9), (-(10**9), 1), (5, 5)):
         args = ["ascii", "ä", start, end, "why"]
         error = {"__class__": "builtins.UnicodeEncodeError", "__exception__": True, "args": args}
-        assert type(ours.loads(ours.dumps(error))) is RemoteError
+        assert type(ours.loads_error(ours.dumps(error))) is RemoteError
+        with pytest.raises(NotSendable, match="UnicodeEncodeError"):
+            ours.loads(ours.dumps(error))
 
 
 def test_no_module_is_imported_and_no_code_is_run_for_a_name(
@@ -540,12 +542,15 @@ def test_only_exceptions_are_made(ours: Format, monkeypatch: pytest.MonkeyPatch)
         asked = {"__class__": name, "args": ["a"], "state": ["a"]}
         with pytest.raises(NotSendable, match="cannot be rebuilt here"):
             ours.loads(ours.dumps(asked))
-        error = ours.loads(ours.dumps({**asked, "__exception__": True}))
+        data = ours.dumps({**asked, "__exception__": True})
+        error = ours.loads_error(data)
         assert (type(error), str(error)) == (RemoteError, f"{name}: a")
+        with pytest.raises(NotSendable, match=f"exception of class '{name}' arrived, which is not"):
+            ours.loads(data)
     sent = {"__class__": "servants.OutOfStock", "__exception__": True, "args": ["a"]}
     assert ours.loads(ours.dumps(sent)).args == ("a",)
     sent["__class__"] = "remoteobj.errors.RemoteError"
-    assert str(ours.loads(ours.dumps(sent))) == "remoteobj.errors.RemoteError: a"
+    assert str(ours.loads_error(ours.dumps(sent))) == "remoteobj.errors.RemoteError: a"
     sent = {"__class__": "Pyro5.core.URI", "state": ["PYRO", "a", None, "h", 1]}
     assert ours.loads_plain(ours.dumps(sent)) == sent
     with pytest.raises(WireError):
@@ -620,8 +625,15 @@ def test_the_answer_to_a_batch_goes_both_ways(ours: Format) -> None:
         assert (type(received), received.args) == (KeyError, ("bolt",))  # type: ignore[union-attr]
     assert ours.loads_batch_results(stock.dumps([1, [2]])) == ([1, [2]], None)
     assert ours.loads_batch_results(ours.dumps_batch_results([], None)) == ([], None)
-    with pytest.raises(NotSendable, match=r"call 2 of the batch has run, but .*: a lock"):
-        ours.dumps_batch_results([1, threading.Lock()], error)
+    data = ours.dumps_batch_results([1, threading.Lock(), 3], error)
+    values, refused = ours.loads_batch_results(data)
+    assert (values, type(refused)) == ([1], NotSendable)
+    assert "call 2 of the batch has run, but its result stays here: a lock cannot" in str(refused)
+    assert refused.__notes__ == ["calls of the batch that have run after it: 2"]
+    one, wrapper = stock.loads(data)
+    assert one == 1
+    with pytest.raises(TypeError, match="call 2 of the batch has run, but"):
+        wrapper.raiseIt()
     broken = ours.loads_batch_results(ours.dumps_batch_results([1], ValueError(10**5000)))
     assert "cannot be" in str(broken[1])
     wrong = {"__class__": "Pyro5.core._ExceptionWrapper", "exception": 5}

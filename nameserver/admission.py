@@ -1,0 +1,179 @@
+"""How a name is taken in: where its object is, is found out first, and then it is registered.
+
+A server that only this machine reaches takes addresses as they are. Another one publishes where the
+object has answered. What leads back to whoever uses it (127.0.0.1), or is a Unix socket, is never
+published to other machines: where the object answers at an address of its machine too, that is
+published instead, and else the registration is refused in words.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import replace as replaced
+
+from nameserver.book import Book
+from nameserver.changes import Lease
+from nameserver.errors import NamingError
+from nameserver.networks import (
+    Networks,
+    is_address,
+    is_loopback_address,
+    is_unspecified,
+    own_interfaces,
+)
+from nameserver.proving import Failure, Plan, Proof, Prover, plan_of
+from nameserver.record import Record
+from remoteobj import URI
+
+__all__ = ["Admission"]
+
+log = logging.getLogger("nameserver.admission")
+
+_LOOK_S = 2.0
+_MOST_TOKENS = 1000
+
+
+class Admission:
+    """Takes registrations.
+
+    Args:
+        book: Where they go.
+        prover: Dials.
+        is_private: Only this machine reaches the server.
+        look: Returns the networks of this machine.
+    """
+
+    def __init__(
+        self,
+        book: Book,
+        prover: Prover,
+        *,
+        is_private: bool,
+        look: Callable[[], Networks] = lambda: Networks(own_interfaces()),
+    ) -> None:
+        self._book = book
+        self._prover = prover
+        self._is_private = is_private
+        self._look = look
+        self._lock = threading.Lock()
+        self._networks = Networks(())
+        self._looked_at = -_LOOK_S
+        self._spoken_from: OrderedDict[str, set[str]] = OrderedDict()
+
+    def networks(self) -> Networks:
+        """Return the networks of this machine, as they were two seconds ago at most."""
+        with self._lock:
+            if time.monotonic() - self._looked_at >= _LOOK_S:
+                self._networks = self._look()
+                self._looked_at = time.monotonic()
+            return self._networks
+
+    def note_speaker(self, token: str, peer: str) -> None:
+        """A process says by a secret of its own that it can be reached at *peer* too."""
+        with self._lock:
+            self._spoken_from.setdefault(token, set()).add(peer)
+            self._spoken_from.move_to_end(token)
+            if len(self._spoken_from) > _MOST_TOKENS:
+                self._spoken_from.popitem(last=False)
+
+    def register(
+        self,
+        record: Record,
+        lease: Lease | None,
+        peer: str,
+        *,
+        token: str = "",
+        replace: bool = False,
+        replaces: URI | None = None,
+    ) -> Future[list[str]]:
+        """Find out where an object is, and give it its name.
+
+        Returns:
+            When it is registered: the addresses that could not be proved, each with the reason. The
+            errors are those of ``Book.register``, and NamingError where nobody else could reach it.
+        """
+        done: Future[list[str]] = Future()
+
+        def enter(found: Record, failures: tuple[Failure, ...] = ()) -> None:
+            try:
+                self._book.register(found, lease, replace=replace, replaces=replaces)
+            except BaseException as error:
+                done.set_exception(error)
+            else:
+                done.set_result([str(failure) for failure in failures])
+
+        def settle(plan: Plan, proof: Proof) -> None:
+            failures = plan.failures + proof.failures
+            if proof.hosts:
+                enter(_at(record, proof.hosts), failures)
+            elif plan.is_only_here:
+                done.set_exception(_only_here(record, failures))
+            else:
+                problem = "; ".join(map(str, failures))
+                log.warning("%s is registered, but not reached: %s", record.name, problem)
+                enter(replaced(record, problem=problem), failures)
+
+        if self._is_private:
+            enter(record)
+            return done
+        target = record.uri if record.uri.sockname else _with_address(record.uri)
+        if isinstance(target, Failure):
+            settle(Plan(()), Proof((), (target,)))
+        elif target.sockname is not None:
+            done.set_exception(_only_here(record, ()))
+        else:
+            with self._lock:
+                spoken_from = sorted(self._spoken_from.get(token, ()))
+            plan = plan_of(target, peer, spoken_from, self.networks())
+            self._prover.prove(target, plan.hosts, lambda proof: settle(plan, proof))
+        return done
+
+    def for_caller(self, record: Record, peer: str) -> Record:
+        """Return a record as a caller at *peer* can use it: with the address of its network."""
+        uri = record.uri
+        if len(record.hosts) < 2 or uri.port is None:
+            return record
+        networks = self.networks()
+        host = networks.choose(record.hosts, peer)
+        if host is None or host == uri.host:
+            return record
+        return replaced(record, uri=URI.of_tcp(uri.object, host, uri.port))
+
+
+def _at(record: Record, hosts: tuple[str, ...]) -> Record:
+    """Return a record that says where its object has answered."""
+    uri = record.uri
+    host = uri.host if uri.host in hosts else hosts[0]
+    return replaced(record, uri=URI.of_tcp(uri.object, host or "", uri.port or 0), hosts=hosts)
+
+
+def _with_address(uri: URI) -> URI | Failure:
+    """Return a URI with an address for a host's name, or why there is none."""
+    host = uri.host or ""
+    if is_address(host) or is_loopback_address(host):
+        return uri
+    try:
+        found = socket.getaddrinfo(host, uri.port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        return Failure(uri.location or "", "this machine does not know the name of the host")
+    return URI.of_tcp(uri.object, str(found[0][4][0]), uri.port or 0)
+
+
+def _only_here(record: Record, failures: tuple[Failure, ...]) -> NamingError:
+    tried = "".join(f"; {failure}" for failure in failures)
+    if record.uri.sockname is not None:
+        why = "a Unix socket cannot be reached from another machine"
+    elif is_unspecified(record.uri.host or ""):
+        why = "it does not say at which address, and none of the machine's could be reached"
+    else:
+        why = f"{record.uri.host} cannot be reached from another machine"
+    return NamingError(
+        f"{record.uri} is not registered: {why}{tried}; serve the object on its machine's address "
+        "in the network, Daemon(host=...)"
+    )

@@ -1,0 +1,158 @@
+"""Dialing back: an address is published after the object has answered there.
+
+Only addresses that belong to whoever registers are dialed, else any stranger could have a name
+server look for open ports: the address that the registration came from, those that the same process
+has spoken from, and, where it is this machine, this machine's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+from nameserver.networks import Networks, is_link_local, is_loopback_address, is_unspecified
+from remoteobj import (
+    URI,
+    ConnectionLost,
+    DeadlinePassed,
+    Identity,
+    ObjectUnknown,
+    PeerRefused,
+    RemoteObjError,
+    Settings,
+)
+from remoteobj.client.channel import Channel
+from remoteobj.uri import join_address
+
+__all__ = ["DIAL_TIMEOUT_S", "Failure", "Plan", "Proof", "Prover", "plan_of"]
+
+DIAL_TIMEOUT_S = 2.0
+_MOST_AT_ONCE = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An address that could not be proved."""
+
+    address: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.address}: {self.why}"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is to be dialed, and what not."""
+
+    hosts: tuple[str, ...]
+    failures: tuple[Failure, ...] = ()
+    is_only_here: bool = False
+    """Whether the address as it was given says nothing to another machine."""
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """Where an object has answered, and where not."""
+
+    hosts: tuple[str, ...]
+    failures: tuple[Failure, ...] = ()
+
+
+def plan_of(uri: URI, registrant: str, spoken_from: Iterable[str], networks: Networks) -> Plan:
+    """Say where an object is to be looked for.
+
+    Args:
+        uri: What is registered, on TCP; its host is an address.
+        registrant: Address from which the registration came; empty: a Unix socket.
+        spoken_from: Other addresses from which the same process has spoken.
+        networks: This machine's.
+    """
+    host = uri.host or ""
+    is_here = not registrant or networks.is_own(registrant)
+    belonging = list(networks.outer()) if is_here else [registrant]
+    belonging += [each for each in spoken_from if each not in belonging]
+    if host in belonging:
+        return Plan((host,))
+    if is_loopback_address(host) or is_unspecified(host):
+        return Plan(tuple(belonging), is_only_here=True)
+    if is_link_local(host):
+        why = "is only valid together with an interface: serve the object on another address"
+    elif is_here and networks.is_own(host):
+        return Plan((host,))
+    else:
+        why = "was not tried, because the registration came from another address"
+    return Plan((), (Failure(join_address(host, uri.port), why),))
+
+
+class Prover:
+    """Dials, in threads of its own.
+
+    Args:
+        identity: Who this server is: objects are called over TLS then.
+        timeout_s: Longest time for one address, in seconds.
+    """
+
+    def __init__(self, identity: Identity | None, *, timeout_s: float = DIAL_TIMEOUT_S) -> None:
+        self._identity = identity
+        self._settings = Settings(connect_timeout_s=timeout_s)
+        self._timeout_s = timeout_s
+        self._threads = ThreadPoolExecutor(_MOST_AT_ONCE, thread_name_prefix="nameserver dials")
+
+    def close(self) -> None:
+        """Dial no more. Blocks: until the last call has its answer, or its time is over."""
+        self._threads.shutdown(cancel_futures=True)
+
+    def prove(self, uri: URI, hosts: Sequence[str], done: Callable[[Proof], None]) -> None:
+        """Dial the object at each of *hosts*, all at once; *done* is told when all are known."""
+        calls = [self._threads.submit(self._dial, uri, host) for host in hosts]
+        if not calls:
+            done(Proof(()))
+            return
+        left = [len(calls)]
+
+        def count(_: Future[str]) -> None:
+            left[0] -= 1
+            if not left[0]:
+                done(_proof(uri, hosts, calls))
+
+        for call in calls:
+            call.add_done_callback(count)
+
+    def _dial(self, uri: URI, host: str) -> str:
+        """Return why the object does not answer at *host*; nothing if it does."""
+        channel = Channel(
+            URI.of_tcp(uri.object, host, uri.port or 0),
+            insecure=self._identity is None,
+            identity=self._identity,
+            settings=self._settings,
+        )
+        try:
+            channel.metadata(self._timeout_s)
+        except ObjectUnknown:
+            return "another daemon answers there, which has no such object"
+        except DeadlinePassed:
+            return f"timed out after {self._timeout_s:g} s"
+        except PeerRefused as error:
+            return str(error)
+        except ConnectionLost as error:
+            cause = error.__cause__
+            refused = isinstance(cause, ConnectionRefusedError)
+            return "refused: nobody listens there" if refused else str(error)
+        except RemoteObjError as error:
+            return str(error)
+        finally:
+            channel.release()
+        return ""
+
+
+def _proof(uri: URI, hosts: Sequence[str], calls: Sequence[Future[str]]) -> Proof:
+    reached, failures = [], []
+    for host, call in zip(hosts, calls, strict=True):
+        why = "the name server is closing" if call.cancelled() else call.result()
+        if why:
+            failures.append(Failure(join_address(host, uri.port), why))
+        else:
+            reached.append(host)
+    return Proof(tuple(reached), tuple(failures))

@@ -1,0 +1,123 @@
+"""The straight way: calls of plain, small values, which are nearly all, with nothing in between.
+
+What it does is what ``calls`` does, and can be understood there; whatever is not plain is handed
+over to that, and a call that was begun here may end there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from remoteobj.payload import BINARY, NESTED, PLAIN, read_call, write_plain
+from remoteobj.published import Published
+from remoteobj.server.calls import CallRunner, context_of
+from remoteobj.server.connection import Connection
+from remoteobj.transport.sockets import QUIET
+from remoteobj.transport.stream import NOWAIT
+from remoteobj.wire import (
+    HEADER_BYTES,
+    PLAIN_BYTES,
+    SIMPLE,
+    SIMPLE_AT,
+    SUFFIX,
+    SUFFIX_AT,
+    Message,
+    MessageType,
+    prefix_of,
+)
+
+__all__ = ["PlainRunner"]
+
+_NO_KWARGS: dict[str, Any] = {}
+_INVOKE = int(MessageType.INVOKE)
+_CALL, _REPLY = prefix_of(_INVOKE, BINARY), prefix_of(int(MessageType.RESULT), BINARY)
+_simple, _simple_at = SIMPLE.pack, SIMPLE.unpack_from
+
+
+class PlainRunner:
+    """Runs the plain calls of a daemon, in its workers.
+
+    Args:
+        published: Where the objects are.
+        runner: Who does what turns out not to be plain.
+    """
+
+    def __init__(self, published: Published, runner: CallRunner) -> None:
+        self.is_closing = False
+        self._published = published
+        self._dispose = runner.dispose
+        self._answer_error = runner.answers.error
+
+    def run(  # noqa: PLR0911, PLR0912 - each function more is one more for every call
+        self, connection: Connection, nobody_waits: Callable[[], bool]
+    ) -> bool:
+        """Answer calls for as long as they come one by one, whole, and with nothing but a payload.
+
+        This is ``CallRunner.run`` once more, straight: a header that is compared instead of
+        unpacked, no message made of it, no lock, since nobody else sends meanwhile.
+
+        Args:
+            connection: One that ``is_alone`` and ``takes_plain``.
+            nobody_waits: Tells whether to wait for the next call, or to look and leave.
+        Returns:
+            Whether the peer is quiet; else something is to be read that has to go the long way.
+        Raises:
+            EOFError: The peer has closed the connection.
+            OSError: The connection broke.
+        """
+        recv, send, exposures = connection.recv, connection.send_some, self._published.exposures
+        context = connection.context
+        while not self.is_closing:
+            try:
+                data = recv(PLAIN_BYTES, 0 if nobody_waits() else NOWAIT)
+            except QUIET:
+                return True
+            if not data:
+                raise EOFError
+            if not (data.startswith(_CALL) and data.startswith(SUFFIX, SUFFIX_AT)):
+                connection.feed(data)
+                return False
+            sequence, size, annotations = _simple_at(data, SIMPLE_AT)
+            if annotations or len(data) != HEADER_BYTES + size:
+                connection.feed(data)
+                return False
+            try:
+                object_id, method, args, kwargs, session = read_call(data[HEADER_BYTES:])
+            except Exception:  # the long way finds the words
+                connection.feed(data)
+                return False
+            exposure = exposures.get(object_id)
+            if kwargs or exposure is None or not NESTED.isdisjoint(map(type, args)):
+                connection.feed(data)
+                return False
+            if context is None or context.number != session:
+                context = context_of(connection, session)
+            connection.calls += 1
+            try:
+                value = exposure.call(context, method, args, _NO_KWARGS)
+            except BaseException as error:  # exit() in a method ends the call, not the connection
+                head = Message(_INVOKE, BINARY, 0, sequence, b"")
+                self._answer_error(connection, head, error)
+                if connection.is_alone:
+                    continue
+                return False
+            if type(value) in PLAIN:
+                try:
+                    answer = write_plain(value)
+                except (UnicodeEncodeError, OverflowError):
+                    answer = b""
+                if 0 < len(answer) <= PLAIN_BYTES:
+                    reply = _REPLY + _simple(sequence, len(answer), 0) + SUFFIX + answer
+                    try:
+                        sent = send(reply, NOWAIT)
+                    except QUIET:
+                        sent = 0
+                    if sent == len(reply):
+                        continue
+                    connection.send_rest(reply, sent)
+                    return False
+            self._dispose(connection, Message(_INVOKE, BINARY, 0, sequence, b""), method, value)
+            if not connection.is_alone:
+                return False
+        return True
