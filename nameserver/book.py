@@ -156,10 +156,10 @@ class Book:
             self._expire()
             return self._registry.renew(lease, self._clock())
 
-    def release(self, lease: str) -> int:
-        """Forget the names that a lease keeps; return how many."""
+    def release(self, lease: str, name: str | None = None) -> int:
+        """Forget the names that a lease keeps, or one of them; return how many."""
         with self._lock:
-            return self._make(self._registry.release(lease))
+            return self._make(self._registry.release(lease, name))
 
     def note(self, record: Record, problem: str) -> None:
         """Take in whether a record's object answers, if the name still stands for it."""

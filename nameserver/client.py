@@ -287,9 +287,9 @@ class NameServerClient:
         """Renew a lease; False where the server does not know it."""
         return bool(self._call("renew", lease))
 
-    def release(self, lease: str, timeout_s: float) -> None:
-        """Give up a lease, and all names with it."""
-        self._call("release", lease, timeout_s=timeout_s)
+    def release(self, lease: str, timeout_s: float, name: str | None = None) -> None:
+        """Give up a lease and all its names, or one of them."""
+        self._call("release", lease, name, timeout_s=timeout_s)
 
     def close(self) -> None:
         """Close the connections; using it again opens new ones. Leases are kept all the same."""

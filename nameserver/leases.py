@@ -1,7 +1,8 @@
 """Keeping names alive: what a process has registered with a lease, it renews until it ends.
 
 The process keeps its names, not the client object that registered them: that may be closed long
-before. One thread for each name server renews all of them in one call, and registers them again
+before. A name goes earlier when the daemon of this process that serves its object is closed. One
+thread for each name server renews all of them in one call, and registers them again
 where the server has forgotten. They are taken back when the process ends.
 """
 
@@ -13,12 +14,14 @@ import os
 import secrets
 import threading
 from collections.abc import Callable, Hashable, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 from nameserver.changes import Lease
 from nameserver.errors import NamingError
 from nameserver.record import Record
 from remoteobj import ConnectionLost, DeadlinePassed, RemoteObjError
+from remoteobj.daemon import daemon_of
 from remoteobj.uri import URI
 
 __all__ = ["Holder", "Keeper", "keeper"]
@@ -45,8 +48,8 @@ class Holder(Protocol):
     def renew(self, lease: str) -> bool:
         """Renew a lease; False where the server does not know it."""
 
-    def release(self, lease: str, timeout_s: float) -> None:
-        """Give up a lease, and all names with it."""
+    def release(self, lease: str, timeout_s: float, name: str | None = None) -> None:
+        """Give up a lease and all its names, or one of them."""
 
     def close(self) -> None:
         """Close the connections."""
@@ -107,6 +110,9 @@ class Keeper:
             unproved = kept.server.put(record, kept.lease, replace=replace, replaces=replaces)
             with self._lock:
                 kept.records[record.name] = record
+            owner = daemon_of(record.uri)
+            if owner is not None:
+                owner.at_close(partial(self._let_go, kept, record))
             return unproved
         finally:
             with self._lock:
@@ -118,6 +124,17 @@ class Keeper:
             for (its_key, _), kept in self._kept.items():
                 if its_key == key:
                     kept.records.pop(name, None)
+
+    def _let_go(self, kept: _Kept, record: Record) -> None:
+        """The daemon that serves the object is closing."""
+        with self._lock:
+            if kept.records.get(record.name) is not record:
+                return
+            del kept.records[record.name]
+        try:
+            kept.server.release(kept.lease.id, _GOODBYE_S, record.name)
+        except (RemoteObjError, OSError) as error:
+            log.debug("%s was not taken back from %s: %s", record.name, kept.server.address, error)
 
     def close(self) -> None:
         """Take back all names. Blocks: at most a second for each server that does not answer."""

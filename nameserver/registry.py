@@ -151,9 +151,10 @@ class Registry:
         """Forget names, where they are there; the name server's own stays."""
         return self._ended("removed", (name for name in names if name != NAME_SERVER))
 
-    def release(self, lease: str) -> Sequence[Change]:
-        """Forget the names that a lease keeps, because its holder wants it so."""
-        return self._ended("removed", sorted(self._names_of.get(lease, ())))
+    def release(self, lease: str, name: str | None = None) -> Sequence[Change]:
+        """Forget the names that a lease keeps, or one of them, because its holder wants it so."""
+        names = self._names_of.get(lease, set())
+        return self._ended("removed", sorted(names) if name is None else names & {name})
 
     def expire(self, now: float) -> Sequence[Change]:
         """Forget the names whose leases were not renewed in time."""

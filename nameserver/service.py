@@ -145,9 +145,9 @@ class NameService:
         """Give a lease its time anew; False where there is none, so that its holder registers."""
         return self._book.renew(lease)
 
-    def release(self, lease: str) -> int:
-        """Forget the names that a lease keeps; return how many."""
-        return self._book.release(lease)
+    def release(self, lease: str, name: str | None = None) -> int:
+        """Forget the names that a lease keeps, or one of them; return how many."""
+        return self._book.release(lease, name)
 
     def watch(
         self, prefix: str, instance: str, number: int, wait_s: float, watcher: str

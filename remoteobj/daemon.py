@@ -15,6 +15,8 @@ import threading
 import time
 import uuid
 import warnings
+import weakref
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -29,7 +31,7 @@ from remoteobj.transport import sockets
 from remoteobj.transport.stream import PlainStream, Stream
 from remoteobj.uri import URI
 
-__all__ = ["Daemon", "DaemonStatistics"]
+__all__ = ["Daemon", "DaemonStatistics", "daemon_of"]
 
 log = logging.getLogger("remoteobj.daemon")
 
@@ -87,6 +89,7 @@ class Daemon:
         self._pid = os.getpid()
         self._is_started = False
         self._closed = threading.Event()
+        self._at_close: list[Callable[[], object]] = []
         self._socket_lock: runtime.LockedFile | None = None
         if host is None and (port or identity is not None):
             given = "identity=" if identity is not None else "port="
@@ -107,6 +110,7 @@ class Daemon:
                 self._warn()
         self._published = Published(self.location, identity)
         self._engine = Engine(self._listener, self._published, self._settings, self._stream)
+        _daemons.add(self)
 
     def _warn(self) -> None:
         try:
@@ -232,9 +236,25 @@ class Daemon:
         finally:
             self._closing.release()
 
+    def at_close(self, callback: Callable[[], object]) -> None:
+        """Have *callback* called when the daemon is closed, before its connections are.
+
+        Raises:
+            DaemonClosed: It was closed.
+        """
+        with self._lock:
+            self._check_open()
+            self._at_close.append(callback)
+
     def _close(self) -> None:
         with self._lock:  # start() is over, or refuses
             self._closed.set()
+            callbacks, self._at_close = self._at_close, []
+        for callback in callbacks:
+            try:
+                callback()
+            except Exception:
+                log.exception("what was to be done at the end of the daemon has failed")
         self._engine.close(time.monotonic() + _CLOSE_S)
         self._listener.close()
         if self._socket_lock is not None:
@@ -259,6 +279,18 @@ class Daemon:
             "closed" if self._closed.is_set() else "serving" if self._is_started else "not started"
         )
         return f"<Daemon {self.location}: {state}, {len(self._published)} objects>"
+
+
+_daemons: weakref.WeakSet[Daemon] = weakref.WeakSet()
+
+
+def daemon_of(uri: URI) -> Daemon | None:
+    """Return the daemon of this process that serves what *uri* names; None if there is none."""
+    for daemon in list(_daemons):
+        is_ours = daemon._pid == os.getpid() and not daemon._closed.is_set()
+        if is_ours and daemon.location == uri.location:
+            return daemon
+    return None
 
 
 def _check_text(object_id: Any) -> None:

@@ -116,3 +116,25 @@ def test_a_process_that_was_killed(names: NameServerClient, start_script: StartS
         assert third.stdout.readline() == "ready\n"
         assert bell.where() == "c"
     there.communicate("end\n", timeout=10)
+
+
+def test_a_daemon_that_is_closed_takes_its_names_along(
+    names: NameServerClient, daemons: tuple[Daemon, Daemon]
+) -> None:
+    first, second = daemons
+    names.register("lab.bell", first.register(Bell("first"), "bell"))
+    names.register("lab.clock", second.register(Bell("second"), "clock"))
+    names.register("lab.guest", first.register(Bell("guest"), "guest"), lease_s=None)
+    first.close()
+    assert [record.name for record in names.list("lab.")] == ["lab.clock", "lab.guest"]
+
+
+def test_it_leaves_the_name_to_who_has_it_now(
+    names: NameServerClient, daemons: tuple[Daemon, Daemon]
+) -> None:
+    first, second = daemons
+    names.register("lab.bell", first.register(Bell("first"), "bell"))
+    there = second.register(Bell("second"), "bell")
+    names.register("lab.bell", there, lease_s=None, replace=True)
+    first.close()
+    assert names.lookup("lab.bell").uri == there
