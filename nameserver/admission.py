@@ -23,6 +23,7 @@ from nameserver.errors import NamingError
 from nameserver.networks import (
     Networks,
     is_address,
+    is_link_local,
     is_loopback_address,
     is_unspecified,
     own_interfaces,
@@ -171,6 +172,8 @@ def _only_here(record: Record, failures: tuple[Failure, ...]) -> NamingError:
         why = "a Unix socket cannot be reached from another machine"
     elif is_unspecified(record.uri.host or ""):
         why = "it does not say at which address, and none of the machine's could be reached"
+    elif is_link_local(record.uri.host or ""):
+        why = f"{record.uri.host} is only valid together with the name of an interface"
     else:
         why = f"{record.uri.host} cannot be reached from another machine"
     return NamingError(

@@ -78,11 +78,10 @@ def plan_of(uri: URI, registrant: str, spoken_from: Iterable[str], networks: Net
     if is_loopback_address(host) or is_unspecified(host):
         return Plan(tuple(belonging), is_only_here=True)
     if is_link_local(host):
-        why = "is only valid together with an interface: serve the object on another address"
-    elif is_here and networks.is_own(host):
+        return Plan((), is_only_here=True)
+    if is_here and networks.is_own(host):
         return Plan((host,))
-    else:
-        why = "was not tried, because the registration came from another address"
+    why = "was not tried, because the registration came from another address"
     return Plan((), (Failure(join_address(host, uri.port), why),))
 
 

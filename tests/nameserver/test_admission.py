@@ -81,7 +81,7 @@ def test_only_what_belongs_to_the_registrant_is_dialed(
     spoken_from = ["10.2.0.7"] if registrant == "10.1.0.7" else []
     plan = plan_of(uri(host), registrant, spoken_from, SERVER)
     assert list(plan.hosts) == hosts
-    assert bool(plan.failures) == (not hosts)
+    assert bool(plan.failures or plan.is_only_here) == (host not in hosts)
 
 
 @pytest.mark.parametrize(
@@ -201,6 +201,7 @@ def test_whoever_does_not_answer_delays_nobody_else(
         ("127.0.0.1:1", r"127.0.0.1 cannot be reached from another machine; 127.0.0.9:1: refused"),
         ("localhost:1", "localhost cannot be reached from another machine"),
         ("0.0.0.0:1", "none of the machine's could be reached"),
+        ("[fe80::7]:1", "fe80::7 is only valid together with the name of an interface"),
     ],
 )
 def test_what_nobody_else_reaches_is_refused(
