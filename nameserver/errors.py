@@ -29,6 +29,8 @@ __all__ = [
 class NamingError(RemoteObjError):
     """Something about names went wrong; the message says what, and what to do."""
 
+    _stock_class = "Pyro5.errors.NamingError"
+
 
 class NameTaken(NamingError, ValueError):
     """A live record has this name: choose another name, end its owner, or ask to replace it."""

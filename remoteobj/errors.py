@@ -25,7 +25,7 @@ does; ``"maybe"`` says only if doing it twice is harmless.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 __all__ = [
     "AddressUnusable",
@@ -53,6 +53,9 @@ Executed = Literal["no", "maybe"]
 
 class RemoteObjError(Exception):
     """Root of every error that remoteobj, nameserver and masterslave raise themselves."""
+
+    _stock_class: ClassVar[str | None] = None
+    """What a stock Pyro5 peer is told of it; None: the builtin class that it is derived from."""
 
 
 class BadInput(RemoteObjError, ValueError):
@@ -118,6 +121,8 @@ class NotSendable(RemoteObjError, TypeError):
 
 class ObjectUnknown(RemoteObjError, LookupError):
     """The daemon answers, but has no object of this id."""
+
+    _stock_class = "Pyro5.errors.DaemonError"
 
 
 class ObjectIdTaken(RemoteObjError, ValueError):

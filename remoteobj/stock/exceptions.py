@@ -2,9 +2,9 @@
 
 A stock Pyro5 peer makes exceptions of builtin classes, of its own, and of those that it was told
 how to make; the words of any other are lost on it. So an error that no stock peer can know goes as
-its stand-in: ours, and those of a script or of a function, as the builtin class that they are
-derived from, and one that ends a program, such as SystemExit, as a PyroError. What it is beside
-that, its name and args, is in an attribute.
+its stand-in: one of ours that Pyro5 has too as Pyro5's; others of ours, and those of a script or of
+a function, as the builtin class that they are derived from; and one that ends a program, such as
+SystemExit, as a PyroError. What it is beside that, its name and args, is in an attribute.
 
 Exceptions of modules of the users' go under their own names, or as Pyro5 was told to write them
 (``register_class_to_dict``). Their private attributes stay here. What arrives here is made of its
@@ -110,11 +110,11 @@ def _pack(writer: Writer, error: BaseException, depth: int, lines: Sequence[str]
 
 
 def _stand_in_of(cls: type[BaseException]) -> str | None:
-    if issubclass(cls, ObjectUnknown):
-        return "Pyro5.errors.DaemonError"  # which is what a stock daemon raises
     if not issubclass(cls, Exception):
         return _PYRO_ERROR
-    return _base_of(cls) if issubclass(cls, RemoteObjError) or _is_out_of_reach(cls) else None
+    if issubclass(cls, RemoteObjError):
+        return cls._stock_class or _base_of(cls)
+    return _base_of(cls) if _is_out_of_reach(cls) else None
 
 
 def _base_of(cls: type[Exception]) -> str:
