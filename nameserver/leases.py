@@ -14,13 +14,14 @@ import os
 import secrets
 import threading
 from collections.abc import Callable, Hashable, Sequence
+from dataclasses import replace as replaced
 from functools import partial
 from typing import Any, Protocol
 
 from nameserver.changes import Lease
-from nameserver.errors import NamingError
+from nameserver.errors import NamingError, StorageFailed
 from nameserver.record import Record
-from remoteobj import ConnectionLost, DeadlinePassed, RemoteObjError
+from remoteobj import RemoteObjError
 from remoteobj.daemon import daemon_of
 from remoteobj.uri import URI
 
@@ -62,6 +63,8 @@ class _Kept:
         self.server = server
         self.lease = Lease(secrets.token_hex(16), lease_s)
         self.records: dict[str, Record] = {}
+        self.forgotten: set[str] = set()
+        """Names that have to be registered again; the thread's own."""
         self.registering = 0
         self.has_ended = threading.Event()
 
@@ -72,7 +75,6 @@ class Keeper:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._kept: dict[Any, _Kept] = {}
-        self._pid = os.getpid()
 
     def register(
         self,
@@ -95,7 +97,6 @@ class Keeper:
             replaces: As there.
         """
         with self._lock:
-            self._disown_parents()
             kept = self._kept.get((key, lease_s))
             if kept is None:
                 kept = self._kept[key, lease_s] = _Kept(connect(), lease_s)
@@ -109,6 +110,7 @@ class Keeper:
         try:
             unproved = kept.server.put(record, kept.lease, replace=replace, replaces=replaces)
             with self._lock:
+                self._drop(key, record.name)  # a lease of another length may have kept it
                 kept.records[record.name] = record
             owner = daemon_of(record.uri)
             if owner is not None:
@@ -121,14 +123,20 @@ class Keeper:
     def forget(self, key: Hashable, name: str) -> None:
         """Keep a name no longer; the server knows."""
         with self._lock:
+            self._drop(key, name)
+
+    def note_metadata(self, key: Hashable, name: str, metadata: frozenset[str]) -> None:
+        """Keep a name with other metadata; the server knows."""
+        with self._lock:
             for (its_key, _), kept in self._kept.items():
-                if its_key == key:
-                    kept.records.pop(name, None)
+                if its_key == key and name in kept.records:
+                    kept.records[name] = replaced(kept.records[name], metadata=metadata)
 
     def _let_go(self, kept: _Kept, record: Record) -> None:
         """The daemon that serves the object is closing."""
         with self._lock:
-            if kept.records.get(record.name) is not record:
+            held = kept.records.get(record.name)
+            if held is None or held.uri != record.uri:
                 return
             del kept.records[record.name]
         try:
@@ -139,7 +147,6 @@ class Keeper:
     def close(self) -> None:
         """Take back all names. Blocks: at most a second for each server that does not answer."""
         with self._lock:
-            self._disown_parents()
             ended, self._kept = list(self._kept.values()), {}
         for kept in ended:
             kept.has_ended.set()
@@ -150,9 +157,17 @@ class Keeper:
                 log.debug("names at %s were not taken back: %s", kept.server.address, error)
             kept.server.close()
 
-    def _disown_parents(self) -> None:
-        if self._pid != os.getpid():  # forked: those names are the parent's
-            self._kept, self._pid = {}, os.getpid()
+    def disown(self) -> None:
+        """In a forked child: the names are the parent's, and so is whoever holds the lock."""
+        self._lock = threading.Lock()
+        for kept in self._kept.values():
+            kept.records.clear()
+        self._kept = {}
+
+    def _drop(self, key: Hashable, name: str) -> None:
+        for (its_key, _), kept in self._kept.items():
+            if its_key == key:
+                kept.records.pop(name, None)
 
     def _renew(self, key: Any, kept: _Kept) -> None:
         pause_s, is_away = kept.lease.lease_s / _PARTS, False
@@ -165,7 +180,9 @@ class Keeper:
                     return
             try:
                 if not kept.server.renew(kept.lease.id):
-                    self._register_again(kept)
+                    with self._lock:
+                        kept.forgotten.update(kept.records)
+                self._register_again(kept)
                 is_away = False
             except (RemoteObjError, OSError) as error:
                 if not is_away:
@@ -174,21 +191,30 @@ class Keeper:
 
     def _register_again(self, kept: _Kept) -> None:
         """The server has forgotten: it was started anew, or did not hear of us for too long."""
-        with self._lock:
-            records = list(kept.records.values())
-        for record in records:
-            try:
-                kept.server.put(record, kept.lease, replace=False, replaces=None)
-            except (ConnectionLost, DeadlinePassed):
-                raise
-            except NamingError as error:
-                log.warning("%s is not registered any more: %s", record.name, error)
-                with self._lock:
-                    if kept.records.get(record.name) is record:
-                        del kept.records[record.name]
+        for name in sorted(kept.forgotten):
+            with self._lock:
+                record = kept.records.get(name)
+            if kept.has_ended.is_set():
+                return
+            if record is not None:
+                self._put_again(kept, record)
+            kept.forgotten.discard(name)  # else it is tried again
+
+    def _put_again(self, kept: _Kept, record: Record) -> None:
+        try:
+            kept.server.put(record, kept.lease, replace=False, replaces=None)
+        except StorageFailed:  # its disk is full now
+            raise
+        except NamingError as error:
+            log.warning("%s is not registered any more: %s", record.name, error)
+            with self._lock:
+                if kept.records.get(record.name) is record:
+                    del kept.records[record.name]
 
 
 keeper = Keeper()
 """The one of this process."""
 
 atexit.register(keeper.close)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=keeper.disown)

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import os
-import queue
 import warnings
 from collections.abc import Sequence
 
+from nameserver.asking import prove, reason_of
 from nameserver.client import NameServerClient
+from nameserver.clusters import HOW_TO_CHOOSE, chosen_cluster
 from nameserver.directory import Directory
 from nameserver.errors import NameServerNotFound, NameUnknown, NamingError
-from nameserver.search import Search, known_address, reason_of
+from nameserver.finding import Finding
+from nameserver.search import Search, known_address
 from remoteobj import (
     URI,
+    BadInput,
+    BadURI,
     Identity,
     InsecureRefused,
     InsecureWarning,
@@ -40,6 +44,7 @@ RESOLVE_TIMEOUT_S = 5.0
 def locate(
     address: str | None = None,
     *,
+    cluster: str | None = None,
     timeout_s: float = 5.0,
     identity: Identity | None = None,
     insecure: bool = False,
@@ -47,24 +52,32 @@ def locate(
 ) -> NameServerClient:
     """Find a name server that answers.
 
+    Where it was found the last time is asked too, while the networks are searched.
+
     Args:
         address: ``host:port``; where None, what ``REMOTEOBJ_NAMESERVER`` says; where that is not
             set, the first server announced by zeroconf that answers over TCP.
+        cluster: The server has to be of this one; None takes what ``REMOTEOBJ_CLUSTER`` says, and
+            where that is not set, the only cluster that there is.
         timeout_s: Longest time to look, in seconds.
         identity: Who this process is: TLS is spoken then, and the server has to be of its cluster.
         insecure: Plain TCP may be spoken. Warned about.
         interfaces: Addresses of the interfaces to look on; None takes ``REMOTEOBJ_INTERFACES``, and
             where that is not set, all.
     Raises:
-        NameServerNotFound: None answered in time; the message says what was tried, and what to do.
+        NameServerNotFound: None answered in time, or there are several clusters and none was
+            chosen; the message says what was tried or found, and what to do.
         InsecureRefused: The address is known, and neither an identity nor ``insecure=True`` was
             given.
         BadURI: The address is none.
+        BadName: That is no name of a cluster.
         BadInput: An identity and ``insecure=True`` were both given.
 
-    Blocks: on the network, at most *timeout_s*; about 0.1 s where one is announced.  Threads: any.
+    Blocks: on the network, at most *timeout_s*; 0.4 s where a server is announced, of which 0.3 s
+        are for hearing of other clusters; a tenth of that with *cluster*, where one was found
+        before.  Threads: any.
     """
-    client = _find(address, timeout_s, identity, insecure, interfaces)
+    client = _find(address, cluster, timeout_s, identity, insecure, interfaces)
     if identity is None and not client.address.startswith("./u:"):
         warnings.warn(
             f"plain TCP to the name server {client.address}: anyone on the way can read and change "
@@ -77,76 +90,90 @@ def locate(
 
 def _find(
     address: str | None,
+    cluster: str | None,
     timeout_s: float,
     identity: Identity | None,
     insecure: bool,
     interfaces: Sequence[str] | None,
 ) -> NameServerClient:
+    cluster = chosen_cluster(cluster)
     known, how = known_address(address)
     if known is None:
-        return _search(timeout_s, identity, insecure, interfaces)
-    client = NameServerClient(known, identity=identity, insecure=insecure, how=how, quiet=True)
+        return _search(cluster, timeout_s, identity, insecure, interfaces)
     try:
-        client.ping(timeout_s=timeout_s)
+        found = prove(known, how, identity=identity, insecure=insecure, timeout_s=timeout_s)
     except InsecureRefused as error:
         raise InsecureRefused(f"the name server at {known} {NEEDS_EITHER}") from error
+    except (BadURI, BadInput):
+        raise
     except (RemoteObjError, OSError, AttributeError) as error:
         why = reason_of(error)
         what_to_do = "" if isinstance(error, PeerRefused) else f"; {_what_to_do(identity)}"
         raise NameServerNotFound(f"no name server at {known} ({how}): {why}{what_to_do}") from error
-    return client
+    if cluster is not None and found.cluster not in ("", cluster):
+        found.client.close()
+        raise NameServerNotFound(
+            f"the name server at {known} ({how}) is of the cluster {found.cluster!r}, not of "
+            f"{cluster!r}: choose one or the other ({HOW_TO_CHOOSE})"
+        )
+    return found.client
 
 
 def _search(
+    cluster: str | None,
     timeout_s: float,
     identity: Identity | None,
     insecure: bool,
     interfaces: Sequence[str] | None,
 ) -> NameServerClient:
-    found: queue.SimpleQueue[NameServerClient | None] = queue.SimpleQueue()
-
-    def note_refused(_address: str, _why: str) -> None:
-        if identity is None and not insecure:
-            found.put(None)  # nobody can be asked, so that there is nothing to wait for
-
     try:
-        search = Search(
-            found.put, note_refused, identity=identity, insecure=insecure, interfaces=interfaces
+        finding = Finding(
+            identity=identity, insecure=insecure, interfaces=interfaces, cluster=cluster
         )
     except NamingError as error:
         raise NameServerNotFound(str(error)) from error
-    client = None
-    try:
-        with contextlib.suppress(queue.Empty):
-            client = found.get(timeout=timeout_s)
-    finally:
-        search.close()
-        while not found.empty():  # who answered second
-            second = found.get()
-            if second is not None:
-                second.close()
-    if client is None:
-        raise NameServerNotFound(_what_was_tried(search, timeout_s, identity))
-    return client
+    found = finding.find(timeout_s)
+    if found is None:
+        raise NameServerNotFound(_what_was_tried(finding.search, cluster, timeout_s, identity))
+    return found.client
 
 
-def _what_was_tried(search: Search, timeout_s: float, identity: Identity | None) -> str:
-    refused = search.refused()
+def _what_was_tried(
+    search: Search | None, cluster: str | None, timeout_s: float, identity: Identity | None
+) -> str:
+    refused = search.refused() if search else {}
     if refused:
         by_reason: dict[str, list[str]] = {}
         for address, why in refused.items():
             by_reason.setdefault(why, []).append(address)
-        return "; ".join(
+        said = [
             f"a name server was seen at {', '.join(addresses)}, but {why}"
             for why, addresses in by_reason.items()
-        )
-    where = ", ".join(search.interfaces)
-    problems = search.problems().items()
-    seen = "; ".join(f"{address} was announced, but {why}" for address, why in problems)
+        ]
+        return "; ".join([*said, *_others(search)])
+    wanted = f" of the cluster {cluster!r}" if cluster else ""
     return (
-        f"no name server found within {timeout_s:g} s by zeroconf on {where} "
-        f"({seen or 'nobody announces one'}): {_what_to_do(identity)}"
+        f"no name server{wanted} found within {timeout_s:g} s by zeroconf on "
+        f"{_where(search)} ({_what_was_seen(search)}): {_what_to_do(identity)}"
     )
+
+
+def _where(search: Search | None) -> str:
+    watched = ", ".join(search.interfaces if search else ()) or "no interface"
+    failed = search.unwatched().items() if search else ()
+    return "; ".join([watched, *(f"not on {address}: {why}" for address, why in failed)])
+
+
+def _what_was_seen(search: Search | None) -> str:
+    if search is None:
+        return "nobody announces one"
+    seen = [f"{address} was announced, but {why}" for address, why in search.problems().items()]
+    return "; ".join([*seen, *_others(search)]) or "nobody announces one"
+
+
+def _others(search: Search | None) -> list[str]:
+    others = search.others().items() if search else ()
+    return [f"{address} is of the cluster {cluster!r}" for address, cluster in others]
 
 
 def _what_to_do(identity: Identity | None) -> str:
@@ -173,7 +200,7 @@ def resolve(name: str, address: str | None, identity: Identity | None = None) ->
             return directory.lookup(name).uri
     insecure = identity is None and os.environ.get("REMOTEOBJ_INSECURE", "") not in ("", "0")
     try:
-        client = _find(address, RESOLVE_TIMEOUT_S, identity, insecure, None)
+        client = _find(address, None, RESOLVE_TIMEOUT_S, identity, insecure, None)
     except NameServerNotFound as error:
         where = "cannot be looked up" if address else "is no name of this machine"
         raise NameServerNotFound(f"{name!r} {where}, and {error}") from error

@@ -23,6 +23,7 @@ PROBE_S = 15.0
 """From one round to the next, in seconds."""
 
 _LEAST_PAUSE_S = 0.05  # between two calls, so that many names make no storm
+_MOST_AT_ONCE = 4  # of the threads that dial: registrations need the others
 
 
 class Probing:
@@ -43,6 +44,7 @@ class Probing:
         self._is_private = is_private
         self._interval_s = interval_s
         self._closed = threading.Event()
+        self._free = threading.Semaphore(_MOST_AT_ONCE)
         self._thread = threading.Thread(
             target=self._go_round, name="nameserver probes", daemon=True
         )
@@ -61,6 +63,9 @@ class Probing:
     def _go_round(self) -> None:
         while not self._closed.wait(self._interval_s):
             for record, hosts in self._permanent():
+                while not self._free.acquire(timeout=_LEAST_PAUSE_S):
+                    if self._closed.is_set():
+                        return
                 self._prover.prove(record.uri, hosts, partial(self._note, record))
                 if self._closed.wait(_LEAST_PAUSE_S):
                     return
@@ -80,6 +85,7 @@ class Probing:
                 yield record, (host,)
 
     def _note(self, record: Record, proof: Proof) -> None:
+        self._free.release()
         problem = "" if proof.hosts else "; ".join(map(str, proof.failures))
         if problem and not record.problem:
             log.warning("%s does not answer any more: %s", record.name, problem)

@@ -7,6 +7,7 @@ has spoken from, and, where it is this machine, this machine's own.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -109,11 +110,14 @@ class Prover:
         if not calls:
             done(Proof(()))
             return
-        left = [len(calls)]
+        left, lock = len(calls), threading.Lock()
 
         def count(_: Future[str]) -> None:
-            left[0] -= 1
-            if not left[0]:
+            nonlocal left
+            with lock:
+                left -= 1
+                is_last = not left
+            if is_last:
                 done(_proof(uri, hosts, calls))
 
         for call in calls:
@@ -149,9 +153,16 @@ class Prover:
 def _proof(uri: URI, hosts: Sequence[str], calls: Sequence[Future[str]]) -> Proof:
     reached, failures = [], []
     for host, call in zip(hosts, calls, strict=True):
-        why = "the name server is closing" if call.cancelled() else call.result()
+        why = _outcome(call)
         if why:
             failures.append(Failure(join_address(host, uri.port), why))
         else:
             reached.append(host)
     return Proof(tuple(reached), tuple(failures))
+
+
+def _outcome(call: Future[str]) -> str:
+    if call.cancelled():
+        return "the name server is closing"
+    error = call.exception()
+    return call.result() if error is None else f"it cannot be called: {error!r}"

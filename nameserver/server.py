@@ -13,7 +13,8 @@ from typing import Self
 from nameserver import discovery
 from nameserver.admission import Admission
 from nameserver.book import Book
-from nameserver.errors import NamingError
+from nameserver.clusters import DEFAULT_CLUSTER, check_cluster, cluster_tag
+from nameserver.errors import NamingError, StorageFailed
 from nameserver.networks import is_loopback_address
 from nameserver.probing import Probing
 from nameserver.proving import Prover
@@ -23,11 +24,14 @@ from nameserver.storage import Storage
 from remoteobj import Daemon, Identity
 from remoteobj.uri import join_address
 
-__all__ = ["NameServer", "NameServerStatistics"]
+__all__ = ["DEFAULT_PORT", "NameServer", "NameServerStatistics"]
 
 log = logging.getLogger("nameserver.server")
 
-_MAX_LABEL_LENGTH = 48  # of the 63 bytes that DNS has; the rest makes it unique
+DEFAULT_PORT = 9090
+"""For networks without multicast, where addresses are told; stock Pyro5 name servers use it too."""
+
+_MAX_LABEL_LENGTH = discovery.MAX_NAME_BYTES - 7  # the rest makes it unique
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +53,15 @@ class NameServer:
         port: TCP port; 0 takes a free one.
         identity: Who this machine is: TLS is spoken then, with machines of the same cluster only.
         insecure: Serve plain TCP: whoever reaches the port may register and remove. Warned about.
-        announce: Announce it by zeroconf, on the interface of *host* and no other.
+        announce: Announce it by zeroconf, on the interface of *host* and no other; ``0.0.0.0``: on
+            every interface that can be used, as they come and go.
         name: What it is announced as, before a part that makes it unique; None is the host's name.
         storage: What keeps the names, and is closed with the server; None: they end with it.
+        cluster: What the cluster is called that it serves: where a network has several, who looks
+            for a name server chooses by it.
 
     Raises:
+        BadName: That is no name of a cluster.
         StorageFailed: The storage cannot be read.
         InsecureRefused: Neither an identity nor ``insecure=True`` was given.
         BadInput: Both were.
@@ -72,8 +80,10 @@ class NameServer:
         announce: bool = True,
         name: str | None = None,
         storage: Storage | None = None,
+        cluster: str = DEFAULT_CLUSTER,
     ) -> None:
         self._host = host
+        self._cluster = check_cluster(cluster)
         self._announce = announce
         self._transport: discovery.Transport = "plain" if identity is None else "tls"
         self._server_id = secrets.token_hex(8)
@@ -90,9 +100,7 @@ class NameServer:
             is_private = is_loopback_address(host)
             admission = Admission(self._book, self._prover, is_private=is_private)
             self._probing = Probing(self._book, self._prover, is_private=is_private)
-            self._book.register(
-                make_record(NAME_SERVER, f"PYRO:{NAME_SERVER}@{self.address}"), replace=True
-            )
+            self._register_itself()
         except BaseException:
             self._daemon.close()
             raise
@@ -103,25 +111,40 @@ class NameServer:
         """Where it is, as ``host:port``; for ``0.0.0.0``, an address that others can reach."""
         host = self._host
         if host == "0.0.0.0":
-            groups = discovery.plan(host, discovery.interfaces_to_use())
-            host = groups[0][0] if groups else discovery.LOOPBACK
+            host = next(iter(discovery.outer_addresses()), discovery.LOOPBACK)
         return join_address(host, self._daemon.port)
 
     @property
     def announced(self) -> str | None:
-        """What it is announced as; None where it is not."""
+        """What it is announced as; None where it is not, or not now."""
         announcement = self._announcement
-        return announcement.name if announcement else None
+        return announcement.name if announcement and announcement.addresses else None
+
+    @property
+    def announced_on(self) -> tuple[str, ...]:
+        """Addresses of this machine with which it is announced now, each in its network."""
+        announcement = self._announcement
+        return announcement.addresses if announcement else ()
 
     @property
     def announce_problem(self) -> str | None:
         """Why it is not announced, although it was to be."""
-        return self._problem
+        announcement = self._announcement
+        if announcement is None or announcement.addresses:
+            return self._problem
+        problems = announcement.problems().items()
+        why = "; ".join(f"{address}: {problem}" for address, problem in problems)
+        return f"{why or 'no network works'}; as soon as one does, it is announced there"
+
+    @property
+    def cluster(self) -> str:
+        """What its cluster is called."""
+        return self._cluster
 
     def start(self) -> None:
         """Serve in the background, and announce it. Starting again does nothing.
 
-        A network that carries no announcements is logged, and no error: the address works.
+        Where no network carries announcements, that is logged, and no error: the address works.
 
         Blocks: about 0.1 s, most of it the import of zeroconf.
         """
@@ -137,10 +160,15 @@ class NameServer:
                     name=self._label,
                     server_id=self._server_id,
                     transport=self._transport,
+                    cluster=self._cluster,
+                    changed=self._networks_changed,
                 )
             except NamingError as error:
                 self._problem = str(error)
-                log.warning("the name server %s is not announced: %s", self.address, error)
+        if self.announce_problem:
+            log.warning(
+                "the name server %s is not announced: %s", self.address, self.announce_problem
+            )
 
     def close(self) -> None:
         """Say goodbye and stop serving. Closing again does nothing.
@@ -157,6 +185,18 @@ class NameServer:
         self._book.close()  # whoever waits for a change is answered
         self._daemon.close()
 
+    def _register_itself(self) -> None:
+        """Say where it is; who is in another of its networks is given the address there."""
+        hosts = discovery.outer_addresses() if self._host == "0.0.0.0" else ()
+        uri, tags = f"PYRO:{NAME_SERVER}@{self.address}", {cluster_tag(self._cluster)}
+        self._book.register(make_record(NAME_SERVER, uri, tags, hosts=hosts), replace=True)
+
+    def _networks_changed(self) -> None:
+        try:
+            self._register_itself()
+        except StorageFailed as error:
+            log.warning("the name server's own addresses could not be kept: %s", error)
+
     def statistics(self) -> NameServerStatistics:
         """Return what it holds and has done so far."""
         served = self._daemon.statistics()
@@ -172,5 +212,5 @@ class NameServer:
         self.close()
 
     def __repr__(self) -> str:
-        state = "closed" if self._closed else "announced" if self._announcement else "not announced"
+        state = "closed" if self._closed else "announced" if self.announced else "not announced"
         return f"<NameServer {self.address}: {state}, {self._book.count()} names>"

@@ -9,9 +9,12 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Self
 
+from nameserver.asking import Found, reason_of
 from nameserver.client import How, NameServerClient
-from nameserver.errors import NamingError
-from nameserver.search import Search, known_address, reason_of
+from nameserver.clusters import chosen_cluster, cluster_in
+from nameserver.errors import NameServerNotFound, NamingError
+from nameserver.record import NAME_SERVER
+from nameserver.search import Search, known_address
 from remoteobj import Identity, RemoteObjError
 from remoteobj.identity import refuse_both
 
@@ -34,16 +37,17 @@ class ServerWatch:
         insecure: bool,
         interfaces: Sequence[str] | None,
         interval_s: float,
+        cluster: str | None,
     ) -> None:
         refuse_both(identity, insecure)
+        self._cluster = chosen_cluster(cluster)
         self._on_found = on_found
         self._identity, self._insecure = identity, insecure
         self._interfaces = interfaces
         self._interval_s = interval_s
         self._closed = threading.Event()
-        # A client that was proved, where a server cannot be asked and why, or the end.
-        self._found: queue.SimpleQueue[NameServerClient | tuple[str, str] | None]
-        self._found = queue.SimpleQueue()
+        # Who has answered, where a server cannot be asked and why, or the end.
+        self._found: queue.SimpleQueue[Found | tuple[str, str] | None] = queue.SimpleQueue()
         self._problems: Callable[[], dict[str, str]] = dict
         self._ask_again: Callable[[str], None] = lambda _address: None
         known, how = known_address(address)
@@ -56,7 +60,10 @@ class ServerWatch:
         self._thread.start()
 
     def problems(self) -> dict[str, str]:
-        """Return the addresses that do not answer, or may not be asked, each with the reason."""
+        """Return the addresses that do not answer, or may not be asked, each with the reason.
+
+        Addresses of this machine are among them, without a port, where nobody can be heard.
+        """
         return self._problems()
 
     def lost(self, client: NameServerClient) -> None:
@@ -93,17 +100,17 @@ class ServerWatch:
         if search is None:
             return
         with search:
-            self._problems = search.problems
+            self._problems = lambda: search.problems() | search.unwatched()
             self._ask_again = search.ask_again
             while (found := self._found.get()) is not None:
-                if isinstance(found, NameServerClient):
-                    self._tell(found)
+                if isinstance(found, Found):
+                    self._tell(found.client)
                 else:
                     log.warning("a name server was seen at %s, but %s", *found)
         while not self._found.empty():
             late = self._found.get()
-            if isinstance(late, NameServerClient):
-                late.close()
+            if isinstance(late, Found):
+                late.client.close()
 
     def _start_search(self) -> Search | None:
         said = None
@@ -115,6 +122,7 @@ class ServerWatch:
                     identity=self._identity,
                     insecure=self._insecure,
                     interfaces=self._interfaces,
+                    cluster=self._cluster,
                 )
             except NamingError as error:
                 said = self._say({"all interfaces": str(error)}, said)
@@ -130,6 +138,8 @@ class ServerWatch:
         while not self._closed.is_set():
             try:
                 answered = probe.instance(timeout_s=PROBE_TIMEOUT_S)
+                if answered != instance:
+                    self._refuse_other_cluster(probe, address)
             except (RemoteObjError, OSError) as error:
                 instance = None
                 said = self._say({address: reason_of(error)}, said)
@@ -143,6 +153,15 @@ class ServerWatch:
                     self._tell(self._client(address, how))
             self._closed.wait(self._interval_s)
         probe.close()
+
+    def _refuse_other_cluster(self, probe: NameServerClient, address: str) -> None:
+        if self._cluster is not None:
+            cluster = cluster_in(probe.lookup(NAME_SERVER).metadata)
+            if cluster not in ("", self._cluster):
+                raise NameServerNotFound(
+                    f"the name server at {address} is of the cluster {cluster!r}, not of "
+                    f"{self._cluster!r}"
+                )
 
     def _client(self, address: str, how: How) -> NameServerClient:
         return NameServerClient(
@@ -166,8 +185,11 @@ def watch_for_servers(
     insecure: bool = False,
     interfaces: Sequence[str] | None = None,
     interval_s: float = 1.0,
+    cluster: str | None = None,
 ) -> ServerWatch:
     """Find every name server there is and will be, in the background.
+
+    Interfaces that come up and addresses that are new are noticed within 1 s.
 
     Args:
         on_found: Called, one call at a time, with a client of each server that has answered; again
@@ -178,8 +200,11 @@ def watch_for_servers(
         insecure: Plain TCP may be spoken. Not warned about: whoever runs an agent has been told.
         interfaces: As in ``locate``.
         interval_s: How long to wait before a known address is asked again, in seconds.
+        cluster: Only servers of this one; None takes what ``REMOTEOBJ_CLUSTER`` says, and where
+            that is not set, those of all clusters.
     Raises:
         BadURI: The address is none.
+        BadName: That is no name of a cluster.
         BadInput: An identity and ``insecure=True`` were both given.
     """
-    return ServerWatch(on_found, address, identity, insecure, interfaces, interval_s)
+    return ServerWatch(on_found, address, identity, insecure, interfaces, interval_s, cluster)

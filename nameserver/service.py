@@ -7,6 +7,7 @@ or to pairs. The others take and give plain values, see ``record.to_plain``.
 
 from __future__ import annotations
 
+import platform
 import re
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
@@ -15,9 +16,9 @@ from typing import Any, TypeVar
 from nameserver.admission import Admission
 from nameserver.book import Book
 from nameserver.changes import Lease, Revision
-from nameserver.errors import NamingError
+from nameserver.errors import BadName, NamingError
 from nameserver.networks import is_address
-from nameserver.record import Record, make_record, to_plain, to_text
+from nameserver.record import NAME_SERVER, Record, make_record, to_plain, to_text
 from nameserver.waiting import Answer
 from remoteobj import URI, expose
 from remoteobj.callers import current_peer
@@ -52,12 +53,13 @@ class NameService:
         self, name: str, uri: URI | str, safe: bool = False, metadata: Any = None
     ) -> Future[None]:
         """Give an object a name; with *safe*, one that is taken stays as it is and this raises."""
-        record = make_record(name, uri, metadata or ())
+        record = _asked(name, uri, metadata or ())
         failures = self._admission.register(record, None, _caller(), replace=not safe)
         return _then(failures, lambda _: None)
 
     def set_metadata(self, name: str, metadata: Any) -> None:
         """Give a name other metadata."""
+        _refuse_own(name)
         self._book.set_metadata(name, metadata or ())
 
     def lookup(self, name: str, return_metadata: bool = False) -> Any:
@@ -105,6 +107,15 @@ class NameService:
         """Return what tells this run of the server from every other."""
         return self._book.instance
 
+    def about(self) -> dict[str, str]:
+        """Return which release of this program, and of Python, serves here."""
+        from importlib import metadata  # 20 ms, which only who asks pays
+
+        return {
+            "release": metadata.version("remoteobj-farm"),
+            "python": platform.python_version(),
+        }
+
     def find(self, name: str) -> str:
         """Return the record of a name, as ``record.to_text`` writes it."""
         return to_text(self._for_caller(self._book.lookup(name)))
@@ -133,7 +144,7 @@ class NameService:
             The addresses that could not be proved, each with the reason.
         """
         return self._admission.register(
-            make_record(name, uri, metadata),
+            _asked(name, uri, metadata),
             _lease(*lease) if lease else None,
             _caller(),
             token=token,
@@ -173,6 +184,16 @@ class NameService:
 
     def _for_caller(self, record: Record) -> Record:
         return self._admission.for_caller(record, _caller()) if record.hosts[1:] else record
+
+
+def _refuse_own(name: str) -> None:
+    if name == NAME_SERVER:
+        raise BadName(f"{name!r} is the name server itself: choose another name")
+
+
+def _asked(name: str, uri: URI | str, metadata: Any) -> Record:
+    _refuse_own(name)
+    return make_record(name, uri, metadata)
 
 
 def _lease(lease: str, lease_s: float) -> Lease:

@@ -25,6 +25,8 @@ WAIT_S = 5.0
 was pulled is noticed when no answer has come by then, and some more."""
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 2.0
+_GOODBYE_S, _AGAIN_S = 1.0, 0.05
+_LIST_S = 1.0  # how often a server is listed that cannot tell
 _KINDS: tuple[Kind, ...] = ("registered", "changed", "removed", "expired")
 
 
@@ -77,6 +79,8 @@ class Watch:
         self._revision: Revision | None = None
         self._ready: deque[Event] = deque()
         self._closed = threading.Event()
+        self._turn = threading.Condition()
+        self._is_asking = False
         self._on_event = on_event
         self._thread: threading.Thread | None = None
         if on_event is not None:
@@ -95,13 +99,11 @@ class Watch:
 
         Blocks: with a callback, until it has returned, at most 2 s.
         """
-        if self._closed.is_set():
-            return
-        self._closed.set()
-        try:
-            self._source.unwatch(self._watcher)
-        except (RemoteObjError, OSError, AttributeError) as error:
-            log.debug("the watch at %s was not taken back: %s", self._source.address, error)
+        with self._turn:
+            if self._closed.is_set():
+                return
+            self._closed.set()
+        self._end_question()
         self._source.close()
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(_LONGEST_PAUSE_S)
@@ -135,13 +137,34 @@ class Watch:
         except RemoteObjError:
             log.exception("names at %s are not watched any more", self._source.address)
 
+    def _end_question(self) -> None:
+        """Have the server answer now; again, where the question had not come there yet."""
+        deadline = time.monotonic() + _GOODBYE_S
+        while self._is_asking and time.monotonic() < deadline:
+            try:
+                self._source.unwatch(self._watcher)
+            except (RemoteObjError, OSError, AttributeError) as error:
+                log.debug("the watch at %s was not taken back: %s", self._source.address, error)
+            with self._turn:
+                self._turn.wait_for(lambda: not self._is_asking, _AGAIN_S)
+
+    def _changes(self) -> dict[str, Any] | None:
+        with self._turn:  # so that whoever closes knows of each question
+            if self._closed.is_set():
+                raise ConnectionLost("the watch was closed", executed="no")
+            self._is_asking = True
+        try:
+            return self._source.changes(self._prefix, self._revision, WAIT_S, self._watcher)
+        finally:
+            with self._turn:
+                self._is_asking = False
+                self._turn.notify_all()
+
     def _ask(self) -> None:
         pause_s, since = _FIRST_PAUSE_S, 0.0
         while not self._closed.is_set():
             try:
-                self._take(
-                    self._source.changes(self._prefix, self._revision, WAIT_S, self._watcher)
-                )
+                self._take(self._changes())
                 return
             except (ConnectionLost, DeadlinePassed) as error:
                 if self._closed.is_set():
@@ -159,7 +182,7 @@ class Watch:
     def _take(self, told: dict[str, Any] | None) -> None:
         match told:
             case None:
-                if self._revision is not None and self._closed.wait(1.0):
+                if self._revision is not None and self._closed.wait(_LIST_S):
                     return
                 self._relist(self._source.list(self._prefix), Revision("", 0))
             case {"instance": str(instance), "number": int(number), "records": [*records]}:

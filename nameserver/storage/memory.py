@@ -23,7 +23,7 @@ class MemoryStorage:
 
     def save(self, changes: Sequence[Change]) -> None:
         """See ``Storage``."""
-        for change in changes:
+        for change in tuple(changes):  # all of them, before the first is kept
             name = change.record.name
             if change.kind in ("removed", "expired"):
                 self._entries.pop(name, None)

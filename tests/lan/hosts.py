@@ -1,10 +1,13 @@
-"""A network for tests: hosts as network namespaces on one bridge, all gone at the end.
+"""Networks for tests: hosts as network namespaces on one bridge or several, all gone at the end.
 
 ::
 
-    switch namespace:  bridge ── port of hall ── port of anna ── ...
-                                     │               │             veth pairs
-    host namespaces:               eth0            eth0            10.77.0.1, 10.77.0.2, ...
+    switch namespace:  bridge0 ── port of hall ── port of anna ── ...
+                                      │               │             veth pairs
+    host namespaces:                eth0            eth0            10.77.0.1, 10.77.0.2, ...
+                                    eth1                            10.77.1.1
+                                      │
+    switch namespace:  bridge1 ── port of hall ── port of ben ── ...
 
 The machine that the tests run on sees no interface, address or route of it; it has the names of
 the namespaces only, which are random, so that two runs do not meet. Each host has a name (a UTS
@@ -26,7 +29,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self, TypeVar
@@ -162,37 +165,82 @@ class Running:
 
 
 class Host:
-    """One computer of the network; made by :class:`Lan`."""
+    """One computer; made by :class:`Lan`.
 
-    def __init__(self, lan: Lan, name: str, number: int) -> None:
+    In network 1 its interface is eth1, and its address 10.77.1.3 if it is the third host.
+    """
+
+    def __init__(self, lan: Lan, name: str, number: int, networks: Sequence[int]) -> None:
         self.name = name
-        self.address = f"10.77.0.{number}"
+        self.networks = tuple(networks)
         self.namespace = f"{lan.prefix}{name}"
         self._lan = lan
-        self._port = f"port{number}"
+        self._number = number
         self._home = Path(tempfile.mkdtemp(prefix=lan.prefix))
         for part in ("run", "config"):
             (self._home / part).mkdir(mode=0o700)
 
+    @property
+    def address(self) -> str:
+        """Its address in the first of its networks."""
+        return self.address_in(self.networks[0])
+
+    def address_in(self, network: int) -> str:
+        """Its address in a network."""
+        return f"10.77.{network}.{self._number}"
+
     def connect(self) -> None:
-        """Make the namespace, and plug it into the switch."""
-        switch = self._lan.switch
+        """Make the namespace, and plug it into its networks."""
         ip("netns", "add", self.namespace)
-        ip("-n", switch, "link", "add", self._port, "type", "veth",
-           "peer", "name", "eth0", "netns", self.namespace)  # fmt: skip
-        ip("-n", switch, "link", "set", self._port, "master", "bridge", "up")
-        for link in ("lo", "eth0"):
-            ip("-n", self.namespace, "link", "set", link, "up")
-        ip("-n", self.namespace, "address", "add", f"{self.address}/24", "dev", "eth0")
-        ip("-n", self.namespace, "route", "add", "224.0.0.0/4", "dev", "eth0")
+        self.ip("link", "set", "lo", "up")
+        for network in self.networks:
+            self.plug_in(network)
 
-    def cut(self) -> None:
-        """Pull its cable: nobody is told that the connections are dead."""
-        ip("-n", self._lan.switch, "link", "set", self._port, "down")
+    def plug_in(self, network: int) -> None:
+        """Give it an interface in a network."""
+        switch, port, card = self._lan.switch, self._port(network), f"eth{network}"
+        ip("-n", switch, "link", "add", port, "type", "veth",
+           "peer", "name", card, "netns", self.namespace)  # fmt: skip
+        ip("-n", switch, "link", "set", port, "master", f"bridge{network}", "up")
+        self.ip("link", "set", card, "up")
+        self.ip("address", "add", f"{self.address_in(network)}/24", "dev", card)
 
-    def mend(self) -> None:
-        """Plug its cable in again."""
-        ip("-n", self._lan.switch, "link", "set", self._port, "up")
+    def unplug(self, network: int) -> None:
+        """Take the interface out."""
+        self.ip("link", "delete", f"eth{network}")
+
+    def ip(self, *arguments: str) -> str:
+        """Run ``ip`` on it."""
+        return ip("-n", self.namespace, *arguments)
+
+    def make_bridge(self, name: str, address: str) -> None:
+        """Give it a bridge with something on it, as containers have."""
+        self.ip("link", "add", name, "type", "bridge", "forward_delay", "0")
+        self.ip("link", "add", "veth0", "type", "veth", "peer", "name", "veth1")
+        self.ip("link", "set", "veth0", "master", name, "up")
+        for link in ("veth1", name):
+            self.ip("link", "set", link, "up")
+        self.ip("address", "add", address, "dev", name)
+
+    def make_quiet_card(self, name: str, address: str) -> None:
+        """Give it an interface that carries no multicast, and leads nowhere."""
+        self.ip("link", "add", name, "type", "veth", "peer", "name", f"{name}p")
+        self.ip("link", "set", f"{name}p", "up")
+        self.ip("link", "set", name, "multicast", "off", "up")
+        self.ip("address", "add", address, "dev", name)
+
+    def cut(self, network: int | None = None) -> None:
+        """Pull its cable, or all: nobody is told that the connections are dead."""
+        for each in self.networks if network is None else (network,):
+            ip("-n", self._lan.switch, "link", "set", self._port(each), "down")
+
+    def mend(self, network: int | None = None) -> None:
+        """Plug it, or all, in again."""
+        for each in self.networks if network is None else (network,):
+            ip("-n", self._lan.switch, "link", "set", self._port(each), "up")
+
+    def _port(self, network: int) -> str:
+        return f"port{self._number}n{network}"
 
     def popen(self, command: Sequence[str], **environment: str) -> Running:
         """Start a process on this host; it is killed at the end at the latest."""
@@ -226,6 +274,11 @@ class Host:
         assert done.returncode == 0, f"{command} on {self.name}: {done.stdout}{done.stderr}"
         return done.stdout
 
+    def forget(self) -> None:
+        """Empty its runtime directory, as starting it anew would do."""
+        shutil.rmtree(self._home / "run")
+        (self._home / "run").mkdir(mode=0o700)
+
     def pids(self) -> list[int]:
         """Return the processes that are in its namespace."""
         return [int(pid) for pid in ip("netns", "pids", self.namespace).split()]
@@ -253,7 +306,11 @@ class Host:
 
 
 class Lan:
-    """A network of hosts, for the length of a ``with`` block.
+    """Hosts and their networks, for the length of a ``with`` block.
+
+    Args:
+        names: Of the hosts.
+        networks: Numbers of the networks that a host is in; without a word, network 0.
 
     Raises:
         OSError: It cannot be made here.
@@ -261,32 +318,43 @@ class Lan:
             one that started it.
     """
 
-    def __init__(self, *names: str) -> None:
+    def __init__(self, *names: str, networks: Mapping[str, Sequence[int]] | None = None) -> None:
         self.prefix = f"lan-{secrets.token_hex(3)}-"
         self.switch = f"{self.prefix}switch"
         self.started: list[Running] = []
         self.patience_s = 5.0
         """How long children of a killed process may take to notice it, in seconds."""
-        self._names = names
+        self._networks = {name: (networks or {}).get(name, (0,)) for name in names}
         self._hosts: dict[str, Host] = {}
 
     def __getitem__(self, name: str) -> Host:
         return self._hosts[name]
 
+    def __iter__(self) -> Iterator[Host]:
+        return iter(self._hosts.values())
+
     def __enter__(self) -> Self:
         try:
             ip("netns", "add", self.switch)
-            # Without a querier on the network, a bridge that snoops drops multicast after a while.
-            ip("-n", self.switch, "link", "add", "bridge", "type", "bridge",
-               "forward_delay", "0", "mcast_snooping", "0")  # fmt: skip
-            ip("-n", self.switch, "link", "set", "bridge", "up")
-            for number, name in enumerate(self._names, 1):
-                host = self._hosts[name] = Host(self, name, number)
+            for network in {0, *(each for few in self._networks.values() for each in few)}:
+                bridge = f"bridge{network}"
+                # Without a querier on the network, a bridge that snoops drops multicast after a
+                # while.
+                ip("-n", self.switch, "link", "add", bridge, "type", "bridge",
+                   "forward_delay", "0", "mcast_snooping", "0")  # fmt: skip
+                ip("-n", self.switch, "link", "set", bridge, "up")
+            for number, (name, networks) in enumerate(self._networks.items(), 1):
+                host = self._hosts[name] = Host(self, name, number, networks)
                 host.connect()
         except BaseException:
             self._remove()
             raise
         return self
+
+    def end_processes(self) -> None:
+        """End what runs on the hosts, as at the end of a test that shares them with others."""
+        strays = self._end_processes()
+        assert not strays, f"outlived the process that started it: {strays}"
 
     def __exit__(self, kind: object, *_: object) -> None:
         strays = self._remove()
@@ -307,15 +375,19 @@ class Lan:
 
     def _remove(self) -> list[str]:
         """End and remove everything; returns the command lines of processes that were left."""
+        strays = self._end_processes()
+        for host in self._hosts.values():
+            host.remove()
+        with contextlib.suppress(OSError):
+            ip("netns", "delete", self.switch)
+        return strays
+
+    def _end_processes(self) -> list[str]:
         for running in self.started:
             running.close()
         strays = self._kill_strays()
         for running in self.started:
             running.close_pipes()
-        for host in self._hosts.values():
-            host.remove()
-        with contextlib.suppress(OSError):
-            ip("netns", "delete", self.switch)
         return strays
 
     def _kill_strays(self) -> list[str]:

@@ -11,7 +11,8 @@ from contextlib import closing
 
 import pytest
 
-from nameserver import NameServer, NameServerClient, discovery
+from nameserver import NameServer, NameServerClient
+from nameserver.discovery import mdns
 from remoteobj import InsecureWarning
 
 
@@ -33,7 +34,7 @@ def client(server: NameServer) -> Iterator[NameServerClient]:
 @pytest.fixture
 def own_network(monkeypatch: pytest.MonkeyPatch) -> None:
     """A service type of this test's own: name servers of other runs on this host are not seen."""
-    monkeypatch.setattr(discovery, "SERVICE_TYPE", f"_ro{secrets.token_hex(4)}._tcp.local.")
+    monkeypatch.setattr(mdns, "SERVICE_TYPE", f"_ro{secrets.token_hex(4)}._tcp.local.")
 
 
 @pytest.fixture

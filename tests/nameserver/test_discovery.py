@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import queue
 import secrets
 import socket
 import time
-import warnings
 from collections.abc import Iterator
 from contextlib import closing
 
@@ -24,6 +22,8 @@ from nameserver import (
     locate,
     watch_for_servers,
 )
+from nameserver.discovery import following, interfaces, mdns
+from nameserver.networks import Interface
 from remoteobj import BadURI, InsecureRefused, InsecureWarning
 
 Found = queue.SimpleQueue[NameServerClient]
@@ -131,9 +131,9 @@ def test_goodbye_is_heard_and_nothing_leaves_loopback() -> None:
     seen: queue.SimpleQueue[discovery.Sighting] = queue.SimpleQueue()
     gone: queue.SimpleQueue[str] = queue.SimpleQueue()
     unique = f"host-{secrets.token_hex(4)}"
-    announcement = discovery.announce("127.0.0.1", 4711, name=unique, server_id=unique)
     with closing(discovery.browse(seen.put, gone.put)) as browsing:
         assert browsing.interfaces == ("127.0.0.1",)
+        announcement = discovery.announce("127.0.0.1", 4711, name=unique, server_id=unique)
         while (sighting := seen.get(timeout=5)).server_id != unique:
             pass  # of another run
         assert sighting.addresses == ("127.0.0.1:4711",)
@@ -196,7 +196,8 @@ def test_one_server_under_two_addresses_is_one(server: NameServer) -> None:
 @pytest.mark.usefixtures("own_network")
 def test_an_announcement_that_comes_back_is_proved_again(server: NameServer) -> None:
     found: Found = queue.SimpleQueue()
-    with watch_for_servers(found.put, insecure=True):
+    with announced(), watch_for_servers(found.put, insecure=True):
+        found.get(timeout=5).close()  # now it listens, so it will hear a goodbye
         for _ in range(2):
             with closing(
                 discovery.announce(
@@ -250,12 +251,31 @@ def test_a_watch_of_a_known_address(refusing_port: int) -> None:
         watch_for_servers(found.put, address="nowhere")
 
 
-def test_what_is_announced_where() -> None:
-    interfaces = ("10.0.0.5", "127.0.0.1", "192.168.1.4")
-    assert discovery.plan("127.0.0.1", interfaces) == [("127.0.0.1",)]
-    assert discovery.plan("192.168.1.4", interfaces) == [("192.168.1.4",)]
-    assert discovery.plan("0.0.0.0", interfaces) == [("10.0.0.5", "192.168.1.4"), ("127.0.0.1",)]
-    assert discovery.plan("0.0.0.0", ("127.0.0.1",)) == [("127.0.0.1",)]
+def interface(name: str, address: str, bits: int = 24) -> Interface:
+    return Interface(name, address, bits)
+
+
+def test_what_can_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(interfaces, "is_up", lambda name: name != "eth9")
+    found = [
+        interface("lo", "127.0.0.1", 8),
+        interface("eth0", "192.168.1.4"),
+        interface("eth0", "fe80::1", 64),
+        interface("eth0", "2001:db8::1", 64),
+        interface("docker0", "172.17.0.1", 16),
+        interface("br-5f2a", "172.18.0.1", 16),
+        interface("eth9", "192.168.9.4"),
+        interface("wlan0", "169.254.7.7", 16),  # a cable between two, and nobody to give addresses
+    ]
+    assert interfaces.usable(found) == ("169.254.7.7", "192.168.1.4", "127.0.0.1")
+    named = ["172.17.0.1", "192.168.9.4", "10.0.0.5"]
+    assert interfaces.usable(found, named) == ("172.17.0.1",), "named, up, and this machine's"
+
+
+def test_an_interface_is_up_unless_the_system_says_otherwise() -> None:
+    assert interfaces.is_up("lo")
+    assert interfaces.is_up("lo:alias")
+    assert interfaces.is_up("none-of-this-name")
 
 
 def test_interfaces_come_from_the_argument_the_environment_or_the_system(
@@ -264,25 +284,57 @@ def test_interfaces_come_from_the_argument_the_environment_or_the_system(
     assert discovery.interfaces_to_use(["10.0.0.5"]) == ("10.0.0.5",)
     monkeypatch.setenv("REMOTEOBJ_INTERFACES", "127.0.0.1, 10.0.0.5,")
     assert discovery.interfaces_to_use() == ("127.0.0.1", "10.0.0.5")
+    assert discovery.outer_addresses() == ()
     monkeypatch.setenv("REMOTEOBJ_INTERFACES", "eth0")
-    with pytest.raises(NamingError, match="'eth0' is no IPv4 address"):
-        discovery.interfaces_to_use()
+    for use in (discovery.interfaces_to_use, lambda: discovery.browse(print, print)):
+        with pytest.raises(NamingError, match="'eth0' is no IPv4 address"):
+            use()
+    with pytest.raises(NameServerNotFound, match="'eth0' is no IPv4 address"):
+        locate(insecure=True)
     monkeypatch.delenv("REMOTEOBJ_INTERFACES")
     assert "127.0.0.1" in discovery.interfaces_to_use()
 
 
-def test_errors_of_the_network_are_this_package_s() -> None:
-    with pytest.raises(BadName, match="cannot be announced"):
-        discovery.announce("127.0.0.1", 1, name="a" * 80, server_id="a")
+@pytest.mark.usefixtures("own_network")
+def test_an_interface_that_fails_spoils_no_other() -> None:
+    both = ["192.0.2.77", "127.0.0.1"]
+    with announced() as server:
+        with pytest.warns(InsecureWarning), locate(insecure=True, interfaces=both) as client:
+            assert client.address == server.address
+        with closing(discovery.browse(print, print, both)) as browsing:
+            assert browsing.interfaces == ("127.0.0.1",)
+            assert browsing.problems() == {"192.0.2.77": "is no address of this machine"}
+    with pytest.raises(NameServerNotFound, match=r"on no interface; not on 192\.0\.2\.77: is no"):
+        locate(insecure=True, timeout_s=0.1, interfaces=["192.0.2.77"])
+
+
+@pytest.mark.usefixtures("own_network")
+def test_what_cannot_be_opened_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(address: str, *, unicast: bool = False) -> None:
+        raise OSError(f"no multicast on {address}, unicast: {unicast}")
+
+    works = mdns._open
+    monkeypatch.setattr(following, "LOOK_S", 0.05)
+    monkeypatch.setattr(mdns, "_open", fail)
+    found: queue.SimpleQueue[discovery.Sighting] = queue.SimpleQueue()
+    why = {"127.0.0.1": "zeroconf does not work there (no multicast on 127.0.0.1, unicast: False)"}
+    with announced() as server, closing(discovery.browse(found.put, print)) as browsing:
+        assert browsing.problems() == why
+        assert server.announced is None
+        assert "no multicast on 127.0.0.1" in str(server.announce_problem)
+        monkeypatch.setattr(mdns, "_open", works)
+        assert found.get(timeout=5).addresses == (server.address,)
+        assert server.announced_on == browsing.interfaces == ("127.0.0.1",)
+        assert server.announce_problem is None
+        assert not browsing.problems()
+
+
+def test_names_that_cannot_be_announced() -> None:
+    for name in ("a" * 80, "a\nb"):
+        with pytest.raises(BadName, match="cannot be announced"):
+            discovery.announce("127.0.0.1", 1, name=name, server_id="a")
     with pytest.raises(NamingError, match="no IPv4 address"):
         discovery.announce("::1", 1, name="a", server_id="a")
-    with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", ResourceWarning
-        )  # zeroconf leaves its socket to the collector
-        with pytest.raises(NamingError, match="zeroconf does not work"):
-            discovery.browse(print, print, ["192.0.2.77"])  # no address of this machine
-        gc.collect()
 
 
 def test_a_name_is_made_fit_for_announcing() -> None:

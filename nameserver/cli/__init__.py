@@ -1,0 +1,32 @@
+"""``nameserver``: run one, look at the names there are, and find out why one is not found."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from nameserver.cli.doctor import doctor
+from nameserver.cli.names import list_names, lookup, ping, register, remove
+from nameserver.cli.options import debug_option
+from nameserver.cli.run import run
+from nameserver.cli.watch import watch
+from remoteobj.cli import run_command
+
+__all__ = ["main"]
+
+
+@click.group("nameserver", context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="remoteobj-farm")
+@debug_option
+def main_group(debug: bool) -> None:
+    """Find objects by name, on this machine and on the network."""
+
+
+for command in (run, list_names, lookup, register, remove, watch, ping, doctor):
+    main_group.add_command(command)
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    sys.exit(run_command(main_group))

@@ -1,0 +1,157 @@
+"""A process on a host that does what a test says: an expression a line, its value as JSON.
+
+    python console_script.py CA CERTIFICATE KEY
+
+So a test speaks of what happens on the machines in one place, and a machine starts Python once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+import threading
+import time
+import traceback
+import warnings
+from typing import Any
+
+from nameserver import (
+    NameServer,
+    NameServerClient,
+    NamingError,
+    discovery,
+    locate,
+    watch_for_servers,
+)
+from nameserver.remembered import Memory, Remembered
+from remoteobj import ConnectionLost, Daemon, DeadlinePassed, Identity, Proxy, expose
+
+ME = Identity.from_files(*sys.argv[1:4])
+
+
+@expose
+class Bell:
+    """An object to register."""
+
+    def ring(self) -> str:
+        """Answer."""
+        return "ding"
+
+
+class Machine:
+    """What a test has going on here."""
+
+    def __init__(self) -> None:
+        self.servers: list[NameServer] = []
+        self.found: list[tuple[float, str]] = []
+        self.sightings: list[discovery.Sighting] = []
+        self.browsing: discovery.Browsing | None = None
+        self._daemon: Daemon | None = None
+
+    def serve(self, host: str, cluster: str = "default", port: int = 0, **options: Any) -> str:
+        """Start a name server; returns its address."""
+        options.setdefault("identity", ME)
+        server = NameServer(host, port, cluster=cluster, **options)
+        server.start()
+        self.servers.append(server)
+        return server.address
+
+    def close_servers(self) -> None:
+        """End them as they should be ended."""
+        while self.servers:
+            self.servers.pop().close()
+
+    def locate(self, **options: Any) -> tuple[str, str, float]:
+        """Find a name server; returns its address, how, and how long it took in seconds."""
+        options.setdefault("identity", ME)
+        began = time.monotonic()
+        with locate(**options) as client:
+            return client.address, client.how, time.monotonic() - began
+
+    def why_not(self, **options: Any) -> str:
+        """Return why no name server is found."""
+        try:
+            return f"found {self.locate(**options)}"
+        except NamingError as error:
+            return str(error)
+
+    def watch(self, **options: Any) -> None:
+        """Begin to note when and where name servers are found, and to follow each."""
+
+        def follow(client: NameServerClient) -> None:
+            with client, contextlib.suppress(ConnectionLost, DeadlinePassed):
+                while True:
+                    client.ping(timeout_s=0.3)
+                    time.sleep(0.05)
+            self.found.append((time.monotonic(), "lost"))
+            watch.lost(client)
+
+        def note(client: NameServerClient) -> None:
+            self.found.append((time.monotonic(), client.address))
+            threading.Thread(target=follow, args=(client,), daemon=True).start()
+
+        watch = watch_for_servers(note, identity=ME, **options)
+
+    def wait_for(self, place: str, since: int = 0, timeout_s: float = 15.0) -> tuple[float, int]:
+        """Wait until a name server was found at *place*, or "lost"; returns when, and the count.
+
+        Args:
+            place: An address, of which the beginning will do.
+            since: How many earlier entries do not count.
+            timeout_s: Longest wait, in seconds.
+        """
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline:
+            for count, (at, what) in enumerate(self.found[since:], since + 1):
+                if what.startswith(place):
+                    return at, count
+            time.sleep(0.01)
+        raise TimeoutError(f"{place} is not in {self.found[since:]}")
+
+    def listen(self) -> None:
+        """Begin to note all announcements."""
+        self.browsing = discovery.browse(self.sightings.append, lambda _: None)
+
+    def announced(self) -> list[str]:
+        """Return the addresses that were announced to this machine."""
+        return sorted({address for each in self.sightings for address in each.addresses})
+
+    def offer(self, name: str, host: str) -> list[str]:
+        """Register an object that is served on *host*; returns what was warned about."""
+        self._daemon = Daemon(host, identity=ME)
+        self._daemon.start()
+        uri = self._daemon.register(Bell(), name)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            with locate(identity=ME, cluster="default") as names:
+                names.register(name, uri, replace=True)
+        return [str(each.message) for each in caught]
+
+    def ring(self, name: str) -> tuple[str, str]:
+        """Look an object up and call it; returns its host, and the answer."""
+        with locate(identity=ME, cluster="default") as names:
+            uri = names.lookup(name).uri
+        with Proxy(uri, identity=ME) as bell:
+            return uri.host or "", bell.ring()
+
+    def remember(self, address: str, cluster: str | None = None) -> None:
+        """Have an address remembered, as if it had been found."""
+        Memory("tls", cluster).note(Remembered(address, cluster or "default"))
+
+
+def main() -> None:
+    """Read, do, and tell."""
+    here = Machine()
+    for line in sys.stdin:
+        number, code = json.loads(line)
+        try:
+            told = {"value": eval(code, globals() | {"here": here})}
+        except Exception:
+            told = {"error": traceback.format_exc()}
+        sys.stdout.write(json.dumps({"number": number, **told}) + "\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
