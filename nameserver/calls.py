@@ -24,7 +24,7 @@ _SPARE_S = 3.0
 _UNWATCH_S = 1.0
 _SPEAK_S = 1.0
 
-How = Literal["given", "REMOTEOBJ_NAMESERVER", "zeroconf"]
+How = Literal["given", "REMOTEOBJ_NAMESERVER", "remembered", "zeroconf"]
 
 
 class ServerCalls:
@@ -65,7 +65,7 @@ class ServerCalls:
 
     @property
     def how(self) -> How:
-        """Where the address came from: "given", "REMOTEOBJ_NAMESERVER" or "zeroconf"."""
+        """Where the address came from, one of ``How``."""
         return self._how
 
     def list(self, prefix: str = "") -> tuple[Record, ...]:

@@ -19,7 +19,6 @@ import socket
 import threading
 import time
 from collections.abc import Sequence
-from typing import cast
 
 from nameserver.asking import Found, prove
 from nameserver.client import How
@@ -45,7 +44,7 @@ GRACE_S = 0.3
 """How long after the first answer one of another cluster that was announced is awaited, in
 seconds."""
 
-REMEMBERED = cast(How, "remembered")
+REMEMBERED: How = "remembered"
 
 
 class Finding:

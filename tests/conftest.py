@@ -76,7 +76,12 @@ def own_machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(short))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(short / "config"))
     monkeypatch.setenv("REMOTEOBJ_INTERFACES", "127.0.0.1")
-    for name in ("REMOTEOBJ_NAMESERVER", "REMOTEOBJ_INSECURE", "REMOTEOBJ_IDENTITY"):
+    for name in (
+        "REMOTEOBJ_CLUSTER",
+        "REMOTEOBJ_IDENTITY",
+        "REMOTEOBJ_INSECURE",
+        "REMOTEOBJ_NAMESERVER",
+    ):
         monkeypatch.delenv(name, raising=False)
     before = set(threading.enumerate())
     yield short
