@@ -18,7 +18,7 @@ help:
 	@echo "make test   everything that has to pass: lint, types, import contracts, tests"
 	@echo "make bench-rpc  measure remote calls, and write docs/performance.md (BENCH=--quick: only print)"
 	@echo "make bench-nameserver  measure a name server with 100,000 names"
-	@echo "make soak   a million broken frames, 100,000 answers over TLS, a call of 2.4 GB"
+	@echo "make soak   a million broken frames, 100,000 answers over TLS, a call of 2.4 GB, 50 killed servers"
 	@echo "make docs   write again what the docs show of the code"
 	@echo "make lock   choose the versions of dependencies anew"
 	@echo "make clean  remove the virtual environment and caches"
@@ -59,6 +59,7 @@ soak: .venv/dev
 		$(BIN)/python -m pytest -k "writes or written or huge" \
 		tests/remoteobj/test_tls.py tests/remoteobj/test_tls_daemon.py tests/remoteobj/test_huge.py
 	$(BIN)/python tests/remoteobj/hostile.py --frames $(FRAMES)
+	KILLS=50 $(BIN)/python -m pytest -s tests/nameserver/test_storage_kills.py
 
 docs: .venv/dev
 	$(BIN)/python tools/draw_task_life.py

@@ -116,13 +116,16 @@ def have(process: subprocess.Popen[str], do: str) -> None:
 # How a process ends.
 
 
-def test_the_names_of_a_killed_process_expire(start_owner: StartOwner, events: Events) -> None:
+def test_a_process_keeps_its_names_and_not_its_client_until_it_is_killed(
+    start_owner: StartOwner, events: Events
+) -> None:
     owner = start_owner("lab.a", "lab.b")
     assert {next_of(events), next_of(events)} == {
         ("registered", "lab.a"),
         ("registered", "lab.b"),
     }
-    assert is_quiet(events), "it renews"
+    have(owner, "client.close(); del client; gc.collect()")
+    assert is_quiet(events), "renewals are no events, and no name goes"
     owner.kill()
     began = time.monotonic()
     told = {next_of(events), next_of(events)}
@@ -141,17 +144,6 @@ def test_the_names_of_a_process_that_ends_are_gone_at_once(
     owner.communicate({"end of input": "", "sys.exit": "sys.exit(3)\n"}.get(how, "1 / 0\n"), 10.0)
     assert next_of(events) == ("removed", "lab.a")
     assert time.monotonic() - began < LEASE_S / 2
-
-
-def test_the_process_keeps_a_name_and_not_the_client(
-    start_owner: StartOwner, events: Events
-) -> None:
-    owner = start_owner("lab.a")
-    assert next_of(events) == ("registered", "lab.a")
-    have(owner, "client.close(); del client; gc.collect()")
-    assert is_quiet(events)
-    owner.communicate("")
-    assert next_of(events) == ("removed", "lab.a")
 
 
 def test_a_process_that_was_stopped_registers_again(
@@ -261,19 +253,7 @@ def test_a_server_that_was_away_for_longer_than_the_lease(
     assert caplog.text.count("are not renewed") == 1, "said once"
 
 
-def test_a_wire_that_was_cut_for_longer_than_the_lease(server: NameServer, events: Events) -> None:
-    with Relay(server.address) as relay, client_of(relay.address) as owner:
-        owner.register("lab.a", uri(), lease_s=LEASE_S)
-        assert next_of(events) == ("registered", "lab.a")
-        relay.stall()
-        assert next_of(events) == ("expired", "lab.a")
-        relay.cut()
-        relay.stall(is_stalled=False)
-        assert next_of(events) == ("registered", "lab.a")
-        owner.remove("lab.a")
-
-
-def test_a_name_that_somebody_else_has_taken_is_not_taken_back(
+def test_after_a_cut_a_name_is_registered_again_but_not_taken_from_somebody_else(
     server: NameServer,
     client: NameServerClient,
     events: Events,

@@ -140,17 +140,6 @@ def test_it_begins_with_what_is_there_and_goes_on(client: NameServerClient) -> N
         assert listener.watch.revision.number == numbers[-1]
 
 
-def test_a_lease_that_ends_is_told_and_its_renewals_are_not(client: NameServerClient) -> None:
-    with Listener(client.watch()) as listener:
-        assert listener.told(1) == [("registered", "Pyro.NameServer")]
-        client.register("short", uri(1), lease_s=1.0)
-        assert listener.told(1) == [("registered", "short")]
-        assert listener.is_quiet(1.2)  # renewed more than once
-        client.forget("short")
-        event = listener.next()
-        assert (event.kind, event.name, str(event.record.uri)) == ("expired", "short", uri(1))
-
-
 # How it ends.
 
 
@@ -519,7 +508,7 @@ def test_any_history_of_changes_cuts_and_restarts_comes_to_the_same(make_storage
         ]
         eventually(lambda: all(each.watch.revision for each in listeners), "all watch")
         world.relay.budget = some_bytes(chance)
-        for turn in range(10):
+        for turn in range(7):
             for each in range(30):
                 world.happen(30 * turn + each)
                 if each == turn and turn % 3 == 0:
@@ -530,7 +519,7 @@ def test_any_history_of_changes_cuts_and_restarts_comes_to_the_same(make_storage
         for believer, listener in zip(believers, listeners, strict=True):
             assert listener.is_quiet(0.05), f"SEED={SEED}"
             assert believer.known
-    assert world.restarts == 4
+    assert world.restarts == 3
     assert world.relay.cuts > 0, f"SEED={SEED}"
 
 
