@@ -38,6 +38,7 @@ log = logging.getLogger("nameserver.admission")
 
 _LOOK_S = 2.0
 _MOST_TOKENS = 1000
+_MOST_ADDRESSES = 16
 
 
 class Admission:
@@ -78,7 +79,9 @@ class Admission:
     def note_speaker(self, token: str, peer: str) -> None:
         """A process says by a secret of its own that it can be reached at *peer* too."""
         with self._lock:
-            self._spoken_from.setdefault(token, set()).add(peer)
+            spoken_from = self._spoken_from.setdefault(token, set())
+            if len(spoken_from) < _MOST_ADDRESSES:
+                spoken_from.add(peer)
             self._spoken_from.move_to_end(token)
             if len(self._spoken_from) > _MOST_TOKENS:
                 self._spoken_from.popitem(last=False)

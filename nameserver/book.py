@@ -75,7 +75,7 @@ class Book:
             if self._closed:
                 return
             self._closed = True
-            self._waiting.end_all(self._registry.number)
+            self._waiting.end_all()
             self._is_due.notify()
         self._thread.join()
         self._storage.close()
@@ -200,7 +200,7 @@ class Book:
     def unwatch(self, watcher: str) -> None:
         """Tell a watcher that there is nothing, so that it can end."""
         with self._lock:
-            self._waiting.end(watcher, self._registry.number)
+            self._waiting.end(watcher)
 
     @property
     def watchers(self) -> int:
@@ -240,8 +240,9 @@ class Book:
             while not self._closed:
                 self._expire()
                 now = self._clock()
-                self._waiting.end_until(now, self._registry.number)
-                ends = [self._registry.next_expiry(), self._waiting.next_end()]
+                self._waiting.end_until(now)
+                expiry = self._registry.next_expiry()
+                ends = [expiry and max(expiry, self._retry_at), self._waiting.next_end()]
                 due = min((end for end in ends if end is not None), default=None)
                 if due is None:
                     self._is_due.wait()

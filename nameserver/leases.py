@@ -21,7 +21,7 @@ from typing import Any, Protocol
 from nameserver.changes import Lease
 from nameserver.errors import NamingError, StorageFailed
 from nameserver.record import Record
-from remoteobj import RemoteObjError
+from remoteobj import DaemonClosed, RemoteObjError
 from remoteobj.daemon import daemon_of
 from remoteobj.uri import URI
 
@@ -107,14 +107,17 @@ class Keeper:
                     daemon=True,
                 ).start()
             kept.registering += 1
+        owner = daemon_of(record.uri)
         try:
             unproved = kept.server.put(record, kept.lease, replace=replace, replaces=replaces)
             with self._lock:
                 self._drop(key, record.name)  # a lease of another length may have kept it
                 kept.records[record.name] = record
-            owner = daemon_of(record.uri)
             if owner is not None:
-                owner.at_close(partial(self._let_go, kept, record))
+                try:
+                    owner.at_close(partial(self._let_go, kept, record))
+                except DaemonClosed:  # while the server was dialing
+                    self._let_go(kept, record)
             return unproved
         finally:
             with self._lock:
@@ -184,7 +187,7 @@ class Keeper:
                         kept.forgotten.update(kept.records)
                 self._register_again(kept)
                 is_away = False
-            except (RemoteObjError, OSError) as error:
+            except Exception as error:  # whatever answers there now, the names are to be kept
                 if not is_away:
                     log.warning("names at %s are not renewed: %s", kept.server.address, error)
                 is_away = True

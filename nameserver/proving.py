@@ -30,6 +30,7 @@ __all__ = ["DIAL_TIMEOUT_S", "Failure", "Plan", "Proof", "Prover", "plan_of"]
 
 DIAL_TIMEOUT_S = 2.0
 _MOST_AT_ONCE = 16
+_MOST_BYTES = 256 * 1024  # of an answer: what an object can do, and no more
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +97,7 @@ class Prover:
 
     def __init__(self, identity: Identity | None, *, timeout_s: float = DIAL_TIMEOUT_S) -> None:
         self._identity = identity
-        self._settings = Settings(connect_timeout_s=timeout_s)
+        self._settings = Settings(connect_timeout_s=timeout_s, max_message_bytes=_MOST_BYTES)
         self._timeout_s = timeout_s
         self._threads = ThreadPoolExecutor(_MOST_AT_ONCE, thread_name_prefix="nameserver dials")
 

@@ -91,8 +91,8 @@ class Registry:
 
     def lease_of(self, name: str) -> Lease | None:
         """Return what keeps a name; None where it stays for ever."""
-        number = self._lease_of.get(name)
-        return self._leases[number][0] if number else None
+        lease = self._lease_of.get(name)
+        return None if lease is None else self._leases[lease][0]
 
     def since(self, number: int, prefix: str) -> Sequence[Change] | None:
         """Return the changes after *number*; None where they are not all remembered."""
@@ -242,7 +242,10 @@ class Registry:
         ]
 
     def _apply(self, change: Change, now: float) -> None:
-        name = change.record.name
+        name, lease = change.record.name, change.lease
+        if lease is not None and self.lease_of(name) == lease:  # which is not prolonged by it
+            self._records[name] = change.record
+            return
         self._let_go(name)
         if change.kind in ("removed", "expired"):
             del self._records[name]
@@ -251,7 +254,7 @@ class Registry:
         if name not in self._records:
             insort(self._names, name)
         self._records[name] = change.record
-        self._hold(name, change.lease, now)
+        self._hold(name, lease, now)
 
     def _hold(self, name: str, lease: Lease | None, now: float) -> None:
         if lease is None:

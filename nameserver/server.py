@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 import secrets
@@ -94,17 +95,18 @@ class NameServer:
         self._problem: str | None = None
         self._closed = False
         self._daemon = Daemon(host, port, identity=identity, insecure=insecure)
-        try:
+        with contextlib.ExitStack() as undo:
+            undo.callback(self._daemon.close)
             self._book = Book(self._server_id, storage)
+            undo.callback(self._book.close)
             self._prover = Prover(identity)
+            undo.callback(self._prover.close)
             is_private = is_loopback_address(host)
             admission = Admission(self._book, self._prover, is_private=is_private)
             self._probing = Probing(self._book, self._prover, is_private=is_private)
             self._register_itself()
-        except BaseException:
-            self._daemon.close()
-            raise
-        self._daemon.register(NameService(self._book, admission), NAME_SERVER)
+            self._daemon.register(NameService(self._book, admission), NAME_SERVER)
+            undo.pop_all()
 
     @property
     def address(self) -> str:
@@ -180,10 +182,12 @@ class NameServer:
             announcement, self._announcement = self._announcement, None
         if announcement is not None:
             announcement.close()
-        self._probing.close()
-        self._prover.close()
-        self._book.close()  # whoever waits for a change is answered
-        self._daemon.close()
+        try:
+            self._probing.close()
+            self._prover.close()
+            self._book.close()  # whoever waits for a change is answered
+        finally:
+            self._daemon.close()
 
     def _register_itself(self) -> None:
         """Say where it is; who is in another of its networks is given the address there."""

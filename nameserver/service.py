@@ -27,6 +27,7 @@ __all__ = ["MAX_LEASE_S", "MAX_WAIT_S", "MIN_LEASE_S", "NameService"]
 
 MIN_LEASE_S, MAX_LEASE_S = 1.0, 86_400.0
 MAX_WAIT_S = 60.0
+_MAX_TEXT_LENGTH = 200
 
 Given = TypeVar("Given")
 Made = TypeVar("Made")
@@ -126,6 +127,7 @@ class NameService:
 
     def speak(self, token: str) -> None:
         """Take note that the process that knows *token* can be reached where this call is from."""
+        _check_text("token", token)
         self._admission.note_speaker(token, _caller())
 
     def put(
@@ -169,8 +171,12 @@ class NameService:
             A dict of the server's ``instance``, the ``number`` of the last change that is told, and
             ``changes``: pairs of a kind and a record; or ``records``: all there is.
         """
+        _check_text("prefix", prefix)
+        _check_text("watcher", watcher)
+        if not isinstance(instance, str) or not isinstance(number, int):
+            raise NamingError(f"{instance!r}, {number!r} is no revision: a text and a number are")
         since = Revision(instance, number) if instance else None
-        wait_s = min(max(wait_s, 0.0), MAX_WAIT_S)
+        wait_s = min(wait_s, MAX_WAIT_S) if wait_s > 0 else 0.0  # which NaN is not
         peer, instance = _caller(), self._book.instance
 
         def plain(answer: Answer) -> dict[str, Any]:
@@ -196,7 +202,16 @@ def _asked(name: str, uri: URI | str, metadata: Any) -> Record:
     return make_record(name, uri, metadata)
 
 
+def _check_text(what: str, text: Any) -> None:
+    """Refuse what would be kept, and is no text or a long one."""
+    if not isinstance(text, str) or len(text) > _MAX_TEXT_LENGTH:
+        raise NamingError(f"{what} is a text of at most {_MAX_TEXT_LENGTH} characters")
+
+
 def _lease(lease: str, lease_s: float) -> Lease:
+    _check_text("the id of a lease", lease)
+    if not lease:
+        raise NamingError("the id of a lease is empty: make one up that nobody else knows")
     if not MIN_LEASE_S <= lease_s <= MAX_LEASE_S:
         raise NamingError(
             f"a lease of {lease_s:g} s: from {MIN_LEASE_S:g} to {MAX_LEASE_S:g} s are possible"
@@ -242,6 +257,7 @@ def _as_pyro(records: Iterable[Record], return_metadata: bool) -> dict[str, Any]
 
 
 def _matching(records: Iterable[Record], regex: str) -> Iterable[Record]:
+    _check_text("a regular expression", regex)
     try:
         pattern = re.compile(regex)
     except re.error as error:

@@ -27,10 +27,14 @@ class Answer:
     """All that there is, where changes would not say it; None: it was not listed."""
 
 
-class _Waiter:
-    __slots__ = ("future", "prefix", "until", "watcher")
+_MANY = 64
 
-    def __init__(self, prefix: str, watcher: str, until: float) -> None:
+
+class _Waiter:
+    __slots__ = ("future", "number", "prefix", "until", "watcher")
+
+    def __init__(self, prefix: str, watcher: str, until: float, number: int) -> None:
+        self.number = number
         self.prefix = prefix
         self.watcher = watcher
         self.until = until
@@ -56,10 +60,13 @@ class Waiting:
             prefix: Only changes of names that begin so.
             watcher: Its name, which is its own.
             until: Time at which it is told that there is nothing.
-            number: Of the last change.
+            number: Of the last change; so much it knows, whatever else happens meanwhile.
         """
-        self.end(watcher, number)
-        waiter = _Waiter(prefix, watcher, until)
+        self.end(watcher)
+        if len(self._untils) > 2 * len(self._by_name) + _MANY:  # most of them have ended
+            self._untils = [each for each in self._untils if self._waits(each[2])]
+            heapq.heapify(self._untils)
+        waiter = _Waiter(prefix, watcher, until, number)
         self._by_name[watcher] = waiter
         self._by_prefix.setdefault(prefix, {})[watcher] = waiter
         heapq.heappush(self._untils, (until, next(self._count), waiter))
@@ -75,29 +82,32 @@ class Waiting:
                 for waiter in list(self._by_prefix[prefix].values()):
                     self._settle(waiter, answer)
 
-    def end(self, watcher: str, number: int) -> None:
+    def end(self, watcher: str) -> None:
         """Tell one watcher, if it waits, that there is nothing."""
         waiter = self._by_name.get(watcher)
         if waiter is not None:
-            self._settle(waiter, Answer(number))
+            self._settle(waiter, Answer(waiter.number))
 
-    def end_all(self, number: int) -> None:
+    def end_all(self) -> None:
         """Tell all that there is nothing."""
         for waiter in list(self._by_name.values()):
-            self._settle(waiter, Answer(number))
+            self._settle(waiter, Answer(waiter.number))
 
-    def end_until(self, now: float, number: int) -> None:
+    def end_until(self, now: float) -> None:
         """Tell those who have waited long enough that there is nothing."""
         while self._untils and self._untils[0][0] <= now:
             waiter = heapq.heappop(self._untils)[2]
-            if self._by_name.get(waiter.watcher) is waiter:
-                self._settle(waiter, Answer(number))
+            if self._waits(waiter):
+                self._settle(waiter, Answer(waiter.number))
+
+    def _waits(self, waiter: _Waiter) -> bool:
+        return self._by_name.get(waiter.watcher) is waiter
 
     def next_end(self) -> float | None:
         """Return when ``end_until`` may find somebody; None where nobody waits."""
         while self._untils:
             until, _, waiter = self._untils[0]
-            if self._by_name.get(waiter.watcher) is waiter:
+            if self._waits(waiter):
                 return until
             heapq.heappop(self._untils)
         return None

@@ -172,11 +172,13 @@ class Callers:
 class CallContext:
     """On whose behalf a call runs; one for each session of a connection, not for each call."""
 
-    __slots__ = ("caller", "number")
+    __slots__ = ("caller", "number", "peer")
 
-    def __init__(self, caller: Caller, number: int) -> None:
+    def __init__(self, caller: Caller, number: int, peer: str) -> None:
         self.caller = caller
         self.number = number
+        self.peer = peer
+        """Where this connection comes from; a process may have others from elsewhere."""
 
     def session(self) -> Session:
         """Return the session, made when it is first needed."""
@@ -210,4 +212,4 @@ def on_disconnect(callback: Callable[[], None]) -> None:
 def current_peer() -> str:
     """Return the address of the caller of the method that runs now, or "this process"."""
     context = _current.get()
-    return context.caller.peer if context is not None else "this process"
+    return context.peer if context is not None else "this process"

@@ -102,7 +102,7 @@ class FarmWatch:
                         self._tell(read_record(event.record), where)
             finally:
                 self._watches.discard(watch)
-                for key in [key for key in self._listed if key[0] == where]:
+                for key in [key for key in list(self._listed) if key[0] == where]:
                     del self._listed[key]
 
     def _server_gone(self, client: NameServerClient, error: RemoteObjError) -> None:

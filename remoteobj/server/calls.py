@@ -216,7 +216,7 @@ def context_of(connection: Connection, session: int) -> CallContext:
     context = connection.context
     if context is None or context.number != session:
         assert connection.caller is not None
-        context = connection.context = CallContext(connection.caller, session)
+        context = connection.context = CallContext(connection.caller, session, connection.peer)
     serve_as(context)
     return context
 

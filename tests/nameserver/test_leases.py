@@ -18,11 +18,11 @@ from nameserver import (
     NameServer,
     NameServerClient,
     NameUnknown,
-    Storage,
     StorageFailed,
 )
 from nameserver.changes import Change
 from tests.conftest import StartScript, eventually
+from tests.nameserver.listening import Told, client_of, port_of, serve, uri
 from tests.nameserver.relay import Relay
 
 pytestmark = pytest.mark.filterwarnings("ignore:plain TCP")
@@ -31,7 +31,6 @@ LEASE_S = 1.0
 RENEWALS_S = 1.3
 """After this, a lease that nobody has renewed is over."""
 
-Told = tuple[str, str]
 Events = queue.SimpleQueue[Event]
 
 OWNER = """
@@ -46,24 +45,6 @@ for line in sys.stdin:
     exec(line)
     print("done", flush=True)
 """
-
-
-def serve(port: int = 0, storage: Storage | None = None) -> NameServer:
-    server = NameServer("127.0.0.1", port, insecure=True, announce=False, storage=storage)
-    server.start()
-    return server
-
-
-def client_of(address: str) -> NameServerClient:
-    return NameServerClient(address, insecure=True, quiet=True)
-
-
-def port_of(server: NameServer) -> int:
-    return int(server.address.rpartition(":")[2])
-
-
-def uri(port: int = 1) -> str:
-    return f"PYRO:x@127.0.0.1:{port}"
 
 
 @pytest.fixture
@@ -214,14 +195,14 @@ def test_a_forked_child_keeps_names_of_its_own(start_owner: StartOwner, events: 
 def test_names_are_registered_again_at_a_server_that_has_forgotten_them() -> None:
     server = serve()
     with client_of(server.address) as client:
-        client.register("lab.a", uri(), metadata={"old"}, lease_s=LEASE_S)
+        client.register("lab.a", uri(1), metadata={"old"}, lease_s=LEASE_S)
         client.register("lab.b", uri(1), lease_s=LEASE_S)
         client.register("lab.b", uri(2), lease_s=2 * LEASE_S, replace=True)
-        client.register("lab.gone", uri(), lease_s=LEASE_S)
-        client.register("lab.stays", uri(), lease_s=LEASE_S)
+        client.register("lab.gone", uri(1), lease_s=LEASE_S)
+        client.register("lab.stays", uri(1), lease_s=LEASE_S)
         client.set_metadata("lab.a", {"new"})
         client.remove("lab.gone")
-        client.register("lab.stays", uri(), lease_s=None, replace=True)  # keeps itself
+        client.register("lab.stays", uri(1), lease_s=None, replace=True)  # keeps itself
         server.close()
         with closing(serve(port_of(server))), client.watch("lab.") as watch:
             back = {event.name: event.record for event in (next(watch), next(watch))}
@@ -243,7 +224,7 @@ def test_a_server_that_was_away_for_longer_than_the_lease(
 ) -> None:
     server = serve()
     with client_of(server.address) as client:
-        client.register("lab.a", uri(), lease_s=LEASE_S)
+        client.register("lab.a", uri(1), lease_s=LEASE_S)
         server.close()
         eventually(lambda: "are not renewed" in caplog.text, "it is missed")
         ends = time.monotonic() + LEASE_S
@@ -294,7 +275,7 @@ def test_a_server_that_cannot_register_now_is_asked_again(
     server = serve()
     with client_of(server.address) as client:
         for name in ("lab.a", "lab.b", "lab.c"):
-            client.register(name, uri(), lease_s=LEASE_S)
+            client.register(name, uri(1), lease_s=LEASE_S)
         server.close()
         storage = Failing()
         with closing(serve(port_of(server), storage)):
@@ -309,7 +290,7 @@ def test_a_server_that_cannot_register_now_is_asked_again(
 def test_an_end_that_cannot_be_kept_is_tried_again(caplog: pytest.LogCaptureFixture) -> None:
     storage = Failing()
     with closing(serve(storage=storage)) as server, client_of(server.address) as client:
-        client.register("lab.a", uri(), lease_s=LEASE_S)
+        client.register("lab.a", uri(1), lease_s=LEASE_S)
         client.forget("lab.a")
         storage.is_full = True
         with caplog.at_level(logging.ERROR, "nameserver.book"):
@@ -322,5 +303,5 @@ def test_an_end_that_cannot_be_kept_is_tried_again(caplog: pytest.LogCaptureFixt
 def test_a_lease_has_limits(client: NameServerClient) -> None:
     for lease_s in (0.5, 100_000.0):
         with pytest.raises(Exception, match=r"a lease of .* from 1 to 86400 s are possible"):
-            client.register("lab.a", uri(), lease_s=lease_s)
+            client.register("lab.a", uri(1), lease_s=lease_s)
     assert client.list("lab.") == ()

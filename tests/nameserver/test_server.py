@@ -18,7 +18,10 @@ from nameserver import (
     NameUnknown,
     NamingError,
 )
+from nameserver.book import Book
+from nameserver.changes import Lease
 from nameserver.client import is_loopback
+from nameserver.record import make_record
 from remoteobj import (
     AddressUnusable,
     BadURI,
@@ -231,3 +234,50 @@ def test_a_name_is_looked_up_for_proxies(
         with Proxy("PYRONAME:nowhere") as bell, pytest.raises(NameServerNotFound) as caught:
             bell.ring()
         assert str(caught.value).startswith("'nowhere' is no name of this machine, and no name ser")
+
+
+@pytest.mark.filterwarnings("ignore:plain TCP")
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (5, "", 0, 1.0, "x"),
+        (["a"], "run", 0, 1.0, "x"),
+        ("", "run", "0", 1.0, "x"),
+        ("", "", 0, 1.0, ["x"]),
+        ("a" * 201, "", 0, 1.0, "x"),
+    ],
+    ids=str,
+)
+def test_a_watch_that_makes_no_sense_is_refused_and_harms_nobody(
+    server: NameServer, client: NameServerClient, arguments: tuple[object, ...]
+) -> None:
+    with Proxy(f"PYRO:Pyro.NameServer@{server.address}", insecure=True) as raw:
+        with pytest.raises(NamingError, match=r"is a text of at most|is no revision"):
+            raw.watch(*arguments)
+        now = raw.watch("", "", 0, 0.0, "x")
+        nothing = raw.watch("", now["instance"], now["number"], float("nan"), "x")
+        assert nothing["changes"] == []
+    client.register("a", HERE)
+
+
+@pytest.mark.filterwarnings("ignore:plain TCP")
+@pytest.mark.parametrize("lease", [(["x"], 5.0), ("", 5.0), ("x" * 201, 5.0), ("x", float("nan"))])
+def test_a_lease_that_makes_no_sense_is_refused_and_leaves_nothing(
+    server: NameServer, client: NameServerClient, lease: tuple[object, float]
+) -> None:
+    with (
+        Proxy(f"PYRO:Pyro.NameServer@{server.address}", insecure=True) as raw,
+        pytest.raises(NamingError, match="lease"),
+    ):
+        raw.put("a", HERE, [], lease, False, None)
+    assert not client.list("a")
+
+
+def test_metadata_of_somebody_else_do_not_keep_a_name_alive() -> None:
+    now = 0.0
+    with Book("run", clock=lambda: now) as book:
+        book.register(make_record("a", HERE), Lease("mine", 10.0))
+        now = 9.0
+        book.set_metadata("a", {"red"})
+        now = 11.0
+        assert not book.list("a")
