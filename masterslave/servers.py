@@ -5,10 +5,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from nameserver import NameServerClient, ServerWatch, watch_for_servers
+from nameserver import NameServerClient, ServerWatch, StorageFailed, watch_for_servers
 from remoteobj import ConnectionLost, DeadlinePassed, Identity, RemoteObjError
 
 __all__ = ["ServerFollower"]
+
+_FULL_S = 5.0
 
 
 class ServerFollower:
@@ -81,9 +83,11 @@ class ServerFollower:
             with client:
                 self._follow(client, self._closed)
         except RemoteObjError as error:
-            is_lost = isinstance(error, ConnectionLost | DeadlinePassed)
+            is_lost = isinstance(error, ConnectionLost | DeadlinePassed | StorageFailed)
             if not self._closed.is_set():
                 self._on_error(client, error)
+            if isinstance(error, StorageFailed):  # its disk is full: somebody has to make room
+                self._closed.wait(_FULL_S)
         finally:
             with self._lock:
                 del self._threads[client.address]

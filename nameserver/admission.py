@@ -30,6 +30,7 @@ from nameserver.networks import (
 )
 from nameserver.proving import Failure, Plan, Proof, Prover, plan_of
 from nameserver.record import Record
+from nameserver.turns import Turns
 from remoteobj import URI
 
 __all__ = ["Admission"]
@@ -39,6 +40,7 @@ log = logging.getLogger("nameserver.admission")
 _LOOK_S = 2.0
 _MOST_TOKENS = 1000
 _MOST_ADDRESSES = 16
+_AT_ONCE, _MOST_WAITING = 4, 64  # registrations of one caller
 
 
 class Admission:
@@ -66,6 +68,7 @@ class Admission:
         self._lock = threading.Lock()
         self._networks = Networks(())
         self._looked_at = -_LOOK_S
+        self._turns = Turns(_AT_ONCE, _MOST_WAITING)
         self._spoken_from: OrderedDict[str, set[str]] = OrderedDict()
 
     def networks(self) -> Networks:
@@ -135,7 +138,21 @@ class Admission:
             with self._lock:
                 spoken_from = sorted(self._spoken_from.get(token, ()))
             plan = plan_of(target, peer, spoken_from, self.networks())
-            self._prover.prove(target, plan.hosts, lambda proof: settle(plan, proof))
+
+            def proved(proof: Proof) -> None:
+                self._turns.done(peer)
+                settle(plan, proof)
+
+            def start() -> None:
+                self._prover.prove(target, plan.hosts, proved)
+
+            if not self._turns.take(peer, start):
+                done.set_exception(
+                    NamingError(
+                        f"{record.uri} is not registered: too many registrations of {peer} wait "
+                        "for their objects to answer; try again when some have"
+                    )
+                )
         return done
 
     def for_caller(self, record: Record, peer: str) -> Record:

@@ -179,6 +179,13 @@ class NameServerClient(ServerCalls):
             raise _ours(error, NameUnknown(f"nothing is registered as {name!r}")) from error
         keeper.note_metadata(self._key, name, tags)
 
+    def take_back(self, name: str) -> None:
+        """Take back a name that this process keeps; one that is somebody else's now stays."""
+        if self._speaks_ours():
+            keeper.release(self._key, name)
+        else:
+            self.remove(name)
+
     def forget(self, name: str) -> None:
         """Renew a name no longer: it goes when its lease is over. The server is not asked."""
         keeper.forget(self._key, name)

@@ -123,6 +123,21 @@ class Keeper:
             with self._lock:
                 kept.registering -= 1
 
+    def release(self, key: Hashable, name: str) -> None:
+        """Take a name back, if it is still this process's own.
+
+        Raises:
+            ConnectionLost, DeadlinePassed: The server is away; the name is renewed no longer.
+        """
+        with self._lock:
+            found = [
+                kept
+                for (its_key, _), kept in self._kept.items()
+                if its_key == key and kept.records.pop(name, None) is not None
+            ]
+        for kept in found:
+            kept.server.release(kept.lease.id, _GOODBYE_S, name)
+
     def forget(self, key: Hashable, name: str) -> None:
         """Keep a name no longer; the server knows."""
         with self._lock:

@@ -107,7 +107,11 @@ class Prover:
 
     def prove(self, uri: URI, hosts: Sequence[str], done: Callable[[Proof], None]) -> None:
         """Dial the object at each of *hosts*, all at once; *done* is told when all are known."""
-        calls = [self._threads.submit(self._dial, uri, host) for host in hosts]
+        try:
+            calls = [self._threads.submit(self._dial, uri, host) for host in hosts]
+        except RuntimeError:  # after close()
+            calls = []
+            hosts = ()
         if not calls:
             done(Proof(()))
             return

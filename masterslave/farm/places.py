@@ -79,7 +79,7 @@ class Places:
                 for event in watch if not closed.is_set() else ():
                     if event.kind in ("removed", "expired"):
                         self._register(client)
-            client.remove(self._name)
+            client.take_back(self._name)
         finally:
             client.forget(self._name)
             self._registered.discard(client.address)

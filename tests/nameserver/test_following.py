@@ -138,3 +138,18 @@ def test_it_leaves_the_name_to_who_has_it_now(
     names.register("lab.bell", there, lease_s=None, replace=True)
     first.close()
     assert names.lookup("lab.bell").uri == there
+
+
+def test_who_takes_a_name_back_leaves_it_to_who_has_it_now(
+    names: NameServerClient, daemons: tuple[Daemon, Daemon]
+) -> None:
+    first, second = daemons
+    here = first.register(Bell("first"), "bell")
+    names.register("lab.bell", here)
+    names.take_back("lab.bell")
+    assert not names.list("lab.")
+    names.register("lab.bell", here)
+    there = second.register(Bell("second"), "bell")
+    names.register("lab.bell", there, lease_s=None, replace=True)
+    names.take_back("lab.bell")
+    assert names.lookup("lab.bell").uri == there
