@@ -29,6 +29,10 @@ def hang(path: str) -> None:
         pass
 
 
+def alive(farm: Farm, killed: set[int]) -> list[int]:
+    return [slave.pid for slave in farm.slaves if slave.pid not in killed]
+
+
 def test_a_slave_killed_every_100_results_costs_nothing() -> None:
     answered: Counter[Future[int]] = Counter()
     killed: set[int] = set()
@@ -38,7 +42,8 @@ def test_a_slave_killed_every_100_results_costs_nothing() -> None:
             future.add_done_callback(lambda f: answered.update([f]))
         for threshold in range(100, TASKS, 100):
             eventually(lambda at=threshold: len(answered) >= at, f"{threshold} results")
-            victim = next(slave.pid for slave in farm.slaves if slave.pid not in killed)
+            eventually(lambda: alive(farm, killed), "one has joined for the last one")
+            victim = alive(farm, killed)[0]
             os.kill(victim, signal.SIGKILL)
             killed.add(victim)
             farm.add_local_slaves(1)
