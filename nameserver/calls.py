@@ -103,14 +103,28 @@ class ServerCalls:
             self._call("unwatch", watcher, timeout_s=_UNWATCH_S)
 
     def put(
-        self, record: Record, lease: Lease, *, replace: bool, replaces: URI | None
+        self, record: Record, lease: Lease | None, *, replace: bool, replaces: URI | None
     ) -> Sequence[str]:
-        """Register with a lease that somebody renews; ``register`` does both.
+        """Register, with a lease that somebody else renews; ``register`` does both.
 
         Returns:
             The addresses that the server does not reach, each with the reason.
         """
-        return self._put(record, lease, replace=replace, replaces=replaces)
+        token = ""
+        if is_unspecified(record.uri.host or "") and not self._is_here:
+            token = self._speak_from_everywhere()
+        unproved = self._call(
+            "put",
+            record.name,
+            str(record.uri),
+            sorted(record.metadata),
+            (lease.id, lease.lease_s) if lease else None,
+            replace,
+            str(replaces) if replaces else None,
+            token,
+            timeout_s=self._timeout_s + _SPARE_S,
+        )
+        return [str(each) for each in unproved or ()]
 
     def renew(self, lease: str) -> bool:
         """Renew a lease; False where the server does not know it."""
@@ -152,25 +166,6 @@ class ServerCalls:
     @property
     def _key(self) -> Hashable:
         return self.address, self._channel.identity, self._channel.insecure
-
-    def _put(
-        self, record: Record, lease: Lease | None, *, replace: bool, replaces: URI | None
-    ) -> Sequence[str]:
-        token = ""
-        if is_unspecified(record.uri.host or "") and not self._is_here:
-            token = self._speak_from_everywhere()
-        unproved = self._call(
-            "put",
-            record.name,
-            str(record.uri),
-            sorted(record.metadata),
-            (lease.id, lease.lease_s) if lease else None,
-            replace,
-            str(replaces) if replaces else None,
-            token,
-            timeout_s=self._timeout_s + _SPARE_S,
-        )
-        return [str(each) for each in unproved or ()]
 
     def _speak_from_everywhere(self) -> str:
         """Let the server see each address of this machine from which a way leads there."""

@@ -126,7 +126,7 @@ class NameServerClient(ServerCalls):
             self._refuse_unreachable(record.uri)
             self._register_as_pyro(record, replace)
         elif lease_s is None:
-            unproved = self._put(record, None, replace=replace, replaces=before)
+            unproved = self.put(record, None, replace=replace, replaces=before)
             keeper.forget(self._key, name)
         else:
             unproved = keeper.register(

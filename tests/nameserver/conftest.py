@@ -12,8 +12,10 @@ from contextlib import closing
 import pytest
 
 from nameserver import NameServer, NameServerClient
+from nameserver.book import Book
 from nameserver.discovery import mdns
-from remoteobj import InsecureWarning
+from nameserver.proving import Prover
+from remoteobj import InsecureWarning, expose
 
 
 @pytest.fixture
@@ -44,3 +46,22 @@ def watch_log() -> Iterator[queue.SimpleQueue[logging.LogRecord]]:
     logging.getLogger("nameserver.servers").addHandler(handler)
     yield records
     logging.getLogger("nameserver.servers").removeHandler(handler)
+
+
+@expose
+class Bell:
+    def ring(self) -> str:
+        return "ding"
+
+
+@pytest.fixture
+def book() -> Iterator[Book]:
+    with Book("run") as book:
+        yield book
+
+
+@pytest.fixture
+def prover() -> Iterator[Prover]:
+    prover = Prover(None, timeout_s=0.5)
+    yield prover
+    prover.close()

@@ -17,7 +17,8 @@ from nameserver.book import Book
 from nameserver.networks import Interface, Networks, own_interfaces
 from nameserver.proving import Prover, plan_of
 from nameserver.record import make_record
-from remoteobj import URI, Daemon, expose
+from remoteobj import URI, Daemon
+from tests.nameserver.conftest import Bell
 
 pytestmark = pytest.mark.filterwarnings("ignore:plain TCP")
 
@@ -31,25 +32,6 @@ SERVER = Networks(
         Interface("eth0", "2001:db8::1", 64),
     ]
 )
-
-
-@expose
-class Bell:
-    def ring(self) -> str:
-        return "ding"
-
-
-@pytest.fixture
-def book() -> Iterator[Book]:
-    with Book("run") as book:
-        yield book
-
-
-@pytest.fixture
-def prover() -> Iterator[Prover]:
-    prover = Prover(None, timeout_s=0.5)
-    yield prover
-    prover.close()
 
 
 def uri(host: str) -> URI:

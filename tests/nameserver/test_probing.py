@@ -16,31 +16,13 @@ from nameserver.changes import Lease
 from nameserver.probing import Probing
 from nameserver.proving import Proof, Prover
 from nameserver.record import make_record
-from remoteobj import URI, Daemon, expose
+from remoteobj import URI, Daemon
 from tests.conftest import eventually
+from tests.nameserver.conftest import Bell
 
 pytestmark = pytest.mark.filterwarnings("ignore:plain TCP")
 
 DIAL_S, ROUND_S = 0.5, 0.05
-
-
-@expose
-class Bell:
-    def ring(self) -> str:
-        return "ding"
-
-
-@pytest.fixture
-def book() -> Iterator[Book]:
-    with Book("run") as book:
-        yield book
-
-
-@pytest.fixture
-def prover() -> Iterator[Prover]:
-    prover = Prover(None, timeout_s=DIAL_S)
-    yield prover
-    prover.close()
 
 
 @pytest.fixture
