@@ -45,6 +45,7 @@ class Machine:
     def __init__(self) -> None:
         self.servers: list[NameServer] = []
         self.found: list[tuple[float, str]] = []
+        self._changed = threading.Condition()
         self.sightings: list[discovery.Sighting] = []
         self.browsing: discovery.Browsing | None = None
         self._daemon: Daemon | None = None
@@ -83,12 +84,12 @@ class Machine:
             with client, contextlib.suppress(ConnectionLost, DeadlinePassed):
                 while True:
                     client.ping(timeout_s=0.3)
-                    time.sleep(0.05)
-            self.found.append((time.monotonic(), "lost"))
+                    time.sleep(0.05)  # the pace at which a cable that was pulled is noticed
+            self._note("lost")
             watch.lost(client)
 
         def note(client: NameServerClient) -> None:
-            self.found.append((time.monotonic(), client.address))
+            self._note(client.address)
             threading.Thread(target=follow, args=(client,), daemon=True).start()
 
         watch = watch_for_servers(note, identity=ME, **options)
@@ -101,13 +102,23 @@ class Machine:
             since: How many earlier entries do not count.
             timeout_s: Longest wait, in seconds.
         """
-        deadline = time.monotonic() + timeout_s
-        while time.monotonic() < deadline:
+
+        def look() -> tuple[float, int] | None:
             for count, (at, what) in enumerate(self.found[since:], since + 1):
                 if what.startswith(place):
                     return at, count
-            time.sleep(0.01)
-        raise TimeoutError(f"{place} is not in {self.found[since:]}")
+            return None
+
+        with self._changed:
+            seen = self._changed.wait_for(look, timeout_s)
+        if seen is None:
+            raise TimeoutError(f"{place} is not in {self.found[since:]}")
+        return seen
+
+    def _note(self, what: str) -> None:
+        with self._changed:
+            self.found.append((time.monotonic(), what))
+            self._changed.notify_all()
 
     def listen(self) -> None:
         """Begin to note all announcements."""

@@ -25,7 +25,7 @@ class Opened:
         log.put(f"open {address}")
 
     async def close(self) -> None:
-        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # as zeroconf does, it lets others run meanwhile
         if self.fails:
             raise ZeroDivisionError
         self._log.put(f"close {self.address}")
