@@ -200,7 +200,7 @@ def test_on_a_terminal_names_are_a_table(at: tuple[str, ...], broken: list[Recor
 
 def test_an_object_that_is_not_reached_is_registered_with_a_warning(at: tuple[str, ...]) -> None:
     unproved = ["192.168.1.21:4711: refused: nobody listens there"]
-    with mock.patch.object(NameServerClient, "_put", return_value=unproved):
+    with mock.patch.object(NameServerClient, "put", return_value=unproved):
         code, out, err = command("register", "bell", HERE, *at)
     assert (code, "registered bell at" in out) == (0, True)
     assert err.splitlines()[-1] == (
