@@ -11,14 +11,19 @@ on a connection of its own, so that a long poll never delays a result:
     Hands outcomes over. The slave keeps them until they are acknowledged, and delivers them again
     if they were not; the master drops what it has taken in already.
 
-Both say how much more the slave would take, and which batch it has taken in. ``join`` comes first;
-``Instructions.unknown`` says that the master does not know the slave (any more): join anew.
+Both say how many tasks the slave would run at once, and which batch it has taken in. ``join`` comes
+first; ``Instructions.unknown`` says that the master does not know the slave (any more): join anew.
+
+A hand-out is one call of a function, or a *span*: one function for each of many items, whose
+outcomes come together, each item with its own.
 
 A function travels with the first task that uses it. Both sides forget functions by the same rule,
 applied to the same batches, so that they agree about what the slave has without a word.
 
 Messages are MessagePack, made and checked by msgspec. Functions, arguments and values inside them
-are opaque bytes here: only the script and the slaves' children unpack them.
+are opaque bytes here: only the script and the slaves' children unpack them. A value is packed by
+remoteobj's codec, which runs no code where it is read, and pickled where that cannot carry it; its
+first byte says which.
 """
 
 from __future__ import annotations
@@ -33,17 +38,34 @@ from msgspec import Struct
 from remoteobj import WireError
 
 __all__ = [
+    "BROKEN",
+    "CALL",
+    "DATA",
     "DOOR_ID",
+    "EACH",
+    "EACH_STARRED",
+    "GIVEN_BACK",
+    "LOST",
     "MAX_PAYLOAD_BYTES",
+    "MIXED",
+    "NOT_DATA",
     "NOT_PICKLABLE",
+    "PART",
+    "PICKLED",
+    "PROGRESS",
+    "RAISED",
+    "VALUE",
     "VERSION",
     "Ask",
     "Delivery",
+    "Form",
     "Instructions",
     "Introduction",
+    "ItemOutcome",
     "KnownFunctions",
     "Outcome",
     "OutcomeKind",
+    "PostMortem",
     "Raised",
     "Receipt",
     "Stop",
@@ -54,11 +76,11 @@ __all__ = [
     "hash_of",
 ]
 
-VERSION = 1
+VERSION = 2
 """Version of this conversation; a slave of another one is refused in words."""
 
 MAX_PAYLOAD_BYTES = 128 * 1024 * 1024
-"""Largest function, arguments or result of one task, pickled, in bytes: with the others of its
+"""Largest function, arguments or result of one hand-out, packed, in bytes: with the others of its
 batch it has to fit into a message (256 MiB, ``remoteobj.Settings.max_message_bytes``)."""
 
 MAX_FUNCTIONS = 256
@@ -69,11 +91,22 @@ over data for every task."""
 NOT_PICKLABLE = "masterslave.errors.NotPicklable"
 """``Raised.type_name`` of a result that could not be sent: nothing was raised by the task."""
 
+NOT_DATA = "masterslave.errors.NotData"
+"""The same in a farm that takes results as data only, of one that only pickle could carry."""
+
 DOOR_ID = "masterslave.master"
 """Id of the master's door in its daemon."""
 
+Form = int
+CALL, EACH, EACH_STARRED = range(3)
+"""What the arguments of a hand-out are, pickled: ``(args, kwargs)`` of one call; a list of items,
+each the only argument of a call of its own; a list of argument tuples, likewise."""
+
 OutcomeKind = int
-VALUE, RAISED, LOST, GIVEN_BACK = range(4)
+VALUE, RAISED, MIXED, LOST, GIVEN_BACK, PART, PROGRESS, BROKEN = range(8)
+
+DATA, PICKLED = b"D", b"P"
+"""First byte of a packed value: what follows is written by ``remoteobj.codec``, or by pickle."""
 
 
 class Introduction(Struct, frozen=True):
@@ -88,71 +121,123 @@ class Introduction(Struct, frozen=True):
 
 
 class Welcome(Struct, frozen=True):
-    """The slave is let in, or told in ``refused`` why not and what to do."""
+    """The slave is let in, or told in ``refused`` why not and what to do.
+
+    Attributes:
+        label: The farm's.
+        search_path: Where the script finds modules.
+        initializer: Pickled ``(function, args)`` that each child calls before its first task of
+            this farm; empty for none.
+        max_tasks_per_child: Tasks of this farm that a child runs before it is replaced; 0: any.
+        data_only: Results that only pickle could carry are refused.
+    """
 
     slave: str = ""
     heartbeat_s: float = 0.0
+    label: str = ""
     search_path: tuple[str, ...] = ()
+    initializer: bytes = b""
+    max_tasks_per_child: int = 0
+    data_only: bool = False
     refused: str = ""
 
 
 class Ask(Struct, frozen=True):
-    """The slave would take *credit* more tasks, and has taken in batches up to *acknowledged*."""
+    """The slave would run *slots* tasks of this farm at once (0: it is leaving), and has taken in
+    batches up to *acknowledged*.
+    """
 
     slave: str
-    credit: int
+    slots: int
     acknowledged: int
 
 
 class WireTask(Struct, frozen=True, array_like=True):
-    """One hand-out: the function by its hash, the arguments as bytes."""
+    """One hand-out: the function by its hash, the arguments as bytes, in one of three forms."""
 
     task: int
     attempt: int
+    count: int
+    form: Form
     function: bytes
     arguments: bytes
 
 
 class Stop(Struct, frozen=True, array_like=True):
-    """Nobody waits for this hand-out any more."""
+    """Names a hand-out: nobody waits for it any more, or it is to be given back."""
 
     task: int
     attempt: int
 
 
 class Instructions(Struct, frozen=True):
-    """A batch for the slave; number 0 holds nothing."""
+    """A batch for the slave; number 0 holds nothing.
+
+    Attributes:
+        functions: Functions that the slave has not been sent yet, by hash.
+        stops: Drop these, and stop those that run.
+        recalls: Give these back, unless they were started.
+        unknown: The master does not know this slave: join anew.
+        ended: The farm is shut down: drop what is left of it, do not come back.
+    """
 
     batch: int = 0
     tasks: tuple[WireTask, ...] = ()
     functions: dict[bytes, bytes] = {}
-    """Functions that the slave has not been sent yet, by hash."""
     stops: tuple[Stop, ...] = ()
+    recalls: tuple[Stop, ...] = ()
     unknown: bool = False
-    """The master does not know this slave: join anew."""
     ended: bool = False
-    """The farm is shut down: drop what is left of it, do not come back."""
 
 
 class Outcome(Struct, frozen=True, array_like=True):
     """What became of one hand-out.
 
-    ``payload`` is a pickled value (VALUE), a packed ``Raised`` (RAISED), the reason as UTF-8 (LOST:
-    its process died), or empty (GIVEN_BACK: it was not run).
+    ============ ============================================================================
+    kind         payload
+    ============ ============================================================================
+    VALUE        a packed value; for a span a packed list of values, one an item
+    RAISED       a packed ``Raised``
+    MIXED        of a span in which items raised: a packed tuple of ``ItemOutcome``, one an item
+    LOST         a packed ``PostMortem``: its process died; ``item`` ran then, or -1: not known
+    GIVEN_BACK   empty: it was not run, or not to its end
+    PART         a packed value that the task has yielded, the one with number ``item``
+    PROGRESS     packed ``(done, total)``, the latest that the task has told
+    BROKEN       a packed ``Raised``: the farm's initializer failed; this hand-out was not run
+    ============ ============================================================================
+
+    After PART and PROGRESS, the hand-out goes on.
+
+    Attributes:
+        count: Of the hand-out.
+        seconds: How long it took in its child.
+        item: Counted from 0 within the span.
     """
 
     task: int
     attempt: int
+    count: int
     kind: OutcomeKind
     payload: bytes
     seconds: float = 0.0
+    item: int = -1
+
+
+class ItemOutcome(Struct, frozen=True, array_like=True):
+    """What became of one item of a span: VALUE or RAISED."""
+
+    kind: OutcomeKind
+    payload: bytes
 
 
 class Raised(Struct, frozen=True):
     """An exception, in words in any case.
 
-    ``pickled`` is the exception itself where pickle can make it again; else ``parts`` is its
-    pickled (class, args, attributes) where those can travel.
+    Attributes:
+        pickled: The exception itself where pickle can make it again; else ``parts`` is its pickled
+            (class, args, attributes) where those can travel. Neither is looked at where results
+            are data only.
+        data: The exception as ``remoteobj.codec`` writes it, where it can.
     """
 
     type_name: str
@@ -160,6 +245,14 @@ class Raised(Struct, frozen=True):
     traceback: str
     pickled: bytes = b""
     parts: bytes = b""
+    data: bytes = b""
+
+
+class PostMortem(Struct, frozen=True):
+    """How a child died: exit code or signal in words, and the last that it printed."""
+
+    how: str
+    output: str = ""
 
 
 class Delivery(Struct, frozen=True):
@@ -168,7 +261,7 @@ class Delivery(Struct, frozen=True):
     slave: str
     sequence: int
     outcomes: tuple[Outcome, ...]
-    credit: int
+    slots: int
     acknowledged: int
     leaving: bool = False
 

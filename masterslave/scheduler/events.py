@@ -1,6 +1,12 @@
-"""What happened, in the past tense: all that the scheduler ever hears of."""
+"""What happened, in the past tense: all that the scheduler ever hears of.
+
+Tasks have numbers. Those of a *span* (the items of a ``map``) are numbered in a row, and the
+scheduler hands out as many of them at once, as one hand-out, as their time suggests.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from msgspec import Struct
 
@@ -13,30 +19,79 @@ __all__ = [
     "SlaveHeard",
     "SlaveJoined",
     "SlaveLeft",
+    "SpanSubmitted",
     "TasksCancelled",
     "TasksReturned",
     "TasksSubmitted",
+    "Terms",
     "TimePassed",
 ]
 
 
+class Terms(Struct, frozen=True):
+    """On which terms tasks are run; one value for all tasks that have the same.
+
+    Attributes:
+        function: Number of their function: tasks of one function are expected to take alike long.
+        priority: Higher ones are handed out first; tasks of one priority in their order.
+        retries: How often a task that raised is run again.
+        delay_s: Before the first of these runs, in seconds; ``factor`` times as long before each
+            next one.
+        max_attempts: Hand-outs that may be lost before the task is given up.
+        repeatable: Whether a second attempt may be made while the first may still be running.
+        chunk: Items of a span in one hand-out; 0 has the scheduler choose.
+    """
+
+    function: int
+    priority: int = 0
+    retries: int = 0
+    delay_s: float = 0.0
+    factor: float = 1.0
+    max_attempts: int = 3
+    repeatable: bool = True
+    chunk: int = 0
+
+
 class HandOut(Struct, frozen=True, array_like=True):
-    """One attempt at one task; attempts of a task are numbered from 1."""
+    """One attempt at one task, or at *count* tasks in a row that begin with it.
+
+    Attempts of a task are numbered from 1, and ``(task, attempt)`` names a hand-out.
+    """
 
     task: int
     attempt: int
+    count: int = 1
 
 
 class TasksSubmitted(Struct, frozen=True):
-    """The script wants these done; their numbers are new."""
+    """The script wants these done; their numbers are new.
 
-    tasks: tuple[int, ...]
+    Attributes:
+        sizes: Bytes of the arguments of each, where any is large; empty counts them as small.
+    """
+
+    tasks: Sequence[int]
+    terms: Terms
+    sizes: Sequence[int] = ()
+
+
+class SpanSubmitted(Struct, frozen=True):
+    """The script wants the items ``first`` to ``first + count - 1`` done; their numbers are new.
+
+    Attributes:
+        item_bytes: Bytes of the largest item, about.
+    """
+
+    first: int
+    count: int
+    terms: Terms
+    item_bytes: int = 0
 
 
 class TasksCancelled(Struct, frozen=True):
-    """The script wants no answer any more."""
+    """The script wants no answer any more; items of spans are named one by one or as a range."""
 
-    tasks: tuple[int, ...]
+    tasks: Sequence[int]
 
 
 class SlaveJoined(Struct, frozen=True):
@@ -47,10 +102,10 @@ class SlaveJoined(Struct, frozen=True):
 
 
 class SlaveAsked(Struct, frozen=True):
-    """A slave would take *credit* more hand-outs now; this replaces what it said before."""
+    """A slave would run so many tasks of this farm at once: its slots, or 0 when it is leaving."""
 
     slave: str
-    credit: int
+    slots: int
 
 
 class SlaveHeard(Struct, frozen=True):
@@ -68,25 +123,37 @@ class SlaveLeft(Struct, frozen=True):
 
 
 class TasksReturned(Struct, frozen=True):
-    """A slave delivered outcomes; it may be one that was given up long ago."""
+    """A slave delivered outcomes; it may be one that was given up long ago.
+
+    Attributes:
+        seconds: How long each hand-out took there.
+        to_retry: Tasks of them that raised what their terms would have run again.
+    """
 
     slave: str
-    hand_outs: tuple[HandOut, ...]
+    hand_outs: Sequence[HandOut]
+    seconds: Sequence[float]
+    to_retry: frozenset[int] = frozenset()
 
 
 class HandOutsGivenBack(Struct, frozen=True):
-    """A slave will not run these after all: it is leaving."""
+    """A slave will not run these after all: it is leaving, or they were recalled."""
 
     slave: str
-    hand_outs: tuple[HandOut, ...]
+    hand_outs: Sequence[HandOut]
 
 
 class HandOutsLost(Struct, frozen=True):
-    """The process that ran this died, while its slave lives on."""
+    """The process that ran this died, while its slave lives on.
+
+    Attributes:
+        culprit: The task of the hand-out that ran when it died; -1 where that is not known.
+    """
 
     slave: str
-    hand_outs: tuple[HandOut, ...]
+    hand_out: HandOut
     reason: str
+    culprit: int = -1
 
 
 class TimePassed(Struct, frozen=True):
@@ -95,6 +162,7 @@ class TimePassed(Struct, frozen=True):
 
 Event = (
     TasksSubmitted
+    | SpanSubmitted
     | TasksCancelled
     | SlaveJoined
     | SlaveAsked

@@ -2,24 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from msgspec import Struct
 
 from masterslave.scheduler.events import HandOut
 
-__all__ = ["DismissSlave", "GiveUpTask", "Order", "SendTasks", "SettleTasks", "StopTasks"]
+__all__ = [
+    "DismissSlave",
+    "GiveUpTask",
+    "Order",
+    "QuarantineSlave",
+    "RecallTasks",
+    "SendTasks",
+    "SettleTasks",
+    "StopTasks",
+]
 
 
 class SendTasks(Struct, frozen=True):
-    """Hand these out to the slave."""
+    """Hand these out to the slave, in this order."""
 
     slave: str
-    hand_outs: tuple[HandOut, ...]
+    hand_outs: Sequence[HandOut]
 
 
 class SettleTasks(Struct, frozen=True):
-    """These hand-outs' outcomes, which have just been delivered, are the tasks' answers."""
+    """The outcomes that have just been delivered are the answers of these tasks.
 
-    hand_outs: tuple[HandOut, ...]
+    Each is a hand-out that was delivered, or a part of one (the same attempt, fewer tasks), where
+    some of its tasks have their answer already or are run again.
+    """
+
+    hand_outs: Sequence[HandOut]
 
 
 class GiveUpTask(Struct, frozen=True):
@@ -33,7 +48,14 @@ class StopTasks(Struct, frozen=True):
     """Nobody waits for these any more: the slave drops or stops them."""
 
     slave: str
-    hand_outs: tuple[HandOut, ...]
+    hand_outs: Sequence[HandOut]
+
+
+class RecallTasks(Struct, frozen=True):
+    """The slave gives back those of these that it has not started: somebody else is free."""
+
+    slave: str
+    hand_outs: Sequence[HandOut]
 
 
 class DismissSlave(Struct, frozen=True):
@@ -43,4 +65,19 @@ class DismissSlave(Struct, frozen=True):
     reason: str
 
 
-Order = SendTasks | SettleTasks | GiveUpTask | StopTasks | DismissSlave
+class QuarantineSlave(Struct, frozen=True):
+    """The slave fails tasks that succeed elsewhere: it gets no more; the evidence says which."""
+
+    slave: str
+    evidence: tuple[str, ...]
+
+
+Order = (
+    SendTasks
+    | SettleTasks
+    | GiveUpTask
+    | StopTasks
+    | RecallTasks
+    | DismissSlave
+    | QuarantineSlave
+)
