@@ -5,15 +5,20 @@ from concurrent.futures import as_completed, wait
 from masterslave.errors import (
     BadLabel,
     CodeRefused,
+    FarmBroken,
     FarmClosed,
     FarmError,
+    NotData,
     NotPicklable,
+    OnlyInScript,
     SlaveRefused,
     SlaveTraceback,
     TaskFailed,
     TaskLost,
 )
 from masterslave.farm.farm import Farm
+from masterslave.farm.futures import FarmFuture
+from masterslave.farm.options import RetryPolicy
 from masterslave.farm.records import FarmStatistics, SlaveRecord
 from masterslave.settings import FarmSettings
 
@@ -21,11 +26,16 @@ __all__ = [
     "BadLabel",
     "CodeRefused",
     "Farm",
+    "FarmBroken",
     "FarmClosed",
     "FarmError",
+    "FarmFuture",
     "FarmSettings",
     "FarmStatistics",
+    "NotData",
     "NotPicklable",
+    "OnlyInScript",
+    "RetryPolicy",
     "SlaveRecord",
     "SlaveRefused",
     "SlaveTraceback",

@@ -6,23 +6,31 @@
     └── FarmError
         ├── BadLabel        (BadInput)       a farm's label that cannot be one
         ├── NotPicklable    (TypeError)      a function, argument or result that cannot travel
+        │   └── NotData                      a result that only pickle could carry
         ├── FarmClosed      (RuntimeError)   a task for a farm that was shut down
+        ├── FarmBroken      (BrokenExecutor) the initializer failed: no task can run
         ├── CodeRefused                      code would have crossed plain TCP
         ├── SlaveRefused                     the master does not take this slave
         ├── TaskFailed                       the task raised what cannot be rebuilt in the script
-        └── TaskLost                         its hand-outs were lost as often as is allowed
+        ├── TaskLost                         its hand-outs were lost as often as is allowed
+        └── OnlyInScript    (RuntimeError)   a task used the farm as only its script can
 """
 
 from __future__ import annotations
+
+from concurrent.futures import BrokenExecutor
 
 from remoteobj import BadInput, RemoteObjError
 
 __all__ = [
     "BadLabel",
     "CodeRefused",
+    "FarmBroken",
     "FarmClosed",
     "FarmError",
+    "NotData",
     "NotPicklable",
+    "OnlyInScript",
     "SlaveRefused",
     "SlaveTraceback",
     "TaskFailed",
@@ -42,8 +50,29 @@ class NotPicklable(FarmError, TypeError):
     """A function, an argument or a result cannot be sent between processes."""
 
 
+class NotData(NotPicklable):
+    """A result only pickle could carry, and the farm takes data: return plain data instead."""
+
+
 class FarmClosed(FarmError, RuntimeError):
     """The farm was shut down; make a new one."""
+
+
+class FarmBroken(FarmError, BrokenExecutor):
+    """The initializer failed at a slave, so no task can run; its exception is the cause.
+
+    Make a new farm, with an initializer that works at the slaves.
+    """
+
+    def again(self) -> FarmBroken:
+        """Return the same error, to be raised once more."""
+        error = FarmBroken(*self.args)
+        error.__cause__ = self.__cause__
+        return error
+
+
+class OnlyInScript(FarmError, RuntimeError):
+    """A task called the farm that runs it: tasks submit nothing; return the work to the script."""
 
 
 class CodeRefused(FarmError):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from masterslave.scheduler import Feeding
+
 __all__ = ["FarmSettings"]
 
 
@@ -34,9 +36,13 @@ class FarmSettings:
     """With ``local_slaves="auto"``: how long to wait for a slave to join, in seconds, before local
     ones are started."""
 
-    feed_ahead_s: float = 0.1
-    """A slot is given so much work ahead, in seconds of the task time measured so far, so that it
-    does not wait for the network between short tasks. Long tasks are not hoarded by it."""
+    feeding: Feeding = Feeding()
+    """How far ahead slaves are fed."""
 
-    max_ahead: int = 64
-    """Most tasks that a slot is given ahead, however short they are."""
+    max_open_tasks: int | None = None
+    """``submit`` waits while so many tasks have no answer; None: it never waits, as in the standard
+    library. Streams have a limit of their own."""
+
+    max_open_bytes: int | None = None
+    """``submit`` waits, and streams take no further item, while the arguments of tasks that have no
+    answer take so many bytes, pickled; None: no limit but memory."""

@@ -17,6 +17,7 @@ from remoteobj._pyro import behavior, expose, oneway
 from remoteobj.callers import current_peer, on_disconnect
 from remoteobj.client.items import RemoteItems
 from remoteobj.daemon import Daemon, DaemonStatistics
+from remoteobj.deferred import DeferredReply
 from remoteobj.errors import (
     AddressUnusable,
     BadInput,
@@ -51,6 +52,7 @@ __all__ = [
     "DaemonClosed",
     "DaemonStatistics",
     "DeadlinePassed",
+    "DeferredReply",
     "Identity",
     "IdentityUnusable",
     "InsecureRefused",

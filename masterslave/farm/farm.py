@@ -16,22 +16,22 @@ import socket
 import sys
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Sized
-from concurrent.futures import Executor, Future
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
+from masterslave.farm.calls import Calls
 from masterslave.farm.doors import Doors
-from masterslave.farm.futures import OpenFutures
+from masterslave.farm.functions import pack_initializer
 from masterslave.farm.local import LocalSlaves
-from masterslave.farm.packing import pack_function
+from masterslave.farm.options import CallOptions
 from masterslave.farm.places import Places
-from masterslave.farm.progress import show_progress
 from masterslave.farm.records import FarmStatistics, SlaveRecord, record_of, statistics_of
-from masterslave.farm.stream import Progress, Stream
+from masterslave.farm.submitting import Submitter
 from masterslave.farm.watchman import Watchman
+from masterslave.master.carrier import Carrier
 from masterslave.master.door import Door
 from masterslave.master.shell import Master
 from masterslave.naming import FarmRecord, check_label
@@ -44,12 +44,8 @@ __all__ = ["Farm"]
 
 log = logging.getLogger("masterslave")
 
-Item = TypeVar("Item")
-Result = TypeVar("Result")
-Parameters = ParamSpec("Parameters")
 
-
-class Farm(Executor):
+class Farm(Calls):
     """Runs functions on slaves that join and leave while it runs.
 
     ::
@@ -77,9 +73,16 @@ class Farm(Executor):
             cluster may come from other machines if there is a host.
         insecure: Whether name servers on plain TCP are used. Code crosses no plain TCP either way.
         host: Serve other machines too, at this address of this one. Needs an identity.
+        initializer: Called once in each process that runs tasks of this farm, before the first of
+            them; what it raises breaks the farm (``FarmBroken``).
+        initargs: Its arguments.
+        max_tasks_per_child: After so many tasks of this farm, a process is replaced; None: never.
+        results: "any" brings results as data where that is possible, else pickled; "data" refuses
+            what only pickle could carry: for a farm that does not trust its slaves.
         settings: Times and limits.
 
     Raises:
+        NotPicklable: The initializer or its arguments cannot be sent.
         BadLabel: The label has other characters than letters, digits, ``-`` and ``_``.
         CodeRefused: A host was given without an identity.
         BadInput: An identity and ``insecure=True`` were both given.
@@ -96,6 +99,10 @@ class Farm(Executor):
         identity: Identity | None = None,
         insecure: bool = False,
         host: str | None = None,
+        initializer: Callable[..., object] | None = None,
+        initargs: tuple[Any, ...] = (),
+        max_tasks_per_child: int | None = None,
+        results: str = "any",
         settings: FarmSettings | None = None,
     ) -> None:
         self.label = check_label(label)
@@ -103,11 +110,22 @@ class Farm(Executor):
         refuse_both(identity, insecure)
         if local_slaves != "auto" and (not isinstance(local_slaves, int) or local_slaves < 0):
             raise ValueError(f'local_slaves is "auto" or a number from 0, not {local_slaves!r}')
+        if results not in ("any", "data"):
+            raise ValueError(f'results is "any" or "data", not {results!r}')
+        if max_tasks_per_child is not None and max_tasks_per_child < 1:
+            raise ValueError(f"max_tasks_per_child is at least 1, not {max_tasks_per_child!r}")
+        if initializer is not None and not callable(initializer):
+            raise TypeError("initializer must be a callable")
         self._close_lock = threading.Lock()
         self._closed = False
         self._doors = Doors(host, identity)
-        self._master = Master(self._settings)
-        self._futures = OpenFutures(self._master, label)
+        self._carrier = Carrier()
+        self._master = Master(self._settings, self._carrier)
+        self._submitter = Submitter(
+            self._master, self._carrier, label, self._settings, data_only=results == "data"
+        )
+        self._options = CallOptions(max_attempts=self._settings.max_attempts)
+        self._title = lambda: (label, self._slaves_in_words)
         script = Path(sys.argv[0]).name if sys.argv and sys.argv[0] else "an interactive session"
         self._record = FarmRecord(
             label, secrets.token_hex(4), self._doors.uri, socket.gethostname(), os.getpid(), script
@@ -120,7 +138,14 @@ class Farm(Executor):
             settings=self._settings,
             start_slaves=local_slaves == "auto",
         )
-        welcome = Welcome(heartbeat_s=self._settings.heartbeat_s, search_path=_search_path())
+        welcome = Welcome(
+            heartbeat_s=self._settings.heartbeat_s,
+            label=label,
+            search_path=_search_path(),
+            initializer=pack_initializer(initializer, initargs),
+            max_tasks_per_child=max_tasks_per_child or 0,
+            data_only=results == "data",
+        )
         self._door = Door(
             self._master, welcome, on_refused=self._watchman.note_refused, status=self._status
         )
@@ -140,6 +165,7 @@ class Farm(Executor):
             raise
 
     def _start(self, local_slaves: int | str) -> None:
+        self._carrier.start()
         self._master.start()
         self._doors.open(self._door)
         self._places.open()
@@ -147,53 +173,6 @@ class Farm(Executor):
             self._local.add(local_slaves)
         self._watchman.start()
         _open_farms.add(self)
-
-    def submit(
-        self,
-        fn: Callable[Parameters, Result],
-        /,
-        *args: Parameters.args,
-        **kwargs: Parameters.kwargs,
-    ) -> Future[Result]:
-        """Have ``fn(*args, **kwargs)`` run on a slave, and return its future at once.
-
-        Raises:
-            NotPicklable: The function cannot be sent. (Arguments that cannot be sent make the
-                future raise it, so that a bad item costs no other.)
-            FarmClosed: The farm was shut down.
-        """
-        return self._futures.submit(fn, pack_function(fn), [(args, kwargs)])[0]
-
-    def imap_unordered(
-        self,
-        fn: Callable[[Item], Result],
-        items: Iterable[Item],
-        *,
-        limit: int = 1000,
-        progress: bool = False,
-    ) -> Stream[Item, Result]:
-        """Return an iterator of ``(item, result)`` in the order of completion.
-
-        Args:
-            items: May be endless: they are taken as there is room.
-            limit: Most tasks under way or finished and not taken yet.
-            progress: Show a bar where standard output is a terminal.
-        Raises:
-            NotPicklable: The function cannot be sent.
-        """
-        if limit < 1:
-            raise ValueError(f"limit is the number of tasks under way, at least 1, not {limit}")
-        packed = pack_function(fn)
-        iterator = iter(items)
-        total = len(items) if isinstance(items, Sized) else None
-        bar = show_progress(self.label, total, self._slaves_in_words) if progress else Progress()
-        return Stream(
-            lambda batch: self._futures.submit(fn, packed, [((item,), {}) for item in batch]),
-            iterator,
-            limit=limit,
-            progress=bar,
-            cancel=self._futures.cancel_soon,
-        )
 
     @property
     def uri(self) -> URI:
@@ -203,30 +182,30 @@ class Farm(Executor):
     @property
     def slaves(self) -> tuple[SlaveRecord, ...]:
         """The slaves that are here now."""
-        return self._master.scheduler_view(
-            lambda scheduler: tuple(
-                record_of(seat, scheduler.state) for seat in self._master.seats.values()
+        return self._master.view(
+            lambda decisions: tuple(
+                record_of(seat, decisions.scheduler.state) for seat in decisions.seats.values()
             )
         )
 
     @property
     def former_slaves(self) -> tuple[SlaveRecord, ...]:
         """The slaves that were here, and left or were lost."""
-        return self._master.scheduler_view(
-            lambda scheduler: tuple(
-                record_of(seat, scheduler.state) for seat in self._master.former
+        return self._master.view(
+            lambda decisions: tuple(
+                record_of(seat, decisions.scheduler.state) for seat in decisions.former
             )
         )
 
     def add_local_slaves(self, count: int) -> None:
         """Start slaves of one slot each on this machine; they end with the farm or the script."""
-        self._futures.check_open()
+        self._submitter.check_open()
         self._local.add(count)
 
     def statistics(self) -> FarmStatistics:
         """Return what the farm has done so far."""
-        failed = self._futures.failed
-        return self._master.scheduler_view(lambda scheduler: statistics_of(scheduler.state, failed))
+        failed = self._submitter.failed
+        return self._master.view(lambda d: statistics_of(d.scheduler.state, failed))
 
     def why_waiting(self) -> str:
         """Return in words what the waiting tasks wait for; empty when none waits."""
@@ -244,11 +223,11 @@ class Farm(Executor):
         Blocks: on the tasks, as long as they take, and on the slaves' end, a few seconds.
         Threads: any; several may wait.
         """
-        self._futures.take_no_more()
+        self._submitter.take_no_more()
         if cancel_futures:
             self._master.cancel_waiting()
-        if wait and not self._master.is_carrier():
-            self._futures.wait_until_answered()
+        if wait and not self._carrier.is_this_thread():
+            self._master.wait_until_answered()
             self._close()
         else:
             threading.Thread(target=self.shutdown, name="farm shutdown").start()
@@ -279,16 +258,16 @@ class Farm(Executor):
 
     def _interrupt(self, how: str = "interrupted") -> None:
         """The block was left by an error or Ctrl-C: drop what is open, say what is kept."""
-        dropped = self._futures.take_no_more()
+        self._submitter.take_no_more()
         counts = self.statistics()
-        self._futures.cancel(dropped)
+        dropped = self._master.cancel_all()
         if dropped:
             log.warning(
                 "farm %r %s: %d tasks are done and their results kept, %d under way are dropped",
                 self.label,
                 how,
                 counts.done,
-                len(dropped),
+                dropped,
             )
         self._close()
 
@@ -300,6 +279,7 @@ class Farm(Executor):
             self._watchman.close()
             self._places.close()
             self._master.close()
+            self._carrier.close()
             self._local.close()
             self._doors.close()
             self._closed = True

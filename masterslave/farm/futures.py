@@ -1,133 +1,230 @@
-"""The futures of a farm that have no answer yet: made here, settled here, cancelled here."""
+"""The future of a task: the standard library's, in a fifth of its memory, and the task itself.
+
+A ``concurrent.futures.Future`` makes a condition for whoever may wait for it, 1.4 KB each. This one
+makes it when somebody does. Who settles it looks for the condition after the state is set; who
+waits makes the condition before it looks at the state: so one of them sees the other.
+
+The master settles each task once, and cancels it under its own lock, so no two threads set the
+state of one future.
+"""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Generator
 from concurrent.futures import Future
-from functools import partial
-from typing import Any
+from concurrent.futures._base import CANCELLED_AND_NOTIFIED, FINISHED, PENDING
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from masterslave.errors import FarmClosed, NotPicklable
-from masterslave.farm.packing import name_of_function, pack_arguments, unpack
-from masterslave.master.shell import Answer, Cancelled, Master, Submission
-from masterslave.protocol import hash_of
+import msgspec
 
-__all__ = ["OpenFutures"]
+from masterslave.farm.options import TaskTerms
+from masterslave.farm.packing import unpack
+from masterslave.farm.parts import Parts
+from masterslave.master.submission import Answer, Cancelled, Failed, Function, Single
+from masterslave.protocol import Outcome
 
-Call = tuple[tuple[Any, ...], dict[str, Any]]
+if TYPE_CHECKING:
+    from masterslave.farm.submitting import Submitter
+
+__all__ = ["FarmFuture"]
+
+Result = TypeVar("Result")
+
+_making = threading.Lock()
 
 
-class OpenFutures:
-    """Submits calls to the master, and gives their answers to futures.
+class FarmFuture(Future[Result], Single):
+    """A stdlib future, which may also be awaited; ``cancel()`` stops a task that runs.
 
-    Threads: any. Futures are settled, and their callbacks run, by the master's carrier.
+    Attributes:
+        number: Of the task in its farm; -1 while that has not taken it in.
     """
 
-    def __init__(self, master: Master, label: str) -> None:
-        self.failed = 0
-        """Futures that were settled with an exception."""
-        self._master = master
-        self._label = label
-        self._changed = threading.Condition()
-        self._numbers: dict[Future[Any], int] = {}
-        self._closing = False
+    __slots__ = (
+        "_callbacks",
+        "_lazy_condition",
+        "_lazy_waiters",
+        "_owner",
+        "_parts",
+        "_result_or_error",
+        "_state",
+        "arguments",
+        "function",
+        "number",
+        "terms",
+    )
 
-    def submit(
-        self, fn: Callable[..., Any], packed: bytes, calls: Sequence[Call]
-    ) -> list[Future[Any]]:
-        """Submit calls of one function; arguments that cannot be sent fail their future only.
-
-        Raises:
-            FarmClosed: The farm was shut down.
-        """
-        digest, name = hash_of(packed), name_of_function(fn)
-        futures: list[Future[Any]] = [_FarmFuture(self) for _ in calls]
-        submissions: dict[Future[Any], Submission] = {}
-        for future, (args, kwargs) in zip(futures, calls, strict=True):
-            try:
-                arguments = pack_arguments(fn, args, kwargs)
-            except NotPicklable as error:
-                future.set_exception(error)
-                continue
-            submissions[future] = Submission(digest, arguments, self._settler(future, name))
-        with self._changed:
-            self.check_open()
-            numbers = self._master.submit({digest: packed}, tuple(submissions.values()))
-            self._numbers.update(zip(submissions, numbers, strict=True))
-        return futures
-
-    def check_open(self) -> None:
-        """Check that tasks are still taken.
-
-        Raises:
-            FarmClosed: They are not.
-        """
-        if self._closing:
-            raise FarmClosed(f"farm {self._label!r} was shut down: make a new one")
-
-    def take_no_more(self) -> list[Future[Any]]:
-        """Refuse new tasks from now on; returns the futures that are open."""
-        with self._changed:
-            self._closing = True
-            return list(self._numbers)
-
-    def wait_until_answered(self) -> None:
-        """Wait until no future is open."""
-        with self._changed:
-            self._changed.wait_for(lambda: not self._numbers)
-
-    def cancel(self, futures: Iterable[Future[Any]]) -> None:
-        """Cancel futures, in one step, so that no slave is handed a task that is dropped next.
-
-        Returns at once; the carrier tells who waits for them.
-        """
-        with self._changed:
-            numbers = [self._numbers[future] for future in futures if future in self._numbers]
-        self._master.cancel(numbers)
-
-    def cancel_soon(self, futures: Sequence[Future[Any]]) -> None:
-        """Cancel futures from a destructor, which must not take a lock: the carrier does it."""
-        self._master.carry(partial(self.cancel, futures))
-
-    def _settler(self, future: Future[Any], name: str) -> Callable[[Answer, str], None]:
-        def settle(answer: Answer, slave: str) -> None:
-            if isinstance(answer, Cancelled):
-                self._close(future)
-                try:
-                    Future.cancel(future)
-                finally:
-                    future.set_running_or_notify_cancel()  # tells wait() and as_completed()
-                return
-            value, error = unpack(answer, slave, name)
-            self._close(future, failed=error is not None)
-            if future.set_running_or_notify_cancel():
-                if error is not None:
-                    future.set_exception(error)
-                else:
-                    future.set_result(value)
-
-        return settle
-
-    def _close(self, future: Future[Any], *, failed: bool = False) -> None:
-        with self._changed:
-            self.failed += failed
-            del self._numbers[future]
-            if not self._numbers:
-                self._changed.notify_all()
-
-
-class _FarmFuture(Future[Any]):
-    """A stdlib future whose ``cancel()`` also takes the task back from the farm."""
-
-    def __init__(self, owner: OpenFutures) -> None:
-        super().__init__()
+    def __init__(
+        self, owner: Submitter, function: Function, terms: TaskTerms, arguments: bytes
+    ) -> None:
         self._owner = owner
+        self.function = function
+        self.terms = terms
+        self.arguments = arguments
+        self.number = -1
+        self._state = PENDING
+        self._result_or_error: Any = None
+        self._lazy_condition: threading.Condition | None = None
+        self._lazy_waiters: list[Any] | None = None
+        self._callbacks: list[Any] | None = None
+        self._parts: Parts | None = None
+
+    # What the standard library's Future, wait() and as_completed() look at.
+
+    @property  # type: ignore[no-redef]
+    def _condition(self) -> threading.Condition:
+        condition = self._lazy_condition
+        if condition is None:
+            with _making:
+                if self._lazy_condition is None:
+                    self._lazy_condition = threading.Condition()
+                condition = self._lazy_condition
+        return condition
+
+    @property  # type: ignore[no-redef]
+    def _waiters(self) -> list[Any]:  # its condition is held
+        if self._lazy_waiters is None:
+            self._lazy_waiters = []
+        return self._lazy_waiters
+
+    @property  # type: ignore[no-redef]
+    def _done_callbacks(self) -> list[Any]:  # its condition is held
+        if self._callbacks is None:
+            self._callbacks = []
+        return self._callbacks
+
+    @property
+    def _result(self) -> Any:
+        return None if isinstance(self._result_or_error, _Error) else self._result_or_error
+
+    @property
+    def _exception(self) -> BaseException | None:
+        held = self._result_or_error
+        return held.error if isinstance(held, _Error) else None
+
+    @_exception.setter
+    def _exception(self, error: BaseException | None) -> None:
+        if error is not None:
+            self._result_or_error = _Error(error)
+
+    # What users call.
 
     def cancel(self) -> bool:
-        """Drop the task; a slave that runs it already stops it."""
-        try:
-            return super().cancel()
-        finally:  # a callback of the user's may have raised what callbacks should not
-            if self.cancelled():
-                self._owner.cancel([self])
+        """Drop the task; a slave that runs it stops it. False if it has its answer already.
+
+        Blocks: no longer than a moment; the slave is told meanwhile.
+        """
+        if self._state == PENDING:
+            self._owner.cancel([self])
+        return self._state == CANCELLED_AND_NOTIFIED
+
+    def running(self) -> bool:
+        """Tell whether a slave has the task, and has not answered it."""
+        return self._state == PENDING and self._owner.is_out(self)
+
+    def parts(self) -> Parts:
+        """Return an iterator of what the task yields while it runs; ``async for`` works, too.
+
+        It ends with the task, and raises what the task raises. The task's function is a generator;
+        what it returns is the future's result. A task that is run again because its slave was
+        lost goes on where the first one was: parts that have come are not given twice.
+
+        Threads: one at a time.
+        """
+        if self._parts is None:
+            with _making:
+                if self._parts is None:
+                    self._parts = Parts(self)
+            if self.done():  # settled just before
+                self._parts.close()
+        return self._parts
+
+    @property
+    def progress(self) -> tuple[float, float] | None:
+        """What the task has told last with ``farm.progress(done, total)``; None: nothing yet."""
+        return self._parts.progress if self._parts is not None else None
+
+    def __await__(self) -> Generator[Any, None, Result]:
+        import asyncio
+
+        return asyncio.wrap_future(self).__await__()
+
+    def __repr__(self) -> str:
+        state = {PENDING: "pending", FINISHED: "finished"}.get(self._state, "cancelled")
+        if self._state == FINISHED and self._exception is not None:
+            state = f"raised {type(self._exception).__name__}"
+        return f"<FarmFuture {self.number} of {self.function.name}(): {state}>"
+
+    # What the master calls; each at most once at a time.
+
+    def settle(self, answer: Answer, slave: str) -> None:
+        """Take the answer."""
+        if self._owner.room is not None:
+            self._owner.room.leave(len(self.arguments))
+        self.arguments = b""
+        if isinstance(answer, Cancelled):
+            self._finish(CANCELLED_AND_NOTIFIED)
+            return
+        if isinstance(answer, Failed):
+            error: BaseException | None = answer.error
+        else:
+            value, error = unpack(
+                answer, slave, self.function.name, data_only=self._owner.data_only
+            )
+            if error is None:
+                self._result_or_error = value
+        if error is not None:
+            self._owner.failed += 1
+            self._result_or_error = _Error(error)
+        self._finish(FINISHED)
+
+    def will_retry(self, outcome: Outcome) -> frozenset[int]:
+        """Return the task if what it raised is to be tried again."""
+        error = unpack(outcome, "", self.function.name, data_only=self._owner.data_only)[1]
+        on = cast(TaskTerms, self.terms).on
+        return frozenset([self.number]) if isinstance(error, on) else frozenset()
+
+    def note_part(self, item: int, payload: bytes) -> None:
+        """Keep a value that the task has yielded, for ``parts()``."""
+        self.parts().add(item, payload)
+
+    def note_progress(self, payload: bytes) -> None:
+        """Keep how far the task is."""
+        done, total = msgspec.msgpack.decode(payload, type=tuple[float, float])
+        self.parts().progress = (done, total)
+
+    def fail(self, error: Exception) -> None:
+        """Settle it with an error of this process: the master never sees it."""
+        self._owner.failed += 1
+        self._result_or_error = _Error(error)
+        self._finish(FINISHED)
+
+    def _finish(self, state: str) -> None:
+        self._state = state
+        if self._parts is not None:
+            self._parts.close()
+        condition = self._lazy_condition
+        if condition is None:
+            return
+        with condition:
+            waiters, callbacks = self._lazy_waiters or (), self._callbacks
+            for waiter in waiters:
+                if state == CANCELLED_AND_NOTIFIED:
+                    waiter.add_cancelled(self)
+                elif self._exception is not None:
+                    waiter.add_exception(self)
+                else:
+                    waiter.add_result(self)
+            condition.notify_all()
+        if callbacks:
+            self._owner.carry(self._invoke_callbacks)
+
+
+class _Error:
+    """Holds an exception in the place of a result."""
+
+    __slots__ = ("error",)
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error

@@ -1,65 +1,56 @@
-"""Into bytes and back: functions and arguments on their way out, answers on their way in.
+"""Into bytes and back: arguments on their way out, answers on their way in.
 
-A function travels by cloudpickle each time that it is submitted, so that it takes along what its
-globals are now. Arguments go by pickle where that suffices, which is ten times as fast; what lives
+Arguments go by pickle where that suffices, which is ten times as fast; what lives
 in ``__main__`` goes by value, because a slave's ``__main__`` is another one.
 """
 
 from __future__ import annotations
 
-import functools
 import pickle
-from collections.abc import Callable
 from typing import Any
 
 import cloudpickle
 import msgspec
 
-from masterslave.errors import NotPicklable, SlaveTraceback, TaskFailed, TaskLost
-from masterslave.master.shell import GivenUp
-from masterslave.protocol import MAX_PAYLOAD_BYTES, NOT_PICKLABLE, RAISED, Outcome, Raised
+from masterslave.errors import NotData, NotPicklable, SlaveTraceback, TaskFailed, TaskLost
+from masterslave.master.submission import GivenUp
+from masterslave.packed import unpack_value
+from masterslave.protocol import (
+    MAX_PAYLOAD_BYTES,
+    NOT_DATA,
+    NOT_PICKLABLE,
+    RAISED,
+    Outcome,
+    Raised,
+)
+from remoteobj.codec.raised import decode_error
 
-__all__ = ["name_of_function", "pack_arguments", "pack_function", "unpack"]
-
-
-def name_of_function(function: Callable[..., Any]) -> str:
-    """Return what a function is called, for people."""
-    while isinstance(function, functools.partial):  # its repr() holds the arguments
-        function = function.func
-    name = getattr(function, "__qualname__", None) or type(function).__qualname__
-    return name if isinstance(name, str) else type(function).__qualname__
-
-
-def pack_function(function: Callable[..., Any]) -> bytes:
-    """Pickle a function.
-
-    Raises:
-        NotPicklable: It uses something that cannot leave this process, such as an open file or a
-            lock: make that inside the function instead.
-    """
-    if not callable(function):
-        raise NotPicklable(f"a task is a function, not {function!r}")
-    try:
-        packed: bytes = cloudpickle.dumps(function, protocol=5)
-    except Exception as error:
-        raise NotPicklable(
-            f"function {name_of_function(function)}() cannot be sent to a slave: {_reason(error)}; "
-            "make files, locks and connections inside the function"
-        ) from error
-    return _small_enough(packed, f"function {name_of_function(function)}()")
+__all__ = [
+    "lost_too_often",
+    "pack_arguments",
+    "pack_items",
+    "reason_of",
+    "small_enough",
+    "unpack",
+    "unpack_exception",
+    "why_not_item",
+]
 
 
-def pack_arguments(function: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> bytes:
+def pack_arguments(function: str, args: Any, kwargs: dict[str, Any]) -> bytes:
     """Pickle a call's arguments.
 
+    Args:
+        function: The function's name, for people.
     Raises:
         NotPicklable: One of them cannot leave this process.
     """
-    what = f"the arguments of {name_of_function(function)}()"
     try:
-        packed = pickle.dumps((args, kwargs), protocol=5)
+        packed = pickle.dumps((args, kwargs), 5)
         if b"__main__" not in packed:
-            return _small_enough(packed, what)
+            if len(packed) > MAX_PAYLOAD_BYTES:
+                small_enough(packed, f"the arguments of {function}()")
+            return packed
     except NotPicklable:
         raise
     except Exception:  # cloudpickle can do more, and says what it cannot
@@ -69,53 +60,95 @@ def pack_arguments(function: Callable[..., Any], args: Any, kwargs: dict[str, An
     except Exception as error:
         culprit = _first_unpicklable(args, kwargs)
         raise NotPicklable(
-            f"argument {culprit} of {name_of_function(function)}() cannot be sent to a slave: "
-            f"{_reason(error)}; send plain data instead"
+            f"argument {culprit} of {function}() cannot be sent to a slave: {reason_of(error)}; "
+            "send plain data instead"
         ) from error
-    return _small_enough(by_value, what)
+    return small_enough(by_value, f"the arguments of {function}()")
+
+
+def pack_items(items: list[Any]) -> bytes:
+    """Pickle the items of a span.
+
+    Raises:
+        Exception: One of them cannot leave this process; ``why_not_item`` says why.
+    """
+    packed = pickle.dumps(items, 5)
+    if b"__main__" in packed:
+        packed = cloudpickle.dumps(items, protocol=5)
+    return small_enough(packed, "the items")
+
+
+def why_not_item(function: str, item: Any) -> NotPicklable | None:
+    """Return why an item cannot be sent, or None if it can."""
+    try:
+        small_enough(cloudpickle.dumps(item, protocol=5), f"an item for {function}()")
+    except NotPicklable as error:
+        return error
+    except Exception as error:
+        return NotPicklable(
+            f"an item for {function}() cannot be sent to a slave: {reason_of(error)}; "
+            "send plain data instead"
+        )
+    return None
 
 
 def unpack(
-    answer: Outcome | GivenUp, slave: str, function: str
+    answer: Outcome | GivenUp, slave: str, function: str, *, data_only: bool = False
 ) -> tuple[Any, BaseException | None]:
     """Return a task's value, or the exception to raise in its place.
 
     Never raises, whatever the code does that unpickling runs: a future waits for it.
+
+    Args:
+        data_only: Refuse what only pickle can read.
     """
     if isinstance(answer, GivenUp):
-        story = "; ".join(answer.story)
-        return None, TaskLost(
-            f"a task of {function}() was given up after {len(answer.story)} hand-outs: {story}",
-            answer.story,
-        )
+        return None, lost_too_often(answer, function)
     if answer.kind == RAISED:
-        return None, _unpack_exception(answer.payload, slave)
+        return None, unpack_exception(answer.payload, slave, data_only=data_only)
     try:
-        return pickle.loads(answer.payload), None
+        return unpack_value(answer.payload, data_only=data_only), None
     except BaseException as error:
         return None, NotPicklable(
             f"the result of {function}() from slave {slave} cannot be rebuilt here: "
-            f"{type(error).__name__}: {_reason(error)}"
+            f"{type(error).__name__}: {reason_of(error)}"
         )
 
 
-def _unpack_exception(payload: bytes, slave: str) -> BaseException:
+def lost_too_often(answer: GivenUp, function: str) -> TaskLost:
+    """Return the error of a task that was given up."""
+    story = "; ".join(answer.story)
+    return TaskLost(
+        f"a task of {function}() was given up after {len(answer.story)} hand-outs: {story}",
+        answer.story,
+    )
+
+
+def unpack_exception(payload: bytes, slave: str, *, data_only: bool = False) -> BaseException:
+    """Return the exception that a task has raised, with the slave's traceback as its cause.
+
+    Never raises: what cannot be rebuilt here is a ``TaskFailed`` that says what it was.
+    """
     raised = msgspec.msgpack.decode(payload, type=Raised)
     cause = SlaveTraceback(slave, raised.traceback)
     try:
-        error = _rebuild(raised)
+        error = _rebuild_data(raised) if data_only else _rebuild(raised)
         if isinstance(error, Exception):
             error.__cause__ = cause
             return error
     except BaseException:  # its class is not to be had here, or is no good: then in words
         pass
-    in_words = (
-        NotPicklable(raised.message)
-        if raised.type_name == NOT_PICKLABLE
-        else TaskFailed(raised.type_name, raised.message)
-    )
+    kind = _OF_RESULTS.get(raised.type_name)
+    in_words = kind(raised.message) if kind else TaskFailed(raised.type_name, raised.message)
     in_words.__cause__ = cause
     return in_words
+
+
+_OF_RESULTS = {NOT_PICKLABLE: NotPicklable, NOT_DATA: NotData}
+
+
+def _rebuild_data(raised: Raised) -> Any:
+    return decode_error(raised.data) if raised.data else None
 
 
 def _rebuild(raised: Raised) -> Any:
@@ -129,7 +162,12 @@ def _rebuild(raised: Raised) -> Any:
     return error
 
 
-def _small_enough(packed: bytes, what: str) -> bytes:
+def small_enough(packed: bytes, what: str) -> bytes:
+    """Return what was pickled, unless it is too large to travel.
+
+    Raises:
+        NotPicklable: It is.
+    """
     if len(packed) > MAX_PAYLOAD_BYTES:
         raise NotPicklable(
             f"{what} take {len(packed) / 2**20:.0f} MiB, at most {MAX_PAYLOAD_BYTES // 2**20} "
@@ -148,7 +186,8 @@ def _first_unpicklable(args: Any, kwargs: dict[str, Any]) -> str:
     return "?"
 
 
-def _reason(error: BaseException) -> str:
+def reason_of(error: BaseException) -> str:
+    """Return the text of an error in one line, whatever its class does."""
     try:
         text = " ".join(str(error).split())
     except BaseException:

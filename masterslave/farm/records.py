@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from masterslave.master.shell import Seat
+from masterslave.master.seats import Seat
 from masterslave.scheduler.state import State
 
 __all__ = ["FarmStatistics", "SlaveRecord", "record_of", "statistics_of"]
@@ -60,7 +60,7 @@ class FarmStatistics:
 def record_of(seat: Seat, state: State) -> SlaveRecord:
     """Return the record of a slave that is, or was, at the table."""
     slave = state.slaves.get(seat.slave)
-    held = len(slave.held) if slave else 0
+    held = slave.held_count if slave else 0
     here = "busy" if held else "idle"
     who = seat.introduction
     return SlaveRecord(

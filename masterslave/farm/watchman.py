@@ -69,12 +69,12 @@ class Watchman:
         """Return in words what the waiting tasks wait for; empty when none waits."""
         with self._lock:
             refused = tuple(self._refused)
-        return self._master.scheduler_view(
-            lambda scheduler: explain(
-                wait_of(scheduler.state),
+        return self._master.view(
+            lambda decisions: explain(
+                wait_of(decisions.scheduler.state),
                 label=self._label,
-                waiting=scheduler.state.waiting,
-                slots=sum(slave.slots for slave in scheduler.state.slaves.values()),
+                waiting=decisions.scheduler.state.waiting,
+                slots=decisions.slots,
                 refused=refused,
             )
         )
@@ -101,8 +101,11 @@ class Watchman:
 
     def _say_what_is_new(self, said: Wait) -> Wait:
         """Log why nothing has moved for a while, each condition once; returns what was said."""
-        wait, changed_at = self._master.scheduler_view(
-            lambda scheduler: (wait_of(scheduler.state), scheduler.state.changed_at)
+        wait, changed_at = self._master.view(
+            lambda decisions: (
+                wait_of(decisions.scheduler.state),
+                decisions.scheduler.state.changed_at,
+            )
         )
         if wait is Wait.NOTHING or time.monotonic() - changed_at < self._settings.explain_after_s:
             return Wait.NOTHING

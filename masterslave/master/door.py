@@ -8,7 +8,8 @@ from typing import Any
 
 import msgspec
 
-from masterslave.master.shell import Master, Poll
+from masterslave.master.seats import Poll
+from masterslave.master.shell import Master
 from masterslave.protocol import (
     VERSION,
     Ask,
@@ -66,23 +67,17 @@ class Door:
     def next(self, message: bytes) -> Poll:
         """Wait for instructions (``Ask -> Instructions``), at most a heartbeat; holds no thread."""
         ask = decode(message, Ask)
-        return self._master.next_instructions(ask.slave, ask.credit, ask.acknowledged)
+        return self._master.next_instructions(ask.slave, ask.slots, ask.acknowledged)
 
     @expose
     def deliver(self, message: bytes) -> bytes:
         """Take outcomes (``Delivery -> Receipt``)."""
         delivery = decode(message, Delivery)
-        safe = self._master.take_delivery(
-            delivery.slave,
-            delivery.sequence,
-            delivery.outcomes,
-            delivery.credit,
-            delivery.acknowledged,
-        )
+        receipt = self._master.take_delivery(delivery)
         if delivery.leaving:
             self._master.leave(delivery.slave, "it was told to leave", in_peace=True)
-            return encode(Receipt(delivery.sequence))
-        return encode(Receipt(safe or 0, unknown=safe is None))
+            receipt = Receipt(delivery.sequence)
+        return encode(receipt)
 
     @expose
     def status(self) -> dict[str, Any]:

@@ -1,85 +1,125 @@
-"""What waits for one slave: orders in a row, given out in batches that are kept until acknowledged.
+"""What waits for one slave: orders in a row, given out in parcels that are kept until acknowledged.
 
 Pure bookkeeping; who uses it holds the master's lock.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import cast
 
-from masterslave.protocol import Instructions, KnownFunctions, Stop, WireTask
+from masterslave.master.submission import Single, Span, Submission
+from masterslave.protocol import KnownFunctions, Stop
+from masterslave.scheduler import HandOut
 
-__all__ = ["Mailbox"]
+__all__ = ["Mailbox", "Parcel"]
 
-_MAX_BATCH_BYTES = 16 * 1024 * 1024
+_MAX_PARCEL_BYTES = 16 * 1024 * 1024
+
+Post = tuple[HandOut, Submission]
+
+
+@dataclass(slots=True)
+class Parcel:
+    """What goes to the slave at once; number 0 holds nothing.
+
+    Attributes:
+        functions: Those that the slave lacks, by hash.
+    """
+
+    number: int = 0
+    posts: list[Post] = field(default_factory=list)
+    functions: dict[bytes, bytes] = field(default_factory=dict)
+    stops: tuple[Stop, ...] = ()
+    recalls: tuple[Stop, ...] = ()
 
 
 class Mailbox:
-    """Hand-outs and stops on their way to one slave.
+    """Hand-outs, stops and recalls on their way to one slave.
 
     Args:
         known: The functions that the slave has.
     """
 
     def __init__(self, *, known: KnownFunctions | None = None) -> None:
-        self._tasks: OrderedDict[tuple[int, int], WireTask] = OrderedDict()
+        self._posts: dict[tuple[int, int], Post] = {}
         self._stops: list[Stop] = []
+        self._recalls: list[Stop] = []
         self._known = known or KnownFunctions()
-        self._batch = Instructions()
+        self._parcel = Parcel()
         self._last = 0
 
-    def post_tasks(self, tasks: Iterable[WireTask]) -> None:
+    def post(self, posts: Iterable[Post]) -> None:
         """Put hand-outs in."""
-        for task in tasks:
-            self._tasks[task.task, task.attempt] = task
+        for post in posts:
+            hand_out = post[0]
+            self._posts[hand_out.task, hand_out.attempt] = post
 
-    def post_stops(self, stops: Iterable[Stop]) -> None:
+    def stop(self, hand_outs: Iterable[HandOut]) -> None:
         """Put stops in; what has not left yet is simply taken out again."""
-        for stop in stops:
-            if self._tasks.pop((stop.task, stop.attempt), None) is None:
-                self._stops.append(stop)
+        for hand_out in hand_outs:
+            if self._posts.pop((hand_out.task, hand_out.attempt), None) is None:
+                self._stops.append(Stop(hand_out.task, hand_out.attempt))
 
-    @property
-    def unacknowledged(self) -> int:
-        """Hand-outs that the slave has not said that it has."""
-        return len(self._tasks) + len(self._batch.tasks)
+    def recall(self, hand_outs: Iterable[HandOut]) -> list[HandOut]:
+        """Put recalls in; returns what had not left yet, and is taken out again."""
+        back = []
+        for hand_out in hand_outs:
+            if self._posts.pop((hand_out.task, hand_out.attempt), None) is not None:
+                back.append(hand_out)
+            else:
+                self._recalls.append(Stop(hand_out.task, hand_out.attempt))
+        return back
 
-    def acknowledge(self, batch: int) -> None:
-        """The slave has taken in batches up to this number."""
-        if self._batch.batch and self._batch.batch <= batch:
-            self._batch = Instructions()
+    def acknowledge(self, number: int) -> None:
+        """The slave has taken in parcels up to this number."""
+        if self._parcel.number and self._parcel.number <= number:
+            self._parcel = Parcel()
 
     def has_mail(self) -> bool:
         """Tell whether there is something to give out."""
-        return bool(self._batch.batch or self._tasks or self._stops)
+        return bool(self._parcel.number or self._posts or self._stops or self._recalls)
 
-    def give_out(self, functions: dict[bytes, bytes]) -> Instructions:
-        """Return the batch that is due: the last one again until it is acknowledged.
-
-        Args:
-            functions: All functions by hash; those that the slave lacks go along.
-        """
-        if self._batch.batch or not self.has_mail():
-            return self._batch
-        tasks: list[WireTask] = []
-        lacking: dict[bytes, bytes] = {}
-        size = 0
-        for task in self._tasks.values():
-            function = functions[task.function]
-            is_new = task.function not in self._known
-            size += len(task.arguments) + (len(function) if is_new else 0)
-            if tasks and size > _MAX_BATCH_BYTES:
-                break
-            tasks.append(task)
-            if is_new:
-                lacking[task.function] = function
-            self._known.use(task.function, len(function))
-        for task in tasks:
-            del self._tasks[task.task, task.attempt]
-        stops, self._stops = self._stops, []
+    def give_out(self) -> Parcel:
+        """Return the parcel that is due: the last one again until it is acknowledged."""
+        if self._parcel.number or not self.has_mail():
+            return self._parcel
         self._last += 1
-        self._batch = Instructions(
-            batch=self._last, tasks=tuple(tasks), functions=lacking, stops=tuple(stops)
-        )
-        return self._batch
+        parcel = Parcel(self._last, stops=tuple(self._stops), recalls=tuple(self._recalls))
+        self._stops, self._recalls = [], []
+        size, digest = 0, b""
+        posts = parcel.posts
+        for post in self._posts.values():
+            hand_out, submission = post
+            function = submission.function
+            size += _bytes_of(hand_out, submission)
+            if function.digest != digest:
+                is_new = function.digest not in self._known
+                size += len(function.packed) if is_new else 0
+                if posts and size > _MAX_PARCEL_BYTES:
+                    break
+                digest = function.digest
+                self._known.use(digest, len(function.packed))
+                if is_new:
+                    parcel.functions[digest] = function.packed
+            elif posts and size > _MAX_PARCEL_BYTES:
+                break
+            posts.append(post)
+        if len(posts) == len(self._posts):
+            self._posts = {}
+        else:
+            for hand_out, _ in posts:
+                del self._posts[hand_out.task, hand_out.attempt]
+        self._parcel = parcel
+        return parcel
+
+    def unpost(self, hand_out: HandOut) -> None:
+        """Take a hand-out out of the parcel that is on its way: it cannot be packed."""
+        self._parcel.posts = [post for post in self._parcel.posts if post[0] is not hand_out]
+
+
+def _bytes_of(hand_out: HandOut, submission: Submission) -> int:
+    if submission.is_span:
+        return cast(Span, submission).item_bytes * hand_out.count
+    return len(cast(Single, submission).arguments)

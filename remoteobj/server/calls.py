@@ -19,6 +19,7 @@ from inspect import iscoroutine
 from typing import Any
 
 from remoteobj.callers import CallContext, serve_as
+from remoteobj.deferred import DeferredReply
 from remoteobj.errors import ObjectUnknown, WireError
 from remoteobj.handshake import STOCK as STOCK_PEER
 from remoteobj.payload import BINARY, Payload, plain_message
@@ -166,14 +167,20 @@ class CallRunner:
         connection.begin(cost)
 
         def answer_now() -> None:
-            serve_as(None)  # this worker served somebody else
             try:
                 answer(future)
             finally:
                 connection.finish(cost)
                 self._resume(connection)
 
-        future.add_done_callback(lambda _: self._submit(answer_now))
+        def answer_in_worker() -> None:
+            serve_as(None)  # this worker served somebody else
+            answer_now()
+
+        if isinstance(future, DeferredReply):
+            future.add_done_callback(lambda _: answer_now())
+        else:
+            future.add_done_callback(lambda _: self._submit(answer_in_worker))
 
     def _run_apart(
         self,

@@ -1,0 +1,192 @@
+"""How tasks are submitted: what a farm, and a view of it with other options, have in common."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sized
+from concurrent.futures import Executor
+from queue import SimpleQueue
+from typing import Any, ParamSpec, TypeVar
+
+from masterslave.farm.futures import FarmFuture
+from masterslave.farm.options import CallOptions, RetryPolicy
+from masterslave.farm.progress import show_progress
+from masterslave.farm.spans import Arrival, ItemSpan
+from masterslave.farm.stream import OrderedStream, Progress, Stream, map_results
+from masterslave.farm.submitting import Submitter
+from masterslave.protocol import EACH, EACH_STARRED
+
+__all__ = ["Calls", "FarmView"]
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+Parameters = ParamSpec("Parameters")
+
+
+class Calls(Executor):
+    """Submits tasks of a farm, on some terms."""
+
+    _submitter: Submitter
+    _options: CallOptions
+    _title: Callable[[], tuple[str, Callable[[], str]]]
+
+    def submit(
+        self,
+        fn: Callable[Parameters, Result],
+        /,
+        *args: Parameters.args,
+        **kwargs: Parameters.kwargs,
+    ) -> FarmFuture[Result]:
+        """Have ``fn(*args, **kwargs)`` run on a slave, and return its future at once.
+
+        The future is the standard library's, and may be awaited; cancelling it stops a task that
+        runs. If *fn* is a generator function, ``future.parts()`` gives what it yields.
+
+        Raises:
+            NotPicklable: The function cannot be sent. (Arguments that cannot be sent make the
+                future raise it, so that a bad item costs no other.)
+            FarmClosed: The farm was shut down.
+            FarmBroken: The farm's initializer has failed.
+
+        Blocks: not at all; but on room, where the farm's settings limit what is open.
+        """
+        return self._submitter.submit(self._options, fn, args, kwargs)
+
+    def map(  # type: ignore[override]
+        self,
+        fn: Callable[..., Result],
+        *iterables: Iterable[Any],
+        timeout: float | None = None,
+        chunksize: int | None = None,
+    ) -> Iterator[Result]:
+        """Return an iterator of ``fn``'s results for the items, in their order.
+
+        As in the standard library, all items are taken at once, and the first exception ends it.
+        Items of an endless iterable are for ``imap``.
+
+        Args:
+            timeout: Seconds from now after which ``TimeoutError`` is raised; None: never.
+            chunksize: Items that travel together; None: as many as suit the time they take.
+        Raises:
+            NotPicklable: The function cannot be sent.
+            FarmClosed: The farm was shut down.
+        """
+        if chunksize is not None and chunksize < 1:
+            raise ValueError("chunksize must be >= 1.")
+        end_s = None if timeout is None else time.monotonic() + timeout
+        form = EACH if len(iterables) == 1 else EACH_STARRED
+        items: list[Any] = list(iterables[0] if form == EACH else zip(*iterables, strict=False))
+        function = self._submitter.pack(fn)
+        self._submitter.check_open()
+        if not items:
+            return iter(())
+        arrivals: SimpleQueue[Arrival] = SimpleQueue()
+        terms = self._options.terms_of(function, chunksize or 0)
+        span = ItemSpan(function, terms, form, items, arrivals.put)
+        self._submitter.submit_span(span)
+        submitter = self._submitter
+        return map_results(span, arrivals, end_s, submitter.cancel_spans_soon, submitter.data_only)
+
+    def imap(
+        self,
+        fn: Callable[[Item], Result],
+        items: Iterable[Item],
+        *,
+        limit: int = 1000,
+        progress: bool = False,
+    ) -> OrderedStream[Result]:
+        """Return an iterator of results in the order of the items; else as ``imap_unordered``."""
+        return OrderedStream(
+            *self._stream(fn, items), **self._of_stream(items, limit, progress), ordered=True
+        )
+
+    def imap_unordered(
+        self,
+        fn: Callable[[Item], Result],
+        items: Iterable[Item],
+        *,
+        limit: int = 1000,
+        progress: bool = False,
+    ) -> Stream[Item, Result]:
+        """Return an iterator of ``(item, result)`` in the order of completion.
+
+        Args:
+            items: May be endless: they are taken as there is room.
+            limit: Most tasks under way or finished and not taken yet.
+            progress: Show a bar where standard output is a terminal.
+        Raises:
+            NotPicklable: The function cannot be sent.
+            FarmClosed: The farm was shut down.
+        """
+        return Stream(
+            *self._stream(fn, items), **self._of_stream(items, limit, progress), ordered=False
+        )
+
+    def _stream(self, fn: Callable[..., Any], items: Iterable[Any]) -> tuple[Any, Iterable[Any]]:
+        function = self._submitter.pack(fn)
+        self._submitter.check_open()
+        terms = self._options.terms_of(function)
+
+        def make_span(batch: list[Any], put: Callable[[Arrival], None]) -> ItemSpan:
+            span = ItemSpan(function, terms, EACH, batch, put)
+            self._submitter.submit_span(span)
+            return span
+
+        return make_span, iter(items)
+
+    def _of_stream(self, items: Iterable[Any], limit: int, progress: bool) -> dict[str, Any]:
+        if limit < 1:
+            raise ValueError(f"limit is the number of tasks under way, at least 1, not {limit}")
+        bar = Progress()
+        if progress:
+            label, slaves = self._title()
+            bar = show_progress(label, len(items) if isinstance(items, Sized) else None, slaves)
+        return {
+            "limit": limit,
+            "progress": bar,
+            "drop": self._submitter.cancel_spans_soon,
+            "max_bytes": self._submitter.max_open_bytes,
+            "data_only": self._submitter.data_only,
+        }
+
+    def options(
+        self,
+        *,
+        priority: int | None = None,
+        retries: int | RetryPolicy | None = None,
+        repeatable: bool | None = None,
+        max_attempts: int | None = None,
+    ) -> FarmView:
+        """Return a view of the farm on whose tasks these options apply.
+
+        >>> farm.options(priority=5, retries=2).submit(fn)      # doctest: +SKIP
+
+        Args:
+            priority: Higher ones are handed out first; 0 where nothing is said.
+            retries: How often a task that raised is run again: a number, or a ``RetryPolicy``.
+            repeatable: False: the task is never run twice at the same time, to be faster than a
+                slow slave. (It is still run again when its slave is lost.)
+            max_attempts: Hand-outs that may be lost with their slave or child before the task is
+                given up.
+        """
+        changed = self._options.changed(
+            priority=priority, retries=retries, repeatable=repeatable, max_attempts=max_attempts
+        )
+        return FarmView(self, changed)
+
+
+class FarmView(Calls):
+    """A farm with other options; made by ``farm.options(...)``. It ends with its farm."""
+
+    def __init__(self, farm: Calls, options: CallOptions) -> None:
+        self._farm = farm
+        self._submitter = farm._submitter
+        self._title = farm._title
+        self._options = options
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Shut the farm down."""
+        self._farm.shutdown(wait, cancel_futures=cancel_futures)
+
+    def __repr__(self) -> str:
+        return f"<{self._farm!r} with {self._options!r}>"

@@ -1,0 +1,223 @@
+"""Functions on their way out, pickled once for as long as they stay what they are.
+
+cloudpickle takes along what a function uses of its module, its closure and its defaults, as that is
+when it is pickled. So a function that was pickled before is pickled again as soon as one of these
+is another object, and each time where one of them could change without being another: a list, a
+dict, an instance.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+import types
+import weakref
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import cloudpickle
+
+from masterslave.errors import NotPicklable
+from masterslave.farm.packing import reason_of, small_enough
+from masterslave.master.submission import Function
+from masterslave.protocol import hash_of
+
+__all__ = ["FunctionPacker", "name_of_function", "pack_initializer"]
+
+_UNCHANGING = (int, float, complex, str, bytes, bool, type(None), types.ModuleType, range)
+_MISSING = object()
+_MAX_USES = 200
+_MAX_KEPT = 1000
+
+
+class _Use(NamedTuple):
+    """A name that a function uses: where it looks it up, and what it finds."""
+
+    namespace: Any
+    name: str
+    value: object
+
+    def is_same(self) -> bool:
+        return self.namespace.get(self.name, _MISSING) is self.value
+
+
+class _Cell(NamedTuple):
+    """A variable of an enclosing function, and what it holds."""
+
+    cell: types.CellType
+    value: object
+
+    def is_same(self) -> bool:
+        try:
+            return self.cell.cell_contents is self.value
+        except ValueError:  # it is empty
+            return False
+
+
+class _Changing(Exception):
+    """Something is used that can change and stay the same object."""
+
+
+class _Kept(NamedTuple):
+    function: Function
+    code: types.CodeType
+    defaults: object
+    uses: tuple[_Use | _Cell, ...]
+
+
+class FunctionPacker:
+    """Pickles functions, and remembers those that can be remembered.  Threads: any."""
+
+    def __init__(self) -> None:
+        self._kept: weakref.WeakKeyDictionary[Callable[..., Any], _Kept] = (
+            weakref.WeakKeyDictionary()
+        )
+
+    def pack(self, fn: Callable[..., Any]) -> Function:
+        """Return the function as it is now.
+
+        Raises:
+            NotPicklable: It uses something that cannot leave this process, such as an open file or
+                a lock: make that inside the function instead.
+        """
+        if type(fn) is not types.FunctionType:
+            return _pack(fn)
+        kept = self._kept.get(fn)
+        if (
+            kept is not None
+            and kept.code is fn.__code__
+            and kept.defaults is fn.__defaults__
+            and all(use.is_same() for use in kept.uses)
+        ):
+            return kept.function
+        try:
+            uses = tuple(_uses_of(fn, set()))
+        except _Changing:
+            self._kept.pop(fn, None)
+            return _pack(fn)
+        function = _pack(fn)
+        if len(self._kept) >= _MAX_KEPT:  # some hold each other, and are never collected
+            self._kept.clear()
+        self._kept[fn] = _Kept(function, fn.__code__, fn.__defaults__, uses)
+        return function
+
+
+def _pack(fn: Callable[..., Any]) -> Function:
+    if not callable(fn):
+        raise NotPicklable(f"a task is a function, not {fn!r}")
+    name = name_of_function(fn)
+    try:
+        packed: bytes = cloudpickle.dumps(fn, protocol=5)
+    except Exception as error:
+        raise NotPicklable(
+            f"function {name}() cannot be sent to a slave: {reason_of(error)}; "
+            "make files, locks and connections inside the function"
+        ) from error
+    small_enough(packed, f"function {name}()")
+    return Function(hash_of(packed), packed, name, f"{getattr(fn, '__module__', '')}.{name}")
+
+
+def pack_initializer(initializer: Callable[..., object] | None, args: tuple[Any, ...]) -> bytes:
+    """Pickle what a child does before its first task; empty for nothing.
+
+    Raises:
+        NotPicklable: It cannot be sent.
+    """
+    if initializer is None:
+        return b""
+    try:
+        packed: bytes = cloudpickle.dumps((initializer, args), protocol=5)
+    except Exception as error:
+        raise NotPicklable(
+            f"initializer {name_of_function(initializer)}() or its arguments cannot be sent to a "
+            f"slave: {reason_of(error)}"
+        ) from error
+    return packed
+
+
+def name_of_function(function: Callable[..., Any]) -> str:
+    """Return what a function is called, for people."""
+    while isinstance(function, functools.partial):  # its repr() holds the arguments
+        function = function.func
+    name = getattr(function, "__qualname__", None) or type(function).__qualname__
+    return name if isinstance(name, str) else type(function).__qualname__
+
+
+def _uses_of(fn: types.FunctionType, seen: set[int]) -> Iterator[_Use | _Cell]:
+    """Yield what cloudpickle takes along of a function, and of the functions that it uses.
+
+    Raises:
+        _Changing: Some of it can change and stay the same object, or there is too much of it.
+    """
+    if id(fn) in seen:
+        return
+    seen.add(id(fn))
+    if len(seen) > _MAX_USES or vars(fn) or fn.__kwdefaults__:
+        raise _Changing
+    if _travels_by_name(fn):
+        return
+    for value in fn.__defaults__ or ():
+        yield from _check(value, seen)
+    for cell in fn.__closure__ or ():
+        try:
+            value = cell.cell_contents
+        except ValueError:
+            raise _Changing from None
+        yield _Cell(cell, value)
+        yield from _check(value, seen)
+    for name in _names_in(fn.__code__):
+        value = fn.__globals__.get(name, _MISSING)
+        yield _Use(fn.__globals__, name, value)
+        if value is not _MISSING:  # a builtin, an attribute, or defined later
+            yield from _check(value, seen)
+
+
+def _check(value: object, seen: set[int]) -> Iterator[_Use | _Cell]:
+    kind = type(value)
+    if kind in _UNCHANGING or kind is types.BuiltinFunctionType:
+        return
+    if kind in (tuple, frozenset):
+        for item in value:  # type: ignore[attr-defined]
+            yield from _check(item, seen)
+    elif isinstance(value, types.FunctionType):
+        yield from _uses_of(value, seen)
+    elif isinstance(value, type):
+        yield from _uses_of_class(value, seen)
+    else:
+        raise _Changing
+
+
+def _uses_of_class(kind: type, seen: set[int]) -> Iterator[_Use | _Cell]:
+    if _travels_by_name(kind) or id(kind) in seen:
+        return
+    seen.add(id(kind))
+    for base in kind.__bases__:
+        yield from _uses_of_class(base, seen)
+    for name, value in vars(kind).items():
+        yield _Use(vars(kind), name, value)
+        is_wrapped = isinstance(value, staticmethod | classmethod)
+        if name not in _OF_EVERY_CLASS:
+            yield from _check(value.__func__ if is_wrapped else value, seen)
+
+
+_OF_EVERY_CLASS = {"__dict__", "__weakref__", "__doc__", "__module__", "__annotations__"}
+
+
+def _travels_by_name(thing: Any) -> bool:
+    """Tell whether cloudpickle writes only where a function or class is to be found."""
+    module = thing.__module__
+    found: Any = sys.modules.get(module or "")
+    if found is None or module == "__main__":
+        return False
+    if module in cloudpickle.list_registry_pickle_by_value():
+        return False
+    for part in thing.__qualname__.split("."):
+        found = getattr(found, part, None)
+    return found is thing
+
+
+def _names_in(code: types.CodeType) -> Iterator[str]:
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            yield from _names_in(constant)

@@ -1,0 +1,107 @@
+"""On which terms tasks are submitted: ``farm.options(...)`` and ``RetryPolicy``."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from typing import Any
+
+from masterslave.master.submission import Function
+from masterslave.scheduler import Terms
+
+__all__ = ["CallOptions", "RetryPolicy", "TaskTerms"]
+
+_MAX_KNOWN = 10_000
+_next_number = itertools.count().__next__
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """When a task that raised is run again.
+
+    Args:
+        retries: How often, at most, beside the first time.
+        delay_s: How long to wait before the first of them, in seconds.
+        factor: By how much longer to wait before each further one.
+        on: Exceptions that are worth it; others are the task's answer at once.
+    """
+
+    retries: int
+    delay_s: float = 0.0
+    factor: float = 2.0
+    on: type[Exception] | tuple[type[Exception], ...] = Exception
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.retries, int) or self.retries < 0:
+            raise ValueError(f"retries is a number from 0, not {self.retries!r}")
+        if not self.delay_s >= 0 or not self.factor >= 1:
+            raise ValueError("delay_s is a number of seconds from 0, and factor is at least 1")
+
+
+class TaskTerms(Terms, frozen=True):
+    """Terms, and which exceptions are retried."""
+
+    on: type[Exception] | tuple[type[Exception], ...] = ()
+
+
+class CallOptions:
+    """Options of calls, and the terms that follow from them for each function.
+
+    Args:
+        kinds: Numbers of functions that are expected to take alike long, by their full name.
+    """
+
+    def __init__(self, kinds: dict[str, int] | None = None, **values: Any) -> None:
+        self._values = values
+        self._kinds = {} if kinds is None else kinds
+        self._terms: dict[tuple[str, int], TaskTerms] = {}
+
+    def changed(
+        self,
+        *,
+        priority: int | None = None,
+        retries: int | RetryPolicy | None = None,
+        repeatable: bool | None = None,
+        max_attempts: int | None = None,
+    ) -> CallOptions:
+        """Return these options, with others where given."""
+        values = dict(self._values)
+        if priority is not None:
+            values["priority"] = _whole(priority, "priority")
+        if retries is not None:
+            policy = retries if isinstance(retries, RetryPolicy) else RetryPolicy(retries)
+            values |= {
+                "retries": policy.retries,
+                "delay_s": policy.delay_s,
+                "factor": policy.factor,
+                "on": policy.on,
+            }
+        if repeatable is not None:
+            values["repeatable"] = bool(repeatable)
+        if max_attempts is not None:
+            if _whole(max_attempts, "max_attempts") < 1:
+                raise ValueError(f"max_attempts is at least 1, not {max_attempts}")
+            values["max_attempts"] = max_attempts
+        return CallOptions(self._kinds, **values)
+
+    def terms_of(self, function: Function, chunk: int = 0) -> TaskTerms:
+        """Return the terms for tasks of a function, the same object for the same ones."""
+        terms = self._terms.get((function.kind, chunk))
+        if terms is None:
+            if len(self._kinds) > _MAX_KNOWN:
+                self._kinds.clear()
+            number = self._kinds.setdefault(function.kind, _next_number())
+            terms = TaskTerms(number, chunk=chunk, **self._values)
+            if len(self._terms) > _MAX_KNOWN:
+                self._terms.clear()
+            self._terms[function.kind, chunk] = terms
+        return terms
+
+    def __repr__(self) -> str:
+        return ", ".join(f"{name}={value!r}" for name, value in self._values.items())
+
+
+def _whole(value: int, name: str) -> int:
+    if not isinstance(value, int):
+        raise TypeError(f"{name} is a whole number, not {value!r}")
+    return value

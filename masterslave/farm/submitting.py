@@ -1,0 +1,132 @@
+"""From a call to a task: packed here, handed to the master, its future given back."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from masterslave.errors import FarmClosed, NotPicklable
+from masterslave.farm.functions import FunctionPacker
+from masterslave.farm.futures import FarmFuture
+from masterslave.farm.options import CallOptions
+from masterslave.farm.packing import pack_arguments
+from masterslave.farm.room import Room
+from masterslave.farm.spans import ItemSpan
+from masterslave.master.carrier import Carrier
+from masterslave.master.shell import Master
+from masterslave.master.submission import Function, Single
+from masterslave.scheduler import Phase
+from masterslave.settings import FarmSettings
+
+__all__ = ["Submitter"]
+
+
+class Submitter:
+    """Submits calls to the master.  Threads: any.
+
+    Attributes:
+        failed: Tasks that were settled with an exception.
+        data_only: Whether results that only pickle can read are refused.
+    """
+
+    def __init__(
+        self,
+        master: Master,
+        carrier: Carrier,
+        label: str,
+        settings: FarmSettings,
+        *,
+        data_only: bool,
+    ) -> None:
+        self.failed = 0
+        self.data_only = data_only
+        self.carry = carrier.carry
+        self.room = Room.of(settings)
+        self.max_open_bytes = settings.max_open_bytes
+        self._master = master
+        self._label = label
+        self._packer = FunctionPacker()
+        self._gate = threading.Lock()
+        self._closing = False
+
+    def submit(
+        self, options: CallOptions, fn: Callable[..., Any], args: Any, kwargs: dict[str, Any]
+    ) -> FarmFuture[Any]:
+        """Submit one call; arguments that cannot be sent fail its future.
+
+        Raises:
+            NotPicklable: The function cannot be sent.
+            FarmClosed: The farm was shut down.
+            FarmBroken: The initializer has failed.
+        """
+        function = self._packer.pack(fn)
+        terms = options.terms_of(function)
+        try:
+            arguments = pack_arguments(function.name, args, kwargs)
+        except NotPicklable as error:
+            self.check_open()
+            unsent: FarmFuture[Any] = FarmFuture(self, function, terms, b"")
+            unsent.fail(error)
+            return unsent
+        if self.room is not None:
+            self.room.enter(len(arguments))
+        future: FarmFuture[Any] = FarmFuture(self, function, terms, arguments)
+        with self._gate:
+            if self._closing:
+                self.check_open()
+            self._master.put(future)
+        self._master.look(future)
+        return future
+
+    def submit_span(self, span: ItemSpan) -> None:
+        """Submit the items of a span; raises as ``submit``."""
+        with self._gate:
+            self.check_open()
+            self._master.put(span)
+        self._master.look(span)
+
+    def pack(self, fn: Callable[..., Any]) -> Function:
+        """Pickle a function.
+
+        Raises:
+            NotPicklable: It cannot be sent.
+        """
+        return self._packer.pack(fn)
+
+    def check_open(self) -> None:
+        """Check that tasks are still taken.
+
+        Raises:
+            FarmClosed: They are not.
+        """
+        if self._closing:
+            raise FarmClosed(
+                f"cannot schedule new futures after shutdown: farm {self._label!r} was shut down, "
+                "make a new one"
+            )
+
+    def take_no_more(self) -> None:
+        """Refuse new tasks from now on."""
+        with self._gate:
+            self._closing = True
+        if self.room is not None:
+            self.room.open_wide()
+
+    def cancel(self, futures: Sequence[Single]) -> None:
+        """Drop tasks, in one step, so that no slave is handed a task that is dropped next."""
+        self._master.cancel(futures)
+
+    def cancel_spans_soon(self, spans: Sequence[ItemSpan]) -> None:
+        """Drop spans from a destructor, which must not take a lock: the carrier does it."""
+        self.carry(partial(self._master.cancel_spans, spans))
+
+    def is_out(self, future: Single) -> bool:
+        """Tell whether a task is with a slave."""
+
+        def look(decisions: Any) -> bool:
+            task = decisions.scheduler.state.tasks.get(future.number)
+            return task is not None and task.phase is Phase.OUT
+
+        return self._master.view(look)

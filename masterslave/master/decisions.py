@@ -1,0 +1,331 @@
+"""What happens under the master's lock: events go to the scheduler, orders go where they belong.
+
+Whoever calls holds the lock (see ``shell``). Nothing here waits or runs a user's code: slaves that
+have something to fetch are noted in ``due``, and answers in ``answers``, for when the lock is free.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, cast
+
+from masterslave.errors import FarmBroken, SlaveTraceback
+from masterslave.master.book import TaskBook
+from masterslave.master.carrier import Carrier
+from masterslave.master.mailbox import Mailbox
+from masterslave.master.seats import Poll, Seat, answer, take_poll
+from masterslave.master.submission import (
+    Answer,
+    Cancelled,
+    Failed,
+    GivenUp,
+    Single,
+    Span,
+    Submission,
+)
+from masterslave.protocol import (
+    BROKEN,
+    GIVEN_BACK,
+    LOST,
+    MIXED,
+    PART,
+    PROGRESS,
+    RAISED,
+    VALUE,
+    Instructions,
+    Introduction,
+    Outcome,
+    PostMortem,
+    Raised,
+    decode,
+    encode,
+)
+from masterslave.scheduler import (
+    DismissSlave,
+    Event,
+    GiveUpTask,
+    HandOut,
+    HandOutsGivenBack,
+    HandOutsLost,
+    Order,
+    QuarantineSlave,
+    RecallTasks,
+    Scheduler,
+    SendTasks,
+    SettleTasks,
+    SlaveAsked,
+    SlaveJoined,
+    SlaveLeft,
+    SpanSubmitted,
+    StopTasks,
+    TasksCancelled,
+    TasksReturned,
+    TasksSubmitted,
+)
+
+__all__ = ["Decisions", "HandOver"]
+
+log = logging.getLogger("masterslave")
+
+HandOver = tuple[Callable[..., None], tuple[Any, ...]]
+"""What is to be called with what, to hand an answer over."""
+
+_Outcomes = dict[tuple[int, int], Outcome]
+
+_UNKNOWN = encode(Instructions(unknown=True))
+_LARGE_BYTES = 65536
+_REMEMBER_SLAVES = 1000
+
+
+class Decisions:
+    """The scheduler, and all that its orders change.
+
+    Attributes:
+        inbox: What was submitted, and the scheduler has not heard of; any thread may append.
+        seats: The slaves at the table, by the name that the scheduler knows.
+        former: Those that left or were lost, the latest last.
+        joined: How many have joined so far.
+        slots: Of all slaves together.
+        broken: Why the farm takes no task any more.
+        due: Slaves for which something may have come.
+        answers: What is to be handed over.
+    """
+
+    def __init__(self, scheduler: Scheduler, carrier: Carrier) -> None:
+        self.scheduler = scheduler
+        self.book = TaskBook()
+        self.inbox: deque[Submission] = deque()
+        self.seats: dict[str, Seat] = {}
+        self.former: deque[Seat] = deque(maxlen=_REMEMBER_SLAVES)
+        self.joined = 0
+        self.slots = 0
+        self.broken: FarmBroken | None = None
+        self.due: list[Seat] = []
+        self.answers: list[HandOver] = []
+        self._carrier = carrier
+        self._next_task = 0
+
+    def empty_inbox(self) -> None:
+        """Hand what was submitted to the scheduler: singles of the same terms in one event."""
+        inbox, book = self.inbox, self.book
+        first = self._next_task
+        tasks: list[Submission] = []
+        while inbox:
+            submission = inbox.popleft()
+            if tasks and (submission.is_span or submission.terms is not tasks[0].terms):
+                self._handle_singles(first, tasks)
+                first, tasks = self._next_task, []
+            self._next_task = book.add(submission, self._next_task)
+            if submission.is_span:
+                span = cast(Span, submission)
+                self.handle(SpanSubmitted(span.number, span.count, span.terms, span.item_bytes))
+                first = self._next_task
+            else:
+                tasks.append(submission)
+        if tasks:
+            self._handle_singles(first, tasks)
+
+    def _handle_singles(self, first: int, tasks: list[Submission]) -> None:
+        sizes = [len(cast(Single, task).arguments) for task in tasks]
+        numbers = range(first, first + len(tasks))
+        is_large = max(sizes) > _LARGE_BYTES
+        self.handle(TasksSubmitted(numbers, tasks[0].terms, sizes if is_large else ()))
+
+    def seat(self, introduction: Introduction, peer: str) -> Seat:
+        """Give a slave a seat."""
+        self.joined += 1
+        seat = Seat(f"{introduction.name}#{self.joined}", introduction, peer)
+        self.seats[seat.slave] = seat
+        self.slots += introduction.slots
+        self.handle(SlaveJoined(seat.slave, introduction.slots))
+        self._log(logging.INFO, "slave %s joined from %s", introduction.name, peer)
+        return seat
+
+    def leave(self, slave: str, reason: str, *, in_peace: bool) -> Poll | None:
+        """A slave is gone; returns its poll."""
+        if slave not in self.seats:
+            return None
+        poll = self._unseat(slave, "left" if in_peace else "lost", reason)
+        self.handle(SlaveLeft(slave, reason, in_peace))
+        return poll
+
+    def hear(self, slave: str, slots: int, acknowledged: int) -> Seat | None:
+        """A slave says how much it would take and what it has; None if it has no seat."""
+        seat = self.seats.get(slave)
+        if seat is not None:
+            seat.mailbox.acknowledge(acknowledged)
+            self.handle(SlaveAsked(slave, slots))
+        return seat
+
+    def sort_outcomes(
+        self, slave: str, outcomes: Sequence[Outcome], to_retry: frozenset[int]
+    ) -> None:
+        """Take outcomes in, those that settle tasks first."""
+        returned: list[HandOut] = []
+        seconds: list[float] = []
+        by_key: _Outcomes = {}
+        for outcome in outcomes:
+            kind = outcome.kind
+            if kind in (VALUE, RAISED, MIXED):
+                returned.append(HandOut(outcome.task, outcome.attempt, outcome.count))
+                seconds.append(outcome.seconds)
+                by_key[outcome.task, outcome.attempt] = outcome
+        if returned:
+            self.handle(TasksReturned(slave, returned, seconds, to_retry), by_key)
+        if len(returned) < len(outcomes):
+            for outcome in outcomes:
+                self._take_other(slave, outcome)
+
+    def _take_other(self, slave: str, outcome: Outcome) -> None:
+        hand_out = HandOut(outcome.task, outcome.attempt, outcome.count)
+        match outcome.kind:
+            case kind if kind == LOST:
+                words = decode(outcome.payload, PostMortem)
+                reason = (
+                    f"{words.how}; its last output: {words.output}" if words.output else words.how
+                )
+                culprit = outcome.task + outcome.item if outcome.item >= 0 else -1
+                self.handle(HandOutsLost(slave, hand_out, reason, culprit))
+            case kind if kind == GIVEN_BACK:
+                self.handle(HandOutsGivenBack(slave, (hand_out,)))
+            case kind if kind in (PART, PROGRESS):
+                submission = self.book.find(outcome.task)
+                if submission is not None and kind == PART:
+                    self.answers.append((submission.note_part, (outcome.item, outcome.payload)))
+                elif submission is not None:
+                    self.answers.append((submission.note_progress, (outcome.payload,)))
+            case kind if kind == BROKEN:
+                submission = self.book.find(outcome.task)
+                if submission is not None and self.broken is None:
+                    self._break(_broken_by(outcome.payload, slave))
+
+    def handle(self, event: Event, outcomes: _Outcomes | None = None) -> None:
+        """Ask the scheduler, and carry out what it says."""
+        for order in self.scheduler.handle(event, time.monotonic()):
+            self._carry_out(order, event, outcomes or {})
+
+    def _carry_out(self, order: Order, event: Event, outcomes: _Outcomes) -> None:
+        match order:
+            case SendTasks():
+                seat = self.seats[order.slave]
+                find = self.book.find
+                seat.mailbox.post([(h, cast(Submission, find(h.task))) for h in order.hand_outs])
+                self.due.append(seat)
+            case SettleTasks():
+                self._settle(order.hand_outs, cast(TasksReturned, event).slave, outcomes)
+            case GiveUpTask():
+                self._drop((order.task,), GivenUp(order.story))
+            case StopTasks():
+                if order.slave in self.seats:
+                    self.seats[order.slave].mailbox.stop(order.hand_outs)
+                    self.due.append(self.seats[order.slave])
+            case RecallTasks():
+                seat = self.seats[order.slave]
+                back = seat.mailbox.recall(order.hand_outs)
+                self.due.append(seat)
+                if back:
+                    self.handle(HandOutsGivenBack(order.slave, back))
+            case DismissSlave():
+                poll = self._unseat(order.slave, "lost", order.reason)
+                self.answers.append((answer, (poll, _UNKNOWN)))
+            case QuarantineSlave():
+                seat = self.seats[order.slave]
+                seat.state, seat.evidence = "quarantined", order.evidence
+                name = seat.introduction.name
+                self._log(logging.WARNING, "slave %s is quarantined: %s", name, order.evidence)
+
+    def _settle(self, hand_outs: Sequence[HandOut], slave: str, outcomes: _Outcomes) -> None:
+        """Note who gets which outcome as answer."""
+        seat, name = self.seats.get(slave), slave.rpartition("#")[0]
+        append, settle_single, done = self.answers.append, self.book.settle_single, 0
+        for hand_out in hand_outs:
+            task, count = hand_out.task, hand_out.count
+            done += count
+            outcome = outcomes.get((task, hand_out.attempt))
+            if count == 1 and outcome is not None:
+                single = settle_single(task)
+                if single is not None:
+                    append((single.settle, (outcome, name)))
+                    continue
+            if outcome is None:
+                outcome = _outcome_around(hand_out, outcomes)
+            span = self.book.settle_items(task, count)
+            if span is not None:
+                skip = task - outcome.task
+                append((span.settle, (task - span.number, count, outcome, skip, name)))
+        if seat is not None:
+            seat.done += done
+
+    def cancel(self, tasks: Sequence[int]) -> None:
+        """Drop those of these tasks that are open; what runs is stopped."""
+        self.fail(tasks, Cancelled())
+
+    def fail(self, tasks: Sequence[int], answer: Answer) -> None:
+        """Drop those of these tasks that are open, with this answer."""
+        self.handle(TasksCancelled(tasks))
+        self._drop(tasks, answer)
+
+    def _drop(self, tasks: Sequence[int], answer: Answer) -> None:
+        """Give those of these tasks that are open an answer that no slave has brought."""
+        for submission, offset, count in self.book.strike_out(tasks):
+            if submission.is_span:
+                settle_items = cast(Span, submission).settle
+                self.answers.append((settle_items, (offset, count, answer, 0, "")))
+            else:
+                self.answers.append((cast(Single, submission).settle, (answer, "")))
+
+    def _break(self, error: FarmBroken) -> None:
+        """Answer everything with this error, from now on."""
+        self.broken = error
+        for tasks in self.all_open():
+            self.fail(tasks, Failed(error))
+
+    def all_open(self) -> list[range]:
+        """Return the numbers of all that was submitted and has no answer, settled items of spans
+        among them.
+        """
+        found = []
+        for one in self.book.submissions():
+            count = cast(Span, one).count if one.is_span else 1
+            found.append(range(one.number, one.number + count))
+        return found
+
+    def _unseat(self, slave: str, state: str, reason: str) -> Poll | None:
+        """Take a seat away; returns the poll that is to be answered."""
+        seat = self.seats.pop(slave)
+        seat.state = state
+        seat.mailbox = Mailbox()  # what was on its way is not kept with the memory of the slave
+        self.slots -= seat.introduction.slots
+        self.former.append(seat)
+        level = logging.INFO if state == "left" else logging.WARNING
+        self._log(level, "slave %s %s: %s", seat.introduction.name, state, reason)
+        return take_poll(seat)
+
+    def _log(self, level: int, message: str, *args: object) -> None:
+        # By the carrier: a handler of the script's may wait for a lock, or print repr(farm).
+        self._carrier.carry(partial(log.log, level, message, *args))
+
+
+def _broken_by(payload: bytes, slave: str) -> FarmBroken:
+    raised = decode(payload, Raised)
+    error = FarmBroken(
+        f"the initializer failed on slave {slave.rpartition('#')[0]}: {raised.type_name}: "
+        f"{raised.message}; no task can run: make a new farm"
+    )
+    error.__cause__ = SlaveTraceback(slave, raised.traceback)
+    return error
+
+
+def _outcome_around(hand_out: HandOut, outcomes: _Outcomes) -> Outcome:
+    """Return the outcome of which this hand-out is a part."""
+    return next(
+        outcome
+        for outcome in outcomes.values()
+        if outcome.attempt == hand_out.attempt
+        and outcome.task <= hand_out.task
+        and hand_out.task + hand_out.count <= outcome.task + outcome.count
+    )

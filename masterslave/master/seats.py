@@ -1,0 +1,54 @@
+"""Slaves at the master's table: who they are, what is on its way to them, and their polls."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from masterslave.master.mailbox import Mailbox
+from masterslave.protocol import Introduction
+from remoteobj import DeferredReply
+
+__all__ = ["Poll", "Seat", "answer", "take_poll"]
+
+
+class Poll(DeferredReply):
+    """A slave's question that is answered later; ``until`` is when at the latest."""
+
+    def __init__(self, until: float) -> None:
+        super().__init__()
+        self.until = until
+
+
+@dataclass(slots=True)
+class Seat:
+    """A slave at the table.
+
+    Attributes:
+        delivered: Number of the last outcome that it has delivered.
+        done: Tasks that it has answered.
+        state: "here", "quarantined", "left" or "lost".
+        evidence: Why it is quarantined.
+        poll: What it waits for.
+    """
+
+    slave: str
+    introduction: Introduction
+    peer: str
+    mailbox: Mailbox = field(default_factory=Mailbox)
+    delivered: int = 0
+    done: int = 0
+    state: str = "here"
+    evidence: tuple[str, ...] = ()
+    poll: Poll | None = None
+
+
+def take_poll(seat: Seat) -> Poll | None:
+    """Return the poll that waits, which is then the caller's to answer."""
+    poll, seat.poll = seat.poll, None
+    return poll
+
+
+def answer(poll: Poll | None, instructions: bytes) -> None:
+    """Answer a slave that waits; its connection is somebody else's matter."""
+    if poll is not None:
+        poll.set_result(instructions)

@@ -1,0 +1,141 @@
+"""What the script hands in, as the master sees it: single tasks, and spans of items.
+
+The script's side (``masterslave.farm``) makes them of these classes; the master asks them for what
+goes to a slave, and tells them their answers. It does so without its lock, so packing and
+unpacking may run any code of the user's.
+"""
+
+from __future__ import annotations
+
+import abc
+from dataclasses import dataclass
+from typing import ClassVar
+
+from masterslave.protocol import Form, Outcome
+from masterslave.scheduler import Terms
+
+__all__ = ["Answer", "Cancelled", "Failed", "Function", "GivenUp", "Single", "Span", "Submission"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Function:
+    """A function on its way to the slaves.
+
+    Attributes:
+        digest: The name that it travels under.
+        packed: Pickled.
+        name: What it is called, for people.
+        kind: Its full name: functions of one kind are expected to take alike long.
+    """
+
+    digest: bytes
+    packed: bytes
+    name: str
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class GivenUp:
+    """The answer of a task whose hand-outs were lost too often."""
+
+    story: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """The answer of a task that was cancelled."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The answer of a task that cannot be run at all: the error says why."""
+
+    error: Exception
+
+
+Answer = Outcome | GivenUp | Cancelled | Failed
+
+
+class Submission(abc.ABC):
+    """Tasks of one function, on the same terms.
+
+    Attributes:
+        function: What is called.
+        terms: On which terms.
+        number: Of the task, or of the first one; the master sets it, -1 before.
+    """
+
+    __slots__ = ()
+
+    is_span: ClassVar[bool]  # asked once a task: isinstance() of an abstract class is slow
+    function: Function
+    terms: Terms
+    number: int
+
+    def will_retry(self, outcome: Outcome) -> frozenset[int]:
+        """Return the tasks of this outcome that raised what their terms would have run again."""
+        return frozenset()
+
+    @abc.abstractmethod
+    def note_part(self, item: int, payload: bytes) -> None:
+        """The task has yielded a value while it runs."""
+
+    @abc.abstractmethod
+    def note_progress(self, payload: bytes) -> None:
+        """The task has told how far it is."""
+
+
+class Single(Submission):
+    """One task.
+
+    Attributes:
+        arguments: The pickled ``(args, kwargs)``.
+    """
+
+    __slots__ = ()
+
+    is_span = False
+    arguments: bytes
+
+    @abc.abstractmethod
+    def settle(self, answer: Answer, slave: str) -> None:
+        """Take the answer; called exactly once, without the master's lock, by any thread."""
+
+
+class Span(Submission):
+    """Items in a row, numbered from ``number`` on.
+
+    Attributes:
+        count: How many items.
+        form: How ``pack`` writes them.
+        item_bytes: Bytes of the largest item, about.
+    """
+
+    __slots__ = ()
+
+    is_span = True
+    count: int
+    form: Form
+    item_bytes: int
+
+    @abc.abstractmethod
+    def pack(self, offset: int, count: int) -> bytes:
+        """Return so many items, pickled.
+
+        Raises:
+            NotPicklable: One of them cannot be sent.
+        """
+
+    @abc.abstractmethod
+    def why_not(self, offset: int) -> Exception | None:
+        """Return why this item cannot be sent, or None if it can."""
+
+    @abc.abstractmethod
+    def settle(self, offset: int, count: int, answer: Answer, skip: int, slave: str) -> None:
+        """Take the answer of items; called once for each item, as ``Single.settle``.
+
+        Args:
+            offset: The first of them, counted in the span.
+            count: How many.
+            skip: Items of the outcome before the first of these.
+        """
