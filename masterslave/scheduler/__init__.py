@@ -13,32 +13,41 @@ from masterslave.scheduler.events import (
     SlaveHeard,
     SlaveJoined,
     SlaveLeft,
+    SpanSubmitted,
     TasksCancelled,
     TasksReturned,
     TasksSubmitted,
+    Terms,
     TimePassed,
 )
+from masterslave.scheduler.feeding import Feeding
 from masterslave.scheduler.machine import Scheduler
 from masterslave.scheduler.orders import (
     DismissSlave,
     GiveUpTask,
     Order,
+    QuarantineSlave,
+    RecallTasks,
     SendTasks,
     SettleTasks,
     StopTasks,
 )
+from masterslave.scheduler.state import State
 from masterslave.scheduler.transitions import Phase
-from masterslave.scheduler.waits import Wait, wait_of
+from masterslave.scheduler.waits import TaskWait, Wait, WaitsFor, wait_of, wait_of_task
 
 __all__ = [
     "DismissSlave",
     "Event",
+    "Feeding",
     "GiveUpTask",
     "HandOut",
     "HandOutsGivenBack",
     "HandOutsLost",
     "Order",
     "Phase",
+    "QuarantineSlave",
+    "RecallTasks",
     "Scheduler",
     "SendTasks",
     "SettleTasks",
@@ -46,11 +55,17 @@ __all__ = [
     "SlaveHeard",
     "SlaveJoined",
     "SlaveLeft",
+    "SpanSubmitted",
+    "State",
     "StopTasks",
+    "TaskWait",
     "TasksCancelled",
     "TasksReturned",
     "TasksSubmitted",
+    "Terms",
     "TimePassed",
     "Wait",
+    "WaitsFor",
     "wait_of",
+    "wait_of_task",
 ]

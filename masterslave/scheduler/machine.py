@@ -1,37 +1,35 @@
 """The scheduler itself: ``handle(event, now) -> orders``.
 
-Its promises are written down, and checked, in ``check``. Every step costs the same however many
-slaves and tasks there are.
+Its promises are written down, and checked, in ``check``. A step costs the same however many slaves
+and tasks there are, and a batch little more than its tasks.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import assert_never
 
+from masterslave.scheduler import losses, outcomes, placement, rebalancing
 from masterslave.scheduler.events import (
     Event,
-    HandOut,
     HandOutsGivenBack,
     HandOutsLost,
     SlaveAsked,
     SlaveHeard,
     SlaveJoined,
     SlaveLeft,
+    SpanSubmitted,
     TasksCancelled,
     TasksReturned,
     TasksSubmitted,
     TimePassed,
 )
-from masterslave.scheduler.orders import (
-    DismissSlave,
-    GiveUpTask,
-    Order,
-    SendTasks,
-    SettleTasks,
-    StopTasks,
-)
-from masterslave.scheduler.state import Slave, State, Task
-from masterslave.scheduler.transitions import Phase, Trigger, next_phase
+from masterslave.scheduler.feeding import Feeding
+from masterslave.scheduler.orders import DismissSlave, Order
+from masterslave.scheduler.pieces import Piece, Span
+from masterslave.scheduler.slaves import Slave
+from masterslave.scheduler.state import State, Step
+from masterslave.scheduler.transitions import Trigger
 
 __all__ = ["Scheduler"]
 
@@ -41,206 +39,168 @@ class Scheduler:
 
     Args:
         silence_s: A slave that is not heard of for so long is given up, in seconds.
-        max_attempts: Hand-outs of one task that may be lost before it is given up.
+        feed: How slaves are fed.
 
     Threads: one at a time; it has no lock of its own.
     """
 
-    def __init__(self, *, silence_s: float, max_attempts: int) -> None:
-        self.state = State()
+    def __init__(self, *, silence_s: float, feed: Feeding | None = None) -> None:
+        self.state = State(feed or Feeding())
         self._silence_s = silence_s
-        self._max_attempts = max_attempts
 
     def next_deadline(self) -> float | None:
         """Return when to send ``TimePassed`` at the latest, or None while nothing can fall due."""
-        oldest = next(iter(self.state.slaves.values()), None)
-        return None if oldest is None else oldest.heard_at + self._silence_s
+        state = self.state
+        deadlines = []
+        oldest = next(iter(state.slaves.values()), None)
+        if oldest is not None:
+            deadlines.append(oldest.heard_at + self._silence_s)
+        due = state.delays.next_due()
+        if due is not None:
+            deadlines.append(due)
+        if state.roster.free and not state.waiting and state.pieces.by_first:
+            deadlines.append(state.look_at)
+        return min(deadlines, default=None)
 
     def handle(self, event: Event, now: float) -> list[Order]:
         """Take in what happened, and return what is to be done, in this order."""
-        orders: list[Order] = []
+        step = Step(now)
+        self._take_in(event, step)
+        step.order_stops()
+        state = self.state
+        if state.delays:
+            self._end_delays(now)
+        state.roster.settle_lines(state.pieces, now)
+        if state.waiting:
+            placement.feed(state, step)
+        if state.roster.free and not state.waiting and state.pieces.by_first:
+            rebalancing.recall(state, step)
+            if state.look_at <= now:
+                rebalancing.try_stragglers_twice(state, step)
+        return step.orders
+
+    def _take_in(self, event: Event, step: Step) -> None:
+        state = self.state
         match event:
-            case TasksSubmitted():
-                self._submit(event.tasks, now)
-            case TasksCancelled():
-                self._cancel(event.tasks, orders)
-            case SlaveJoined():
-                self._join(event, now)
-            case SlaveAsked():
-                self._ask(event, now)
-            case SlaveHeard():
-                self._hear(event.slave, now)
-            case SlaveLeft():
-                self._leave(event.slave, event.reason, event.in_peace, now, orders)
             case TasksReturned():
-                self._return(event, now, orders)
+                outcomes.take_in(state, event, step)
+            case SlaveAsked():
+                self._ask(event, step.now)
+            case SlaveHeard():
+                state.roster.hear(event.slave, step.now)
+            case TasksSubmitted():
+                self._submit(event, step.now)
+            case SpanSubmitted():
+                self._submit_span(event, step.now)
+            case TasksCancelled():
+                self._cancel(event.tasks, step)
+            case SlaveJoined():
+                self._join(event, step.now)
+            case SlaveLeft():
+                self._leave(event.slave, event.reason, step, in_peace=event.in_peace)
             case HandOutsGivenBack():
-                for hand_out in event.hand_outs:
-                    self._take_back(event.slave, hand_out, Trigger.GIVEN_BACK, "", orders)
+                losses.give_back(state, event, step)
             case HandOutsLost():
-                for hand_out in event.hand_outs:
-                    self._take_back(event.slave, hand_out, Trigger.LOST, event.reason, orders)
+                losses.lose(state, event, step)
             case TimePassed():
-                self._give_up_silent_slaves(now, orders)
+                self._give_up_silent_slaves(step)
             case _:
                 assert_never(event)
-        self._hand_out(now, orders)
-        return orders
 
-    def _submit(self, tasks: tuple[int, ...], now: float) -> None:
-        if not self.state.tasks:
-            self.state.changed_at = now
-        for task in tasks:
-            self.state.tasks[task] = Task(task)
-        self.state.queue.extend(tasks)
-        self.state.waiting += len(tasks)
-        self.state.counts.submitted += len(tasks)
+    def _submit(self, event: TasksSubmitted, now: float) -> None:
+        state, terms = self.state, event.terms
+        by_first = state.pieces.by_first
+        if not by_first:
+            state.changed_at = now
+        if event.sizes:
+            pieces = [
+                Piece(task, task + 1, terms, size)
+                for task, size in zip(event.tasks, event.sizes, strict=True)
+            ]
+        else:
+            pieces = [Piece(task, task + 1, terms) for task in event.tasks]
+        by_first.update(zip(event.tasks, pieces, strict=True))
+        state.queue.append(terms.priority, pieces)
+        state.waiting += len(pieces)
+        state.counts.submitted += len(pieces)
 
-    def _cancel(self, tasks: tuple[int, ...], orders: list[Order]) -> None:
-        stops: dict[str, list[HandOut]] = {}
-        for number in tasks:
-            task = self.state.tasks.get(number)
-            if task is None:
-                continue
-            self._settle(task, Trigger.CANCELLED, stops)
-            self.state.counts.cancelled += 1
-        orders += [StopTasks(slave, tuple(hand_outs)) for slave, hand_outs in stops.items()]
+    def _submit_span(self, event: SpanSubmitted, now: float) -> None:
+        state, first, stop = self.state, event.first, event.first + event.count
+        if event.count <= 0:
+            return
+        if not state.pieces.by_first:
+            state.changed_at = now
+        span = Span(first, stop, event.item_bytes, event.count)
+        piece = Piece(first, stop, event.terms, span=span)
+        state.pieces.add(piece)
+        state.queue.append(event.terms.priority, (piece,))
+        state.waiting += event.count
+        state.counts.submitted += event.count
+
+    def _cancel(self, tasks: Sequence[int], step: Step) -> None:
+        state = self.state
+        for row in _rows(tasks):
+            for piece in state.pieces.between(row.start, row.stop):
+                for part in piece.open_within(row.start, row.stop):
+                    state.end_part(piece, part)
+                    state.counts.cancelled += len(part)
+                if piece.is_over():
+                    state.end(piece, Trigger.CANCELLED, step)
 
     def _join(self, event: SlaveJoined, now: float) -> None:
-        self.state.slaves[event.slave] = Slave(event.slave, event.slots, now)
-        self.state.counts.slaves_joined += 1
-        self.state.changed_at = now
-
-    def _hear(self, name: str, now: float) -> Slave | None:
-        slave = self.state.slaves.get(name)
-        if slave is not None:
-            slave.heard_at = now
-            self.state.slaves.move_to_end(name)
-        return slave
+        state = self.state
+        slave = Slave(event.slave, max(0, event.slots), now)
+        state.slaves[event.slave] = slave
+        state.roster.touched[event.slave] = slave
+        state.counts.slaves_joined += 1
+        state.changed_at = now
 
     def _ask(self, event: SlaveAsked, now: float) -> None:
-        slave = self._hear(event.slave, now)
-        if slave is not None:
-            slave.credit = max(0, event.credit)
-            self._line_up(slave)
+        slave = self.state.roster.hear(event.slave, now)
+        if slave is not None and slave.slots != event.slots:
+            slave.slots = max(0, event.slots)
+            self.state.roster.touched[event.slave] = slave
 
-    def _leave(
-        self, name: str, reason: str, in_peace: bool, now: float, orders: list[Order]
-    ) -> None:
-        slave = self.state.slaves.get(name)
+    def _leave(self, name: str, reason: str, step: Step, *, in_peace: bool) -> None:
+        state = self.state
+        slave = state.slaves.get(name)
         if slave is None:
             return
-        running = 0 if in_peace else slave.slots
-        for place, key in reversed(list(enumerate(slave.held))):
-            trigger = Trigger.LOST if place < running else Trigger.GIVEN_BACK
-            self._take_back(name, HandOut(*key), trigger, reason, orders)
-        del self.state.slaves[name]
-        self.state.idle.pop(name, None)
-        self.state.ahead.pop(name, None)
+        state.roster.drop(slave)
+        losses.take_back_all(state, slave, reason, step, in_peace=in_peace)
         if in_peace:
-            self.state.counts.slaves_left += 1
+            state.counts.slaves_left += 1
         else:
-            self.state.counts.slaves_lost += 1
-        self.state.changed_at = now
+            state.counts.slaves_lost += 1
+        state.changed_at = step.now
 
-    def _give_up_silent_slaves(self, now: float, orders: list[Order]) -> None:
+    def _give_up_silent_slaves(self, step: Step) -> None:
         while True:
             oldest = next(iter(self.state.slaves.values()), None)
-            if oldest is None or oldest.heard_at + self._silence_s > now:
+            if oldest is None or oldest.heard_at + self._silence_s > step.now:
                 return
-            reason = f"not heard of for {now - oldest.heard_at:.1f} s"
-            orders.append(DismissSlave(oldest.name, reason))
-            self._leave(oldest.name, reason, False, now, orders)
+            reason = f"not heard of for {step.now - oldest.heard_at:.1f} s"
+            step.orders.append(DismissSlave(oldest.name, reason))
+            self._leave(oldest.name, reason, step, in_peace=False)
 
-    def _return(self, event: TasksReturned, now: float, orders: list[Order]) -> None:
-        settled: list[HandOut] = []
-        stops: dict[str, list[HandOut]] = {}
-        for hand_out in event.hand_outs:
-            self._release(event.slave, hand_out)
-            task = self.state.tasks.get(hand_out.task)
-            if task is None or not 1 <= hand_out.attempt <= task.attempts:
-                self.state.counts.late += 1
-                continue
-            holder = task.live.pop(hand_out.attempt, event.slave)
-            self._release(holder, hand_out)  # a slave that joined anew answers for what it was
-            self._settle(task, Trigger.RETURNED, stops)
-            settled.append(hand_out)
-        if settled:
-            self.state.counts.done += len(settled)
-            self.state.changed_at = now
-            orders.append(SettleTasks(tuple(settled)))
-        orders += [StopTasks(slave, tuple(hand_outs)) for slave, hand_outs in stops.items()]
-
-    def _settle(self, task: Task, trigger: Trigger, stops: dict[str, list[HandOut]]) -> None:
-        """Give the task its end, and note which attempts of it have become pointless."""
-        before = task.phase
-        task.phase = next_phase(before, trigger)
-        self.state.waiting -= before is Phase.WAITING
-        for attempt, slave in task.live.items():
-            self._release(slave, HandOut(task.id, attempt))
-            stops.setdefault(slave, []).append(HandOut(task.id, attempt))
-        del self.state.tasks[task.id]
-
-    def _take_back(
-        self, slave: str, hand_out: HandOut, trigger: Trigger, reason: str, orders: list[Order]
-    ) -> None:
-        self._release(slave, hand_out)
-        task = self.state.tasks.get(hand_out.task)
-        if task is None or task.live.pop(hand_out.attempt, None) is None:
-            return
-        if trigger is Trigger.LOST:
-            task.losses += 1
-            task.story += (f"attempt {hand_out.attempt} on slave {slave}: {reason}",)
-            if task.losses >= self._max_attempts:
-                trigger = Trigger.LOST_TOO_OFTEN
-        task.phase = next_phase(task.phase, trigger)
-        if task.phase is Phase.GIVEN_UP:
-            del self.state.tasks[task.id]
-            self.state.counts.given_up += 1
-            orders.append(GiveUpTask(task.id, task.story))
-        else:
-            self.state.queue.appendleft(task.id)
-            self.state.waiting += 1
-
-    def _release(self, name: str, hand_out: HandOut) -> None:
-        slave = self.state.slaves.get(name)
-        if slave is not None:
-            slave.held.pop((hand_out.task, hand_out.attempt), None)
-            self._line_up(slave)
-
-    def _line_up(self, slave: Slave) -> None:
-        """Put the slave into the line where it belongs: idle, to be fed ahead, or none."""
+    def _end_delays(self, now: float) -> None:
         state = self.state
-        right = None
-        if slave.credit > 0:
-            right = state.idle if len(slave.held) < slave.slots else state.ahead
-        for line in (state.idle, state.ahead):
-            if line is not right:
-                line.pop(slave.name, None)
-        if right is not None:
-            right.setdefault(slave.name, None)
+        while (piece := state.delays.take_due(now)) is not None:
+            state.to_front(piece, Trigger.DELAY_PASSED)
 
-    def _hand_out(self, now: float, orders: list[Order]) -> None:
-        """Give waiting tasks to slaves that have credit: free slots first, one each in turn."""
-        state = self.state
-        batches: dict[str, list[HandOut]] = {}
-        while state.waiting and (state.idle or state.ahead):
-            task = state.tasks.get(state.queue.popleft())
-            if task is None or task.phase is not Phase.WAITING:
-                continue
-            line = state.idle or state.ahead
-            name, _ = line.popitem(last=False)
-            slave = state.slaves[name]
-            task.phase = next_phase(task.phase, Trigger.HANDED_OUT)
-            task.attempts += 1
-            task.live[task.attempts] = name
-            slave.held[task.id, task.attempts] = None
-            slave.credit -= 1
-            self._line_up(slave)
-            batches.setdefault(name, []).append(HandOut(task.id, task.attempts))
-            state.waiting -= 1
-            state.counts.handed_out += 1
-            state.counts.handed_out_again += task.attempts > 1
-        if batches:
-            state.changed_at = now
-        orders += [SendTasks(slave, tuple(hand_outs)) for slave, hand_outs in batches.items()]
+
+def _rows(tasks: Sequence[int]) -> Iterator[range]:
+    """Go through the rows of tasks without a gap."""
+    if isinstance(tasks, range) and tasks.step == 1:
+        yield tasks
+        return
+    start = stop = None
+    for task in tasks:
+        if task == stop:
+            stop += 1
+            continue
+        if start is not None and stop is not None:
+            yield range(start, stop)
+        start, stop = task, task + 1
+    if start is not None and stop is not None:
+        yield range(start, stop)

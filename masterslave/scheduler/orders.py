@@ -73,11 +73,5 @@ class QuarantineSlave(Struct, frozen=True):
 
 
 Order = (
-    SendTasks
-    | SettleTasks
-    | GiveUpTask
-    | StopTasks
-    | RecallTasks
-    | DismissSlave
-    | QuarantineSlave
+    SendTasks | SettleTasks | GiveUpTask | StopTasks | RecallTasks | DismissSlave | QuarantineSlave
 )

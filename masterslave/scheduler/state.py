@@ -2,42 +2,25 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import OrderedDict
+from heapq import heappop, heappush
 
-from msgspec import Struct, field
+from msgspec import Struct
 
-from masterslave.scheduler.transitions import Phase
+from masterslave.scheduler.estimates import Estimates
+from masterslave.scheduler.events import HandOut
+from masterslave.scheduler.feeding import Feeding
+from masterslave.scheduler.orders import Order, StopTasks
+from masterslave.scheduler.pieces import Piece, Pieces
+from masterslave.scheduler.queue import Queue
+from masterslave.scheduler.slaves import Roster, Slave
+from masterslave.scheduler.transitions import Phase, Trigger, next_phase
 
-__all__ = ["Counts", "Slave", "State", "Task"]
-
-
-class Task(Struct):
-    """A task that has no answer yet."""
-
-    id: int
-    phase: Phase = Phase.WAITING
-    attempts: int = 0
-    """Hand-outs so far; the number of the latest one."""
-    losses: int = 0
-    live: dict[int, str] = field(default_factory=dict)
-    """Attempts that are out: number to slave."""
-    story: tuple[str, ...] = ()
-
-
-class Slave(Struct):
-    """A slave that is here."""
-
-    name: str
-    slots: int
-    heard_at: float
-    credit: int = 0
-    held: dict[tuple[int, int], None] = field(default_factory=dict)
-    """Hand-outs (task, attempt) that it has not answered, in the order in which they were sent: it
-    starts them in that order, so the first ones are those that run."""
+__all__ = ["Counts", "Delays", "State", "Step"]
 
 
 class Counts(Struct):
-    """What has happened so far."""
+    """What has happened so far, in tasks; an item of a span is one."""
 
     submitted: int = 0
     done: int = 0
@@ -46,32 +29,159 @@ class Counts(Struct):
     handed_out: int = 0
     handed_out_again: int = 0
     late: int = 0
-    """Outcomes that came when the task had its answer already; dropped."""
+    """Outcomes that came when the task had its answer already, or is to run again; dropped."""
+    retried: int = 0
+    speculated: int = 0
+    recalled: int = 0
     slaves_joined: int = 0
     slaves_left: int = 0
     slaves_lost: int = 0
+    slaves_quarantined: int = 0
+
+
+class Delays:
+    """Pieces that wait for their delay; those that have ended meanwhile are passed over."""
+
+    __slots__ = ("_heap", "_next")
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[float, int, Piece]] = []
+        self._next = 0
+
+    def __bool__(self) -> bool:
+        return bool(self._heap)
+
+    def add(self, piece: Piece, due: float) -> None:
+        """Have a piece wait until *due*."""
+        heappush(self._heap, (due, self._next, piece))
+        self._next += 1
+
+    def next_due(self) -> float | None:
+        """Return when the next one falls due."""
+        while self._heap and self._heap[0][2].phase is not Phase.DELAYED:
+            heappop(self._heap)
+        return self._heap[0][0] if self._heap else None
+
+    def take_due(self, now: float) -> Piece | None:
+        """Take out one that has waited long enough."""
+        due = self.next_due()
+        return None if due is None or due > now else heappop(self._heap)[2]
+
+    def due_of(self, piece: Piece) -> float | None:
+        """Return when a piece falls due, None if it is not delayed."""
+        return next((due for due, _, known in self._heap if known is piece), None)
+
+
+class Step:
+    """What one event leads to.
+
+    Attributes:
+        stops: Hand-outs that nobody waits for any more, by slave.
+    """
+
+    __slots__ = ("now", "orders", "stops")
+
+    def __init__(self, now: float) -> None:
+        self.now = now
+        self.orders: list[Order] = []
+        self.stops: dict[str, list[HandOut]] = {}
+
+    def order_stops(self) -> None:
+        """Say which hand-outs have become pointless."""
+        if self.stops:
+            self.orders += [StopTasks(slave, tuple(held)) for slave, held in self.stops.items()]
+            self.stops = {}
 
 
 class State:
-    """All of it; only the machine changes it.
+    """All of it; only the scheduler changes it.
 
     Attributes:
-        tasks: Unsettled tasks by number.
-        queue: Numbers of waiting tasks, next one first; may hold settled ones, which are skipped.
-        slaves: Slaves by name, the one that was heard of longest ago first.
-        idle: Slaves that have credit and a free slot, in the order in which they are served.
-        ahead: Slaves that have credit though their slots are taken: they are fed ahead.
+        waiting: Tasks in the queue.
         changed_at: When a task was last handed out or settled, or a slave came or went.
+        look_at: When to look for stragglers next.
     """
 
-    __slots__ = ("ahead", "changed_at", "counts", "idle", "queue", "slaves", "tasks", "waiting")
+    __slots__ = (
+        "changed_at",
+        "counts",
+        "delays",
+        "estimates",
+        "feeding",
+        "look_at",
+        "pieces",
+        "queue",
+        "roster",
+        "waiting",
+    )
 
-    def __init__(self) -> None:
-        self.tasks: dict[int, Task] = {}
-        self.queue: deque[int] = deque()
+    def __init__(self, feeding: Feeding) -> None:
+        self.feeding = feeding
+        self.pieces = Pieces()
+        self.queue = Queue()
         self.waiting = 0
-        self.slaves: OrderedDict[str, Slave] = OrderedDict()
-        self.idle: OrderedDict[str, None] = OrderedDict()
-        self.ahead: OrderedDict[str, None] = OrderedDict()
+        self.delays = Delays()
+        self.roster = Roster(feeding)
+        self.estimates = Estimates()
         self.counts = Counts()
         self.changed_at = 0.0
+        self.look_at = 0.0
+
+    @property
+    def slaves(self) -> OrderedDict[str, Slave]:
+        """Slaves by name, the one that was heard of longest ago first."""
+        return self.roster.by_name
+
+    def release(self, piece: Piece, attempt: int) -> None:
+        """An attempt of a piece is not out any more."""
+        if piece.attempt == attempt:
+            self._release_from(piece.holder, piece)
+            piece.attempt, piece.holder = piece.second or (0, "")
+        else:
+            assert piece.second is not None
+            self._release_from(piece.second[1], piece)
+        piece.second = None
+
+    def end_attempt(self, hand_out: HandOut) -> Piece | None:
+        """Return the piece of which this was out, and is not any more; None if it was not."""
+        piece = self.pieces.by_first.get(hand_out.task)
+        if piece is None or piece.stop - piece.first != hand_out.count:
+            return None
+        if all(hand_out.attempt != attempt for attempt, _ in piece.live()):
+            return None
+        self.release(piece, hand_out.attempt)
+        return piece
+
+    def _release_from(self, name: str, piece: Piece) -> None:
+        slave = self.roster.by_name.get(name)
+        if slave is not None:
+            slave.release(piece)
+            self.roster.touched[name] = slave
+
+    def to_front(self, piece: Piece, trigger: Trigger) -> None:
+        """Have a piece wait at the front of the queue."""
+        piece.phase = next_phase(piece.phase, trigger)
+        count = piece.count_open()
+        self.waiting += count
+        if piece.span is not None:
+            piece.span.waiting += count
+        self.queue.put_back(piece)
+
+    def end_part(self, piece: Piece, part: range) -> None:
+        """Tasks of a piece have ended; it has to be dropped when these were the last ones."""
+        if piece.phase is Phase.WAITING:
+            self.waiting -= len(part)
+            if piece.span is not None:
+                piece.span.waiting -= len(part)
+        piece.end(part)
+
+    def end(self, piece: Piece, trigger: Trigger, step: Step) -> None:
+        """A piece has ended, with all of its tasks: what is out of it is stopped."""
+        if piece.phase is Phase.WAITING:
+            self.queue.note_ended()
+        piece.phase = next_phase(piece.phase, trigger)
+        for attempt, slave in piece.live():
+            self.release(piece, attempt)
+            hand_out = HandOut(piece.first, attempt, piece.stop - piece.first)
+            step.stops.setdefault(slave, []).append(hand_out)
+        self.pieces.drop(piece)

@@ -2,12 +2,18 @@
 
 The rules in words:
 
-* A task waits until a slave has credit for it; then it is out, as an attempt with a number.
+* A task waits until a slave has a free slot, or is fed ahead; then it is out, as an attempt with a
+  number. Items of a ``map`` go out many at once, as one hand-out, and each has a life of its own.
 * The first outcome of any of its attempts is its answer, also when that attempt had been declared
   lost and the task waits again, or is out elsewhere.
+* What raised an exception that is to be retried waits for its delay, and then like any other; when
+  its retries are used up, the exception is its answer.
 * An attempt that is lost with its slave or child, or given back, sends the task back to the front
   of the queue; one that was lost too often is given up. When a slave is lost, that is held against
-  the tasks that it ran; those that only waited there count as given back.
+  the tasks that it ran; those that only waited there count as given back. Of a hand-out of many,
+  only the task that ran is blamed; where that is not known, they are handed out one by one.
+* One that runs much longer than others of its function gets a second attempt, on a slave that has
+  nothing better to do. While one of the two is out, the task is out.
 * Cancelled, it is never handed out again, and what comes of it later is dropped.
 * What is done, given up or cancelled stays so.
 """
@@ -23,6 +29,7 @@ class Phase(enum.Enum):
     """Where a task stands."""
 
     WAITING = "waiting"
+    DELAYED = "delayed"
     OUT = "out"
     DONE = "done"
     GIVEN_UP = "given up"
@@ -33,10 +40,14 @@ class Trigger(enum.Enum):
     """What moves it."""
 
     HANDED_OUT = "handed out"
+    HANDED_OUT_TWICE = "handed out twice"
     RETURNED = "returned"
+    RAISED = "raised, to be retried"
+    DELAY_PASSED = "delay passed"
     LOST = "lost"
     LOST_TOO_OFTEN = "lost too often"
     GIVEN_BACK = "given back"
+    ONE_OF_TWO_ENDED = "one of two ended"
     CANCELLED = "cancelled"
 
 
@@ -44,11 +55,17 @@ TABLE: dict[tuple[Phase, Trigger], Phase] = {
     (Phase.WAITING, Trigger.HANDED_OUT): Phase.OUT,
     (Phase.WAITING, Trigger.RETURNED): Phase.DONE,
     (Phase.WAITING, Trigger.CANCELLED): Phase.CANCELLED,
+    (Phase.OUT, Trigger.HANDED_OUT_TWICE): Phase.OUT,
     (Phase.OUT, Trigger.RETURNED): Phase.DONE,
+    (Phase.OUT, Trigger.RAISED): Phase.DELAYED,
     (Phase.OUT, Trigger.LOST): Phase.WAITING,
     (Phase.OUT, Trigger.LOST_TOO_OFTEN): Phase.GIVEN_UP,
     (Phase.OUT, Trigger.GIVEN_BACK): Phase.WAITING,
+    (Phase.OUT, Trigger.ONE_OF_TWO_ENDED): Phase.OUT,
     (Phase.OUT, Trigger.CANCELLED): Phase.CANCELLED,
+    (Phase.DELAYED, Trigger.DELAY_PASSED): Phase.WAITING,
+    (Phase.DELAYED, Trigger.RETURNED): Phase.DONE,
+    (Phase.DELAYED, Trigger.CANCELLED): Phase.CANCELLED,
 }
 
 
