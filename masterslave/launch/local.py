@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 
-from masterslave.slave.children import own_session
+from masterslave.slave.wires import own_session
 
 __all__ = ["SIGNAL_S", "LocalSlave"]
 

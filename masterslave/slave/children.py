@@ -6,52 +6,80 @@ import contextlib
 import os
 import signal
 import subprocess
-import sys
 import threading
-from collections.abc import Callable
-from typing import BinaryIO, cast
+from collections import deque
+from collections.abc import Callable, Sequence
 
 import msgspec
 
-from masterslave.protocol import KnownFunctions
-from masterslave.slave import child as child_program
-from masterslave.slave.child import Finished, Ready, read_frame, write_frame
+from masterslave.protocol import Outcome
+from masterslave.slave.child.frames import (
+    LARGE_BYTES,
+    Call,
+    Flush,
+    Ready,
+    Reclaim,
+    Run,
+    Unstarted,
+    read_frame,
+    write_frame,
+)
+from masterslave.slave.load import Load
+from masterslave.slave.wires import own_session, start_child
 
-__all__ = ["Child", "describe_exit", "own_session"]
+__all__ = ["Child", "Frame", "Told", "describe_exit"]
+
+_OUTPUT_BYTES = 4096
+_RECLAIM_AT_ONCE = 400  # a frame of PIPE_BUF bytes is written whole, or not at all
+_LAST_WORDS_S = 0.2
+
+
+class Told(msgspec.Struct, tag="T", array_like=True):
+    """``child.frames.Told``, in words of the protocol."""
+
+    numbers: list[int]
+    outcomes: list[Outcome]
+
+
+Frame = Ready | Told | Unstarted
+_read = msgspec.msgpack.Decoder(Frame).decode
 
 
 class Child:
-    """One process that runs one task at a time.
+    """One process that runs tasks, one at a time.
 
     Args:
         on_frame: Called with the child and a frame that came from it, in a thread of the child's.
-        on_death: Called once, with the child and how it died in words, in the same thread.
+        on_death: Called once, with the child, how it died in words, and the last that it printed,
+            in the same thread.
     """
 
     def __init__(
         self,
-        on_frame: Callable[[Child, Ready | Finished], None],
-        on_death: Callable[[Child, str], None],
+        on_frame: Callable[[Child, Frame], None],
+        on_death: Callable[[Child, str, str], None],
     ) -> None:
         self.is_ready = False
         self.is_doomed = False
-        """Whether it is being killed, though it may still say something."""
-        self.known_functions = KnownFunctions()
-        self.known_paths: set[tuple[str, ...]] = set()
+        """Whether it is given nothing more: it is being killed, or replaced."""
+        self.load = Load()
+        self.heard_at = 0.0
+        """When it last said something, or was given something when it had nothing to do."""
+        self.was_nudged = False
+        """Whether it was asked for what it has to say, since it last said something."""
         self._on_frame = on_frame
         self._on_death = on_death
+        self._to_write: deque[list[msgspec.Struct]] = deque()
         self._write_lock = threading.Lock()
         self._end_lock = threading.Lock()
         self._has_ended = False
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", child_program.__file__],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            start_new_session=own_session(),
-        )
+        self._last_output = bytearray()
+        self._process, self._wires = start_child()
+        self._printer = threading.Thread(target=self._pass_output_on, name="output", daemon=True)
         self._reader = threading.Thread(
-            target=self._read, name=f"child {self._process.pid}", daemon=True
+            target=self._listen, name=f"child {self._process.pid}", daemon=True
         )
+        self._printer.start()
         self._reader.start()
 
     @property
@@ -59,16 +87,38 @@ class Child:
         """Process id."""
         return self._process.pid
 
-    @property
-    def takes_tasks(self) -> bool:
-        """Whether a task that is sent now would be run."""
-        return self.is_ready and not self.is_doomed
+    def runs_now(self) -> tuple[int, int]:
+        """Return the number of the call that it has started last, and the item of it."""
+        mark = self._wires.mark
+        return mark[0], mark[1]
 
-    def send(self, *frames: msgspec.Struct) -> None:
-        """Write frames to the child; one that has died meanwhile is told by ``on_death``."""
-        with self._write_lock, contextlib.suppress(OSError, ValueError):
-            for frame in frames:
-                write_frame(cast(BinaryIO, self._process.stdin), frame)
+    def post(self, frames: list[msgspec.Struct]) -> None:
+        """Note frames that ``flush`` is to write; in the order in which it is called."""
+        self._to_write.append(frames)
+
+    def flush(self) -> None:
+        """Write what was posted, or leave it to the thread that is at it.
+
+        One that has died meanwhile is told by ``on_death``.
+        """
+        while self._to_write:
+            if not self._write_lock.acquire(blocking=False):
+                return  # who holds it looks again
+            try:
+                while self._to_write:
+                    with contextlib.suppress(OSError):
+                        self._write(self._to_write.popleft())
+            finally:
+                self._write_lock.release()
+
+    def nudge(self) -> None:
+        """Have it say what it knows, though it runs a long call."""
+        self._control(Flush())
+
+    def reclaim(self, numbers: Sequence[int]) -> None:
+        """Take calls back that it has not started; it says which those are."""
+        for start in range(0, len(numbers), _RECLAIM_AT_ONCE):
+            self._control(Reclaim(list(numbers[start : start + _RECLAIM_AT_ONCE])))
 
     def kill(self) -> None:
         """End the process at once, and what its task has started."""
@@ -80,21 +130,58 @@ class Child:
         """Wait until the process is gone and its last words are told."""
         self._reader.join()
 
-    def _read(self) -> None:
-        source = cast(BinaryIO, self._process.stdout)
+    def _write(self, frames: list[msgspec.Struct]) -> None:
+        tail = b""
+        match frames[-1]:
+            case Run(calls=[*_, last]) as run if len(last.arguments) >= LARGE_BYTES:
+                tail = last.arguments
+                bare = Call(last.task, last.attempt, last.count, last.form, last.function, b"")
+                frames[-1] = Run(run.first, run.farm, [*run.calls[:-1], bare])
+        write_frame(self._wires.tasks, frames, tail)
+
+    def _control(self, frame: msgspec.Struct) -> None:
+        # It never blocks: a child that does not listen has a call that holds Python's lock.
+        with self._end_lock, contextlib.suppress(OSError):
+            if not self._has_ended:
+                write_frame(self._wires.control, [frame])
+
+    def _listen(self) -> None:
+        results = self._wires.results
         try:
-            while (frame := read_frame(source)) is not None:
+            while (read := read_frame(results)) is not None:
+                frame = _read(read[0])
+                if read[1]:
+                    assert isinstance(frame, Told)
+                    frame.outcomes[-1] = msgspec.structs.replace(
+                        frame.outcomes[-1], payload=read[1]
+                    )
                 self._on_frame(self, frame)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, MemoryError, OverflowError):
             self.kill()
         with self._end_lock:  # while it is not waited for, its id means nobody else
             _kill_group(self._process)
             code = self._process.wait()
             self._has_ended = True
-        source.close()
-        with self._write_lock, contextlib.suppress(OSError):
-            cast(BinaryIO, self._process.stdin).close()
-        self._on_death(self, describe_exit(code))
+        self._printer.join(_LAST_WORDS_S)  # what it has left in a session of its own may print on
+        output = bytes(self._last_output[-_OUTPUT_BYTES:]).decode(errors="replace").strip()
+        self._on_death(self, describe_exit(code), output)
+        with self._write_lock:
+            self._wires.close()
+
+    def _pass_output_on(self) -> None:
+        """Pass on what the child prints, and remember the last of it."""
+        with self._wires.output as output:
+            while data := output.read(65536):
+                self._last_output += data
+                del self._last_output[:-_OUTPUT_BYTES]
+                _print(data)
+
+
+def _print(data: bytes) -> None:
+    with contextlib.suppress(OSError, ValueError):
+        rest = memoryview(data)
+        while rest:
+            rest = rest[os.write(2, rest) :]
 
 
 def _kill_group(process: subprocess.Popen[bytes]) -> None:
@@ -104,14 +191,6 @@ def _kill_group(process: subprocess.Popen[bytes]) -> None:
             os.killpg(process.pid, signal.SIGKILL)
     else:
         process.kill()
-
-
-def own_session() -> bool:
-    """Tell whether ``Popen(start_new_session=)`` keeps the terminal's Ctrl-C from a child here.
-
-    On Windows, where it means nothing, a child gets Ctrl-C like everybody in its console.
-    """
-    return os.name != "nt"
 
 
 def describe_exit(code: int) -> str:

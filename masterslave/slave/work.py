@@ -1,79 +1,95 @@
-"""What a slave holds, as pure rules: tasks that wait, run, or are done and not acknowledged yet.
+"""What a slave holds for one farm, as pure rules: tasks that wait, run, or are done and not
+acknowledged yet.
 
 Its promises: a hand-out that was taken in is run, given back, or stopped; its outcome is kept until
-the master has acknowledged it; farms that share the slave get their turns in the order of who
-has the fewest slots.
+the master has acknowledged it.
 """
 
 from __future__ import annotations
 
-import math
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from msgspec import Struct
 
-from masterslave.protocol import GIVEN_BACK, KnownFunctions, Outcome, Stop, WireTask
-from masterslave.settings import FarmSettings
+from masterslave.protocol import (
+    GIVEN_BACK,
+    LOST,
+    PART,
+    PROGRESS,
+    KnownFunctions,
+    Outcome,
+    PostMortem,
+    Stop,
+    WireTask,
+    encode,
+)
 
-__all__ = ["FarmWork", "Job", "Key", "choose_farm"]
+__all__ = ["FarmWork", "Job", "Key"]
 
 Key = tuple[int, int]
 """A hand-out: task and attempt."""
 
-# A mean over about the last ten tasks follows a change of their length within a few of them.
-_WEIGHT_OF_LATEST = 0.1
+MAX_DEATHS = 3
+"""Children that may die while they hold a hand-out that they had not started, before it is lost."""
 
 
-class Job(Struct, frozen=True):
-    """A task with its function, which may be forgotten before it is run."""
+class Job(Struct, weakref=False):
+    """A hand-out with its function, which may be forgotten before it is run.
 
-    task: int
-    attempt: int
-    function: bytes
+    Attributes:
+        is_unwanted: Nobody waits for it any more: its outcome is dropped.
+        is_recalled: It is given back if it has not been started.
+        deaths: Children that died while they held it, though it was not what they ran.
+    """
+
+    work: FarmWork
+    task: WireTask
     pickled: bytes
-    arguments: bytes
+    expected_s: float = 0.0
+    is_unwanted: bool = False
+    is_recalled: bool = False
+    deaths: int = 0
 
 
 class FarmWork:
     """What a slave holds for one farm.
 
     Args:
-        slots: Tasks that the slave runs at once.
-        settings: How far ahead a slot is fed.
         known: By which functions are forgotten, as the master does.
     """
 
-    def __init__(
-        self, slots: int, settings: FarmSettings, *, known: KnownFunctions | None = None
-    ) -> None:
-        self.slots = slots
+    def __init__(self, *, known: KnownFunctions | None = None) -> None:
         self.acknowledged = 0
         """Number of the last batch that was taken in."""
-        self.running: set[Key] = set()
+        self.waiting: deque[Job] = deque()
+        """What has not been given to a child."""
+        self.running = 0
+        """How many were given to children."""
         self.done = 0
         self.draining = False
-        self._settings = settings
         self._functions: dict[bytes, bytes] = {}
         self._known = known or KnownFunctions()
-        self._waiting: deque[Job] = deque()
-        self._outcomes: deque[tuple[int, Outcome]] = deque()
+        self._outcomes: deque[Outcome] = deque()
         self._sequence = 0
-        self._task_s: float | None = None
+        """Number of the last outcome."""
 
     def take_in(self, batch: int, tasks: Iterable[WireTask], functions: dict[bytes, bytes]) -> None:
         """Take in a batch; one that was taken in before changes nothing."""
         if batch <= self.acknowledged:
             return
         self.acknowledged = batch
+        last, pickled = b"", b""
+        add = self.waiting.append
         for task in tasks:
-            pickled = functions.get(task.function) or self._functions[task.function]
-            self._functions[task.function] = pickled
-            for forgotten in self._known.use(task.function, len(pickled)):
-                del self._functions[forgotten]
-            self._waiting.append(
-                Job(task.task, task.attempt, task.function, pickled, task.arguments)
-            )
+            function = task.function
+            if function != last:  # to use one twice in a row makes no difference
+                last = function
+                pickled = functions.get(function) or self._functions[function]
+                self._functions[function] = pickled
+                for forgotten in self._known.use(function, len(pickled)):
+                    del self._functions[forgotten]
+            add(Job(self, task, pickled))
         if self.draining:
             self.give_back_waiting()
 
@@ -83,67 +99,80 @@ class FarmWork:
         self._functions.clear()
         self._known = KnownFunctions()
 
-    @property
-    def waiting(self) -> int:
-        """Number of tasks that have not been started."""
-        return len(self._waiting)
+    def tell(self, outcomes: list[Outcome]) -> None:
+        """Note what became of tasks, to be delivered."""
+        self._sequence += len(outcomes)
+        self._outcomes.extend(outcomes)
 
-    def start_next(self) -> Job | None:
-        """Take the next waiting task to run it now."""
-        if not self._waiting:
-            return None
-        task = self._waiting.popleft()
-        self.running.add((task.task, task.attempt))
-        return task
+    def finish(self, job: Job, outcome: Outcome) -> None:
+        """Note what became of a job, or hear of it while it runs."""
+        if outcome.kind not in (PART, PROGRESS):
+            self.running -= 1
+            self.done += 1
+        if not job.is_unwanted:
+            self.tell([outcome])
 
-    def finish(self, outcome: Outcome) -> None:
-        """Note what became of a running task; one that was stopped meanwhile is dropped."""
-        key = (outcome.task, outcome.attempt)
-        if key not in self.running:
-            return
-        self.running.discard(key)
-        self.done += 1
-        if outcome.seconds > 0:
-            before = self._task_s if self._task_s is not None else outcome.seconds
-            self._task_s = before + _WEIGHT_OF_LATEST * (outcome.seconds - before)
-        self._post(outcome)
+    def give_up(self, job: Job, post_mortem: PostMortem, item: int) -> None:
+        """The child that ran this job has died."""
+        task = job.task
+        payload = encode(post_mortem)
+        self.finish(job, Outcome(task.task, task.attempt, task.count, LOST, payload, 0.0, item))
 
-    def stop(self, stops: Iterable[Stop]) -> list[Key]:
-        """Drop hand-outs that nobody waits for; returns those that run and must be stopped."""
+    def put_back(self, jobs: list[Job]) -> None:
+        """Take back what was given to a child and has not been started; it is next in the line."""
+        self.running -= len(jobs)
+        for job in reversed(jobs):
+            if job.is_unwanted:
+                continue
+            if job.is_recalled or self.draining:
+                self._give_back(job)
+            else:
+                self.waiting.appendleft(job)
+
+    def mourn(self, jobs: list[Job], post_mortem: PostMortem) -> None:
+        """A child has died that held these jobs, and had not started them."""
+        for job in jobs:
+            job.deaths += 1
+        self.put_back([job for job in jobs if job.deaths < MAX_DEATHS])
+        for job in jobs:
+            if job.deaths >= MAX_DEATHS:
+                self.give_up(job, post_mortem, -1)
+
+    def stop(self, stops: Iterable[Stop]) -> Callable[[Job], bool]:
+        """Drop hand-outs that nobody waits for; returns what tells whether a job is one of them."""
         unwanted = {(stop.task, stop.attempt) for stop in stops}
-        self._waiting = deque(t for t in self._waiting if (t.task, t.attempt) not in unwanted)
-        running = sorted(self.running & unwanted)
-        self.running -= unwanted
-        return running
+
+        def is_meant(job: Job) -> bool:
+            return job.work is self and (job.task.task, job.task.attempt) in unwanted
+
+        if self.waiting:
+            self.waiting = deque(job for job in self.waiting if not is_meant(job))
+        return is_meant
+
+    def recall(self, stops: Iterable[Stop]) -> Callable[[Job], bool]:
+        """Give back what waits of these; returns what tells whether a job is one of them."""
+        wanted = {(stop.task, stop.attempt) for stop in stops}
+
+        def is_meant(job: Job) -> bool:
+            return job.work is self and (job.task.task, job.task.attempt) in wanted
+
+        if self.waiting:
+            for job in filter(is_meant, self.waiting):
+                self._give_back(job)
+            self.waiting = deque(job for job in self.waiting if not is_meant(job))
+        return is_meant
 
     def give_back_waiting(self) -> None:
-        """Hand what has not been started back to the master."""
-        while self._waiting:
-            task = self._waiting.popleft()
-            self._post(Outcome(task.task, task.attempt, GIVEN_BACK, b""))
+        """Hand what has not been given to a child back to the master."""
+        while self.waiting:
+            self._give_back(self.waiting.popleft())
 
-    def give_back_running(self) -> list[Key]:
-        """Hand what runs back as well; returns what must be stopped for it."""
-        running = sorted(self.running)
-        self.running.clear()
-        for task, attempt in running:
-            self._post(Outcome(task, attempt, GIVEN_BACK, b""))
-        return running
-
-    def credit(self) -> int:
-        """Return how many more tasks the slave would take now."""
-        if self.draining:
-            return 0
-        return max(0, self.slots * (1 + self.ahead()) - len(self._waiting) - len(self.running))
-
-    def ahead(self) -> int:
-        """Return how many tasks a slot is given ahead, from the task time measured so far."""
-        if self._task_s is None:
-            return 0
-        return min(
-            self._settings.max_ahead,
-            math.floor(self._settings.feed_ahead_s / max(self._task_s, 1e-6)),
-        )
+    def give_back_running(self, jobs: Iterable[Job]) -> None:
+        """Hand back what is with children; it must be stopped for it."""
+        for job in jobs:
+            if not job.is_unwanted:
+                job.is_unwanted = True
+                self._give_back(job)
 
     def to_deliver(self, max_bytes: int) -> tuple[int, tuple[Outcome, ...]]:
         """Return outcomes that are not acknowledged, oldest first, and the last one's number.
@@ -151,30 +180,35 @@ class FarmWork:
         Args:
             max_bytes: Stop before this many bytes of payload, but return one at least.
         """
-        chosen: list[Outcome] = []
-        size = last = 0
-        for number, outcome in self._outcomes:
+        count = size = 0
+        for outcome in self._outcomes:
             size += len(outcome.payload)
-            if chosen and size > max_bytes:
+            if count and size > max_bytes:
                 break
-            chosen.append(outcome)
-            last = number
-        return last, tuple(chosen)
+            count += 1
+        if count == len(self._outcomes):
+            return self._sequence, tuple(self._outcomes)
+        first = self._sequence - len(self._outcomes)
+        return first + count, tuple(self._outcomes[index] for index in range(count))
 
     def acknowledge(self, sequence: int) -> None:
         """The master has these outcomes: forget them."""
-        while self._outcomes and self._outcomes[0][0] <= sequence:
-            self._outcomes.popleft()
+        has = sequence - (self._sequence - len(self._outcomes))
+        if has >= len(self._outcomes):
+            self._outcomes.clear()
+        else:
+            for _ in range(has):
+                self._outcomes.popleft()
+
+    @property
+    def has_outcomes(self) -> bool:
+        """Whether something is to be delivered."""
+        return bool(self._outcomes)
 
     def is_empty(self) -> bool:
         """Tell whether nothing waits, runs, or is to be delivered."""
-        return not (self._waiting or self.running or self._outcomes)
+        return not (self.waiting or self.running or self._outcomes)
 
-    def _post(self, outcome: Outcome) -> None:
-        self._sequence += 1
-        self._outcomes.append((self._sequence, outcome))
-
-
-def choose_farm(farms: Iterable[FarmWork]) -> FarmWork | None:
-    """Return whose turn it is: of the farms with waiting tasks, the one that runs the fewest."""
-    return min((farm for farm in farms if farm.waiting), key=lambda f: len(f.running), default=None)
+    def _give_back(self, job: Job) -> None:
+        task = job.task
+        self.tell([Outcome(task.task, task.attempt, task.count, GIVEN_BACK, b"")])

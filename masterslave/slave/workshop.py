@@ -1,37 +1,56 @@
-"""The slots of a slave: gives waiting tasks to idle children, and replaces children that die."""
+"""The slots of a slave: gives waiting tasks to children, and replaces children that die.
+
+::
+
+    link (poll thread)  --take_in, assign-->  Workshop  --frames-->  Child, one a slot
+    link (deliver)      <--outcomes--------   a child's own thread: told, refill, deliver
+                                              clock: what is overdue, what is to be killed
+
+Who hears a child gives it the next tasks at once, and then has its outcomes delivered; a task goes
+through no other thread.
+"""
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 
-from masterslave.protocol import (
-    LOST,
-    MAX_PAYLOAD_BYTES,
-    NOT_PICKLABLE,
-    RAISED,
-    VALUE,
-    Outcome,
-    Raised,
-    encode,
-)
-from masterslave.slave.child import Define, Finished, Forget, Prepare, Ready, Run
-from masterslave.slave.children import Child
-from masterslave.slave.work import FarmWork, Key, choose_farm
+from masterslave.protocol import PART, PROGRESS, Outcome, PostMortem, Stop, Welcome
+from masterslave.slave.child.frames import Define, Forget, Prepare, Ready, Run, Unstarted
+from masterslave.slave.children import Child, Frame, Told
+from masterslave.slave.clock import Clock
+from masterslave.slave.load import Pace
+from masterslave.slave.shares import Shares
+from masterslave.slave.work import FarmWork, Job
 
 __all__ = ["Workshop"]
 
 log = logging.getLogger("masterslave")
 
 _RETRY_START_S = 1.0
+_OVERDUE_S = 0.025
+"""A child that holds several calls and has said nothing for so long is asked."""
+_GRACE_S = 0.05
+"""A task that is to be stopped may end by itself within this time, in seconds."""
+_GOES_ON = (PART, PROGRESS)
+
+
+@dataclass(eq=False)
+class _Farm:
+    number: int
+    work: FarmWork
+    welcome: Welcome
+    on_outcomes: Callable[[], None]
+    prepared: set[Child] = field(default_factory=set)
 
 
 class Workshop:
     """Runs the tasks of any number of farms in a fixed number of child processes.
 
-    ``changed`` guards everything in here and in the ``FarmWork`` of each farm; who waits for
-    outcomes waits on it.
+    ``lock`` guards everything in here and in the ``FarmWork`` of each farm.
 
     Args:
         slots: Number of child processes.
@@ -40,132 +59,342 @@ class Workshop:
 
     def __init__(self, slots: int, *, make_child: Callable[..., Child] = Child) -> None:
         self.slots = slots
+        self.lock = threading.Lock()
         self._make_child = make_child
-        self.changed = threading.Condition()
-        self._farms: dict[FarmWork, tuple[str, ...]] = {}
-        self._busy: dict[Child, tuple[FarmWork, Key] | None] = {}
+        self._farms: dict[FarmWork, _Farm] = {}
+        self._numbers = 0
+        self._shares = Shares()
+        self._pace = Pace()
+        self._children: list[Child] = []
+        self._to_kill: list[tuple[float, Child, int]] = []
         self._closed = False
+        self._clock = Clock(self._tick)
 
     def open(self) -> None:
         """Start the children."""
-        with self.changed:
+        with self.lock:
             for _ in range(self.slots):
                 self._start_child()
 
-    def add(self, farm: FarmWork, search_path: tuple[str, ...]) -> None:
-        """Serve one more farm; its modules are looked for in *search_path* too."""
-        with self.changed:
-            self._farms[farm] = search_path
+    def add(self, work: FarmWork, welcome: Welcome, on_outcomes: Callable[[], None]) -> None:
+        """Serve one more farm.
 
-    def remove(self, farm: FarmWork) -> None:
+        Args:
+            work: What is held for it.
+            welcome: What its master has said of it.
+            on_outcomes: Called when there is something to deliver, in any thread, which it may
+                keep for a short delivery.
+        """
+        with self.lock:
+            self._numbers += 1
+            self._farms[work] = _Farm(self._numbers, work, welcome, on_outcomes)
+            self._shares.add(work, welcome.label)
+
+    def remove(self, work: FarmWork) -> None:
         """Serve this farm no longer; what runs for it is stopped."""
-        with self.changed:
-            self._farms.pop(farm, None)
-            running = farm.give_back_running()
-        self.stop(farm, running)
+        with self.lock:
+            self._farms.pop(work, None)
+            self._shares.remove(work)
+            work.waiting.clear()
+            work.give_back_running(self._jobs_of(work))
+            self._stop(lambda job: job.work is work)
 
-    def stop(self, farm: FarmWork, keys: list[Key]) -> None:
-        """Stop running tasks, by ending the processes that run them."""
-        with self.changed:
-            for child, job in self._busy.items():
-                if job is not None and job[0] is farm and job[1] in keys:
-                    # It may have finished in this moment: marked under the lock, it gets no task
-                    # that the kill would then hit.
-                    child.is_doomed = True
-                    child.kill()
+    def stop(self, work: FarmWork, stops: Iterable[Stop]) -> None:
+        """Drop hand-outs, and stop those that run, by ending the processes that run them."""
+        with self.lock:
+            is_meant = work.stop(stops)
+            for job in self._jobs_of(work):
+                if is_meant(job):
+                    job.is_unwanted = True
+            self._stop(is_meant)
+
+    def recall(self, work: FarmWork, stops: Iterable[Stop]) -> None:
+        """Give hand-outs back that have not been started."""
+        with self.lock:
+            is_meant = work.recall(stops)
+            for child in self._children:
+                numbers = [number for number, job in child.load.jobs.items() if is_meant(job)]
+                for number in numbers:
+                    child.load.jobs[number].is_recalled = True
+                if numbers:
+                    child.reclaim(numbers)
+
+    def give_back_unstarted(self, work: FarmWork) -> None:
+        """Hand back what was given to children of this farm, and has not been started."""
+        with self.lock:
+            for child in self._children:
+                numbers = [n for n, job in child.load.jobs.items() if job.work is work]
+                if len(numbers) > 1:
+                    child.reclaim(numbers)
+
+    def give_back_running(self, work: FarmWork) -> None:
+        """Hand back what runs of this farm, and stop it."""
+        with self.lock:
+            work.give_back_running(self._jobs_of(work))
+            self._stop(lambda job: job.work is work)
 
     def assign(self) -> None:
-        """Give waiting tasks to idle children."""
-        while True:
-            with self.changed:
-                idle = next(
-                    (c for c, job in self._busy.items() if job is None and c.takes_tasks), None
-                )
-                farm = choose_farm(self._farms)
-                task = farm.start_next() if idle and farm else None
-                if idle is None or farm is None or task is None:
-                    return
-                self._busy[idle] = (farm, (task.task, task.attempt))
-                frames: list[Prepare | Define | Forget | Run] = []
-                search_path = self._farms[farm]
-                if search_path not in idle.known_paths:
-                    idle.known_paths.add(search_path)
-                    frames.append(Prepare(search_path))
-                if task.function not in idle.known_functions:
-                    frames.append(Define(task.function, task.pickled))
-                forgotten = idle.known_functions.use(task.function, len(task.pickled))
-                frames += map(Forget, forgotten)
-                frames.append(Run(task.task, task.attempt, task.function, task.arguments))
-            idle.send(*frames)
-
-    def running(self) -> int:
-        """Return how many slots are taken."""
-        with self.changed:
-            return sum(job is not None for job in self._busy.values())
+        """Give waiting tasks to children, first to those that have nothing to do."""
+        with self.lock:
+            now = time.monotonic()
+            children = self._children
+            if len(children) > 1:
+                children = sorted(children, key=lambda child: len(child.load.jobs))
+            for child in children:
+                self._fill(child, now)
+        for child in children:
+            child.flush()
 
     def close(self) -> None:
         """End every child. Blocks until they are gone."""
-        with self.changed:
+        with self.lock:
             self._closed = True
-            children = list(self._busy)
+            children = self._children.copy()
+        self._clock.close()
         for child in children:
             child.kill()
         for child in children:
             child.wait()
 
-    def _start_child(self) -> None:
-        try:
-            self._busy[self._make_child(self._heard, self._died)] = None
-        except OSError as error:  # no memory, or too many processes: it may pass
-            log.warning("cannot start a process for tasks: %s; trying again", error)
-            self._start_child_later()
+    def _fill(self, child: Child, now: float) -> None:
+        """Post what the child is to be given now; the lock is held."""
+        load = child.load
+        while child.is_ready and not child.is_doomed:
+            work = self._shares.choose(_has_waiting, now)
+            if work is None:
+                return
+            assert isinstance(work, FarmWork)
+            farm = self._farms[work]
+            most = -(-len(work.waiting) // self.slots)
+            limit = farm.welcome.max_tasks_per_child
+            if limit:
+                most = min(most, limit - load.given.get(farm.number, 0))
+                if most <= 0:
+                    child.is_doomed = True
+                    self._retire(child)
+                    return
+            first = load.calls
+            was_idle = not load.jobs
+            taken = load.take(work.waiting, self._pace, most)
+            if not taken:
+                return
+            work.running += len(taken)
+            if limit:
+                load.given[farm.number] = load.given.get(farm.number, 0) + sum(
+                    job.task.count for job in taken
+                )
+            expected_s = sum([job.expected_s for job in taken])
+            self._shares.begin(work, expected_s, len(taken), now)
+            if was_idle:
+                child.heard_at, child.was_nudged = now, False
+            self._post(child, farm, first, taken)
+            if len(load.jobs) > 1:
+                self._clock.wake()
+            if work.waiting:  # it has its part of them
+                return
 
-    def _start_child_later(self) -> None:
-        retry = threading.Timer(_RETRY_START_S, self._replace_child)
-        retry.daemon = True
-        retry.start()
+    def _post(self, child: Child, farm: _Farm, first: int, jobs: list[Job]) -> None:
+        load, start = child.load, 0
+        if child not in farm.prepared:
+            farm.prepared.add(child)
+            said = farm.welcome
+            child.post([Prepare(farm.number, said.search_path, said.initializer, said.data_only)])
+        for index, job in enumerate(jobs):
+            function = job.task.function
+            if function == load.last_function:
+                continue
+            load.last_function = function
+            is_known = function in load.known
+            forgotten = load.known.use(function, len(job.pickled))
+            if is_known and not forgotten:
+                continue
+            if start < index:
+                calls = [each.task for each in jobs[start:index]]
+                child.post([Run(first + start, farm.number, calls)])  # type: ignore[arg-type]
+                start = index
+            if not is_known:
+                child.post([Define(function, job.pickled)])
+            if forgotten:
+                child.post([Forget(forgotten)])
+        calls = [each.task for each in (jobs[start:] if start else jobs)]
+        child.post([Run(first + start, farm.number, calls)])  # type: ignore[arg-type]
 
-    def _heard(self, child: Child, frame: Ready | Finished) -> None:
-        with self.changed:
+    def _heard(self, child: Child, frame: Frame) -> None:
+        """A child has said something; in its own thread."""
+        told: Iterable[_Farm] = ()
+        with self.lock:
+            now = time.monotonic()
+            child.heard_at, child.was_nudged = now, False
             match frame:
+                case Told():
+                    told = self._told(child, frame, now)
+                    self._fill(child, now)
+                case Unstarted():
+                    told = self._take_back(child, frame.numbers, now)
                 case Ready():
                     child.is_ready = True
-                case Finished():
-                    job = self._busy.get(child)
-                    self._busy[child] = None
-                    if job is not None:
-                        job[0].finish(_outcome_of(frame))
-            self.changed.notify_all()
-        self.assign()
+                    self._fill(child, now)
+            if child.is_doomed and not child.load.jobs:
+                self._retire(child)
+        child.flush()
+        if type(frame) is Unstarted:
+            self.assign()
+        for farm in told:
+            farm.on_outcomes()
 
-    def _died(self, child: Child, how: str) -> None:
-        with self.changed:
-            job = self._busy.pop(child, None)
-            if job is not None:
-                farm, (task, attempt) = job
-                farm.finish(Outcome(task, attempt, LOST, how.encode()))
-            self.changed.notify_all()
-            if self._closed:
+    def _told(self, child: Child, told: Told, now: float) -> Iterable[_Farm]:
+        """Note what became of calls; returns the farms that are to hear of it."""
+        load = child.load
+        farms: dict[FarmWork, _Farm] = {}
+        pending: list[Outcome] = []
+        work: FarmWork | None = None
+        function, seconds, tasks, count, expected_s = b"", 0.0, 0, 0, 0.0
+
+        def book() -> None:
+            if work is None:
                 return
-        if child.is_ready:
-            self._replace_child()
-        else:  # it cannot even start: do not start the next one as fast as processes can die
-            self._start_child_later()
+            if count:
+                self._shares.end(work, expected_s, seconds, count, now)
+                self._pace.note(function, seconds, tasks)
+                work.running -= count
+                work.done += count
+            farm = self._farms.get(work)
+            if pending and farm is not None:
+                work.tell(pending)
+                farms[work] = farm
 
-    def _replace_child(self) -> None:
-        with self.changed:
+        for number, outcome in zip(told.numbers, told.outcomes, strict=True):
+            goes_on = outcome.kind in _GOES_ON
+            job = load.jobs.get(number) if goes_on else load.drop(number)
+            if job is None:
+                continue
+            if job.work is not work or job.task.function != function:
+                book()
+                work, function = job.work, job.task.function
+                pending, seconds, tasks, count, expected_s = [], 0.0, 0, 0, 0.0
+            if not goes_on:
+                seconds += outcome.seconds
+                tasks += outcome.count
+                count += 1
+                expected_s += job.expected_s
+            if not job.is_unwanted:
+                pending.append(outcome)
+        book()
+        return farms.values()
+
+    def _take_back(self, child: Child, numbers: list[int], now: float) -> list[_Farm]:
+        """Calls were not started after all."""
+        jobs = [job for number in numbers if (job := child.load.drop(number)) is not None]
+        return self._put_back(jobs, now, lambda work, mine: work.put_back(mine))
+
+    def _put_back(
+        self, jobs: list[Job], now: float, put: Callable[[FarmWork, list[Job]], None]
+    ) -> list[_Farm]:
+        by_work: dict[FarmWork, list[Job]] = {}
+        for job in jobs:
+            by_work.setdefault(job.work, []).append(job)
+        for work, mine in by_work.items():
+            self._shares.end(work, sum(job.expected_s for job in mine), 0.0, len(mine), now)
+            put(work, mine)
+        return [self._farms[work] for work in by_work if work.has_outcomes and work in self._farms]
+
+    def _died(self, child: Child, how: str, output: str) -> None:
+        """A child is gone; in its own thread."""
+        with self.lock:
+            now = time.monotonic()
+            if child in self._children:
+                self._children.remove(child)
+            for farm in self._farms.values():
+                farm.prepared.discard(child)
+            number, item = child.runs_now()
+            culprit = child.load.drop(number)
+            others = list(child.load.jobs.values())
+            child.load.jobs.clear()
+            post_mortem = PostMortem(how, output)
+            told = self._put_back(others, now, lambda work, jobs: work.mourn(jobs, post_mortem))
+            if culprit is not None:
+                work = culprit.work
+                self._shares.end(work, culprit.expected_s, now - child.heard_at, 1, now)
+                work.give_up(culprit, post_mortem, item)
+                if work in self._farms and self._farms[work] not in told:
+                    told.append(self._farms[work])
+            if not self._closed and len(self._children) < self.slots:
+                if child.is_ready:
+                    self._start_child()
+                else:  # it cannot even start: not as fast as processes can die
+                    self._clock.at(now + _RETRY_START_S, self._replace_child)
+        self.assign()
+        for farm in told:
+            farm.on_outcomes()
+
+    def _retire(self, child: Child) -> None:
+        """Replace a child that has run as many tasks as it may, when it has ended them."""
+        if not child.load.jobs and child in self._children:
+            self._children.remove(child)
+            child.kill()
             if not self._closed:
                 self._start_child()
 
+    def _start_child(self) -> None:
+        try:
+            self._children.append(self._make_child(self._heard, self._died))
+        except OSError as error:  # no memory, or too many processes: it may pass
+            log.warning("cannot start a process for tasks: %s; trying again", error)
+            self._clock.at(time.monotonic() + _RETRY_START_S, self._replace_child)
 
-def _outcome_of(frame: Finished) -> Outcome:
-    """Return what the master is told; a result that is too large for a message is an error."""
-    kind, payload = (RAISED if frame.raised else VALUE), frame.payload
-    if len(payload) > MAX_PAYLOAD_BYTES:
-        message = (
-            f"the result takes {len(payload) / 2**20:.0f} MiB, at most "
-            f"{MAX_PAYLOAD_BYTES // 2**20} travel: write it to a file and return its name"
-        )
-        kind = RAISED
-        payload = encode(Raised(NOT_PICKLABLE, message, message))
-    return Outcome(frame.task, frame.attempt, kind, payload, frame.seconds)
+    def _replace_child(self) -> None:
+        with self.lock:
+            if not self._closed and len(self._children) < self.slots:
+                self._start_child()
+
+    def _jobs_of(self, work: FarmWork) -> list[Job]:
+        return [
+            job for child in self._children for job in child.load.jobs.values() if job.work is work
+        ]
+
+    def _stop(self, is_meant: Callable[[Job], bool]) -> None:
+        """Take back what has not been started, and kill what runs, after a moment."""
+        deadline = time.monotonic() + _GRACE_S
+        for child in self._children:
+            numbers = [number for number, job in child.load.jobs.items() if is_meant(job)]
+            if numbers:
+                child.reclaim(numbers)
+                self._to_kill += [(deadline, child, number) for number in numbers]
+                self._clock.wake()
+
+    def _tick(self, now: float) -> bool:
+        """Look after what is overdue; returns whether there is something to look after."""
+        with self.lock:
+            waits = self._kill_those_that_run_on(now)
+            is_idle = any(
+                child.is_ready and not child.load.jobs and not child.is_doomed
+                for child in self._children
+            )
+            for child in self._children:
+                if len(child.load.jobs) < 2:
+                    continue
+                waits = True
+                if now - child.heard_at > _OVERDUE_S and not child.was_nudged:
+                    child.was_nudged = True
+                    child.nudge()
+                    if is_idle:
+                        child.reclaim([*child.load.jobs])
+        return waits
+
+    def _kill_those_that_run_on(self, now: float) -> bool:
+        left = []
+        for deadline, child, number in self._to_kill:
+            if number not in child.load.jobs:
+                continue
+            if now >= deadline and child.runs_now()[0] == number and not child.is_doomed:
+                child.is_doomed = True  # it is given nothing that the kill would hit
+                child.kill()
+            else:
+                left.append((deadline, child, number))
+        self._to_kill = left
+        return bool(left)
+
+
+def _has_waiting(work: object) -> bool:
+    assert isinstance(work, FarmWork)
+    return bool(work.waiting)

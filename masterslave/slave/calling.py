@@ -1,0 +1,81 @@
+"""Calls of a master that are made again until it answers, or is gone for good."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any, TypeVar
+
+import msgspec
+
+from masterslave.protocol import decode, encode
+from remoteobj import ConnectionLost, DeadlinePassed, PeerRefused, Proxy, RemoteObjError
+
+__all__ = ["Caller", "MasterGone"]
+
+_RETRY_S = 0.2
+
+_Answer = TypeVar("_Answer", bound=msgspec.Struct)
+
+
+class MasterGone(Exception):
+    """The master has ended, or cannot be reached any more; the text says which."""
+
+
+class Caller:
+    """Calls one master.
+
+    Args:
+        patience_s: How long it is tried to reach a master that does not answer, in seconds.
+    """
+
+    def __init__(self, patience_s: float) -> None:
+        self.over = threading.Event()
+        """Set when no call is of use any more."""
+        self.how = "has ended"
+        """How it ended, in words."""
+        self.lost_touch = False
+        """Whether the master stopped answering, rather than ended: it may come back."""
+        self._patience_s = patience_s
+
+    def call(
+        self, proxy: Proxy, verb: str, message: msgspec.Struct, kind: type[_Answer]
+    ) -> _Answer:
+        """Call the master until it answers.
+
+        Raises:
+            MasterGone: It refuses connections, has not answered for ``patience_s``, or answers
+                something else.
+
+        Blocks: for as long as that takes.  Threads: any.
+        """
+        packed = encode(message)
+        give_up_at: float | None = None
+        while True:
+            try:
+                return decode(getattr(proxy, verb)(packed), kind)
+            except PeerRefused as error:  # trying again is of no use
+                raise MasterGone(f"refuses this slave, or is refused by it ({error})") from error
+            except (ConnectionLost, DeadlinePassed) as error:
+                if _nobody_listens(error):
+                    raise MasterGone("has ended") from error
+                now = time.monotonic()
+                give_up_at = give_up_at or now + self._patience_s
+                if self.over.wait(_RETRY_S):
+                    raise MasterGone(self.how) from error
+                if now > give_up_at:
+                    self.lost_touch = True
+                    raise MasterGone(
+                        f"did not answer for {self._patience_s:g} s ({error})"
+                    ) from error
+            except RemoteObjError as error:
+                raise MasterGone(f"does not speak as a farm does ({error})") from error
+
+
+def _nobody_listens(error: Any) -> bool:
+    """Tell whether the connection was refused: then no process serves that address any more."""
+    while error is not None:
+        if isinstance(error, ConnectionRefusedError | FileNotFoundError):
+            return True
+        error = error.__cause__
+    return False

@@ -1,0 +1,139 @@
+"""What a call's end looks like in bytes: values and exceptions."""
+
+from __future__ import annotations
+
+import pickle
+import traceback
+from collections.abc import Callable
+from types import CodeType, GeneratorType
+from typing import Any
+
+import msgspec
+
+from ...packed import NotData, pack_value, pickle_value
+from .frames import MAX_PAYLOAD_BYTES, NOT_DATA, NOT_PICKLABLE, Raised
+
+__all__ = ["Unsendable", "describe", "pack_result", "small_enough"]
+
+encode = msgspec.msgpack.Encoder().encode
+
+hidden: set[CodeType] = set()
+"""Code of ours that a traceback does not begin with."""
+
+
+class Unsendable(Exception):
+    """A result cannot be sent; nothing was raised by the task."""
+
+    def __init__(self, type_name: str, message: str) -> None:
+        super().__init__(message)
+        self.type_name = type_name
+
+
+def pack_result(value: Any, function: Callable[..., Any], data_only: bool) -> bytes:
+    """Return a result as bytes.
+
+    Raises:
+        Unsendable: It cannot be sent, or is too large.
+    """
+    try:
+        return small_enough(pack_value(value, data_only=data_only))
+    except Unsendable:
+        raise
+    except NotData as error:
+        raise Unsendable(
+            NOT_DATA,
+            f"the result of {_name_of(function)}() is no data, and this farm takes data only "
+            f'(Farm(results="data")): {_one_line(error)}',
+        ) from None
+    except Exception as error:
+        what = "is a generator" if type(value) is GeneratorType else _one_line(error)
+        raise Unsendable(
+            NOT_PICKLABLE,
+            f"the result of {_name_of(function)}() cannot be sent back: {what}; "
+            "return plain data, such as numbers, texts, lists or arrays",
+        ) from None
+
+
+def small_enough(payload: bytes) -> bytes:
+    """Return a payload that fits into a message.
+
+    Raises:
+        Unsendable: It does not.
+    """
+    if len(payload) > MAX_PAYLOAD_BYTES:
+        raise Unsendable(
+            NOT_PICKLABLE,
+            f"the result takes {len(payload) / 2**20:.0f} MiB, at most "
+            f"{MAX_PAYLOAD_BYTES // 2**20} travel: write it to a file and return its name",
+        )
+    return payload
+
+
+def describe(error: BaseException, data_only: bool) -> bytes:
+    """Return an exception as the wire's ``Raised``; this never fails."""
+    kind = type(error)
+    message = _one_line(error)
+    if isinstance(error, Unsendable):
+        return encode(Raised(error.type_name, message, message))
+    frames = error.__traceback__
+    while frames is not None and frames.tb_frame.f_code in hidden:
+        frames = frames.tb_next
+    try:
+        text = "".join(traceback.format_exception(kind, error, frames))
+        module = "" if kind.__module__ == "builtins" else f"{kind.__module__}."
+        raised = Raised(f"{module}{kind.__qualname__}", _clean(message), _clean(text))
+    except Exception as broken:  # it breaks whoever looks at it
+        name = type.__dict__["__qualname__"].__get__(kind)
+        raised = Raised(name, message, f"{name}, which cannot be shown: {type(broken).__name__}")
+    if isinstance(error, SystemExit):
+        raised.message = f"the task called sys.exit({error.code!r}): return a value or raise"
+    if isinstance(error, Exception):
+        bare = error.with_traceback(None)
+        if data_only:
+            raised.data = _as_data(bare)
+        else:
+            raised.pickled = _pickle_proved(bare)
+            if not raised.pickled:
+                raised.parts = _pickle_proved((kind, error.args, getattr(error, "__dict__", {})))
+    if sum(map(len, (raised.pickled, raised.parts, raised.data))) > MAX_PAYLOAD_BYTES // 2:
+        raised.pickled = raised.parts = raised.data = b""
+    return encode(raised)
+
+
+def _as_data(error: Exception) -> bytes:
+    """Write by the codec, which runs no code where it is read; empty where it cannot."""
+    try:
+        from remoteobj import codec
+
+        return codec.encode(error)
+    except Exception:
+        return b""
+
+
+def _pickle_proved(value: Any) -> bytes:
+    """Pickle, and prove that it can be made again: exceptions whose ``__init__`` wants other
+    arguments than ``args`` cannot. Empty where it fails.
+    """
+    try:
+        pickled = pickle_value(value)
+        pickle.loads(pickled)
+    except BaseException:  # it may run any code
+        return b""
+    return pickled
+
+
+def _name_of(function: Callable[..., Any]) -> str:
+    name = getattr(function, "__qualname__", None) or type(function).__qualname__
+    return str(name)
+
+
+def _one_line(error: BaseException) -> str:
+    try:
+        return _clean(" ".join(str(error).split()))
+    except BaseException:
+        return "an error whose text cannot be made"
+
+
+def _clean(text: str) -> str:
+    """Replace lone surrogates, which are no UTF-8."""
+    return text if text.isascii() else text.encode(errors="backslashreplace").decode()

@@ -1,0 +1,195 @@
+"""Runs calls: one, or one for each item of a span; generators tell their parts while they run."""
+
+from __future__ import annotations
+
+import pickle
+import time
+from collections.abc import Callable, Iterable
+from types import GeneratorType
+from typing import Any
+
+from .answers import Unsendable, describe, encode, hidden, pack_result, small_enough
+from .frames import (
+    BROKEN,
+    CALL,
+    EACH,
+    LARGE_BYTES,
+    MIXED,
+    PART,
+    PROGRESS,
+    RAISED,
+    VALUE,
+    Call,
+    ItemOutcome,
+    Outcome,
+    Prepare,
+)
+from .outbox import Outbox
+
+__all__ = ["Caller"]
+
+_PROGRESS_S = 0.1
+_clock = time.perf_counter
+_NONE = b"D\xc0"
+
+
+class Farm:
+    """What a child knows of a farm."""
+
+    def __init__(self, told: Prepare) -> None:
+        self.initializer = told.initializer
+        self.data_only = told.data_only
+        self.broken = b""
+        """What the initializer raised."""
+
+
+class Caller:
+    """Runs calls; keeps the functions that it was sent.
+
+    Args:
+        outbox: Where outcomes go.
+        mark: Two numbers that the agent sees: the call that runs, and the item.
+    """
+
+    def __init__(self, outbox: Outbox, mark: memoryview) -> None:
+        self.functions: dict[bytes, Callable[..., Any]] = {}
+        self.pickled: dict[bytes, bytes] = {}
+        self._outbox = outbox
+        self._mark = mark
+        self._now: tuple[int, Call] | None = None
+        self._told_at = 0.0
+        self._untold: Outcome | None = None
+
+    def run(self, number: int, call: Call, farm: Farm) -> float:
+        """Run a call and post its outcome; returns when it was done."""
+        mark = self._mark
+        mark[1] = 0
+        mark[0] = number
+        self._now = number, call
+        item = -1
+        start = _clock()
+        try:
+            if farm.initializer or farm.broken:
+                self._initialize(farm)
+            if farm.broken:
+                kind, payload = BROKEN, farm.broken
+            else:
+                function = self.functions.get(call.function) or self._load(call.function)
+                if call.form == CALL:
+                    args, kwargs = pickle.loads(call.arguments)
+                    value = function(*args, **kwargs)
+                    if value is None:
+                        kind, payload = VALUE, _NONE
+                    else:
+                        if type(value) is GeneratorType:
+                            value = self._tell_parts(value, function, farm.data_only)
+                        kind, payload = VALUE, pack_result(value, function, farm.data_only)
+                else:
+                    kind, payload = self._run_each(call, function, farm.data_only)
+        except BaseException as error:
+            kind, payload = RAISED, describe(error, farm.data_only)
+        end = _clock()
+        self._now = None
+        if self._untold is not None:
+            self._outbox.post((number, self._untold))
+            self._untold = None
+        outcome = Outcome(call.task, call.attempt, call.count, kind, payload, end - start, item)
+        if len(payload) < LARGE_BYTES:
+            self._outbox.post((number, outcome))
+        else:
+            self._outbox.post_large(number, outcome)
+        return end
+
+    def report_progress(self, done: float, total: float) -> None:
+        """Tell how far the call that runs has come; at most ten times a second, and at its end."""
+        now = self._now
+        if now is None:
+            return
+        number, call = now
+        payload = encode((done, total))
+        outcome = Outcome(call.task, call.attempt, call.count, PROGRESS, payload)
+        time_now = _clock()
+        if time_now - self._told_at < _PROGRESS_S:
+            self._untold = outcome
+            return
+        self._told_at = time_now
+        self._untold = None
+        self._outbox.post((number, outcome))
+        self._outbox.flush()
+
+    def _load(self, digest: bytes) -> Callable[..., Any]:
+        function: Callable[..., Any] = pickle.loads(self.pickled[digest])
+        self.functions[digest] = function
+        del self.pickled[digest]
+        return function
+
+    def _initialize(self, farm: Farm) -> None:
+        if not farm.initializer:
+            return
+        pickled, farm.initializer = farm.initializer, b""
+        try:
+            function, args = pickle.loads(pickled)
+            function(*args)
+        except BaseException as error:
+            farm.broken = describe(error, farm.data_only)
+
+    def _tell_parts(
+        self, generator: GeneratorType[Any, Any, Any], function: Any, data_only: bool
+    ) -> Any:
+        """Send what a generator yields, at once; return what it returns."""
+        assert self._now is not None
+        number, call = self._now
+        part = 0
+        try:
+            while True:
+                try:
+                    value = next(generator)
+                except StopIteration as stop:
+                    return stop.value
+                payload = pack_result(value, function, data_only)
+                outcome = Outcome(call.task, call.attempt, call.count, PART, payload, 0.0, part)
+                self._outbox.post_large(number, outcome)
+                part += 1
+        finally:
+            generator.close()
+
+    def _run_each(
+        self, call: Call, function: Callable[..., Any], data_only: bool
+    ) -> tuple[int, bytes]:
+        """Call the function for each item; what some raise is told of those alone."""
+        items = pickle.loads(call.arguments)
+        mark = self._mark
+        values: list[Any] = []
+        errors: dict[int, bytes] = {}
+        add = values.append
+        numbered: Iterable[tuple[int, Any]] = iter(enumerate(items))
+        while True:
+            try:
+                if call.form == EACH:
+                    for mark[1], item in numbered:
+                        add(function(item))
+                else:
+                    for mark[1], item in numbered:
+                        add(function(*item))
+                break
+            except BaseException as error:
+                errors[len(values)] = describe(error, data_only)
+                add(None)
+        if not errors:
+            try:
+                return VALUE, pack_result(values, function, data_only)
+            except Unsendable:  # which one, is found out below
+                pass
+        outcomes = []
+        for index, value in enumerate(values):
+            kind, payload = RAISED, errors.get(index, b"")
+            if not payload:
+                try:
+                    kind, payload = VALUE, pack_result(value, function, data_only)
+                except Unsendable as error:
+                    payload = describe(error, data_only)
+            outcomes.append(ItemOutcome(kind, payload))
+        return MIXED, small_enough(encode(outcomes))
+
+
+hidden |= {Caller.run.__code__, Caller._run_each.__code__, Caller._tell_parts.__code__}

@@ -1,0 +1,213 @@
+"""What an agent and its child say to each other over pipes.
+
+A frame is its length, the length of its tail, a body in MessagePack, and the tail: large arguments
+of the last call in the body, or the large payload of its last outcome, which are written and read
+without being copied into it.
+
+Calls of a child are numbered as they are sent, from 0. Both sides know calls by that number.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Sequence
+from typing import BinaryIO
+
+import msgspec
+from msgspec import Struct
+
+__all__ = [
+    "BROKEN",
+    "CALL",
+    "EACH",
+    "EACH_STARRED",
+    "LARGE_BYTES",
+    "MARK_BYTES",
+    "MAX_PAYLOAD_BYTES",
+    "MIXED",
+    "NOT_DATA",
+    "NOT_PICKLABLE",
+    "PART",
+    "PROGRESS",
+    "RAISED",
+    "VALUE",
+    "Call",
+    "Define",
+    "Flush",
+    "Forget",
+    "ItemOutcome",
+    "Outcome",
+    "Prepare",
+    "Raised",
+    "Ready",
+    "Reclaim",
+    "Run",
+    "Told",
+    "Unstarted",
+    "read_frame",
+    "write_frame",
+]
+
+# As in masterslave.protocol, which imports too much for a child; a test compares them.
+CALL, EACH, EACH_STARRED = range(3)
+VALUE, RAISED, MIXED, LOST, GIVEN_BACK, PART, PROGRESS, BROKEN = range(8)
+MAX_PAYLOAD_BYTES = 128 * 1024 * 1024
+NOT_PICKLABLE = "masterslave.errors.NotPicklable"
+NOT_DATA = "masterslave.errors.NotData"
+
+MARK_BYTES = 16
+"""The mark is two signed numbers of 8 bytes: the call that runs, and the item of it."""
+
+LARGE_BYTES = 32 * 1024
+"""From this size on, arguments and payloads travel as a tail."""
+
+_HEAD = struct.Struct("<IQ")
+
+
+class Prepare(Struct, tag="P", array_like=True):
+    """A farm, by a number of the agent's: what ``protocol.Welcome`` says of it."""
+
+    farm: int
+    search_path: tuple[str, ...]
+    initializer: bytes
+    data_only: bool
+
+
+class Define(Struct, tag="D", array_like=True):
+    """A function, by the hash of its pickled form."""
+
+    function: bytes
+    pickled: bytes
+
+
+class Forget(Struct, tag="F", array_like=True):
+    """These functions are not called any more, or will be defined again."""
+
+    functions: list[bytes]
+
+
+class Call(Struct, array_like=True):
+    """``protocol.WireTask``."""
+
+    task: int
+    attempt: int
+    count: int
+    form: int
+    function: bytes
+    arguments: bytes
+
+
+class Run(Struct, tag="R", array_like=True):
+    """Calls of one farm, numbered from *first* on."""
+
+    first: int
+    farm: int
+    calls: list[Call]
+
+
+class Reclaim(Struct, tag="C", array_like=True):
+    """These calls are not to be started; those that were not yet are answered by Unstarted."""
+
+    numbers: list[int]
+
+
+class Flush(Struct, tag="L", array_like=True):
+    """Say what is known: a long call may follow short ones."""
+
+
+class Ready(Struct, tag="Y", array_like=True):
+    """The child is up."""
+
+
+class Outcome(Struct, array_like=True):
+    """``protocol.Outcome``."""
+
+    task: int
+    attempt: int
+    count: int
+    kind: int
+    payload: bytes
+    seconds: float = 0.0
+    item: int = -1
+
+
+class Told(Struct, tag="T", array_like=True):
+    """What became of calls, and by which number they went."""
+
+    numbers: list[int]
+    outcomes: list[Outcome]
+
+
+class Unstarted(Struct, tag="U", array_like=True):
+    """Calls that were taken back; they are not run."""
+
+    numbers: list[int]
+
+
+class ItemOutcome(Struct, array_like=True):
+    """``protocol.ItemOutcome``."""
+
+    kind: int
+    payload: bytes
+
+
+class Raised(Struct):
+    """``protocol.Raised``."""
+
+    type_name: str
+    message: str
+    traceback: str
+    pickled: bytes = b""
+    parts: bytes = b""
+    data: bytes = b""
+
+
+_encode = msgspec.msgpack.Encoder().encode
+
+
+def write_frame(descriptor: int, frames: Sequence[Struct], tail: bytes = b"") -> None:
+    """Write frames at once, the last of them with a tail. Blocks until all is in the pipe."""
+    pieces = []
+    for frame in frames:
+        body = _encode(frame)
+        size = len(tail) if frame is frames[-1] else 0
+        pieces.append(_HEAD.pack(len(body), size) + body)
+    if not tail:
+        _write_all(descriptor, b"".join(pieces))
+        return
+    written = _writev(descriptor, b"".join(pieces), tail)
+    if written:
+        _write_all(descriptor, written)
+
+
+def read_frame(stream: BinaryIO) -> tuple[bytes, bytes] | None:
+    """Read the body and the tail of a frame; None at the end of the stream, also in mid-frame."""
+    head = stream.read(_HEAD.size)
+    if len(head) < _HEAD.size:
+        return None
+    size, tail_size = _HEAD.unpack(head)
+    body = stream.read(size)
+    tail = stream.read(tail_size) if tail_size else b""
+    return (body, tail) if len(body) == size and len(tail) == tail_size else None
+
+
+def _write_all(descriptor: int, data: bytes | memoryview) -> None:
+    written = os.write(descriptor, data)
+    if written < len(data):
+        rest = memoryview(data)
+        while written < len(rest):
+            rest = rest[written:]
+            written = os.write(descriptor, rest)
+
+
+def _writev(descriptor: int, head: bytes, tail: bytes) -> memoryview | bytes:
+    """Write both without copying them together, and return what was not written."""
+    if not hasattr(os, "writev"):  # Windows
+        _write_all(descriptor, head)
+        return tail
+    written = os.writev(descriptor, (head, tail))
+    if written < len(head):
+        _write_all(descriptor, head[written:])
+        return tail
+    return memoryview(tail)[written - len(head) :]

@@ -1,0 +1,65 @@
+"""What a child has from its agent: three pipes, the mark, and standard streams; by system."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import signal
+import sys
+from functools import partial
+from typing import BinaryIO, NamedTuple
+
+from .frames import MARK_BYTES
+
+__all__ = ["Inherited", "end_group", "open_inherited"]
+
+
+class Inherited(NamedTuple):
+    """The child's ends."""
+
+    tasks: BinaryIO
+    control: BinaryIO
+    results: int
+    mark: memoryview
+
+
+def open_inherited(arguments: list[str]) -> Inherited:
+    """Open what the command line names, and keep it from the processes that tasks start."""
+    if sys.platform == "win32":  # untried
+        import msvcrt
+
+        tasks = msvcrt.open_osfhandle(int(arguments[1]), os.O_RDONLY | os.O_BINARY)
+        results = msvcrt.open_osfhandle(int(arguments[2]), os.O_BINARY)
+        control = msvcrt.open_osfhandle(int(arguments[3]), os.O_RDONLY | os.O_BINARY)
+        shared = mmap.mmap(-1, MARK_BYTES, tagname=arguments[4])
+    else:
+        tasks, results, control, memory = map(int, arguments[1:5])
+        for descriptor in (tasks, results, control):
+            os.set_inheritable(descriptor, False)
+        shared = mmap.mmap(memory, MARK_BYTES)
+        os.close(memory)
+        os.register_at_fork(after_in_child=partial(_disown, tasks, results, control))
+    sys.argv[1:] = []
+    if sys.stdout is not None:
+        sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    return Inherited(
+        os.fdopen(tasks, "rb", 65536),
+        os.fdopen(control, "rb"),
+        results,
+        memoryview(shared).cast("q"),
+    )
+
+
+def end_group() -> None:
+    """End this process and those that tasks have started, but for sessions of their own."""
+    if sys.platform != "win32" and os.getpgrp() == os.getpid():
+        os.killpg(0, signal.SIGKILL)
+    os._exit(0)
+
+
+def _disown(*descriptors: int) -> None:
+    """In a process that a task forked: let go of the pipes, or the agent would not see us end."""
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for descriptor in descriptors:
+        os.dup2(nothing, descriptor, inheritable=False)
+    os.close(nothing)

@@ -1,0 +1,120 @@
+"""A child's main thread, which reads and runs, and the watchdog beside it."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable
+from typing import BinaryIO
+
+import msgspec
+
+from .calls import Caller, Farm
+from .frames import Call, Define, Flush, Forget, Prepare, Reclaim, Run, read_frame
+from .inherited import end_group, open_inherited
+from .outbox import Outbox
+
+__all__ = ["main"]
+
+_read_task = msgspec.msgpack.Decoder(Prepare | Define | Forget | Run).decode
+_read_control = msgspec.msgpack.Decoder(Reclaim | Flush).decode
+
+
+class Pending:
+    """Calls that were read and not started; whoever pops one decides about it."""
+
+    def __init__(self, outbox: Outbox) -> None:
+        self._outbox = outbox
+        self._calls: dict[int, Call] = {}
+        self._reclaimed: set[int] = set()
+
+    def add(self, first: int, calls: list[Call]) -> Callable[[int, None], Call | None]:
+        """Note calls that were read; returns what takes one of them to run it."""
+        self._calls.update(zip(range(first, first + len(calls)), calls, strict=True))
+        if self._reclaimed:
+            self._give_back(self._reclaimed.copy(), before=first)
+        return self._calls.pop
+
+    def reclaim(self, numbers: list[int]) -> None:
+        """Take calls back that were not started, and those that will be read, when they are."""
+        self._reclaimed.update(numbers)
+        self._give_back(set(numbers))
+
+    def _give_back(self, numbers: set[int], before: int = 0) -> None:
+        taken = [number for number in sorted(numbers) if self._calls.pop(number, None)]
+        self._reclaimed.difference_update(taken)
+        for number in numbers:
+            if number < before:  # it was started before it was taken back
+                self._reclaimed.discard(number)
+        if taken:
+            self._outbox.unstarted(taken)
+
+
+def main(arguments: list[str]) -> None:
+    """Run tasks until the agent closes the pipes."""
+    pipes = open_inherited(arguments)
+    outbox = Outbox(pipes.results)
+    caller = Caller(outbox, pipes.mark)
+    pending = Pending(outbox)
+    sys.modules["_masterslave"].report_progress = caller.report_progress  # type: ignore[attr-defined]
+    watchdog = threading.Thread(
+        target=_watch, args=(pipes.control, pending, outbox), name="watchdog", daemon=True
+    )
+    watchdog.start()
+    outbox.ready()
+    _warm_up()
+    with contextlib.suppress(BrokenPipeError):  # nobody hears us any more
+        _serve(pipes.tasks, caller, pending, outbox)
+    end_group()
+
+
+def _warm_up() -> None:
+    """Import what functions of a script are pickled with, while nothing else is to be done."""
+    with contextlib.suppress(ImportError):
+        import cloudpickle  # noqa: F401
+
+
+def _serve(tasks: BinaryIO, caller: Caller, pending: Pending, outbox: Outbox) -> None:
+    farms: dict[int, Farm] = {}
+    while (read := read_frame(tasks)) is not None:
+        body, tail = read
+        frame = _read_task(body)
+        match frame:
+            case Run():
+                if tail:
+                    frame.calls[-1].arguments = tail
+                _run(frame, farms[frame.farm], caller, pending, outbox)
+            case Define():
+                caller.pickled[frame.function] = tail or frame.pickled
+            case Forget():
+                for function in frame.functions:
+                    caller.pickled.pop(function, None)
+                    caller.functions.pop(function, None)
+            case Prepare():
+                farms[frame.farm] = Farm(frame)
+                sys.path[0:0] = [path for path in frame.search_path if path not in sys.path]
+
+
+def _run(frame: Run, farm: Farm, caller: Caller, pending: Pending, outbox: Outbox) -> None:
+    first, calls = frame.first, frame.calls
+    take, run = pending.add(first, calls), caller.run
+    for number in range(first, first + len(calls)):
+        call = take(number, None)
+        if call is not None and run(number, call, farm) > outbox.due:
+            outbox.flush()
+    outbox.flush()
+
+
+def _watch(control: BinaryIO, pending: Pending, outbox: Outbox) -> None:
+    """Hear the agent beside the running task: when it is gone, so is this process."""
+    try:
+        while (read := read_frame(control)) is not None:
+            match _read_control(read[0]):
+                case Reclaim() as reclaim:
+                    pending.reclaim(reclaim.numbers)
+                case Flush():
+                    outbox.flush()
+    except BrokenPipeError:
+        pass
+    finally:
+        end_group()

@@ -1,0 +1,160 @@
+"""Brings outcomes to the master, and keeps them until it has them.
+
+Whoever has outcomes and finds no delivery under way makes one itself, if it is small and the master
+answers promptly: so the result of a lone task goes out through the thread that has read it. What
+comes meanwhile gathers and goes with the next one. Whatever is large, slow or fails is for the
+courier's own thread, which delivers the same again until it is acknowledged: the master knows
+deliveries by their numbers.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+from masterslave.errors import SlaveRefused
+from masterslave.protocol import Delivery, Receipt, decode, encode
+from masterslave.slave.calling import Caller, MasterGone
+from masterslave.slave.work import FarmWork
+from remoteobj import Proxy, RemoteObjError, options
+
+__all__ = ["Courier"]
+
+_MAX_BYTES = 16 * 1024 * 1024
+_SMALL_BYTES = 256 * 1024
+_SHORT_S = 0.25
+_PROMPT_S = 0.002
+_ANSWER_S = 5.0
+_SLOWEST_BYTES_PER_S = 1024 * 1024
+_WEIGHT_OF_LATEST = 0.25
+
+
+class Courier:
+    """Delivers the outcomes of one farm.
+
+    Args:
+        work: What is held for the farm.
+        lock: Guards it.
+        talk: The master.
+        slave: Returns by which name the master knows the slave.
+        slots: Returns how many tasks the slave would run at once.
+        join_anew: Called when the master does not know the slave by the name given.
+    """
+
+    def __init__(
+        self,
+        work: FarmWork,
+        lock: threading.Lock,
+        caller: Caller,
+        talk: Proxy,
+        *,
+        slave: Callable[[], str],
+        slots: Callable[[], int],
+        join_anew: Callable[[str], None],
+    ) -> None:
+        self.has_said_goodbye = False
+        self._work = work
+        self._changed = threading.Condition(lock)
+        self._caller = caller
+        self._talk = talk
+        self._talk_briefly = options(talk, timeout_s=_SHORT_S)
+        self._slave, self._slots, self._join_anew = slave, slots, join_anew
+        self._is_under_way = False
+        """Whether some thread makes a delivery, or the courier's own is to make one."""
+        self._usual_s = 0.0
+        self._thread = threading.Thread(target=self._run, name="slave deliver", daemon=True)
+
+    def start(self) -> None:
+        """Begin to deliver."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """End, once ``Caller.over`` is set. Blocks until the thread has."""
+        with self._changed:
+            self._changed.notify()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def deliver_soon(self) -> None:
+        """There may be something to deliver.
+
+        Blocks: for one short delivery, at most 0.25 s; or not at all.  Threads: any.
+        """
+        with self._changed:
+            if self._is_under_way or self._caller.over.is_set():
+                return
+            delivery = self._next()
+            if delivery is None:
+                return
+            self._is_under_way = True
+            if self._usual_s > _PROMPT_S or delivery.leaving or _size_of(delivery) > _SMALL_BYTES:
+                self._changed.notify()
+                return
+        try:
+            start = time.perf_counter()
+            receipt = decode(self._talk_briefly.deliver(encode(delivery)), Receipt)
+            self._note(time.perf_counter() - start)
+        except RemoteObjError:
+            self._note(_SHORT_S)
+            receipt = Receipt(0, unknown=True)
+        with self._changed:
+            if not receipt.unknown:
+                self._work.acknowledge(receipt.acknowledged)
+            if self._next() is None:
+                self._is_under_way = False
+            else:  # this thread has a child to listen to
+                self._changed.notify()
+
+    def _note(self, seconds: float) -> None:
+        self._usual_s += _WEIGHT_OF_LATEST * (min(seconds, 10 * _PROMPT_S) - self._usual_s)
+
+    def _next(self) -> Delivery | None:
+        """Return what is to be delivered now, or the goodbye; the lock is held."""
+        work = self._work
+        sequence, outcomes = work.to_deliver(_MAX_BYTES)
+        leaving = work.draining and work.is_empty()
+        self.has_said_goodbye = leaving
+        if not outcomes and not leaving:
+            return None
+        return Delivery(
+            self._slave(), sequence, outcomes, self._slots(), work.acknowledged, leaving
+        )
+
+    def _run(self) -> None:
+        over = self._caller.over
+        try:
+            while True:
+                with self._changed:
+                    while not over.is_set() and not self._is_under_way:
+                        self._changed.wait()
+                    if over.is_set():
+                        return
+                    delivery = self._next()
+                    if delivery is None:
+                        self._is_under_way = False
+                        continue
+                self._deliver(delivery)
+                if delivery.leaving:
+                    over.set()
+        except (MasterGone, SlaveRefused) as error:
+            self._caller.how = str(error)
+            over.set()
+
+    def _deliver(self, delivery: Delivery) -> None:
+        size = _size_of(delivery)
+        talk = options(self._talk, timeout_s=_ANSWER_S + size / _SLOWEST_BYTES_PER_S)
+        start = time.perf_counter()
+        receipt = self._caller.call(talk, "deliver", delivery, Receipt)
+        if size < _SMALL_BYTES:
+            self._note(time.perf_counter() - start)
+        if receipt.unknown:
+            if not delivery.leaving:
+                self._join_anew(delivery.slave)
+            return
+        with self._changed:
+            self._work.acknowledge(receipt.acknowledged)
+
+
+def _size_of(delivery: Delivery) -> int:
+    return sum([len(outcome.payload) for outcome in delivery.outcomes])

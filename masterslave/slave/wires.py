@@ -1,0 +1,153 @@
+"""What connects an agent and a child: pipes and a bit of common memory; by system."""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+import os
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from masterslave.slave.child.frames import MARK_BYTES
+
+__all__ = ["Wires", "start_child"]
+
+_PROGRAM = str(Path(__file__).parent / "child" / "__main__.py")
+_PIPE_BYTES = 1024 * 1024
+_SET_SIZE = 1031  # fcntl.F_SETPIPE_SZ, of Linux
+
+
+@dataclass(slots=True)
+class Wires:
+    """The agent's ends.
+
+    Attributes:
+        mark: Two numbers: the call that runs in the child, and the item of it.
+        output: What the child prints.
+    """
+
+    tasks: int
+    control: int
+    results: BinaryIO
+    output: BinaryIO
+    mark: memoryview
+
+    def hang_up(self) -> None:
+        """Close what is written to: the child ends."""
+        for name in ("tasks", "control"):
+            descriptor = getattr(self, name)
+            setattr(self, name, -1)
+            if descriptor >= 0:
+                os.close(descriptor)
+
+    def close(self) -> None:
+        """Close all of them."""
+        self.hang_up()
+        self.results.close()
+        self.mark.release()
+
+
+def start_child() -> tuple[subprocess.Popen[bytes], Wires]:
+    """Start a child's process.
+
+    Raises:
+        OSError: There is no memory, or there are too many processes or files.
+    """
+    with contextlib.ExitStack() as child_ends, contextlib.ExitStack() as ours:
+
+        def pipe() -> tuple[int, int]:
+            reading, writing = os.pipe()
+            for end in (reading, writing):
+                on_error.callback(os.close, end)
+            return reading, writing
+
+        on_error = contextlib.ExitStack()
+        ours.push(on_error)
+        (tasks, our_tasks), (our_results, results) = pipe(), pipe()
+        (control, our_control), (our_output, output) = pipe(), pipe()
+        _enlarge(our_tasks, our_results)
+        memory, shared, name = _make_mark()
+        if memory >= 0:
+            child_ends.callback(os.close, memory)
+        process = subprocess.Popen(
+            [sys.executable, "-P", _PROGRAM, *_inherit(tasks, results, control), name],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=own_session(),
+            **_passing(tasks, results, control, memory),
+        )
+        on_error.pop_all()
+        for end in (tasks, results, control, output):
+            os.close(end)
+        if hasattr(os, "set_blocking") and sys.platform != "win32":
+            os.set_blocking(our_control, False)
+        return process, Wires(
+            our_tasks,
+            our_control,
+            os.fdopen(our_results, "rb", 65536),
+            os.fdopen(our_output, "rb", 0),
+            memoryview(shared).cast("q"),
+        )
+
+
+def own_session() -> bool:
+    """Tell whether ``Popen(start_new_session=)`` keeps the terminal's Ctrl-C from a child here.
+
+    On Windows, where it means nothing, a child gets Ctrl-C like everybody in its console.
+    """
+    return os.name != "nt"
+
+
+def _enlarge(*pipes: int) -> None:
+    """Let pipes hold as much as is allowed, so that less is waited for (Linux)."""
+    if sys.platform == "linux":
+        import fcntl
+
+        for each in pipes:
+            with contextlib.suppress(OSError):
+                fcntl.fcntl(each, _SET_SIZE, _PIPE_BYTES)
+
+
+def _make_mark() -> tuple[int, mmap.mmap, str]:
+    """Make memory that a child shares: its descriptor, or its name on Windows."""
+    if sys.platform == "win32":  # untried
+        name = f"remoteobj-mark-{os.getpid()}-{os.urandom(8).hex()}"
+        return -1, mmap.mmap(-1, MARK_BYTES, tagname=name), name
+    if hasattr(os, "memfd_create"):
+        descriptor = os.memfd_create("mark")
+    else:  # macOS
+        with tempfile.TemporaryFile() as file:
+            descriptor = os.dup(file.fileno())
+    os.ftruncate(descriptor, MARK_BYTES)
+    shared = mmap.mmap(descriptor, MARK_BYTES)
+    shared[:] = b"\xff" * MARK_BYTES
+    return descriptor, shared, str(descriptor)
+
+
+def _inherit(*descriptors: int) -> list[str]:
+    """Return by which names a child knows descriptors that it inherits."""
+    if sys.platform == "win32":  # untried
+        import msvcrt
+
+        handles = [msvcrt.get_osfhandle(each) for each in descriptors]
+        for handle in handles:
+            os.set_handle_inheritable(handle, True)
+        return [str(handle) for handle in handles]
+    return [str(each) for each in descriptors]
+
+
+def _passing(*descriptors: int) -> dict[str, Any]:
+    """Return what tells ``Popen`` to let a child have descriptors."""
+    if sys.platform == "win32":  # untried
+        import msvcrt
+
+        startup = subprocess.STARTUPINFO()
+        handles = [msvcrt.get_osfhandle(each) for each in descriptors if each >= 0]
+        startup.lpAttributeList = {"handle_list": handles}
+        return {"close_fds": True, "startupinfo": startup}
+    return {"pass_fds": descriptors}
