@@ -52,7 +52,7 @@ class Calls(Executor):
         """
         return self._submitter.submit(self._options, fn, args, kwargs)
 
-    def map(  # type: ignore[override]
+    def map(
         self,
         fn: Callable[..., Result],
         *iterables: Iterable[Any],

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import getpass
+import time
 from dataclasses import dataclass
+from typing import Any
 
-from masterslave.scheduler import Wait
+from masterslave.farm.futures import FarmFuture
+from masterslave.master.decisions import Decisions
+from masterslave.scheduler import TaskWait, Wait, WaitsFor, wait_of_task
 
-__all__ = ["Refused", "explain"]
+__all__ = ["Refused", "explain", "explain_task"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +40,46 @@ def explain(
             )
         case Wait.ALL_BUSY:
             return f"{tasks}: all {slots} slots are busy"
+        case Wait.QUARANTINED:
+            return (
+                f"{tasks}: every slave is quarantined, because it failed tasks that succeeded "
+                "elsewhere; 'masterslave show' says which; start another slave"
+            )
         case Wait.NO_CREDIT:
             return (
                 f"{tasks}: the slaves take nothing now: they are busy with other farms, or leaving"
             )
+
+
+def explain_task(future: FarmFuture[Any], decisions: Decisions) -> str:
+    """Return where one task is, and what it waits for."""
+    name = f"{future.function.name}()"
+    if future.done():
+        return f"{name} has its answer"
+    wait = wait_of_task(decisions.scheduler.state, future.number)
+    return f"{name} {_where(wait, time.monotonic())}{_past(wait)}"
+
+
+def _where(wait: TaskWait, now: float) -> str:
+    slave = wait.slave.rpartition("#")[0]
+    before = f", behind {wait.behind} other task{'s' * (wait.behind != 1)}" if wait.behind else ""
+    left_s, run_s = max(0.0, (wait.until or now) - now), now - (wait.since or now)
+    words = {
+        WaitsFor.ITS_RUN: f"has been running on slave {slave} for {run_s:.1f} s",
+        WaitsFor.ITS_SLAVE: f"is at slave {slave}{before}",
+        WaitsFor.ITS_DELAY: f"raised, and is run again in {left_s:.1f} s",
+        WaitsFor.A_SLAVE: f"waits for a slave: none is here{before}",
+        WaitsFor.A_SLOT: f"waits for a slot: all are busy{before}",
+        WaitsFor.A_WILLING_SLAVE: f"waits: the slaves take nothing now{before}",
+        WaitsFor.NOTHING: "has its answer on the way",
+    }
+    return words[wait.waits_for]
+
+
+def _past(wait: TaskWait) -> str:
+    past = []
+    if wait.failures:
+        past.append(f"run again {wait.failures} time{'s' * (wait.failures != 1)}")
+    if wait.losses:
+        past.append(f"lost {wait.losses} time{'s' * (wait.losses != 1)} with its slave or child")
+    return f"; so far it was {' and '.join(past)}" if past else ""

@@ -17,6 +17,7 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import TracebackType
@@ -24,7 +25,10 @@ from typing import Any
 
 from masterslave.farm.calls import Calls
 from masterslave.farm.doors import Doors
+from masterslave.farm.explain import explain_task
 from masterslave.farm.functions import pack_initializer
+from masterslave.farm.futures import FarmFuture
+from masterslave.farm.inside import FarmInside, report_progress
 from masterslave.farm.local import LocalSlaves
 from masterslave.farm.options import CallOptions
 from masterslave.farm.places import Places
@@ -206,6 +210,24 @@ class Farm(Calls):
         """Return what the farm has done so far."""
         failed = self._submitter.failed
         return self._master.view(lambda d: statistics_of(d.scheduler.state, failed))
+
+    @staticmethod
+    def progress(done: float, total: float) -> None:
+        """Inside a task: tell the script how far it is; its future's ``progress`` says so.
+
+        Cheap enough for a loop: at most ten times a second something is sent. Elsewhere than in a
+        task it does nothing.
+        """
+        report_progress(done, total)
+
+    def explain(self, future: Future[Any]) -> str:
+        """Return in words where a task is, and what it waits for."""
+        if not isinstance(future, FarmFuture):
+            raise TypeError(f"explain() is about a future of this farm, not {future!r}")
+        return self._master.view(lambda decisions: explain_task(future, decisions))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return FarmInside, (self.label,)
 
     def why_waiting(self) -> str:
         """Return in words what the waiting tasks wait for; empty when none waits."""

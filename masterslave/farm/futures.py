@@ -72,8 +72,8 @@ class FarmFuture(Future[Result], Single):
 
     # What the standard library's Future, wait() and as_completed() look at.
 
-    @property  # type: ignore[no-redef]
-    def _condition(self) -> threading.Condition:
+    @property
+    def _condition(self) -> threading.Condition:  # type: ignore[override]
         condition = self._lazy_condition
         if condition is None:
             with _making:
@@ -82,20 +82,22 @@ class FarmFuture(Future[Result], Single):
                 condition = self._lazy_condition
         return condition
 
-    @property  # type: ignore[no-redef]
-    def _waiters(self) -> list[Any]:  # its condition is held
+    @property
+    def _waiters(self) -> list[Any]:  # type: ignore[override]
+        # Its condition is held.
         if self._lazy_waiters is None:
             self._lazy_waiters = []
         return self._lazy_waiters
 
-    @property  # type: ignore[no-redef]
-    def _done_callbacks(self) -> list[Any]:  # its condition is held
+    @property
+    def _done_callbacks(self) -> list[Any]:
+        # Its condition is held.
         if self._callbacks is None:
             self._callbacks = []
         return self._callbacks
 
     @property
-    def _result(self) -> Any:
+    def _result(self) -> Any:  # type: ignore[override]
         return None if isinstance(self._result_or_error, _Error) else self._result_or_error
 
     @property
@@ -218,7 +220,7 @@ class FarmFuture(Future[Result], Single):
                     waiter.add_result(self)
             condition.notify_all()
         if callbacks:
-            self._owner.carry(self._invoke_callbacks)
+            self._owner.carry(self._invoke_callbacks)  # type: ignore[attr-defined]
 
 
 class _Error:

@@ -15,6 +15,7 @@ from masterslave.farm.packing import pack_arguments
 from masterslave.farm.room import Room
 from masterslave.farm.spans import ItemSpan
 from masterslave.master.carrier import Carrier
+from masterslave.master.decisions import Decisions
 from masterslave.master.shell import Master
 from masterslave.master.submission import Function, Single
 from masterslave.scheduler import Phase
@@ -125,8 +126,8 @@ class Submitter:
     def is_out(self, future: Single) -> bool:
         """Tell whether a task is with a slave."""
 
-        def look(decisions: Any) -> bool:
-            task = decisions.scheduler.state.tasks.get(future.number)
-            return task is not None and task.phase is Phase.OUT
+        def look(decisions: Decisions) -> bool:
+            piece = decisions.scheduler.state.pieces.around(future.number)
+            return piece is not None and piece.phase is Phase.OUT
 
         return self._master.view(look)

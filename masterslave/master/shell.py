@@ -75,7 +75,7 @@ class Master:
 
     def __init__(self, settings: FarmSettings, carrier: Carrier) -> None:
         self.settings = settings
-        scheduler = Scheduler(silence_s=settings.silence_s, feeding=settings.feeding)
+        scheduler = Scheduler(silence_s=settings.silence_s, feed=settings.feeding)
         self._decisions = Decisions(scheduler, carrier)
         self._lock = threading.Lock()
         self._has_joined = threading.Condition(self._lock)
@@ -139,10 +139,10 @@ class Master:
     def cancel_waiting(self) -> None:
         """Drop the tasks that are not handed out."""
         with self._turn as decisions:
-            tasks = list(decisions.scheduler.state.tasks.values())
-            for task in tasks:
-                if task.phase in (Phase.WAITING, Phase.DELAYED):
-                    decisions.cancel(range(task.id, task.id + task.count))
+            pieces = list(decisions.scheduler.state.pieces.by_first.values())
+            for piece in pieces:
+                if piece.phase is not Phase.OUT:
+                    decisions.cancel(range(piece.first, piece.stop))
 
     def cancel_all(self) -> int:
         """Drop everything that has no answer yet; returns how many tasks that were."""

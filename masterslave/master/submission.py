@@ -65,8 +65,6 @@ class Submission(abc.ABC):
         number: Of the task, or of the first one; the master sets it, -1 before.
     """
 
-    __slots__ = ()
-
     is_span: ClassVar[bool]  # asked once a task: isinstance() of an abstract class is slow
     function: Function
     terms: Terms
@@ -92,8 +90,6 @@ class Single(Submission):
         arguments: The pickled ``(args, kwargs)``.
     """
 
-    __slots__ = ()
-
     is_span = False
     arguments: bytes
 
@@ -110,8 +106,6 @@ class Span(Submission):
         form: How ``pack`` writes them.
         item_bytes: Bytes of the largest item, about.
     """
-
-    __slots__ = ()
 
     is_span = True
     count: int
