@@ -39,13 +39,13 @@ class Scheduler:
 
     Args:
         silence_s: A slave that is not heard of for so long is given up, in seconds.
-        feed: How slaves are fed.
+        feeding: How slaves are fed.
 
     Threads: one at a time; it has no lock of its own.
     """
 
-    def __init__(self, *, silence_s: float, feed: Feeding | None = None) -> None:
-        self.state = State(feed or Feeding())
+    def __init__(self, *, silence_s: float, feeding: Feeding | None = None) -> None:
+        self.state = State(feeding or Feeding())
         self._silence_s = silence_s
 
     def next_deadline(self) -> float | None:

@@ -132,6 +132,25 @@ class State:
         """Slaves by name, the one that was heard of longest ago first."""
         return self.roster.by_name
 
+    @property
+    def tasks(self) -> dict[int, Piece]:
+        """Pieces that have not ended, by the number of their first task."""
+        return self.pieces.by_first
+
+    def phase_of(self, task: int) -> Phase | None:
+        """Return where a task stands; None if it has ended, or was never submitted."""
+        piece = self.pieces.around(task)
+        return piece.phase if piece is not None and piece.open_within(task, task + 1) else None
+
+    def unstarted(self) -> list[range]:
+        """Return the tasks that are not with a slave."""
+        return [
+            row
+            for piece in self.pieces.by_first.values()
+            if piece.phase is not Phase.OUT
+            for row in piece.open_within(piece.first, piece.stop)
+        ]
+
     def release(self, piece: Piece, attempt: int) -> None:
         """An attempt of a piece is not out any more."""
         if piece.attempt == attempt:
