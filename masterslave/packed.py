@@ -7,8 +7,8 @@ class of anybody's goes by pickle, which imports that class. The first byte says
     B  codec bytes, with large data behind them:  head, codec bytes, buffer, buffer, ...
     P  pickle
 
-where the head of ``B`` is its size in 4 bytes, and ``[size of the codec bytes, [size of each buffer,
-...]]`` in MessagePack.
+where the head of ``B`` is its own size in 4 bytes, and then, in MessagePack,
+``[size of the codec bytes, [size of each buffer, ...]]``.
 
 Children load this module by its file, without the packages around it; so the codec is imported
 where it is needed first, and scalars and flat lists are written by msgspec straight, as the codec

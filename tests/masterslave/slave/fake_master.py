@@ -140,7 +140,7 @@ class FakeMaster:
     def _forget(self) -> None:
         self._batch, self._sent, self._taken = 0, None, 0
         self._known = KnownFunctions()
-        self._queue = [task for task in self._open.values()]
+        self._queue = list(self._open.values())
 
     def close(self) -> None:
         self.end()
