@@ -75,7 +75,7 @@ class Master:
 
     def __init__(self, settings: FarmSettings, carrier: Carrier) -> None:
         self.settings = settings
-        scheduler = Scheduler(silence_s=settings.silence_s, feed=settings.feeding)
+        scheduler = Scheduler(silence_s=settings.silence_s, feeding=settings.feeding)
         self._decisions = Decisions(scheduler, carrier)
         self._lock = threading.Lock()
         self._has_joined = threading.Condition(self._lock)
