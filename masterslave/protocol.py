@@ -4,7 +4,7 @@ The slave calls, the master answers; the master never dials a slave. Two verbs c
 on a connection of its own, so that a long poll never delays a result:
 
 ``next(Ask) -> Instructions``
-    Waits until there is something for the slave, at most a heartbeat. The master repeats a batch
+    Takes outcomes, if any, and waits until there is something for the slave, at most a heartbeat. The master repeats a batch
     until the slave has acknowledged it, so a reply that is lost loses nothing; the slave drops a
     batch that it has taken in already.
 ``deliver(Delivery) -> Receipt``
@@ -145,11 +145,16 @@ class Welcome(Struct, frozen=True):
 class Ask(Struct, frozen=True):
     """The slave would run *slots* tasks of this farm at once (0: it is leaving), and has taken in
     batches up to *acknowledged*.
+
+    It may bring outcomes along, as a ``Delivery`` does: who has nothing else to do delivers and
+    asks in one.
     """
 
     slave: str
     slots: int
     acknowledged: int
+    sequence: int = 0
+    outcomes: tuple[Outcome, ...] = ()
 
 
 class WireTask(Struct, frozen=True, array_like=True):
@@ -179,6 +184,7 @@ class Instructions(Struct, frozen=True):
         recalls: Give these back, unless they were started.
         unknown: The master does not know this slave: join anew.
         ended: The farm is shut down: drop what is left of it, do not come back.
+        delivered: Outcomes up to this number are safe with the master.
     """
 
     batch: int = 0
@@ -188,6 +194,7 @@ class Instructions(Struct, frozen=True):
     recalls: tuple[Stop, ...] = ()
     unknown: bool = False
     ended: bool = False
+    delivered: int = 0
 
 
 class Outcome(Struct, frozen=True, array_like=True):

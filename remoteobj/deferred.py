@@ -2,19 +2,48 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Future
+from collections.abc import Callable
 from typing import Any
 
 __all__ = ["DeferredReply"]
 
 
-class DeferredReply(Future[Any]):
-    """A future that an exposed method may return, and whose answer leaves without a detour.
+class DeferredReply:
+    """What an exposed method may return in the place of a value that comes later; no thread waits.
 
-    The answer to a method that returned a plain ``Future`` is written by a worker of the daemon,
-    because whoever sets the result may hold a lock, or have no time. Who sets the result of this
-    one writes the answer itself, which spares a change of threads: the value is packed, and sent as
-    far as the peer takes it at once; the rest is the daemon's matter, and nobody waits for it.
+    A plain ``concurrent.futures.Future`` does as well. Its answer is written by a worker of the
+    daemon, because whoever sets its result may hold a lock, or have no time. Who sets the value of
+    this writes the answer itself, which spares a change of threads: the value is packed, and sent
+    as far as the peer takes it at once; the rest is the daemon's matter, and nobody waits for it.
 
-    Set it without a lock that a destructor, or the packing of the value, might take.
+    Threads: any. Set the value without a lock that packing it, or a destructor, might take.
     """
+
+    __slots__ = ("_answer", "_turns", "_value", "is_set")
+
+    def __init__(self) -> None:
+        self.is_set = False
+        self._value: Any = None
+        self._answer: Callable[[Any], None] | None = None
+        self._turns = [None]  # whoever takes it out answers: pop() is one step
+
+    def set(self, value: Any) -> None:
+        """Answer with this value, now or as soon as the daemon is ready for it. Only once."""
+        self._value = value
+        self.is_set = True
+        self._answer_once()
+
+    def when_set(self, answer: Callable[[Any], None]) -> None:
+        """Have *answer* called with the value, by this thread or the one that sets it."""
+        self._answer = answer
+        self._answer_once()
+
+    def _answer_once(self) -> None:
+        # Each of the two that meet here has written what the other one looks for.
+        answer = self._answer
+        if answer is not None and self.is_set:
+            try:
+                self._turns.pop()
+            except IndexError:
+                return
+            answer(self._value)

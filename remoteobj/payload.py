@@ -15,7 +15,7 @@ import msgspec
 
 from remoteobj import _pyro
 from remoteobj.codec import calls
-from remoteobj.codec.calls import NESTED, PLAIN, read_call, write_plain
+from remoteobj.codec.calls import NESTED, OUT_OF_BAND_BYTES, PLAIN, read_call, write_plain
 from remoteobj.errors import WireError
 from remoteobj.handshake import BINARY
 from remoteobj.identity import Identity
@@ -25,6 +25,7 @@ from remoteobj.wire import Flag, Message
 __all__ = [
     "BINARY",
     "NESTED",
+    "OUT_OF_BAND_BYTES",
     "PLAIN",
     "SERPENT",
     "STOCK",

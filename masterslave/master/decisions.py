@@ -79,6 +79,7 @@ _Outcomes = dict[tuple[int, int], Outcome]
 _UNKNOWN = encode(Instructions(unknown=True))
 _LARGE_BYTES = 65536
 _REMEMBER_SLAVES = 1000
+_TELL_AGAIN_S = 0.1
 
 
 class Decisions:
@@ -153,15 +154,27 @@ class Decisions:
         self.handle(SlaveLeft(slave, reason, in_peace))
         return poll
 
-    def hear(self, slave: str, slots: int, acknowledged: int) -> Seat | None:
+    def hear(self, slave: str, slots: int, acknowledged: int, now: float) -> Seat | None:
         """A slave says how much it would take and what it has; None if it has no seat."""
         seat = self.seats.get(slave)
         if seat is not None:
             seat.mailbox.acknowledge(acknowledged)
-            self.handle(SlaveAsked(slave, slots))
+            if slots != seat.slots or now - seat.told_at > _TELL_AGAIN_S:
+                seat.slots, seat.told_at = slots, now
+                self.handle(SlaveAsked(slave, slots))
         return seat
 
-    def sort_outcomes(
+    def take_outcomes(
+        self, slave: str, sequence: int, outcomes: Sequence[Outcome], to_retry: frozenset[int]
+    ) -> None:
+        """Take outcomes in, unless they have come before."""
+        seat = self.seats.get(slave)
+        if seat is None or sequence > seat.delivered:
+            self._sort_outcomes(slave, outcomes, to_retry)
+        if seat is not None and sequence > seat.delivered:
+            seat.delivered = sequence
+
+    def _sort_outcomes(
         self, slave: str, outcomes: Sequence[Outcome], to_retry: frozenset[int]
     ) -> None:
         """Take outcomes in, those that settle tasks first."""

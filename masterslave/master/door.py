@@ -67,7 +67,7 @@ class Door:
     def next(self, message: bytes) -> Poll:
         """Wait for instructions (``Ask -> Instructions``), at most a heartbeat; holds no thread."""
         ask = decode(message, Ask)
-        return self._master.next_instructions(ask.slave, ask.slots, ask.acknowledged)
+        return self._master.next_instructions(ask)
 
     @expose
     def deliver(self, message: bytes) -> bytes:

@@ -29,6 +29,8 @@ class Seat:
         state: "here", "quarantined", "left" or "lost".
         evidence: Why it is quarantined.
         poll: What it waits for.
+        slots: What it has said last that it would run at once.
+        told_at: When the scheduler was told last that it was heard of.
     """
 
     slave: str
@@ -40,6 +42,8 @@ class Seat:
     state: str = "here"
     evidence: tuple[str, ...] = ()
     poll: Poll | None = None
+    slots: int = -1
+    told_at: float = 0.0
 
 
 def take_poll(seat: Seat) -> Poll | None:
@@ -51,4 +55,4 @@ def take_poll(seat: Seat) -> Poll | None:
 def answer(poll: Poll | None, instructions: bytes) -> None:
     """Answer a slave that waits; its connection is somebody else's matter."""
     if poll is not None:
-        poll.set_result(instructions)
+        poll.set(instructions)

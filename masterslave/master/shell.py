@@ -38,6 +38,7 @@ from masterslave.protocol import (
     CALL,
     MIXED,
     RAISED,
+    Ask,
     Delivery,
     Instructions,
     Introduction,
@@ -51,7 +52,6 @@ from masterslave.scheduler import (
     HandOutsGivenBack,
     Phase,
     Scheduler,
-    SlaveHeard,
     TimePassed,
 )
 from masterslave.settings import FarmSettings
@@ -64,6 +64,8 @@ _View = TypeVar("_View")
 
 _NOTHING = encode(Instructions())
 _UNKNOWN = encode(Instructions(unknown=True))
+_NONE: frozenset[int] = frozenset()
+_RAISING = (RAISED, MIXED)
 _ENDED = encode(Instructions(ended=True))
 
 
@@ -186,13 +188,17 @@ class Master:
             poll = decisions.leave(slave, reason, in_peace=in_peace or self._ended)
         answer(poll, _ENDED if self._ended else _UNKNOWN)
 
-    def next_instructions(self, slave: str, slots: int, acknowledged: int) -> Poll:
+    def next_instructions(self, ask: Ask) -> Poll:
         """Return what will hold what there is for the slave, a heartbeat from now at the latest."""
-        poll = Poll(time.monotonic() + self.settings.heartbeat_s)
+        now = time.monotonic()
+        poll = Poll(now + self.settings.heartbeat_s)
+        to_retry = self._find_retries(ask.outcomes) if ask.outcomes else _NONE
         with self._turn as decisions:
-            seat = decisions.hear(slave, slots, acknowledged)
+            if ask.outcomes:
+                decisions.take_outcomes(ask.slave, ask.sequence, ask.outcomes, to_retry)
+            seat = decisions.hear(ask.slave, ask.slots, ask.acknowledged, now)
             if seat is None or self._ended:
-                poll.set_result(_ENDED if self._ended else _UNKNOWN)
+                poll.set(_ENDED if self._ended else _UNKNOWN)
                 return poll
             old = take_poll(seat)  # it asks anew: that answer would be lost
             seat.poll = poll
@@ -210,24 +216,20 @@ class Master:
         slave, sequence = delivery.slave, delivery.sequence
         to_retry = self._find_retries(delivery.outcomes)
         with self._turn as decisions:
-            seat = decisions.seats.get(slave)
-            if seat is None or sequence > seat.delivered:
-                decisions.sort_outcomes(slave, delivery.outcomes, to_retry)
-            if seat is not None:
-                seat.delivered = max(seat.delivered, sequence)
-            known = decisions.hear(slave, delivery.slots, delivery.acknowledged) is not None
-        return Receipt(sequence if known else 0, unknown=not known)
+            decisions.take_outcomes(slave, sequence, delivery.outcomes, to_retry)
+            seat = decisions.hear(slave, delivery.slots, delivery.acknowledged, time.monotonic())
+        return Receipt(0, unknown=True) if seat is None else Receipt(sequence)
 
     def _find_retries(self, outcomes: Sequence[Outcome]) -> frozenset[int]:
         """Ask the submissions what is to be run again; without the lock, as it unpacks errors."""
         tasks: set[int] = set()
         for outcome in outcomes:
-            if outcome.kind in (RAISED, MIXED):
+            if outcome.kind in _RAISING:
                 with self._lock:
                     submission = self._decisions.book.find(outcome.task)
                 if submission is not None and submission.terms.retries:
                     tasks |= submission.will_retry(outcome)
-        return frozenset(tasks)
+        return frozenset(tasks) if tasks else _NONE
 
     # After a turn: the lock is not held.
 
@@ -267,7 +269,12 @@ class Master:
                 task = WireTask(number, hand_out.attempt, 1, CALL, digest, arguments)
             tasks.append(task)
         instructions = Instructions(
-            parcel.number, tuple(tasks), parcel.functions, parcel.stops, parcel.recalls
+            parcel.number,
+            tuple(tasks),
+            parcel.functions,
+            parcel.stops,
+            parcel.recalls,
+            delivered=seat.delivered,
         )
         answer(poll, encode(instructions))
 
@@ -304,9 +311,9 @@ class Master:
                 decisions.handle(TimePassed())
             for seat in decisions.seats.values():
                 if seat.poll is not None and seat.poll.until <= now:
-                    polls.append(take_poll(seat))
-        for poll in polls:
-            answer(poll, _NOTHING)
+                    polls.append((take_poll(seat), seat.delivered))
+        for poll, delivered in polls:
+            answer(poll, encode(Instructions(delivered=delivered)))
 
     def _seconds_to_deadline(self) -> float:
         # Who asks while this sleeps is to be answered a heartbeat later, so it wakes by then.
@@ -351,7 +358,6 @@ class _Turn:
                 if parcel.number:
                     seat.poll = None
                     parcels.append((seat, poll, parcel))
-                    decisions.handle(SlaveHeard(seat.slave))
         answers, decisions.answers = decisions.answers, []
         master._being_answered += len(answers)
         master._lock.release()

@@ -9,7 +9,7 @@ from typing import Any
 
 from remoteobj.client.channel import Channel
 from remoteobj.errors import WireError
-from remoteobj.payload import BINARY, PLAIN, write_plain
+from remoteobj.payload import BINARY, OUT_OF_BAND_BYTES, PLAIN, write_plain
 from remoteobj.wire import PLAIN_BYTES, SIMPLE, SUFFIX, MessageType, prefix_of
 
 __all__ = ["make_method"]
@@ -35,7 +35,7 @@ def make_method(channel: Channel, name: str, timeout_s: float | None) -> Callabl
             not kwargs
             and pool is not None
             and not pool.farewells
-            and PLAIN.issuperset(map(type, args))
+            and (PLAIN.issuperset(map(type, args)) or _are_small(args))
         ):
             link = pool.take()
             if link is not None:
@@ -75,6 +75,13 @@ def make_method(channel: Channel, name: str, timeout_s: float | None) -> Callabl
     call.__name__ = name
     call.__qualname__ = f"{channel.uri}.{name}"
     return call
+
+
+def _are_small(args: tuple[Any, ...]) -> bool:
+    """Tell whether arguments are plain, bytes among them that stay within the message."""
+    return all(
+        type(arg) in PLAIN or (type(arg) is bytes and len(arg) < OUT_OF_BAND_BYTES) for arg in args
+    )
 
 
 def _call(channel: Channel, name: str, timeout_s: float | None, *args: Any, **kwargs: Any) -> Any:

@@ -29,6 +29,7 @@ from remoteobj.codec.writing import PLAIN, Writer, write
 
 __all__ = [
     "NESTED",
+    "OUT_OF_BAND_BYTES",
     "PLAIN",
     "TRACEBACK_ATTRIBUTE",
     "decode_batch",
@@ -119,7 +120,7 @@ def encode_reply(
     Raises:
         NotSendable: Something in it cannot travel; the message names the place.
     """
-    if type(value) in PLAIN:
+    if type(value) in PLAIN or (type(value) is bytes and len(value) < OUT_OF_BAND_BYTES):
         try:
             return write_plain(value)
         except (UnicodeEncodeError, OverflowError):

@@ -139,6 +139,9 @@ class CallRunner:
         self, connection: Connection, message: Message, method: str, value: Any
     ) -> bool:
         """Answer what is not a value, and tell whether it was."""
+        if isinstance(value, DeferredReply):
+            self.defer(connection, message, method, value)
+            return True
         future = self._future_of(value)
         if future is not None:
             answer = partial(self.answers.future, connection, without_payload(message), method)
@@ -167,20 +170,31 @@ class CallRunner:
         connection.begin(cost)
 
         def answer_now() -> None:
+            serve_as(None)  # this worker served somebody else
             try:
                 answer(future)
             finally:
                 connection.finish(cost)
                 self._resume(connection)
 
-        def answer_in_worker() -> None:
-            serve_as(None)  # this worker served somebody else
-            answer_now()
+        future.add_done_callback(lambda _: self._submit(answer_now))
 
-        if isinstance(future, DeferredReply):
-            future.add_done_callback(lambda _: answer_now())
-        else:
-            future.add_done_callback(lambda _: self._submit(answer_in_worker))
+    def defer(
+        self, connection: Connection, message: Message, method: str, reply: DeferredReply
+    ) -> None:
+        """Have whoever sets a reply answer with it."""
+        message = without_payload(message)
+        cost = connection.cost_of_later
+        connection.begin(cost)
+
+        def answer(value: Any) -> None:
+            try:
+                self.answers.value(connection, message, method, value)
+            finally:
+                connection.finish(cost)
+                self._resume(connection)
+
+        reply.when_set(answer)
 
     def _run_apart(
         self,

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from remoteobj.payload import BINARY, NESTED, PLAIN, read_call, write_plain
+from remoteobj.deferred import DeferredReply
+from remoteobj.payload import BINARY, NESTED, OUT_OF_BAND_BYTES, PLAIN, read_call, write_plain
 from remoteobj.published import Published
 from remoteobj.server.calls import CallRunner, context_of
 from remoteobj.server.connection import Connection
@@ -47,9 +48,10 @@ class PlainRunner:
         self.is_closing = False
         self._published = published
         self._dispose = runner.dispose
+        self._defer = runner.defer
         self._answer_error = runner.answers.error
 
-    def run(  # noqa: PLR0911, PLR0912 - each function more is one more for every call
+    def run(  # noqa: PLR0911, PLR0912, PLR0915 - each function more is one more for every call
         self, connection: Connection, nobody_waits: Callable[[], bool]
     ) -> bool:
         """Answer calls for as long as they come one by one, whole, and with nothing but a payload.
@@ -68,6 +70,7 @@ class PlainRunner:
         """
         recv, send, exposures = connection.recv, connection.send_some, self._published.exposures
         context = connection.context
+        has_deferred = False
         while not self.is_closing:
             try:
                 data = recv(PLAIN_BYTES, 0 if nobody_waits() else NOWAIT)
@@ -75,6 +78,11 @@ class PlainRunner:
                 return True
             if not data:
                 raise EOFError
+            if has_deferred:
+                if not connection.is_alone:  # somebody may be writing that answer just now
+                    connection.feed(data)
+                    return False
+                has_deferred = False
             if not (data.startswith(_CALL) and data.startswith(SUFFIX, SUFFIX_AT)):
                 connection.feed(data)
                 return False
@@ -102,7 +110,7 @@ class PlainRunner:
                 if connection.is_alone:
                     continue
                 return False
-            if type(value) in PLAIN:
+            if type(value) in PLAIN or (type(value) is bytes and len(value) < OUT_OF_BAND_BYTES):
                 try:
                     answer = write_plain(value)
                 except (UnicodeEncodeError, OverflowError):
@@ -117,7 +125,12 @@ class PlainRunner:
                         continue
                     connection.send_rest(reply, sent)
                     return False
-            self._dispose(connection, Message(_INVOKE, BINARY, 0, sequence, b""), method, value)
+            head = Message(_INVOKE, BINARY, 0, sequence, b"")
+            if type(value) is DeferredReply:
+                self._defer(connection, head, method, value)
+                has_deferred = True
+                continue
+            self._dispose(connection, head, method, value)
             if not connection.is_alone:
                 return False
         return True
