@@ -1,111 +1,137 @@
 """Whose turn it is on a slave that several farms share, as pure rules.
 
 Labels get equal shares of the slave's time, and so do the farms of one label: the turn goes to who
-has used least. Time is counted when it is used, and what runs counts by what it is expected to
-take, or has taken already. Who was away begins at what the least of the others has used: to idle
-earns nothing.
+has used least. What is used is the time for which slots are occupied, as it passes; what was given
+to slots and has not ended counts by what it is expected to take. Who was away begins at the least
+of those who were not: to idle earns nothing.
 
-Source: start-time fair queueing (Goyal, Vin, Cheng 1996), with two floors.
+Source: start-time fair queueing (Goyal, Vin, Cheng 1996), on two floors.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 __all__ = ["Shares"]
+
+Farm = TypeVar("Farm", bound=Hashable)
 
 
 @dataclass(slots=True)
 class _Account:
+    """What a label or a farm has used, in seconds of slots, and what it holds."""
+
     used_s: float = 0.0
-    pending_s: float = 0.0
-    running: int = 0
+    expected_s: float = 0.0
+    slots: int = 0
     since: float = 0.0
     is_active: bool = False
-    members: dict[Hashable, _Account] = field(default_factory=dict)
+    members: dict[Any, _Account] = field(default_factory=dict)
 
-    def level(self, now: float) -> float:
-        elapsed = self.running and now - self.since
-        return self.used_s + max(self.pending_s, elapsed)
+    def settle(self, now: float) -> None:
+        self.used_s += self.slots * (now - self.since)
+        self.since = now
+
+    @property
+    def level(self) -> float:
+        return self.used_s + self.expected_s
 
 
-class Shares:
+class Shares(Generic[Farm]):
     """Keeps accounts of labels and of the farms below them."""
 
     def __init__(self) -> None:
         self._labels: dict[str, _Account] = {}
-        self._label_of: dict[Hashable, str] = {}
+        self._label_of: dict[Farm, str] = {}
+        self._occupants: dict[Hashable, Farm] = {}
 
-    def add(self, farm: Hashable, label: str) -> None:
+    def add(self, farm: Farm, label: str) -> None:
         """There is one more farm."""
         self._label_of[farm] = label
-        self._labels.setdefault(label, _Account()).members[farm] = _Account()
+        account = self._labels.get(label)
+        if account is None:
+            account = self._labels[label] = _beside(self._labels)
+        account.members[farm] = _beside(account.members)
 
-    def remove(self, farm: Hashable) -> None:
+    def remove(self, farm: Farm) -> None:
         """A farm is gone."""
+        for slot in [slot for slot, each in self._occupants.items() if each == farm]:
+            self.occupy(slot, None, self._accounts(farm)[0].since)
         label = self._label_of.pop(farm, None)
         if label is not None:
-            members = self._labels[label].members
-            del members[farm]
-            if not members:
+            account = self._labels[label]
+            gone = account.members.pop(farm)
+            account.expected_s = max(0.0, account.expected_s - gone.expected_s)
+            if not account.members:
                 del self._labels[label]
 
-    def begin(self, farm: Hashable, expected_s: float, count: int, now: float) -> None:
-        """Tasks of this farm are given to a child; together they are expected to take so long."""
+    def give(self, farm: Farm, expected_s: float) -> None:
+        """Tasks of this farm were given to a slot; they are expected to take so long."""
         for account in self._accounts(farm):
-            if not account.running:
-                account.since = now
-            account.running += count
-            account.pending_s += expected_s
+            account.expected_s += expected_s
 
-    def end(
-        self, farm: Hashable, expected_s: float, seconds: float, count: int, now: float
-    ) -> None:
-        """Tasks of which that was expected have ended, or were taken back; and what they took."""
+    def take(self, farm: Farm, expected_s: float) -> None:
+        """Tasks of which that was expected have ended, or were taken back."""
         for account in self._accounts(farm):
-            account.running -= count
-            account.pending_s = max(0.0, account.pending_s - expected_s) if account.running else 0.0
-            account.used_s += seconds
-            account.since = now
+            account.expected_s = max(0.0, account.expected_s - expected_s)
 
-    def choose(self, is_waiting: Callable[[Hashable], bool], now: float) -> Hashable | None:
+    def occupy(self, slot: Hashable, farm: Farm | None, now: float) -> None:
+        """From now on, this slot works for that farm, or for nobody."""
+        before = self._occupants.get(slot)
+        if before == farm:
+            return
+        for each, change in ((before, -1), (farm, 1)):
+            for account in self._accounts(each) if each is not None else ():
+                account.settle(now)
+                account.slots += change
+        if farm is None:
+            del self._occupants[slot]
+        else:
+            self._occupants[slot] = farm
+
+    def choose(self, is_waiting: Callable[[Farm], bool], now: float) -> Farm | None:
         """Return whose turn it is, of the farms of which something waits."""
         if len(self._label_of) == 1:
             (farm,) = self._label_of
             return farm if is_waiting(farm) else None
-        candidates: dict[str, list[Hashable]] = {}
+        waiting: dict[str, dict[Farm, _Account]] = {}
         for farm, label in self._label_of.items():
             if is_waiting(farm):
-                candidates.setdefault(label, []).append(farm)
-        if not candidates:
-            self._wake(self._labels, candidates)
+                waiting.setdefault(label, {})[farm] = self._labels[label].members[farm]
+        _wake(self._labels, waiting, now)
+        if not waiting:
             return None
-        self._wake(self._labels, candidates)
-        label = min(candidates, key=lambda each: self._labels[each].level(now))
-        members = self._labels[label].members
-        self._wake(members, candidates[label])
-        return min(candidates[label], key=lambda each: members[each].level(now))
+        label = min(waiting, key=lambda each: self._labels[each].level)
+        _wake(self._labels[label].members, waiting[label], now)
+        candidates = waiting[label]
+        return min(candidates, key=lambda each: candidates[each].level)
 
-    @staticmethod
-    def _wake(accounts: Mapping[Any, _Account], waiting: Iterable[Hashable]) -> None:
-        """Let those who were away begin where the least of those who were not is."""
-        waiting = set(waiting)
-        here = [
-            account.used_s
-            for key, account in accounts.items()
-            if account.is_active and (key in waiting or account.running)
-        ]
-        for key, account in accounts.items():
-            is_active = key in waiting or account.running > 0
-            if is_active and not account.is_active and here:
-                account.used_s = max(account.used_s, min(here))
-            account.is_active = is_active
-
-    def _accounts(self, farm: Hashable) -> tuple[_Account, ...]:
+    def _accounts(self, farm: Farm) -> tuple[_Account, ...]:
         label = self._label_of.get(farm)
         if label is None:  # it is gone
             return ()
         account = self._labels[label]
         return account, account.members[farm]
+
+
+def _beside(others: Mapping[Any, _Account]) -> _Account:
+    """Return the account of one who comes when *others* are here."""
+    return _Account(min((each.used_s for each in others.values()), default=0.0))
+
+
+def _wake(accounts: Mapping[Any, _Account], waiting: Mapping[Any, Any], now: float) -> None:
+    """Let those who were away begin where the least of those who were not is."""
+    base: float | None = None
+    woken = []
+    for key, account in accounts.items():
+        account.settle(now)
+        is_active = key in waiting or account.slots > 0
+        if is_active and account.is_active:
+            base = account.used_s if base is None else min(base, account.used_s)
+        elif is_active:
+            woken.append(account)
+        account.is_active = is_active
+    for account in woken:
+        account.used_s = max(account.used_s, base or 0.0)

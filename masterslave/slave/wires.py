@@ -57,22 +57,28 @@ def start_child() -> tuple[subprocess.Popen[bytes], Wires]:
     Raises:
         OSError: There is no memory, or there are too many processes or files.
     """
-    with contextlib.ExitStack() as child_ends, contextlib.ExitStack() as ours:
+    with contextlib.ExitStack() as theirs, contextlib.ExitStack() as ours:
 
-        def pipe() -> tuple[int, int]:
+        def pipe_to_child() -> tuple[int, int]:
             reading, writing = os.pipe()
-            for end in (reading, writing):
-                on_error.callback(os.close, end)
+            theirs.callback(os.close, reading)
+            ours.callback(os.close, writing)
             return reading, writing
 
-        on_error = contextlib.ExitStack()
-        ours.push(on_error)
-        (tasks, our_tasks), (our_results, results) = pipe(), pipe()
-        (control, our_control), (our_output, output) = pipe(), pipe()
+        def pipe_from_child() -> tuple[int, int]:
+            reading, writing = os.pipe()
+            ours.callback(os.close, reading)
+            theirs.callback(os.close, writing)
+            return reading, writing
+
+        tasks, our_tasks = pipe_to_child()
+        control, our_control = pipe_to_child()
+        our_results, results = pipe_from_child()
+        our_output, output = pipe_from_child()
         _enlarge(our_tasks, our_results)
         memory, shared, name = _make_mark()
         if memory >= 0:
-            child_ends.callback(os.close, memory)
+            theirs.callback(os.close, memory)
         process = subprocess.Popen(
             [sys.executable, "-P", _PROGRAM, *_inherit(tasks, results, control), name],
             stdin=subprocess.DEVNULL,
@@ -81,18 +87,16 @@ def start_child() -> tuple[subprocess.Popen[bytes], Wires]:
             start_new_session=own_session(),
             **_passing(tasks, results, control, memory),
         )
-        on_error.pop_all()
-        for end in (tasks, results, control, output):
-            os.close(end)
-        if hasattr(os, "set_blocking") and sys.platform != "win32":
-            os.set_blocking(our_control, False)
-        return process, Wires(
-            our_tasks,
-            our_control,
-            os.fdopen(our_results, "rb", 65536),
-            os.fdopen(our_output, "rb", 0),
-            memoryview(shared).cast("q"),
-        )
+        ours.pop_all()
+    if sys.platform != "win32":
+        os.set_blocking(our_control, False)
+    return process, Wires(
+        our_tasks,
+        our_control,
+        os.fdopen(our_results, "rb", 65536),
+        os.fdopen(our_output, "rb", 0),
+        memoryview(shared).cast("q"),
+    )
 
 
 def own_session() -> bool:

@@ -38,7 +38,7 @@ _GRACE_S = 0.05
 _GOES_ON = (PART, PROGRESS)
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class _Farm:
     number: int
     work: FarmWork
@@ -63,9 +63,11 @@ class Workshop:
         self._make_child = make_child
         self._farms: dict[FarmWork, _Farm] = {}
         self._numbers = 0
-        self._shares = Shares()
+        self._shares: Shares[FarmWork] = Shares()
         self._pace = Pace()
         self._children: list[Child] = []
+        self._gone: set[Child] = set()
+        """Those that were replaced, and have not died yet."""
         self._to_kill: list[tuple[float, Child, int]] = []
         self._closed = False
         self._clock = Clock(self._tick)
@@ -149,7 +151,7 @@ class Workshop:
         """End every child. Blocks until they are gone."""
         with self.lock:
             self._closed = True
-            children = self._children.copy()
+            children = [*self._children, *self._gone]
         self._clock.close()
         for child in children:
             child.kill()
@@ -163,7 +165,6 @@ class Workshop:
             work = self._shares.choose(_has_waiting, now)
             if work is None:
                 return
-            assert isinstance(work, FarmWork)
             farm = self._farms[work]
             most = -(-len(work.waiting) // self.slots)
             limit = farm.welcome.max_tasks_per_child
@@ -183,10 +184,10 @@ class Workshop:
                 load.given[farm.number] = load.given.get(farm.number, 0) + sum(
                     job.task.count for job in taken
                 )
-            expected_s = sum([job.expected_s for job in taken])
-            self._shares.begin(work, expected_s, len(taken), now)
+            self._shares.give(work, sum([job.expected_s for job in taken]))
             if was_idle:
                 child.heard_at, child.was_nudged = now, False
+                self._shares.occupy(child, work, now)
             self._post(child, farm, first, taken)
             if len(load.jobs) > 1:
                 self._clock.wake()
@@ -254,12 +255,12 @@ class Workshop:
             if work is None:
                 return
             if count:
-                self._shares.end(work, expected_s, seconds, count, now)
+                self._shares.take(work, expected_s)
                 self._pace.note(function, seconds, tasks)
                 work.running -= count
                 work.done += count
             farm = self._farms.get(work)
-            if pending and farm is not None:
+            if farm is not None:
                 work.tell(pending)
                 farms[work] = farm
 
@@ -280,48 +281,60 @@ class Workshop:
             if not job.is_unwanted:
                 pending.append(outcome)
         book()
+        self._note_occupant(child, now)
         return farms.values()
 
-    def _take_back(self, child: Child, numbers: list[int], now: float) -> list[_Farm]:
+    def _take_back(self, child: Child, numbers: list[int], now: float) -> Iterable[_Farm]:
         """Calls were not started after all."""
         jobs = [job for number in numbers if (job := child.load.drop(number)) is not None]
-        return self._put_back(jobs, now, lambda work, mine: work.put_back(mine))
+        self._note_occupant(child, now)
+        return self._sort_out(jobs, FarmWork.put_back)
 
-    def _put_back(
-        self, jobs: list[Job], now: float, put: Callable[[FarmWork, list[Job]], None]
-    ) -> list[_Farm]:
+    def _sort_out(
+        self, jobs: list[Job], put: Callable[[FarmWork, list[Job]], None]
+    ) -> Iterable[_Farm]:
+        """Put jobs back, each to its farm; returns the farms that are to hear of it."""
         by_work: dict[FarmWork, list[Job]] = {}
         for job in jobs:
             by_work.setdefault(job.work, []).append(job)
         for work, mine in by_work.items():
-            self._shares.end(work, sum(job.expected_s for job in mine), 0.0, len(mine), now)
+            self._shares.take(work, sum(job.expected_s for job in mine))
             put(work, mine)
-        return [self._farms[work] for work in by_work if work.has_outcomes and work in self._farms]
+        return [self._farms[work] for work in by_work if work in self._farms]
+
+    def _note_occupant(self, child: Child, now: float) -> None:
+        job = next(iter(child.load.jobs.values()), None)
+        self._shares.occupy(child, job.work if job is not None else None, now)
 
     def _died(self, child: Child, how: str, output: str) -> None:
         """A child is gone; in its own thread."""
+        post_mortem = PostMortem(how, output)
+
+        def mourn(work: FarmWork, jobs: list[Job]) -> None:
+            work.mourn(jobs, post_mortem)
+
         with self.lock:
             now = time.monotonic()
-            if child in self._children:
-                self._children.remove(child)
             for farm in self._farms.values():
                 farm.prepared.discard(child)
             number, item = child.runs_now()
             culprit = child.load.drop(number)
             others = list(child.load.jobs.values())
             child.load.jobs.clear()
-            post_mortem = PostMortem(how, output)
-            told = self._put_back(others, now, lambda work, jobs: work.mourn(jobs, post_mortem))
+            self._note_occupant(child, now)
+            told = {*self._sort_out(others, mourn)}
             if culprit is not None:
-                work = culprit.work
-                self._shares.end(work, culprit.expected_s, now - child.heard_at, 1, now)
-                work.give_up(culprit, post_mortem, item)
-                if work in self._farms and self._farms[work] not in told:
-                    told.append(self._farms[work])
-            if not self._closed and len(self._children) < self.slots:
-                if child.is_ready:
+                told.update(
+                    self._sort_out(
+                        [culprit], lambda work, jobs: work.give_up(jobs[0], post_mortem, item)
+                    )
+                )
+            self._gone.discard(child)
+            if child in self._children:
+                self._children.remove(child)
+                if not self._closed and child.is_ready:
                     self._start_child()
-                else:  # it cannot even start: not as fast as processes can die
+                elif not self._closed:  # it cannot even start: not as fast as processes can die
                     self._clock.at(now + _RETRY_START_S, self._replace_child)
         self.assign()
         for farm in told:
@@ -331,6 +344,7 @@ class Workshop:
         """Replace a child that has run as many tasks as it may, when it has ended them."""
         if not child.load.jobs and child in self._children:
             self._children.remove(child)
+            self._gone.add(child)
             child.kill()
             if not self._closed:
                 self._start_child()
@@ -395,6 +409,5 @@ class Workshop:
         return bool(left)
 
 
-def _has_waiting(work: object) -> bool:
-    assert isinstance(work, FarmWork)
+def _has_waiting(work: FarmWork) -> bool:
     return bool(work.waiting)

@@ -10,6 +10,7 @@ from typing import BinaryIO
 
 import msgspec
 
+from ...memory import reuse_large_blocks
 from .calls import Caller, Farm
 from .frames import Call, Define, Flush, Forget, Prepare, Reclaim, Run, read_frame
 from .inherited import end_group, open_inherited
@@ -53,6 +54,7 @@ class Pending:
 
 def main(arguments: list[str]) -> None:
     """Run tasks until the agent closes the pipes."""
+    reuse_large_blocks()
     pipes = open_inherited(arguments)
     outbox = Outbox(pipes.results)
     caller = Caller(outbox, pipes.mark)

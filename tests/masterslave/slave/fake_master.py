@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -41,6 +42,9 @@ from remoteobj import URI, Daemon, expose
 
 __all__ = ["FakeMaster", "value_of"]
 
+_BATCH_BYTES = 2 * 1024 * 1024
+_BATCH_TASKS = 20_000
+
 
 class FakeMaster:
     """Keeps what it is to say until slaves ask, and what they have said.
@@ -68,7 +72,7 @@ class FakeMaster:
         self._open: dict[int, WireTask] = {}
         self._functions: dict[bytes, bytes] = {}
         self._known = KnownFunctions()
-        self._queue: list[WireTask] = []
+        self._queue: deque[WireTask] = deque()
         self._stops: list[Stop] = []
         self._recalls: list[Stop] = []
         self._batch = 0
@@ -140,7 +144,7 @@ class FakeMaster:
     def _forget(self) -> None:
         self._batch, self._sent, self._taken = 0, None, 0
         self._known = KnownFunctions()
-        self._queue = list(self._open.values())
+        self._queue = deque(self._open.values())
 
     def close(self) -> None:
         self.end()
@@ -199,7 +203,7 @@ class FakeMaster:
     def _make_batch(self, with_tasks: bool) -> Instructions | None:
         if self._ended:
             return Instructions(ended=True)
-        tasks = self._queue if with_tasks else []
+        tasks = self._take_some() if with_tasks else []
         if not (tasks or self._stops or self._recalls):
             return None
         new = {}
@@ -211,10 +215,16 @@ class FakeMaster:
         made = Instructions(
             self._batch, tuple(tasks), new, tuple(self._stops), tuple(self._recalls)
         )
-        if with_tasks:
-            self._queue = []
         self._stops, self._recalls = [], []
         return made
+
+    def _take_some(self) -> list[WireTask]:
+        taken: list[WireTask] = []
+        size = 0
+        while self._queue and size < _BATCH_BYTES and len(taken) < _BATCH_TASKS:
+            taken.append(self._queue.popleft())
+            size += len(taken[-1].arguments)
+        return taken
 
     def _acknowledge(self, batch: int) -> None:
         if self._sent is not None and not self._sent.ended and batch >= self._sent.batch:
