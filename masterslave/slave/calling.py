@@ -13,6 +13,7 @@ from remoteobj import ConnectionLost, DeadlinePassed, PeerRefused, Proxy, Remote
 
 __all__ = ["Caller", "MasterGone"]
 
+_FIRST_RETRY_S = 0.01
 _RETRY_S = 0.2
 
 _Answer = TypeVar("_Answer", bound=msgspec.Struct)
@@ -51,6 +52,7 @@ class Caller:
         """
         packed = encode(message)
         give_up_at: float | None = None
+        retry_s = _FIRST_RETRY_S
         while True:
             try:
                 return decode(getattr(proxy, verb)(packed), kind)
@@ -61,8 +63,9 @@ class Caller:
                     raise MasterGone("has ended") from error
                 now = time.monotonic()
                 give_up_at = give_up_at or now + self._patience_s
-                if self.over.wait(_RETRY_S):
+                if self.over.wait(retry_s):
                     raise MasterGone(self.how) from error
+                retry_s = min(2 * retry_s, _RETRY_S)
                 if now > give_up_at:
                     self.lost_touch = True
                     raise MasterGone(

@@ -64,9 +64,9 @@ class Child:
         """Whether it is given nothing more: it is being killed, or replaced."""
         self.load = Load()
         self.heard_at = 0.0
-        """When it last said something, or was given something when it had nothing to do."""
-        self.was_nudged = False
-        """Whether it was asked for what it has to say, since it last said something."""
+        """When it last told of a call, or was given one when it had nothing to do."""
+        self.is_overdue = False
+        """Whether it has told nothing for so long that it was asked; it is given nothing ahead."""
         self._on_frame = on_frame
         self._on_death = on_death
         self._to_write: deque[list[msgspec.Struct]] = deque()

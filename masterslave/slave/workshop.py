@@ -161,7 +161,9 @@ class Workshop:
     def _fill(self, child: Child, now: float) -> None:
         """Post what the child is to be given now; the lock is held."""
         load = child.load
-        while child.is_ready and not child.is_doomed:
+        while child.is_ready and not (
+            child.is_doomed or (child.is_overdue and load.jobs)
+        ):
             work = self._shares.choose(_has_waiting, now)
             if work is None:
                 return
@@ -186,7 +188,7 @@ class Workshop:
                 )
             self._shares.give(work, sum([job.expected_s for job in taken]))
             if was_idle:
-                child.heard_at, child.was_nudged = now, False
+                child.heard_at, child.is_overdue = now, False
                 self._shares.occupy(child, work, now)
             self._post(child, farm, first, taken)
             if len(load.jobs) > 1:
@@ -225,9 +227,9 @@ class Workshop:
         told: Iterable[_Farm] = ()
         with self.lock:
             now = time.monotonic()
-            child.heard_at, child.was_nudged = now, False
             match frame:
                 case Told():
+                    child.heard_at, child.is_overdue = now, False
                     told = self._told(child, frame, now)
                     self._fill(child, now)
                 case Unstarted():
@@ -388,9 +390,10 @@ class Workshop:
                 if len(child.load.jobs) < 2:
                     continue
                 waits = True
-                if now - child.heard_at > _OVERDUE_S and not child.was_nudged:
-                    child.was_nudged = True
-                    child.nudge()
+                if now - child.heard_at > _OVERDUE_S:
+                    if not child.is_overdue:
+                        child.is_overdue = True
+                        child.nudge()
                     if is_idle:
                         child.reclaim([*child.load.jobs])
         return waits

@@ -128,6 +128,11 @@ class FakeMaster:
             self._recalls += [Stop(task, 1) for task in tasks]
             self.changed.notify_all()
 
+    def is_taken_in(self) -> bool:
+        """Tell whether the slave has acknowledged all that there was to say."""
+        with self.changed:
+            return not (self._queue or self._stops or self._recalls or self._sent)
+
     def end(self) -> None:
         """The farm is shut down."""
         with self.changed:
@@ -190,11 +195,12 @@ class FakeMaster:
                     or self._stops
                     or self._recalls
                     or self._ended
+                    or self.has_left
                     or ask.slave != self._slave
                 ),
                 max(0.0, deadline - time.monotonic()),
             )
-            if ask.slave != self._slave:
+            if ask.slave != self._slave or self.has_left:
                 return encode(Instructions(unknown=True))
             if self._sent is None:
                 self._sent = self._make_batch(bool(ask.slots))
@@ -234,7 +240,7 @@ class FakeMaster:
     def deliver(self, message: bytes) -> bytes:
         delivery = decode(message, Delivery)
         with self.changed:
-            if delivery.slave != self._slave:
+            if delivery.slave != self._slave or (self.has_left and not delivery.leaving):
                 return encode(Receipt(0, unknown=True))
             self._acknowledge(delivery.acknowledged)
             self.deliveries += 1
