@@ -16,13 +16,19 @@ class DeferredReply:
     this writes the answer itself, which spares a change of threads: the value is packed, and sent
     as far as the peer takes it at once; the rest is the daemon's matter, and nobody waits for it.
 
+    Attributes:
+        afterwards: Called by the thread that runs the method, once the daemon is ready for the
+            value: the last thing that it does before it waits for the next call. Whom this wakes
+            does not have to wait for that thread to be done.
+
     Threads: any. Set the value without a lock that packing it, or a destructor, might take.
     """
 
-    __slots__ = ("_answer", "_turns", "_value", "is_set")
+    __slots__ = ("_answer", "_turns", "_value", "afterwards", "is_set")
 
     def __init__(self) -> None:
         self.is_set = False
+        self.afterwards: Callable[[], None] | None = None
         self._value: Any = None
         self._answer: Callable[[Any], None] | None = None
         self._turns = [None]  # whoever takes it out answers: pop() is one step
@@ -37,6 +43,8 @@ class DeferredReply:
         """Have *answer* called with the value, by this thread or the one that sets it."""
         self._answer = answer
         self._answer_once()
+        if self.afterwards is not None:
+            self.afterwards()
 
     def _answer_once(self) -> None:
         # Each of the two that meet here has written what the other one looks for.

@@ -26,6 +26,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from queue import Empty, SimpleQueue
 from typing import TypeVar, cast
 
@@ -193,17 +194,23 @@ class Master:
         now = time.monotonic()
         poll = Poll(now + self.settings.heartbeat_s)
         to_retry = self._find_retries(ask.outcomes) if ask.outcomes else _NONE
-        with self._turn as decisions:
+        old = None
+        decisions = self._turn.begin()
+        try:
             if ask.outcomes:
                 decisions.take_outcomes(ask.slave, ask.sequence, ask.outcomes, to_retry)
             seat = decisions.hear(ask.slave, ask.slots, ask.acknowledged, now)
             if seat is None or self._ended:
                 poll.set(_ENDED if self._ended else _UNKNOWN)
-                return poll
-            old = take_poll(seat)  # it asks anew: that answer would be lost
-            seat.poll = poll
-            if seat.mailbox.has_mail():
-                decisions.due.append(seat)
+            else:
+                old = take_poll(seat)  # it asks anew: that answer would be lost
+                seat.poll = poll
+                if seat.mailbox.has_mail():
+                    decisions.due.append(seat)
+        finally:
+            answers = self._turn.end()
+            if answers:
+                poll.afterwards = partial(self._hand_over, answers)
         answer(old, _NOTHING)
         return poll
 
@@ -338,6 +345,15 @@ class _Turn:
         self._master = master
 
     def __enter__(self) -> Decisions:
+        return self.begin()
+
+    def __exit__(self, *_: object) -> None:
+        answers = self.end()
+        if answers:
+            self._master._hand_over(answers)
+
+    def begin(self) -> Decisions:
+        """Take the lock; ``end`` has to follow."""
         master = self._master
         master._lock.acquire()
         decisions = master._decisions
@@ -346,7 +362,8 @@ class _Turn:
             decisions.empty_inbox()
         return decisions
 
-    def __exit__(self, *_: object) -> None:
+    def end(self) -> list[HandOver]:
+        """Let the lock go and send parcels; returns the answers, for ``_hand_over``."""
         master = self._master
         decisions = master._decisions
         parcels = []
@@ -363,5 +380,4 @@ class _Turn:
         master._lock.release()
         for seat, poll, parcel in parcels:
             master._send(seat, poll, parcel)
-        if answers:
-            master._hand_over(answers)
+        return answers

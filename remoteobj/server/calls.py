@@ -158,6 +158,10 @@ class CallRunner:
     def _future_of(self, value: Any) -> Future[Any] | None:
         if isinstance(value, Future):
             return value
+        if isinstance(value, DeferredReply):  # of a call within a batch, or of a oneway call
+            future: Future[Any] = Future()
+            value.when_set(future.set_result)
+            return future
         if iscoroutine(value):
             return self._coroutines.run(value)
         return None
