@@ -17,9 +17,12 @@ would.
 
 from __future__ import annotations
 
+import os
 import pickle
 import sys
 from collections.abc import Callable
+from importlib import import_module
+from importlib.util import find_spec, spec_from_file_location
 from itertools import chain
 from types import ModuleType, NoneType
 from typing import Any
@@ -35,7 +38,7 @@ _INLINE_BYTES = 4096
 _TUPLE = 1  # remoteobj.codec.tags.TUPLE
 _FEW = 8  # remoteobj.codec.many.MANY: from there on, tuples of tuples are written by columns
 _MAX_DEPTH = 100
-_MAX_ITEMS = 10_000_000
+_MAX_ITEMS = 1_000_000
 _CONTAINERS = frozenset({list, tuple, dict, set, frozenset})
 _STANDARD = frozenset(
     {"bytearray", "complex", "range"}
@@ -211,9 +214,6 @@ class _Unopened(ModuleType):
     """
 
     def __init__(self, here: str) -> None:
-        import os
-        from importlib.util import spec_from_file_location
-
         super().__init__("remoteobj")
         folder = os.path.join(os.path.dirname(os.path.dirname(here)), "remoteobj")
         self.__spec__ = spec_from_file_location(
@@ -226,6 +226,8 @@ class _Unopened(ModuleType):
         spec = self.__spec__
         if name.startswith("__") or spec is None or spec.loader is None:
             raise AttributeError(f"module 'remoteobj' has no attribute {name!r}")
+        if find_spec(f"remoteobj.{name}") is not None:
+            return import_module(f"remoteobj.{name}")
         self.__class__ = ModuleType  # type: ignore[assignment]  # once only
         spec.loader.exec_module(self)
         return getattr(self, name)

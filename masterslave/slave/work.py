@@ -15,8 +15,6 @@ from msgspec import Struct
 from masterslave.protocol import (
     GIVEN_BACK,
     LOST,
-    PART,
-    PROGRESS,
     KnownFunctions,
     Outcome,
     PostMortem,
@@ -104,19 +102,18 @@ class FarmWork:
         self._sequence += len(outcomes)
         self._outcomes.extend(outcomes)
 
-    def finish(self, job: Job, outcome: Outcome) -> None:
-        """Note what became of a job, or hear of it while it runs."""
-        if outcome.kind not in (PART, PROGRESS):
-            self.running -= 1
-            self.done += 1
-        if not job.is_unwanted:
-            self.tell([outcome])
+    def hear(self, outcomes: list[Outcome], ended: int) -> None:
+        """Note what became of tasks with children, of which so many hand-outs have ended."""
+        self.running -= ended
+        self.done += ended
+        self.tell(outcomes)
 
     def give_up(self, job: Job, post_mortem: PostMortem, item: int) -> None:
         """The child that ran this job has died."""
         task = job.task
         payload = encode(post_mortem)
-        self.finish(job, Outcome(task.task, task.attempt, task.count, LOST, payload, 0.0, item))
+        lost = Outcome(task.task, task.attempt, task.count, LOST, payload, 0.0, item)
+        self.hear([] if job.is_unwanted else [lost], 1)
 
     def put_back(self, jobs: list[Job]) -> None:
         """Take back what was given to a child and has not been started; it is next in the line."""

@@ -142,8 +142,8 @@ class Workshop:
             children = self._children
             if len(children) > 1:
                 children = sorted(children, key=lambda child: len(child.load.jobs))
-            for child in children:
-                self._fill(child, now)
+            for place, child in enumerate(children):
+                self._fill(child, now, len(children) - place)
         for child in children:
             child.flush()
 
@@ -158,17 +158,15 @@ class Workshop:
         for child in children:
             child.wait()
 
-    def _fill(self, child: Child, now: float) -> None:
-        """Post what the child is to be given now; the lock is held."""
+    def _fill(self, child: Child, now: float, among: int) -> None:
+        """Post what the child is to be given now, as one of so many; the lock is held."""
         load = child.load
-        while child.is_ready and not (
-            child.is_doomed or (child.is_overdue and load.jobs)
-        ):
+        while child.is_ready and not (child.is_doomed or (child.is_overdue and load.jobs)):
             work = self._shares.choose(_has_waiting, now)
             if work is None:
                 return
             farm = self._farms[work]
-            most = -(-len(work.waiting) // self.slots)
+            most = -(-len(work.waiting) // among)
             limit = farm.welcome.max_tasks_per_child
             if limit:
                 most = min(most, limit - load.given.get(farm.number, 0))
@@ -231,12 +229,12 @@ class Workshop:
                 case Told():
                     child.heard_at, child.is_overdue = now, False
                     told = self._told(child, frame, now)
-                    self._fill(child, now)
+                    self._fill(child, now, self.slots)
                 case Unstarted():
                     told = self._take_back(child, frame.numbers, now)
                 case Ready():
                     child.is_ready = True
-                    self._fill(child, now)
+                    self._fill(child, now, self.slots)
             if child.is_doomed and not child.load.jobs:
                 self._retire(child)
         child.flush()
@@ -259,11 +257,9 @@ class Workshop:
             if count:
                 self._shares.take(work, expected_s)
                 self._pace.note(function, seconds, tasks)
-                work.running -= count
-                work.done += count
+            work.hear(pending, count)
             farm = self._farms.get(work)
             if farm is not None:
-                work.tell(pending)
                 farms[work] = farm
 
         for number, outcome in zip(told.numbers, told.outcomes, strict=True):

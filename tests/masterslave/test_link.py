@@ -23,7 +23,7 @@ from masterslave.protocol import (
     decode,
     encode,
 )
-from masterslave.slave.child import Finished
+from masterslave.slave.child.frames import Ready
 from masterslave.slave.link import Link
 from remoteobj import Daemon, expose
 from tests.masterslave.test_workshop import Shop
@@ -51,7 +51,7 @@ class Door:
         number = ask.acknowledged + 1
         if number == 2:
             self.joined_anew.wait(10)
-        task = WireTask(number, 1, b"f", pickle.dumps(((), {})))
+        task = WireTask(number, 1, 1, 0, b"f", pickle.dumps(((), {})))
         return encode(Instructions(number, (task,), {b"f": pickle.dumps(dict)}))
 
     @expose
@@ -81,8 +81,13 @@ def serve() -> Serve:
     def serve_door(door: Door) -> tuple[str, Link]:
         shop = Shop()
         (child,) = shop.children
-        child.is_ready = True
-        child.on_sent = lambda: child.say(Finished(1, 1, False, pickle.dumps({}), 0.1))
+
+        def finish() -> None:
+            if child.load.jobs:
+                child.finish(*child.load.jobs)
+
+        child.say(Ready())
+        child.on_sent = finish
         me = Introduction(VERSION, "hand", "here", 1, 1, sys.version_info[:2])
         with Daemon() as daemon:
             uri = daemon.register(door, DOOR_ID)
@@ -92,6 +97,7 @@ def serve() -> Serve:
             )
             how = link.run()
             door.joined_anew.set()
+        shop.close()
         return how, link
 
     return serve_door
@@ -103,7 +109,7 @@ def test_a_batch_for_a_lost_seat_is_not_taken_for_one_of_the_new(serve: Serve) -
     assert how == "has ended"
     asks = [(ask.slave, ask.acknowledged) for ask in door.asks]
     assert asks == [("hand#1", 0), ("hand#1", 1), ("hand#2", 0)]
-    assert link.work.waiting == 0
+    assert not link.work.waiting
 
 
 def test_a_master_that_babbles_is_left(serve: Serve) -> None:

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import pickle
-import signal
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
-from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
-from masterslave import FarmSettings
-from masterslave.protocol import LOST, VALUE, KnownFunctions, Outcome, Stop, WireTask
-from masterslave.slave.child import Finished, Ready
-from masterslave.slave.children import Child
-from masterslave.slave.work import FarmWork
+from masterslave.protocol import GIVEN_BACK, LOST, VALUE, Outcome, Stop, Welcome, WireTask
+from masterslave.slave.child.frames import Ready, Run, Unstarted
+from masterslave.slave.children import Child, Frame, Told
+from masterslave.slave.load import Load
+from masterslave.slave.work import MAX_DEATHS, FarmWork
 from masterslave.slave.workshop import Workshop
 from tests.conftest import eventually
 
@@ -26,29 +25,61 @@ class ByHand(Child):
 
     def __init__(
         self,
-        on_frame: Callable[[Child, Ready | Finished], None],
-        on_death: Callable[[Child, str], None],
+        on_frame: Callable[[Child, Frame], None],
+        on_death: Callable[[Child, str, str], None],
     ) -> None:
         self.say = partial(on_frame, self)
-        self.die = partial(on_death, self)
-        self.is_ready = self.is_doomed = self.is_killed = False
-        self.known_functions = KnownFunctions()
-        self.known_paths = set()
+        self._on_death = on_death
+        self.is_ready = self.is_doomed = self.is_overdue = self.is_killed = False
+        self.heard_at = 0.0
+        self.load = Load()
+        self.runs = (-1, -1)
+        self.runs_on: list[int] = []
+        self.reclaimed: list[int] = []
+        self.nudges = 0
         self.on_sent: Callable[[], object] = lambda: None
 
-    def send(self, *frames: object) -> None:
+    def runs_now(self) -> tuple[int, int]:
+        return self.runs
+
+    def post(self, frames: list[msgspec.Struct]) -> None:
+        for frame in frames:
+            if isinstance(frame, Run):
+                self.runs_on += range(frame.first, frame.first + len(frame.calls))
+
+    def flush(self) -> None:
         self.on_sent()
+
+    def nudge(self) -> None:
+        self.nudges += 1
+
+    def reclaim(self, numbers: Any) -> None:
+        self.reclaimed += numbers
+
+    def finish(self, *numbers: int, seconds: float = 0.0001) -> None:
+        """Say that calls have ended."""
+        jobs = [self.load.jobs[number].task for number in numbers]
+        outcomes = [
+            Outcome(job.task, job.attempt, job.count, VALUE, b"D\xc0", seconds) for job in jobs
+        ]
+        self.say(Told([*numbers], outcomes))
+
+    def die(self) -> None:
+        self._on_death(self, "killed", "")
 
     def kill(self) -> None:
         self.is_killed = True
 
+    def wait(self) -> None:
+        pass
+
 
 class Shop(Workshop):
-    """A workshop of one slot, with children by hand."""
+    """A workshop with children by hand."""
 
-    def __init__(self) -> None:
+    def __init__(self, slots: int = 1) -> None:
         self.children: list[ByHand] = []
-        super().__init__(1, make_child=self._make)
+        super().__init__(slots, make_child=self._make)
         self.open()
 
     def _make(self, *callbacks: Any) -> ByHand:
@@ -57,57 +88,145 @@ class Shop(Workshop):
 
 
 @pytest.fixture
-def one_slot() -> Iterator[Workshop]:
-    """A real one."""
-    shop = Workshop(1)
-    shop.open()
-    yield shop
-    shop.close()
+def shop() -> Iterator[Shop]:
+    made = Shop()
+    yield made
+    made.close()
 
 
-def work_of(*calls: tuple[object, tuple[object, ...]]) -> FarmWork:
-    """A farm that has sent these calls, as tasks 0, 1, ..."""
-    work = FarmWork(1, FarmSettings())
-    pickled = [pickle.dumps(function) for function, _ in calls]
-    tasks = [
-        WireTask(number, 1, function, pickle.dumps((args, {})))
-        for number, (function, (_, args)) in enumerate(zip(pickled, calls, strict=True))
-    ]
-    work.take_in(1, tasks, {function: function for function in pickled})
+def work_of(count: int, function: bytes = b"f") -> FarmWork:
+    """A farm that has sent so many tasks, numbered from 0."""
+    work = FarmWork()
+    tasks = [WireTask(number, 1, 1, 0, function, b"") for number in range(count)]
+    work.take_in(1, tasks, {function: pickle.dumps(abs)})
     return work
 
 
-def outcomes(work: FarmWork) -> list[Outcome]:
-    return list(work.to_deliver(10**6)[1])
+def outcomes(work: FarmWork) -> dict[int, int]:
+    return {outcome.task: outcome.kind for outcome in work.to_deliver(10**6)[1]}
 
 
-def test_a_kill_that_was_meant_for_one_task_does_not_hit_the_next() -> None:
-    shop = Shop()
+def add(shop: Workshop, work: FarmWork, **welcome: Any) -> None:
+    shop.add(work, Welcome(**welcome), lambda: None)
+
+
+def test_a_child_is_given_one_task_until_its_time_is_known(shop: Shop) -> None:
     (child,) = shop.children
-    work = work_of((abs, (-1,)), (abs, (-2,)))
-    shop.add(work, ())
+    work = work_of(1000)
+    add(shop, work)
     child.say(Ready())
-    assert work.stop([Stop(0, 1)]) == [(0, 1)]
-    shop.stop(work, [(0, 1)])
-    assert child.is_killed
-    child.say(Finished(0, 1, False, pickle.dumps(1), 0.1))  # it was written before the kill
-    child.die("killed")
+    assert child.runs_on == [0]
+    child.finish(0, seconds=0.001)
+    assert child.runs_on[1:] == [*range(1, 7)], "the running one, and 5 ms"
+    child.finish(1, seconds=0.001)
+    assert child.runs_on[-1] == 7
+
+
+def test_of_longer_tasks_one_is_given_ahead_and_of_long_ones_none(shop: Shop) -> None:
+    (child,) = shop.children
+    work = work_of(1000)
+    add(shop, work)
+    child.say(Ready())
+    child.finish(0, seconds=0.04)
+    assert child.runs_on == [0, 1, 2]
+    child.finish(1, seconds=0.9)
+    child.finish(2, seconds=0.9)
+    assert child.runs_on == [0, 1, 2, 3]
+
+
+def test_children_share_what_there_is() -> None:
+    shop = Shop(2)
+    work = work_of(2)
+    add(shop, work)
+    for child in shop.children:
+        child.say(Ready())
+    for child in shop.children:
+        child.finish(*child.runs_on)
+    tasks = [WireTask(number, 1, 1, 0, b"f", b"") for number in range(2, 12)]
+    work.take_in(2, tasks, {})
+    shop.assign()
+    assert [len(child.load.jobs) for child in shop.children] == [5, 5]
+    shop.close()
+
+
+def test_a_kill_that_was_meant_for_one_task_does_not_hit_the_next(shop: Shop) -> None:
+    (child,) = shop.children
+    work = work_of(2)
+    add(shop, work)
+    child.say(Ready())
+    child.runs = (0, 0)
+    shop.stop(work, [Stop(0, 1)])
+    eventually(lambda: child.is_killed, "it is killed after a moment")
+    child.finish(0)  # it was written before the kill
+    child.die()
     assert not outcomes(work), "task 1 was with nobody, so nothing of it is lost"
-    assert work.waiting == 1
     shop.children[1].say(Ready())
-    assert work.running == {(1, 1)}
+    assert [job.task.task for job in shop.children[1].load.jobs.values()] == [1]
 
 
-def test_a_task_that_has_just_finished_is_not_stopped() -> None:
-    shop = Shop()
+def test_a_task_that_has_just_finished_is_not_stopped(shop: Shop) -> None:
     (child,) = shop.children
-    work = work_of((abs, (-1,)), (abs, (-2,)))
-    shop.add(work, ())
+    work = work_of(2)
+    add(shop, work)
     child.say(Ready())
-    child.say(Finished(0, 1, False, pickle.dumps(1), 0.1))
-    shop.stop(work, [(0, 1)])
+    child.runs = (0, 0)
+    child.finish(0)
+    shop.stop(work, [Stop(0, 1)])
+    assert not child.reclaimed
     assert not child.is_killed
-    assert work.running == {(1, 1)}
+
+
+def test_a_task_that_waits_in_a_child_is_taken_back_and_not_killed(shop: Shop) -> None:
+    (child,) = shop.children
+    work = work_of(4)
+    add(shop, work)
+    child.say(Ready())
+    child.runs = (0, 0)
+    child.finish(0)
+    child.runs = (1, 0)
+    shop.stop(work, [Stop(2, 1)])
+    shop.recall(work, [Stop(1, 1), Stop(3, 1)])
+    assert child.reclaimed == [2, 1, 3]
+    child.say(Unstarted([2, 3]))
+    assert outcomes(work) == {0: VALUE, 3: GIVEN_BACK}
+    child.finish(1)
+    assert not child.is_killed
+
+
+def test_who_is_silent_is_asked_and_given_nothing_ahead(shop: Shop) -> None:
+    (child,) = shop.children
+    work = work_of(1000)
+    add(shop, work)
+    child.say(Ready())
+    child.finish(0)
+    held = len(child.load.jobs)
+    eventually(lambda: child.nudges, "it is asked")
+    child.say(Unstarted([child.runs_on[-1]]))
+    assert len(child.load.jobs) == held - 1
+    assert child.nudges == 1
+    child.finish(1)
+    assert len(child.load.jobs) >= held
+
+
+def test_who_is_silent_with_all_taken_back_is_given_something(shop: Shop) -> None:
+    (child,) = shop.children
+    work = work_of(3)
+    add(shop, work)
+    child.say(Ready())
+    child.finish(0)
+    eventually(lambda: child.nudges, "it is asked")
+    child.say(Unstarted([1, 2]))
+    assert [job.task.task for job in child.load.jobs.values()] == [1, 2]
+
+
+def test_a_hand_out_that_kills_whoever_reads_it_is_lost_in_the_end(shop: Shop) -> None:
+    work = work_of(1)
+    add(shop, work)
+    for number in range(MAX_DEATHS):
+        assert not outcomes(work)
+        shop.children[number].say(Ready())
+        shop.children[number].die()
+    assert outcomes(work) == {0: LOST}
 
 
 def test_a_child_that_cannot_be_started_is_tried_again() -> None:
@@ -120,45 +239,18 @@ def test_a_child_that_cannot_be_started_is_tried_again() -> None:
 
     shop = Workshop(1, make_child=make)
     shop.open()
-    work = work_of((abs, (-1,)))
-    shop.add(work, ())
+    work = FarmWork()
+    task = WireTask(1, 1, 1, 0, b"f", pickle.dumps(((-1,), {})))
+    work.take_in(1, [task], {b"f": pickle.dumps(abs)})
+    add(shop, work)
     eventually(lambda: outcomes(work), "the task is run")
-    assert outcomes(work)[0].kind == VALUE
+    assert outcomes(work) == {1: VALUE}
     shop.close()
 
 
-def fork_and_finish(path: str, way: str) -> None:
-    """Leave a process behind that lives on, and end in one way or another."""
-    forked = os.fork()
-    if forked == 0:
-        while True:
-            signal.pause()
-    Path(path).write_text(str(forked))
-    if way == "by itself":
-        os._exit(3)
-    while True:
-        signal.pause()
-
-
-@pytest.mark.parametrize("way", ["by itself", "stopped"])
-def test_a_process_that_a_task_forked_keeps_no_slot(
-    one_slot: Workshop, tmp_path: Path, way: str
-) -> None:
-    pid = tmp_path / "pid"
-    work = work_of((fork_and_finish, (str(pid), way)), (abs, (-1,)))
-    one_slot.add(work, (str(Path(__file__).parents[2]),))
-    one_slot.assign()
-    eventually(lambda: pid.exists() and pid.read_text(), "the task has forked")
-    if way == "stopped":
-        one_slot.stop(work, work.stop([Stop(0, 1)]))
-    eventually(lambda: any(o.kind == VALUE for o in outcomes(work)), "the next task is run")
-    assert [o.task for o in outcomes(work) if o.kind == LOST] == [0] * (way == "by itself")
-    eventually(lambda: not is_alive(int(pid.read_text())), "what it forked ends with it")
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return False
-    return state != "Z"
+def test_a_child_that_dies_at_once_is_not_replaced_at_once(shop: Shop) -> None:
+    start = time.monotonic()
+    shop.children[0].die()
+    assert len(shop.children) == 1
+    eventually(lambda: len(shop.children) == 2, "it is replaced")
+    assert time.monotonic() - start > 0.9

@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+import enum
 import os
 import signal
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+
+class Level(enum.Enum):
+    """A value that names a class."""
+
+    HIGH = 1
+
+
+@dataclass
+class Reading:
+    """Another one."""
+
+    volts: float
 
 
 def act(what: Any, gate: str = "") -> Any:

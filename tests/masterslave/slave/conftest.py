@@ -24,9 +24,7 @@ Serve = Callable[..., "Slave"]
 class Slave:
     """A link that runs in a thread."""
 
-    def __init__(
-        self, workshop: Workshop, uri: URI, *, identity: Identity | None = None
-    ) -> None:
+    def __init__(self, workshop: Workshop, uri: URI, *, identity: Identity | None = None) -> None:
         introduction = Introduction(
             VERSION, "hand", "here", 1, workshop.slots, sys.version_info[:2]
         )

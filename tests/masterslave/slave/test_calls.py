@@ -31,7 +31,6 @@ from masterslave.protocol import (
     VALUE,
     Outcome,
     PostMortem,
-    Raised,
 )
 from remoteobj import codec
 from tests.conftest import eventually
@@ -291,9 +290,3 @@ def test_two_children_draw_different_numbers(make_master: MakeMaster, serve: Ser
     drawn = [value_of(outcome) for outcome in master.wait_for(*tasks)]
     assert len({pid for pid, _ in drawn}) == 2
     assert len({number for _, number in drawn}) == 4
-
-
-def test_a_raised_is_as_in_the_protocol() -> None:
-    from masterslave.slave.child import frames
-
-    assert Raised.__struct_fields__ == frames.Raised.__struct_fields__

@@ -1,0 +1,117 @@
+"""Farms that share a slave get equal parts of its time, however long their tasks are."""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from masterslave.slave.shares import Shares
+
+
+class Room:
+    """A slave of some slots, on a clock of its own; each farm always has more to do."""
+
+    def __init__(self, slots: int, task_s: dict[str, float], labels: dict[str, str]) -> None:
+        self.shares: Shares[str] = Shares()
+        self.now = 0.0
+        self.used: dict[str, float] = defaultdict(float)
+        self.task_s = task_s
+        self.active = set(task_s)
+        self.running: dict[int, tuple[float, str, float] | None] = dict.fromkeys(range(slots))
+        for farm, label in labels.items():
+            self.shares.add(farm, label)
+
+    def run(self, until: float) -> None:
+        while self.now < until:
+            for slot, task in self.running.items():
+                if task is not None and task[0] <= self.now:
+                    _, farm, expected_s = task
+                    self.used[farm] += self.task_s[farm]
+                    self.running[slot] = None
+                    self.shares.take(farm, expected_s)
+                    self.shares.occupy(slot, None, self.now)
+            for slot, task in self.running.items():
+                if task is None:
+                    chosen = self.shares.choose(lambda each: each in self.active, self.now)
+                    if chosen is None:
+                        continue
+                    seconds = self.task_s[chosen]
+                    self.shares.give(chosen, seconds)
+                    self.shares.occupy(slot, chosen, self.now)
+                    self.running[slot] = self.now + seconds, chosen, seconds
+            ends = [task[0] for task in self.running.values() if task is not None]
+            self.now = min(ends, default=until)
+
+    def parts(self) -> dict[str, float]:
+        total = sum(self.used.values())
+        return {farm: used / total for farm, used in self.used.items()}
+
+
+LABELS = {"a1": "a", "a2": "a", "b": "b", "c": "c"}
+
+
+@settings(deadline=None, max_examples=20)
+@given(
+    slots=st.integers(1, 5),
+    times=st.lists(st.floats(0.001, 1.0), min_size=4, max_size=4),
+)
+def test_labels_get_equal_parts_and_so_do_the_farms_of_one(slots: int, times: list[float]) -> None:
+    room = Room(slots, dict(zip(LABELS, times, strict=True)), LABELS)
+    room.run(150 * max(times))
+    parts = room.parts()
+    for part in (parts["a1"] + parts["a2"], parts["b"], parts["c"]):
+        assert part == pytest.approx(1 / 3, rel=0.1)
+    assert parts["a1"] == pytest.approx(parts["a2"], rel=0.2)
+
+
+def test_who_was_idle_has_earned_nothing() -> None:
+    room = Room(2, {"x": 0.1, "y": 0.03}, {"x": "x", "y": "y"})
+    room.active = {"x"}
+    room.run(100)
+    assert room.used["y"] == 0
+    room.active = {"x", "y"}
+    room.used.clear()
+    room.run(200)
+    assert room.parts()["x"] == pytest.approx(0.5, rel=0.1)
+    room.active = {"y"}
+    room.run(300)
+    room.active = {"x", "y"}
+    room.used.clear()
+    room.run(400)
+    assert room.parts()["x"] == pytest.approx(0.5, rel=0.1)
+
+
+def test_who_comes_later_begins_where_the_others_are() -> None:
+    room = Room(1, {"x": 0.1, "y": 0.1}, {"x": "x"})
+    room.run(100)
+    room.shares.add("y", "y")
+    room.used.clear()
+    room.run(200)
+    assert room.parts()["x"] == pytest.approx(0.5, rel=0.1)
+
+
+def test_slots_that_are_free_at_once_are_shared_at_once() -> None:
+    room = Room(4, {"x": 600.0, "y": 600.0}, {"x": "x", "y": "y"})
+    room.run(1)
+    farms = sorted(task[1] for task in room.running.values() if task is not None)
+    assert farms == ["x", "x", "y", "y"]
+
+
+def test_a_farm_that_is_gone_leaves_nothing() -> None:
+    draw = random.Random(3)
+    shares: Shares[int] = Shares()
+    for farm in range(200):
+        shares.add(farm, draw.choice("ab"))
+        shares.give(farm, 1.0)
+        shares.occupy(farm % 3, farm, float(farm))
+        if farm >= 5:
+            shares.remove(farm - 5)
+    for farm in range(195, 200):
+        shares.remove(farm)
+    assert shares.choose(lambda farm: True, 300.0) is None
+    assert not shares._labels
+    assert not shares._occupants
