@@ -1,290 +1,275 @@
 """What is promised about the scheduler: one function a promise, each raising ``BrokenPromise``.
 
-A ``Ledger`` stands between a test and a scheduler: it passes events on, writes down what was said,
-and knows nothing of the scheduler's insides. Promises about its state look at ``scheduler.state``.
+Those that can be read from the ledger at once are checked after every event; those that look at all
+tasks or slaves as often as whoever checks can afford.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from itertools import chain
 
-from masterslave.scheduler.events import (
-    Event,
-    HandOut,
-    HandOutsGivenBack,
-    HandOutsLost,
-    SlaveAsked,
-    SlaveHeard,
-    SlaveJoined,
-    SlaveLeft,
-    TasksCancelled,
-    TasksReturned,
-    TasksSubmitted,
-)
-from masterslave.scheduler.machine import Scheduler
-from masterslave.scheduler.orders import (
-    DismissSlave,
-    GiveUpTask,
-    Order,
-    SendTasks,
-    SettleTasks,
-    StopTasks,
-)
+from masterslave.scheduler.entries import OPEN
+from masterslave.scheduler.events import TimePassed
+from masterslave.scheduler.ledger import Ledger
+from masterslave.scheduler.slaves import RECALL_WORTH_S
 from masterslave.scheduler.transitions import Phase
 
-__all__ = ["PROMISES", "BrokenPromise", "Ledger", "check_all"]
+__all__ = ["PROMISES", "THOROUGH", "BrokenPromise", "Ledger", "check_all", "check_event"]
 
 
 class BrokenPromise(AssertionError):
     """The scheduler did what it must not."""
 
 
-@dataclass
-class Ledger:
-    """Everything that was said to a scheduler and by it, counted from outside."""
-
-    scheduler: Scheduler
-    silence_s: float
-    max_attempts: int
-    submitted: set[int] = field(default_factory=set)
-    answers: Counter[int] = field(default_factory=Counter)
-    cancelled: set[int] = field(default_factory=set)
-    sent: dict[HandOut, str] = field(default_factory=dict)
-    sent_twice: list[HandOut] = field(default_factory=list)
-    sent_to_strangers: list[str] = field(default_factory=list)
-    sent_after_end: list[int] = field(default_factory=list)
-    answered_without_outcome: list[HandOut] = field(default_factory=list)
-    stopped: set[HandOut] = field(default_factory=set)
-    pointless: set[HandOut] = field(default_factory=set)
-    losses: Counter[int] = field(default_factory=Counter)
-    stories: dict[int, int] = field(default_factory=dict)
-    due: list[int] = field(default_factory=list)
-    unanswered: list[int] = field(default_factory=list)
-    fed_ahead: list[str] = field(default_factory=list)
-    credit: Counter[str] = field(default_factory=Counter)
-    overdrawn: list[str] = field(default_factory=list)
-    present: dict[str, float] = field(default_factory=dict)
-    slots: dict[str, int] = field(default_factory=dict)
-    out: dict[HandOut, str] = field(default_factory=dict)
-    now: float = 0.0
-
-    def handle(self, event: Event, now: float) -> list[Order]:
-        """Pass an event on, and write down what it led to."""
-        self.now = now
-        self.due = []
-        self._note_event(event)
-        orders = self.scheduler.handle(event, now)
-        for order in orders:
-            self._note_order(order, event)
-        self.unanswered += [task for task in self.due if not self.answers[task]]
-        self._note_who_was_fed_ahead(orders)
-        return orders
-
-    def _note_event(self, event: Event) -> None:
-        match event:
-            case TasksReturned() | HandOutsGivenBack() | HandOutsLost():
-                self._note_hand_outs(event)
-            case TasksSubmitted():
-                self.submitted.update(event.tasks)
-            case TasksCancelled():
-                for task in event.tasks:
-                    if self.is_open(task):
-                        self.cancelled.add(task)
-                        self._end(task)
-            case SlaveJoined():
-                self.present[event.slave] = self.now
-                self.slots[event.slave] = event.slots
-            case SlaveAsked():
-                if event.slave in self.present:
-                    self.credit[event.slave] = max(0, event.credit)
-                self._hear(event.slave)
-            case SlaveHeard():
-                self._hear(event.slave)
-            case SlaveLeft():
-                self._forget(event.slave, in_peace=event.in_peace)
-
-    def _note_hand_outs(self, event: TasksReturned | HandOutsGivenBack | HandOutsLost) -> None:
-        for hand_out in event.hand_outs:
-            was_out = self.out.pop(hand_out, None) is not None
-            if isinstance(event, HandOutsLost):
-                self.losses[hand_out.task] += was_out
-            is_ours = hand_out in self.sent and self.is_open(hand_out.task)
-            if isinstance(event, TasksReturned) and is_ours:
-                self.due.append(hand_out.task)
-
-    def _note_order(self, order: Order, event: Event) -> None:
-        match order:
-            case SendTasks():
-                if order.slave not in self.present:
-                    self.sent_to_strangers.append(order.slave)
-                for hand_out in order.hand_outs:
-                    self._note_sent(order.slave, hand_out)
-            case SettleTasks():
-                for hand_out in order.hand_outs:
-                    self.answers[hand_out.task] += 1
-                    self._end(hand_out.task)
-                    if not isinstance(event, TasksReturned) or hand_out not in event.hand_outs:
-                        self.answered_without_outcome.append(hand_out)
-            case GiveUpTask():
-                self.answers[order.task] += 1
-                self.stories[order.task] = len(order.story)
-                self._end(order.task)
-            case StopTasks():
-                self.stopped.update(order.hand_outs)
-            case DismissSlave():
-                self._forget(order.slave, in_peace=False)
-
-    def _note_sent(self, slave: str, hand_out: HandOut) -> None:
-        if hand_out in self.sent:
-            self.sent_twice.append(hand_out)
-        if not self.is_open(hand_out.task):
-            self.sent_after_end.append(hand_out.task)
-        self.sent[hand_out] = slave
-        self.out[hand_out] = slave
-        self.credit[slave] -= 1
-        if self.credit[slave] < 0:
-            self.overdrawn.append(slave)
-
-    def is_open(self, task: int) -> bool:
-        """Tell whether a task was submitted and has no end yet."""
-        return task in self.submitted and not self.answers[task] and task not in self.cancelled
-
-    def _end(self, task: int) -> None:
-        for hand_out in [known for known in self.out if known.task == task]:
-            del self.out[hand_out]
-            self.pointless.add(hand_out)
-
-    def _hear(self, slave: str) -> None:
-        if slave in self.present:
-            self.present[slave] = self.now
-
-    def _forget(self, slave: str, *, in_peace: bool) -> None:
-        if slave not in self.present:
-            return
-        del self.present[slave]
-        self.credit.pop(slave, None)
-        held = self._held_by(slave)
-        for hand_out in held:
-            del self.out[hand_out]
-        if not in_peace:  # what it held beyond its slots had not been started
-            self.losses.update(hand_out.task for hand_out in held[: self.slots[slave]])
-
-    def _held_by(self, slave: str) -> list[HandOut]:
-        return [hand_out for hand_out, holder in self.out.items() if holder == slave]
-
-    def _note_who_was_fed_ahead(self, orders: list[Order]) -> None:
-        def has_room(slave: str) -> bool:
-            return len(self._held_by(slave)) < self.slots[slave]
-
-        fed = [o.slave for o in orders if isinstance(o, SendTasks) and o.slave in self.present]
-        if any(credit > 0 and has_room(slave) for slave, credit in self.credit.items()):
-            self.fed_ahead += [
-                slave for slave in fed if len(self._held_by(slave)) > self.slots[slave]
-            ]
-
-
-def every_task_is_answered_at_most_once(ledger: Ledger) -> None:
+def every_task_is_settled_at_most_once(ledger: Ledger) -> None:
     """A task gets one answer, however many attempts of it are delivered, and however often."""
-    _none(task for task, count in ledger.answers.items() if count > 1)
-
-
-def nothing_is_lost(ledger: Ledger) -> None:
-    """A task without an end waits in the queue, or is out with a slave that is here."""
-    state = ledger.scheduler.state
-    queued = set(state.queue)
-    for task in ledger.submitted:
-        if not ledger.is_open(task):
-            continue
-        known = state.tasks.get(task)
-        if known is None:
-            raise BrokenPromise(f"task {task} is forgotten")
-        if known.phase is Phase.WAITING and task not in queued:
-            raise BrokenPromise(f"task {task} waits, but not in the queue")
-        if known.phase is Phase.OUT and not any(s in ledger.present for s in known.live.values()):
-            raise BrokenPromise(f"task {task} is out with nobody")
+    _none(ledger.faults["settled twice"])
 
 
 def an_answer_is_an_outcome_that_was_delivered(ledger: Ledger) -> None:
     """A task is settled by the outcome of one of its own attempts, in the moment it comes."""
-    _none(ledger.answered_without_outcome)
+    _none(ledger.faults["settled without outcome"])
 
 
 def the_first_outcome_is_the_answer(ledger: Ledger) -> None:
-    """Whatever attempt it is of, and whoever brings it: also a slave that had been given up."""
-    _none(ledger.unanswered)
-
-
-def free_slots_come_first(ledger: Ledger) -> None:
-    """Nobody is fed ahead while somebody who would take a task has a free slot."""
-    _none(ledger.fed_ahead)
+    """Whatever attempt it is of, whoever brings it, and whatever became of the rest of its span;
+    except for an exception that is to be retried.
+    """
+    _none(ledger.moment.answers)
 
 
 def attempts_have_numbers_of_their_own(ledger: Ledger) -> None:
-    """No hand-out is made twice, so that an outcome says which attempt it is of."""
-    _none(ledger.sent_twice)
+    """A task's hand-outs have growing numbers, so that an outcome says which one it is of."""
+    _none(ledger.faults["number used before"])
 
 
 def what_has_ended_is_not_handed_out(ledger: Ledger) -> None:
     """A cancelled, settled or given-up task does not start any more."""
-    _none(ledger.sent_after_end)
+    _none(ledger.faults["sent after its end"])
 
 
 def pointless_attempts_are_stopped(ledger: Ledger) -> None:
-    """When a task ends, the slaves that still work on it are told to stop."""
-    _none(ledger.pointless - ledger.stopped)
+    """When the last task of a hand-out has ended, who works on it is told to stop; no sooner."""
+    _none(ledger.moment.stops)
+    _none(ledger.faults["stopped though wanted"])
 
 
-def attempts_are_bounded(ledger: Ledger) -> None:
-    """A task whose hand-outs are lost too often is given up, no sooner and no later, and its story
-    has a line for each.
+def losses_are_bounded(ledger: Ledger) -> None:
+    """A task that ran when it was lost is given up after ``max_attempts`` of that, no sooner and no
+    later, and its story has a line for each.
     """
-    limit = ledger.max_attempts
-    _none(t for t, count in ledger.losses.items() if count >= limit and ledger.is_open(t))
-    _none(t for t, lines in ledger.stories.items() if lines != limit or ledger.losses[t] != limit)
+    _none(ledger.moment.give_ups)
+    _none(ledger.faults["given up wrongly"])
+
+
+def suspects_go_one_by_one(ledger: Ledger) -> None:
+    """Items that were lost together are handed out alone, so that none is blamed for another."""
+    _none(ledger.faults["suspects together"])
+
+
+def retries_wait_for_their_delay(ledger: Ledger) -> None:
+    """What raised is not handed out before its delay has passed."""
+    _none(ledger.faults["sent before its delay"])
+
+
+def chunks_never_mix_spans(ledger: Ledger) -> None:
+    """What goes out as one is of one span, and not more than its terms allow."""
+    _none(ledger.faults["chunk"])
+
+
+def second_attempts_are_bounded(ledger: Ledger) -> None:
+    """At most one extra attempt a task, of a repeatable function, of what runs long, on another
+    slave, when nothing waits: never are more than two out.
+    """
+    _none(ledger.faults["second attempt"])
+
+
+def priorities_are_kept(ledger: Ledger) -> None:
+    """While a task of a higher priority waits, none of a lower one is handed out; and tasks of one
+    priority go out in their order.
+    """
+    lowest = ledger.moment.lowest
+    if lowest is not None:
+        _none(p for p, count in ledger.waiting.items() if p > lowest and count)
+    _none(ledger.faults["out of order"])
 
 
 def no_slot_idles_while_a_task_waits(ledger: Ledger) -> None:
-    """While a slave has credit, no task waits."""
-    state = ledger.scheduler.state
-    hungry = [
-        slave for slave, credit in ledger.credit.items() if credit > 0 and slave in state.slaves
-    ]
-    waiting = [t.id for t in state.tasks.values() if t.phase is Phase.WAITING]
-    if hungry and waiting:
-        raise BrokenPromise(f"{waiting} wait while {hungry} would take them")
+    """While a slave that takes tasks has a free slot, no task waits."""
+    if ledger.free_slots and ledger.waiting_count:
+        raise BrokenPromise(f"{ledger.waiting_count} wait, {ledger.free_slots} slots are free")
 
 
-def nobody_gets_more_than_he_asked_for(ledger: Ledger) -> None:
-    """Hand-outs never exceed the credit that the slave gave."""
-    _none(ledger.overdrawn)
+def free_slots_come_first(ledger: Ledger) -> None:
+    """Nobody is fed ahead while somebody has a free slot."""
+    if ledger.free_slots:
+        _none(ledger.moment.fed_ahead)
+
+
+def nobody_is_overfed(ledger: Ledger) -> None:
+    """What is given ahead is of a known function, and bounded in time and number."""
+    _none(ledger.faults["overfed"])
 
 
 def who_is_gone_gets_nothing(ledger: Ledger) -> None:
-    """Only slaves that are here get tasks."""
-    _none(ledger.sent_to_strangers)
-    _none(set(ledger.scheduler.state.slaves) ^ set(ledger.present))
+    """Only slaves that are here, take tasks, and are not quarantined get any."""
+    _none(ledger.faults["sent to who takes nothing"])
+
+
+def quarantine_has_evidence(ledger: Ledger) -> None:
+    """It takes three tasks that failed there and were done elsewhere; what such a slave holds ahead
+    is recalled; and somebody is left to work.
+    """
+    _none(ledger.faults["quarantined without evidence"])
+    _none(ledger.faults["the last one quarantined"])
+    _none(
+        key
+        for key in ledger.moment.recalls
+        if key in ledger.out and key in ledger.seats[ledger.out[key].slave].ahead
+    )
+
+
+def recalls_have_a_reason(ledger: Ledger) -> None:
+    """What is recalled was not started, for a slot that is free, when nothing else is there for it;
+    and a slave has answered one recall before it gets the next.
+    """
+    _none(ledger.faults["recalled for nothing"])
 
 
 def silence_is_noticed(ledger: Ledger) -> None:
-    """The next deadline is named, and is that of the slave that has been silent the longest."""
-    heard = [*ledger.present.values()]
-    due = min(heard) + ledger.silence_s if heard else None
-    if ledger.scheduler.next_deadline() != due:
-        raise BrokenPromise(f"deadline {ledger.scheduler.next_deadline()}, due is {due}")
+    """Who is silent is dismissed, nobody else; and the next deadline is named."""
+    _none(ledger.moment.silent)
+    _none(ledger.faults["dismissed though heard"])
+    named = ledger.scheduler.next_deadline()
+    oldest = next(iter(ledger.heard.values()), None)
+    for due in (None if oldest is None else oldest + ledger.silence_s, ledger.next_due()):
+        if due is not None and (named is None or named > due):
+            raise BrokenPromise(f"the next deadline is {named}, but {due} is due")
+    if isinstance(ledger.event, TimePassed) and named is not None and named <= ledger.now:
+        raise BrokenPromise(f"the next deadline is {named}, at {ledger.now}")
 
 
 def the_counts_are_right(ledger: Ledger) -> None:
     """What is shown to people is what happened."""
-    counts, state = ledger.scheduler.state.counts, ledger.scheduler.state
-    answered = sum(ledger.answers.values())
-    if counts.done + counts.given_up != answered or counts.submitted != len(ledger.submitted):
-        raise BrokenPromise(f"counted {counts}, but {answered} were answered")
-    if counts.handed_out != len(ledger.sent):
-        raise BrokenPromise(f"counted {counts.handed_out} hand-outs of {len(ledger.sent)}")
-    if state.waiting != sum(t.phase is Phase.WAITING for t in state.tasks.values()):
-        raise BrokenPromise(f"counted {state.waiting} waiting tasks")
+    counts, expected, state = ledger.scheduler.state.counts, ledger.counts, ledger.scheduler.state
+    for name in counts.__struct_fields__:
+        if getattr(counts, name) != expected[name]:
+            raise BrokenPromise(f"{name} is {getattr(counts, name)}, should be {expected[name]}")
+    if state.waiting != ledger.waiting_count:
+        raise BrokenPromise(f"{state.waiting} wait, should be {ledger.waiting_count}")
+
+
+def nothing_is_lost(ledger: Ledger) -> None:
+    """A task without an end waits in the queue, or for its delay, or is out with a slave that is
+    here; and what has an end does not.
+    """
+    state = ledger.scheduler.state
+    queued = {id(piece) for piece in state.queue}
+    found = 0
+    for piece in state.tasks.values():
+        rows = piece.open_within(piece.first, piece.stop)
+        found += sum(map(len, rows))
+        for task in chain.from_iterable(rows):
+            is_out = task in ledger.cover[0] or task in ledger.cover[1]
+            phase = (
+                Phase.OUT if is_out else Phase.DELAYED if task in ledger.delayed else Phase.WAITING
+            )
+            if not ledger.is_open(task) or piece.phase is not phase:
+                raise BrokenPromise(f"task {task} is {piece.phase}, should be {phase}")
+        if piece.phase is Phase.WAITING and id(piece) not in queued:
+            raise BrokenPromise(f"task {piece.first} waits, but not in the queue")
+        for attempt, slave in piece.live():
+            if ledger.out[piece.first, attempt].slave != slave or slave not in ledger.seats:
+                raise BrokenPromise(f"task {piece.first} is not with {slave}")
+    if found != ledger.status.count(OPEN):
+        raise BrokenPromise(f"{ledger.status.count(OPEN)} tasks are open, {found} are known")
+
+
+def slaves_are_known_as_they_are(ledger: Ledger) -> None:
+    """What a slave is believed to run and to hold is what it was sent and has not answered."""
+    slaves = ledger.scheduler.state.slaves
+    if list(slaves) != list(ledger.heard):
+        raise BrokenPromise("the slaves are not those that are here, in the order of their words")
+    for name, seat in ledger.seats.items():
+        slave = slaves[name]
+        held = sum(len(ledger.out[key].tasks) for key in chain(seat.started, seat.ahead))
+        if (
+            set(slave.started) != {task for task, _ in seat.started}
+            or slave.ahead_count != len(seat.ahead)
+            or slave.held_count != held
+            or abs(slave.ahead_s - seat.ahead_s) > 1e-9
+            or slave.recalled != {task for task, _ in seat.recalled}
+        ):
+            raise BrokenPromise(f"{slave} is not {seat}")
+
+
+def no_slot_idles_while_another_hoards(ledger: Ledger) -> None:
+    """For more than one exchange: while slots are free and nothing waits, so many hand-outs are
+    recalled, or nobody holds so much ahead that it is worth it.
+    """
+    recalled = sum(len(seat.recalled) for seat in ledger.seats.values())
+    if ledger.waiting_count or ledger.free_slots <= recalled:
+        return
+    _none(
+        seat.name
+        for seat in ledger.seats.values()
+        if seat.able and not seat.recalled and seat.ahead_s / seat.slots > RECALL_WORTH_S + 1e-9
+    )
+
+
+def stragglers_are_tried_twice(ledger: Ledger) -> None:
+    """What runs much longer than others of its function gets a second attempt, when a slot on
+    another slave is free for it.
+    """
+    if ledger.waiting_count or not ledger.free_slots:
+        return
+    late_s = ledger.feeding.straggler_min_s
+    for key, out in ledger.out.items():
+        if (
+            out.since is None
+            or not out.terms.repeatable
+            or out.open < len(out.tasks)
+            or not ledger.doubled.isdisjoint(out.tasks)
+            or out.terms.function not in ledger.known_since
+        ):
+            continue
+        since = max(
+            out.since + ledger.patience_s(out),
+            ledger.known_since[out.terms.function],
+            ledger.last_waited,
+        )
+        for seat in ledger.seats.values():
+            if (
+                seat.free
+                and seat.name != out.slave
+                and (max(seat.free_since, since) + late_s < ledger.now)
+            ):
+                raise BrokenPromise(f"{key} runs on {out.slave} since {out.since}")
+
+
+def shares_are_even(ledger: Ledger) -> None:
+    """Who is fed ahead gets no more than an even share beyond the one that holds the least."""
+    feed, fed = ledger.feeding, ledger.moment.fed_ahead
+    takers = [seat for seat in ledger.seats.values() if seat.able and seat.has_room(feed)]
+    if not fed or not takers:
+        return
+    least_s = min(seat.ahead_s / seat.slots for seat in takers)
+    slots = sum(seat.slots for seat in takers if seat.name not in fed)
+    slots += sum(ledger.seats[name].slots for name in fed)
+    tasks = sum(fed.values()) + ledger.waiting_count
+    longest_s = max(ledger.out[key].expected_s for name in fed for key in ledger.seats[name].ahead)
+    each_s = max(
+        ledger.out[key].expected_s / len(ledger.out[key].tasks)
+        for name in fed
+        for key in ledger.seats[name].ahead
+    )
+    bin_s = max(RECALL_WORTH_S, 2 * feed.feed_ahead_s / 60)
+    share_s = -(-tasks // slots) * each_s + longest_s + bin_s
+    for name in fed:
+        seat = ledger.seats[name]
+        if seat.ahead_s / seat.slots > least_s + share_s + 1e-9:
+            raise BrokenPromise(f"{name} holds {seat.ahead_s} s ahead, another only {least_s}")
 
 
 def _none(found: Iterable[object]) -> None:
@@ -294,21 +279,46 @@ def _none(found: Iterable[object]) -> None:
 
 
 PROMISES = (
-    every_task_is_answered_at_most_once,
-    nothing_is_lost,
+    every_task_is_settled_at_most_once,
     an_answer_is_an_outcome_that_was_delivered,
     the_first_outcome_is_the_answer,
-    free_slots_come_first,
     attempts_have_numbers_of_their_own,
     what_has_ended_is_not_handed_out,
     pointless_attempts_are_stopped,
-    attempts_are_bounded,
+    losses_are_bounded,
+    suspects_go_one_by_one,
+    retries_wait_for_their_delay,
+    chunks_never_mix_spans,
+    second_attempts_are_bounded,
+    priorities_are_kept,
     no_slot_idles_while_a_task_waits,
-    nobody_gets_more_than_he_asked_for,
+    free_slots_come_first,
+    nobody_is_overfed,
     who_is_gone_gets_nothing,
+    quarantine_has_evidence,
+    recalls_have_a_reason,
     silence_is_noticed,
     the_counts_are_right,
 )
+"""Checked after every event; they cost the same however many tasks and slaves there are."""
+
+THOROUGH = (
+    nothing_is_lost,
+    slaves_are_known_as_they_are,
+    no_slot_idles_while_another_hoards,
+    stragglers_are_tried_twice,
+    shares_are_even,
+)
+"""Checked now and then; they look at everything."""
+
+
+def check_event(ledger: Ledger) -> None:
+    """Check the promises that can be read from the last event.
+
+    Raises:
+        BrokenPromise: One is broken; the message says which and how.
+    """
+    _check(ledger, PROMISES)
 
 
 def check_all(ledger: Ledger) -> None:
@@ -317,7 +327,12 @@ def check_all(ledger: Ledger) -> None:
     Raises:
         BrokenPromise: One is broken; the message says which and how.
     """
-    for promise in PROMISES:
+    _check(ledger, PROMISES)
+    _check(ledger, THOROUGH)
+
+
+def _check(ledger: Ledger, promises: Iterable[Callable[[Ledger], None]]) -> None:
+    for promise in promises:
         try:
             promise(ledger)
         except BrokenPromise as error:

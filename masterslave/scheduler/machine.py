@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import assert_never
 
-from masterslave.scheduler import losses, outcomes, placement, rebalancing
+from masterslave.scheduler import losses, outcomes, placement, quarantine, rebalancing
 from masterslave.scheduler.events import (
     Event,
     HandOutsGivenBack,
@@ -66,8 +66,11 @@ class Scheduler:
         """Take in what happened, and return what is to be done, in this order."""
         step = Step(now)
         self._take_in(event, step)
-        step.order_stops()
         state = self.state
+        if step.stops:
+            step.order_stops(state.slaves)
+        if step.accused:
+            quarantine.judge(state, step)
         if state.delays:
             self._end_delays(now)
         state.roster.settle_lines(state.pieces, now)

@@ -90,20 +90,21 @@ def _feed_one_ahead(state: State, slave: Slave, share: int, hand_outs: list[Hand
                 break
             mean_s = estimate.mean_s
         if piece.span is not None or piece.size:
-            if not _has_room(state, slave, piece, mean_s):
+            if not _fits_ahead(state, piece, mean_s):
                 break
             hand_out = _hand_out(state, piece, slave, mean_s)
             slave.add_ahead(hand_out, state.pieces.by_first[hand_out.task])
             given += hand_out.count
             give(hand_out)
+            if slave.ahead_bytes >= feed.ahead_bytes:
+                break
             continue
         # What follows is ``_hand_out`` and ``add_ahead`` for what comes by the hundred thousand.
         top.popleft()
         piece.phase = _AFTER_HAND_OUT
         attempt = piece.attempts + 1
         piece.attempts = piece.attempt = attempt
-        piece.holder = name
-        piece.expected_s = mean_s
+        piece.holder, piece.expected_s = name, mean_s
         hand_out = HandOut(piece.first, attempt)
         give(hand_out)
         line_up(hand_out)
@@ -120,18 +121,14 @@ def _feed_one_ahead(state: State, slave: Slave, share: int, hand_outs: list[Hand
     return given > 0
 
 
-def _has_room(state: State, slave: Slave, piece: Piece, mean_s: float) -> bool:
-    """Tell whether a slave takes ahead what comes next, by its bytes and its time."""
+def _fits_ahead(state: State, piece: Piece, mean_s: float) -> bool:
+    """Tell whether what comes next may be given ahead at all, by its bytes and its time."""
     feed = state.feeding
     count, size = 1, piece.size
     if piece.span is not None:
         count = _chunk(state, piece, piece.span, mean_s)
         size = count * piece.span.item_bytes
-    return (
-        slave.ahead_bytes < feed.ahead_bytes
-        and size <= feed.ahead_bytes
-        and count * mean_s <= feed.feed_ahead_s
-    )
+    return size <= feed.ahead_bytes and count * mean_s <= feed.feed_ahead_s
 
 
 def _hand_out(state: State, piece: Piece, slave: Slave, mean_s: float) -> HandOut:

@@ -7,7 +7,7 @@ from masterslave.scheduler.orders import QuarantineSlave, RecallTasks
 from masterslave.scheduler.slaves import Slave
 from masterslave.scheduler.state import State, Step
 
-__all__ = ["EVIDENCE", "note_against", "note_done"]
+__all__ = ["EVIDENCE", "judge", "note_against", "note_done"]
 
 EVIDENCE = 3
 """So many tasks speak against a slave before it is quarantined: one or two may be bad luck."""
@@ -25,14 +25,19 @@ def note_done(slave: Slave, count: int) -> None:
 def note_against(state: State, name: str, line: str, step: Step) -> None:
     """A task that failed at this slave has been done elsewhere."""
     slave = state.slaves.get(name)
-    if slave is None or slave.is_quarantined:
-        return
-    slave.bad += 1
-    slave.evidence = (*slave.evidence, line)[-2 * EVIDENCE :]
-    _forget_old(slave)
-    others = state.roster.able - (slave.slots_counted > 0)
-    if len(slave.evidence) >= EVIDENCE and slave.bad > slave.done and others > 0:
-        _quarantine(state, slave, step)
+    if slave is not None and not slave.is_quarantined:
+        slave.bad += 1
+        slave.evidence = (*slave.evidence, line)[-2 * EVIDENCE :]
+        _forget_old(slave)
+        step.accused[name] = slave
+
+
+def judge(state: State, step: Step) -> None:
+    """Quarantine those against which enough speaks, unless nobody else would be left."""
+    for slave in step.accused.values():
+        others = state.roster.able - (slave.slots_counted > 0)
+        if len(slave.evidence) >= EVIDENCE and slave.bad > slave.done and others > 0:
+            _quarantine(state, slave, step)
 
 
 def _forget_old(slave: Slave) -> None:

@@ -58,6 +58,7 @@ def try_stragglers_twice(state: State, step: Step) -> None:
             if due > now:
                 next_look = min(next_look, due)
             elif not _double(state, piece, slave, step):
+                next_look = now  # as soon as somebody is free
                 break
     state.look_at = max(next_look, now + feed.straggler_min_s / _LOOKS)
 

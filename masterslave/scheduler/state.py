@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Container
 from heapq import heappop, heappush
 
 from msgspec import Struct
@@ -77,20 +78,22 @@ class Step:
 
     Attributes:
         stops: Hand-outs that nobody waits for any more, by slave.
+        accused: Slaves that failed tasks which were done elsewhere.
     """
 
-    __slots__ = ("now", "orders", "stops")
+    __slots__ = ("accused", "now", "orders", "stops")
 
     def __init__(self, now: float) -> None:
         self.now = now
         self.orders: list[Order] = []
         self.stops: dict[str, list[HandOut]] = {}
+        self.accused: dict[str, Slave] = {}
 
-    def order_stops(self) -> None:
-        """Say which hand-outs have become pointless."""
-        if self.stops:
-            self.orders += [StopTasks(slave, tuple(held)) for slave, held in self.stops.items()]
-            self.stops = {}
+    def order_stops(self, slaves: Container[str]) -> None:
+        """Say which hand-outs have become pointless, to those slaves that are still here."""
+        for slave, hand_outs in self.stops.items():
+            if slave in slaves:
+                self.orders.append(StopTasks(slave, hand_outs))
 
 
 class State:

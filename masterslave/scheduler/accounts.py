@@ -1,0 +1,189 @@
+"""The accounts of the ledger: which tasks are open, wait, or are out, and with whom."""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_right
+from collections import Counter, OrderedDict, defaultdict
+from heapq import heappop
+
+from masterslave.scheduler.entries import OPEN, Key, Moment, Out, Seat, Submission
+from masterslave.scheduler.events import HandOut
+from masterslave.scheduler.feeding import Feeding
+
+__all__ = ["Accounts"]
+
+
+class Accounts:
+    """What follows from events and orders, and the faults that were found in them.
+
+    Attributes:
+        now: The time of the last event.
+        moment: What the last event has to lead to.
+        faults: What broke a promise, by words for it.
+        status: Of each task.
+    """
+
+    def __init__(self, feeding: Feeding) -> None:
+        self.feeding = feeding
+        self.now = 0.0
+        self.moment = Moment()
+        self.faults: defaultdict[str, list[object]] = defaultdict(list)
+        self.counts: Counter[str] = Counter()
+        self.status = bytearray()
+        self.latest = array("l")
+        """Number of the latest hand-out of each task."""
+        self.submissions: list[Submission] = []
+        self._firsts: list[int] = []
+        self.losses: Counter[int] = Counter()
+        self.retried: Counter[int] = Counter()
+        self.doubled: set[int] = set()
+        self.suspects: set[int] = set()
+        self.failed_at: defaultdict[int, list[str]] = defaultdict(list)
+        self.against: Counter[str] = Counter()
+        self.out: dict[Key, Out] = {}
+        self.cover: tuple[dict[int, Key], dict[int, Key]] = ({}, {})
+        """Which hand-outs a task is out in: its first, and its second one."""
+        self.waiting: Counter[int] = Counter()
+        """Tasks that wait, by priority."""
+        self.waiting_count = 0
+        self.last_waited = 0.0
+        self.delayed: dict[int, float] = {}
+        self._dues: list[tuple[float, int]] = []
+        self.seats: dict[str, Seat] = {}
+        self.heard: OrderedDict[str, float] = OrderedDict()
+        self.free_slots = 0
+        self.able = 0
+        self.last_fresh: dict[int, int] = {}
+        self.known: Counter[int] = Counter()
+        """Outcomes of each function."""
+        self.known_since: dict[int, float] = {}
+        self.fastest: dict[int, float] = {}
+        self.slowest: dict[int, float] = {}
+        self._touched: dict[str, Seat] = {}
+
+    def is_open(self, task: int) -> bool:
+        """Tell whether a task was submitted and has no end yet."""
+        return task < len(self.status) and self.status[task] == OPEN
+
+    def next_due(self) -> float | None:
+        """Return when the next delay ends."""
+        dues = self._dues
+        while dues and self.delayed.get(dues[0][1]) != dues[0][0]:
+            heappop(dues)
+        return dues[0][0] if dues else None
+
+    def submission_of(self, task: int) -> Submission:
+        """Return what a task was submitted with."""
+        return self.submissions[bisect_right(self._firsts, task) - 1]
+
+    def patience_s(self, out: Out) -> float:
+        """Return how long a hand-out may run before it may be tried a second time."""
+        function = out.terms.function
+        if self.known[function] < 3:
+            return float("inf")
+        slowest_s = self.slowest[function] * len(out.tasks)
+        return max(self.feeding.straggler_factor * slowest_s, self.feeding.straggler_min_s)
+
+    def _hear(self, name: str) -> None:
+        if name in self.heard:
+            self.heard[name] = self.now
+            self.heard.move_to_end(name)
+
+    def _learn(self, function: int, item_s: float) -> None:
+        self.known[function] += 1
+        if self.known[function] == 3:
+            self.known_since[function] = self.now
+        self.fastest[function] = min(self.fastest.get(function, item_s), item_s)
+        self.slowest[function] = max(self.slowest.get(function, item_s), item_s)
+
+    def _end_attempt(self, hand_out: HandOut) -> Out | None:
+        """Note that a hand-out is not out any more; returns what it was, None if it was not out."""
+        key = (hand_out.task, hand_out.attempt)
+        out = self.out.get(key)
+        if out is None or len(out.tasks) != hand_out.count:
+            return None
+        del self.out[key]
+        self.moment.stops.discard(key)
+        seat = self.seats.get(out.slave)
+        if seat is not None:
+            self._unseat_hand_out(seat, key, out)
+        first, second = self.cover
+        freed = 0
+        for task in out.tasks:
+            if first.get(task) == key:
+                if task in second:
+                    first[task] = second.pop(task)
+                    continue
+                del first[task]
+            elif second.get(task) == key:
+                del second[task]
+                continue
+            else:
+                continue
+            freed += self.status[task] == OPEN
+        if freed:
+            self._wait(out.terms.priority, freed)
+        return out
+
+    def _unseat_hand_out(self, seat: Seat, key: Key, out: Out) -> None:
+        if key in seat.started:
+            del seat.started[key]
+        else:
+            del seat.ahead[key]
+            seat.leave_ahead(out)
+        seat.recalled.discard(key)
+        self._touch(seat.name)
+
+    def _end(self, tasks: range, status: int) -> None:
+        """Note that tasks have ended, all of one submission."""
+        waited = 0
+        for task in tasks:
+            if not self.is_open(task):
+                continue
+            self.status[task] = status
+            keys = [key for key in (cover.pop(task, None) for cover in self.cover) if key]
+            for key in keys:
+                self.out[key].open -= 1
+                if not self.out[key].open:
+                    self.moment.stops.add(key)
+            if not keys:
+                waited += self.delayed.pop(task, None) is None
+        if waited:
+            self._wait(self.submission_of(tasks.start).terms.priority, -waited)
+
+    def _is_covered(self, task: int) -> bool:
+        return task in self.cover[0] or task in self.cover[1]
+
+    def _wait(self, priority: int, count: int) -> None:
+        self.waiting[priority] += count
+        self.waiting_count += count
+        if self.waiting_count:
+            self.last_waited = self.now
+
+    def _end_delays(self) -> None:
+        while (due := self.next_due()) is not None and due <= self.now:
+            _, task = heappop(self._dues)
+            del self.delayed[task]
+            self._wait(self.submission_of(task).terms.priority, 1)
+
+    def _touch(self, name: str) -> None:
+        self._touched[name] = self.seats[name]
+
+    def _settle_seats(self) -> None:
+        """Have the slaves of which something has changed start what they can."""
+        for seat in self._touched.values():
+            while seat.ahead and len(seat.started) < seat.slots:
+                key, _ = seat.ahead.popitem(last=False)
+                seat.started[key] = None
+                self.out[key].since = self.now
+                seat.leave_ahead(self.out[key])
+                seat.recalled.discard(key)
+            able = int(seat.slots > 0 and not seat.is_quarantined)
+            free = max(0, seat.slots - len(seat.started)) if able else 0
+            self.free_slots += free - seat.free
+            self.able += able - seat.able
+            if free and not seat.free:
+                seat.free_since = self.now
+            seat.free, seat.able = free, able
+        self._touched.clear()

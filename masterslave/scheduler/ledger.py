@@ -1,0 +1,370 @@
+"""Everything that was said to a scheduler and by it, written down from outside.
+
+It knows the rules and nothing of the scheduler's insides: which tasks are open, wait, or are out,
+and with whom, follows from the events and orders alone. What breaks a promise at once is noted as
+a fault of that promise; ``check`` reads them. Tasks have to be numbered in a row, from 0.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Sequence
+from heapq import heappush
+
+from masterslave.scheduler.accounts import Accounts
+from masterslave.scheduler.entries import (
+    CANCELLED,
+    DONE,
+    GIVEN_UP,
+    OPEN,
+    Key,
+    Moment,
+    Out,
+    Seat,
+    Submission,
+)
+from masterslave.scheduler.events import (
+    Event,
+    HandOut,
+    HandOutsGivenBack,
+    HandOutsLost,
+    SlaveAsked,
+    SlaveHeard,
+    SlaveJoined,
+    SlaveLeft,
+    SpanSubmitted,
+    TasksCancelled,
+    TasksReturned,
+    TasksSubmitted,
+    Terms,
+    TimePassed,
+)
+from masterslave.scheduler.feeding import Feeding
+from masterslave.scheduler.machine import Scheduler
+from masterslave.scheduler.orders import (
+    DismissSlave,
+    GiveUpTask,
+    Order,
+    QuarantineSlave,
+    RecallTasks,
+    SendTasks,
+    SettleTasks,
+    StopTasks,
+)
+
+__all__ = ["Ledger"]
+
+
+class Ledger(Accounts):
+    """Stands between a script and a scheduler: passes events on, and writes down what they led to.
+
+    Args:
+        silence_s: As the scheduler's.
+        feeding: As the scheduler's.
+    """
+
+    def __init__(self, scheduler: Scheduler, *, silence_s: float, feeding: Feeding) -> None:
+        super().__init__(feeding)
+        self.scheduler = scheduler
+        self.silence_s = silence_s
+        self.event: Event = TimePassed()
+
+    def handle(self, event: Event, now: float) -> list[Order]:
+        """Pass an event on, and write down what it led to."""
+        self.now, self.event, self.moment = now, event, Moment()
+        self._note_event(event)
+        self._end_delays()
+        orders = self.scheduler.handle(event, now)
+        for order in orders:
+            self._note_order(order)
+        self._settle_seats()
+        self.last_fresh.update(self.moment.fresh)
+        return orders
+
+    # What is said to the scheduler.
+
+    def _note_event(self, event: Event) -> None:
+        match event:
+            case TasksReturned():
+                self._note_returned(event)
+            case HandOutsGivenBack():
+                for hand_out in event.hand_outs:
+                    self._end_attempt(hand_out)
+            case HandOutsLost():
+                self._note_lost(event)
+            case TasksSubmitted(tasks=tasks, terms=terms):
+                self._note_submitted(Submission(tasks[0], tasks[-1] + 1, terms, event.sizes))
+            case SpanSubmitted(first=first, count=count, terms=terms):
+                self._note_submitted(
+                    Submission(first, first + count, terms, (), event.item_bytes, is_span=True)
+                )
+            case TasksCancelled():
+                for task in filter(self.is_open, event.tasks):
+                    self.counts["cancelled"] += 1
+                    self._end(range(task, task + 1), CANCELLED)
+            case TimePassed():
+                for name, heard_at in self.heard.items():
+                    if heard_at + self.silence_s > self.now:
+                        break
+                    self.moment.silent.add(name)
+            case _:
+                self._note_word(event)
+
+    def _note_word(self, event: SlaveJoined | SlaveAsked | SlaveHeard | SlaveLeft) -> None:
+        match event:
+            case SlaveJoined():
+                self.seats[event.slave] = Seat(event.slave, event.slots)
+                self.heard[event.slave] = self.now
+                self.counts["slaves_joined"] += 1
+                self._touch(event.slave)
+            case SlaveAsked() if event.slave in self.seats:
+                self.seats[event.slave].slots = max(0, event.slots)
+                self._touch(event.slave)
+            case SlaveLeft():
+                self._note_left(event.slave, in_peace=event.in_peace)
+        self._hear(event.slave)
+
+    def _note_submitted(self, submission: Submission) -> None:
+        count = submission.stop - submission.first
+        assert submission.first == len(self.status), "tasks have to be numbered in a row"
+        self.submissions.append(submission)
+        self._firsts.append(submission.first)
+        self.status.extend(bytes([OPEN]) * count)
+        self.latest.extend(array("l", [0]) * count)
+        self._wait(submission.terms.priority, count)
+        self.counts["submitted"] += count
+
+    def _note_returned(self, event: TasksReturned) -> None:
+        self._hear(event.slave)
+        self.moment.raised = event.to_retry
+        for hand_out, seconds in zip(event.hand_outs, event.seconds, strict=True):
+            out = self._end_attempt(hand_out)
+            self.moment.returned.add((hand_out.task, hand_out.attempt))
+            if out is not None:
+                self._learn(out.terms.function, seconds / hand_out.count)
+            self._expect_answers(hand_out, event, was_live=out is not None)
+
+    def _expect_answers(self, hand_out: HandOut, event: TasksReturned, *, was_live: bool) -> None:
+        """Write down which tasks this outcome has to settle."""
+        answers, attempt = self.moment.answers, hand_out.attempt
+        for task in range(hand_out.task, hand_out.task + hand_out.count):
+            if not self.is_open(task) or task in answers or not 1 <= attempt <= self.latest[task]:
+                self.counts["late"] += 1
+            elif task not in event.to_retry:
+                answers[task] = attempt
+            elif not was_live:
+                self.counts["late"] += 1  # it runs again anyway
+            elif self.retried[task] >= self.submission_of(task).terms.retries:
+                answers[task] = attempt
+            else:
+                self._retry(task, event.slave)
+
+    def _retry(self, task: int, slave: str) -> None:
+        terms = self.submission_of(task).terms
+        due = self.now + terms.delay_s * terms.factor ** self.retried[task]
+        self.retried[task] += 1
+        self.counts["retried"] += 1
+        self.failed_at[task].append(slave)
+        if not self._is_covered(task):
+            self._wait(terms.priority, -1)
+            self.delayed[task] = due
+            heappush(self._dues, (due, task))
+
+    def _note_lost(self, event: HandOutsLost) -> None:
+        out = self._end_attempt(event.hand_out)
+        if out is None or (event.culprit >= 0 and event.culprit not in out.tasks):
+            return
+        if len(out.tasks) == 1:
+            self._blame(out.tasks.start, out.slave)
+        elif event.culprit < 0:
+            self.suspects.update(out.tasks)
+        elif self.is_open(event.culprit) and not any(map(self._is_covered, out.tasks)):
+            self._blame(event.culprit, out.slave)
+
+    def _blame(self, task: int, slave: str) -> None:
+        if self.is_open(task):
+            self.losses[task] += 1
+            self.failed_at[task].append(slave)
+            if self.losses[task] >= self.submission_of(task).terms.max_attempts:
+                self.moment.give_ups.add(task)
+
+    def _note_left(self, name: str, *, in_peace: bool) -> None:
+        seat = self.seats.get(name)
+        if seat is None:
+            return
+        seat.slots = 0
+        self._touch(name)
+        started = list(seat.started)
+        for task, number in [*started, *seat.ahead]:
+            out = self._end_attempt(HandOut(task, number, len(self.out[task, number].tasks)))
+            if out is None or in_peace or (task, number) not in started:
+                continue
+            if len(out.tasks) == 1:
+                self._blame(task, name)
+            else:
+                self.suspects.update(out.tasks)
+        self._settle_seats()
+        del self.seats[name], self.heard[name]
+        self.counts["slaves_left" if in_peace else "slaves_lost"] += 1
+
+    # What the scheduler says.
+
+    def _note_order(self, order: Order) -> None:
+        match order:
+            case SendTasks():
+                self._settle_seats()
+                for hand_out in order.hand_outs:
+                    self._note_sent(order.slave, hand_out)
+            case SettleTasks():
+                self._note_settled(order.hand_outs)
+            case StopTasks():
+                for hand_out in order.hand_outs:
+                    key = (hand_out.task, hand_out.attempt)
+                    if key in self.moment.returned:
+                        continue
+                    if key not in self.moment.stops or self.out[key].slave != order.slave:
+                        self.faults["stopped though wanted"].append((order.slave, hand_out))
+                    self._end_attempt(hand_out)
+            case GiveUpTask():
+                is_due = order.task in self.moment.give_ups
+                if not is_due or len(order.story) != self.losses[order.task]:
+                    self.faults["given up wrongly"].append(order)
+                self.moment.give_ups.discard(order.task)
+                self.counts["given_up"] += 1
+                self._end(range(order.task, order.task + 1), GIVEN_UP)
+            case RecallTasks():
+                self._note_recalled(order)
+            case DismissSlave():
+                if order.slave not in self.moment.silent:
+                    self.faults["dismissed though heard"].append(order.slave)
+                self.moment.silent.discard(order.slave)
+                self._note_left(order.slave, in_peace=False)
+            case QuarantineSlave():
+                self._note_quarantined(order)
+
+    def _note_settled(self, hand_outs: Sequence[HandOut]) -> None:
+        slave = self.event.slave if isinstance(self.event, TasksReturned) else ""
+        answers, raised, failed_at = self.moment.answers, self.moment.raised, self.failed_at
+        for hand_out in hand_outs:
+            tasks = range(hand_out.task, hand_out.task + hand_out.count)
+            for task in tasks:
+                if not self.is_open(task):
+                    self.faults["settled twice"].append(task)
+                if answers.pop(task, None) != hand_out.attempt:
+                    self.faults["settled without outcome"].append((task, hand_out))
+                if task in failed_at and task not in raised:
+                    self.against.update(name for name in failed_at[task] if name != slave)
+            self.counts["done"] += len(tasks)
+            self._end(tasks, DONE)
+
+    def _note_sent(self, name: str, hand_out: HandOut) -> None:
+        tasks = range(hand_out.task, hand_out.task + hand_out.count)
+        key = (hand_out.task, hand_out.attempt)
+        seat = self.seats.get(name)
+        if seat is None or not seat.able:
+            self.faults["sent to who takes nothing"].append((name, hand_out))
+            return
+        submission = self.submission_of(tasks.start)
+        terms = submission.terms
+        self._check_chunk(tasks, submission)
+        if self.status.count(OPEN, tasks.start, tasks.stop) != len(tasks):
+            self.faults["sent after its end"].append(hand_out)
+        latest = self.latest[tasks.start : tasks.stop]
+        if max(latest) >= hand_out.attempt:
+            self.faults["number used before"].append(hand_out)
+        self.latest[tasks.start : tasks.stop] = array("l", [hand_out.attempt]) * len(tasks)
+        self.counts["handed_out"] += len(tasks)
+        self.counts["handed_out_again"] += len(tasks) if hand_out.attempt > 1 else 0
+        first, second = self.cover
+        out = Out(name, tasks, terms, None, len(tasks), size=submission.bytes_of(tasks))
+        if any(map(first.__contains__, tasks)) or any(map(second.__contains__, tasks)):
+            self._check_second(name, hand_out, tasks)
+            second.update(dict.fromkeys(tasks, key))
+        else:
+            self._check_turn(hand_out, tasks, terms)
+            self._wait(terms.priority, -len(tasks))
+            first.update(dict.fromkeys(tasks, key))
+        self.out[key] = out
+        self._seat_hand_out(seat, key, out)
+
+    def _seat_hand_out(self, seat: Seat, key: Key, out: Out) -> None:
+        if len(seat.started) < seat.slots:
+            out.since = self.now
+            seat.started[key] = None
+        else:
+            self._check_ahead(seat, out)
+            out.expected_s = self.scheduler.state.tasks[key[0]].expected_s
+            seat.ahead[key] = None
+            seat.ahead_s += out.expected_s
+            seat.ahead_bytes += out.size
+            self.moment.fed_ahead[seat.name] += len(out.tasks)
+        self._touch(seat.name)
+
+    def _check_chunk(self, tasks: range, submission: Submission) -> None:
+        most = submission.terms.chunk or self.feeding.max_chunk
+        if tasks.stop > submission.stop or len(tasks) > (most if submission.is_span else 1):
+            self.faults["chunk"].append(tasks)
+        if len(tasks) > 1 and not self.suspects.isdisjoint(tasks):
+            self.faults["suspects together"].append(tasks)
+
+    def _check_turn(self, hand_out: HandOut, tasks: range, terms: Terms) -> None:
+        """Note it when tasks are handed out that should not be, or not yet."""
+        lowest = self.moment.lowest
+        self.moment.lowest = terms.priority if lowest is None else min(lowest, terms.priority)
+        if self.delayed and any(task in self.delayed for task in tasks):
+            self.faults["sent before its delay"].append(hand_out)
+        if hand_out.attempt == 1:
+            if self.last_fresh.get(terms.priority, -1) >= tasks.start:
+                self.faults["out of order"].append(hand_out)
+            fresh = self.moment.fresh
+            fresh[terms.priority] = max(fresh.get(terms.priority, -1), tasks[-1])
+
+    def _check_ahead(self, seat: Seat, out: Out) -> None:
+        feed, function = self.feeding, out.terms.function
+        is_full = not seat.has_room(feed) or out.size > feed.ahead_bytes
+        fastest_s = self.fastest.get(function)
+        if is_full or fastest_s is None or fastest_s * len(out.tasks) > feed.feed_ahead_s + 1e-6:
+            self.faults["overfed"].append((seat.name, out.tasks, seat.ahead_s, fastest_s))
+
+    def _check_second(self, name: str, hand_out: HandOut, tasks: range) -> None:
+        """Note it when a second attempt is made that must not be."""
+        first = self.out.get(self.cover[0].get(tasks.start, (-1, -1)))
+        if (
+            first is None
+            or first.tasks != tasks
+            or first.slave == name
+            or first.since is None
+            or not first.terms.repeatable
+            or any(map(self.cover[1].__contains__, tasks))
+            or not self.doubled.isdisjoint(tasks)
+            or self.waiting_count
+            or self.now - first.since < self.patience_s(first) - 1e-9
+        ):
+            self.faults["second attempt"].append((name, hand_out))
+        self.doubled.update(tasks)
+        self.counts["speculated"] += len(tasks)
+
+    def _note_recalled(self, order: RecallTasks) -> None:
+        seat = self.seats[order.slave]
+        if not seat.is_quarantined:
+            self._settle_seats()
+            if seat.recalled or self.waiting_count or not self.free_slots:
+                self.faults["recalled for nothing"].append(order)
+        for hand_out in order.hand_outs:
+            key = (hand_out.task, hand_out.attempt)
+            if key not in seat.ahead or key in seat.recalled:
+                self.faults["recalled for nothing"].append((order.slave, hand_out))
+            seat.recalled.add(key)
+            self.moment.recalls.discard(key)
+            self.counts["recalled"] += hand_out.count
+
+    def _note_quarantined(self, order: QuarantineSlave) -> None:
+        seat = self.seats[order.slave]
+        if self.against[order.slave] < 3 or len(order.evidence) < 3:
+            self.faults["quarantined without evidence"].append(order)
+        if self.able - seat.able < 1:
+            self.faults["the last one quarantined"].append(order.slave)
+        self.counts["slaves_quarantined"] += 1
+        seat.is_quarantined = True
+        self.moment.recalls.update(key for key in seat.ahead if key not in seat.recalled)
+        self._touch(order.slave)
