@@ -1,0 +1,121 @@
+"""What the script of a simulated farm submits and cancels, and how its tasks behave."""
+
+from __future__ import annotations
+
+import itertools
+from bisect import bisect_right
+from collections.abc import Iterator
+from random import Random
+
+from masterslave.scheduler import (
+    Event,
+    HandOut,
+    SpanSubmitted,
+    TasksCancelled,
+    TasksSubmitted,
+    Terms,
+)
+from masterslave.testing.climate import Climate
+
+__all__ = ["Workload"]
+
+_BATCH = 1000
+
+
+class Workload:
+    """Tasks, drawn from a seed.
+
+    Args:
+        tasks: How many, items of spans among them.
+    """
+
+    def __init__(self, random: Random, climate: Climate, tasks: int) -> None:
+        self.tasks = tasks
+        self._random = random
+        self._climate = climate
+        self._poison = _some_of(random, tasks, climate.poison_share)
+        self._terms: list[Terms] = []
+        self._firsts: list[int] = []
+
+    def submissions(self) -> Iterator[Event]:
+        """Draw what is submitted, piece by piece; the numbers are in a row."""
+        first, random = 0, self._random
+        while first < self.tasks:
+            is_span = random.random() < self._climate.span_share
+            most = self.tasks - first
+            count = min(most, random.randint(1, max(1, self.tasks // 2 if is_span else _BATCH)))
+            if self.tasks <= _BATCH and not is_span:
+                count = min(count, random.choice((1, 5, 50)))
+            terms = self._draw_terms(is_span=is_span)
+            self._firsts.append(first)
+            self._terms.append(terms)
+            if is_span:
+                yield SpanSubmitted(first, count, terms)
+            else:
+                yield TasksSubmitted(range(first, first + count), terms)
+            first += count
+
+    def _draw_terms(self, *, is_span: bool) -> Terms:
+        random, climate = self._random, self._climate
+        is_retried = random.random() < climate.retry_share
+        return Terms(
+            function=random.randrange(len(climate.task_s)),
+            priority=random.randrange(climate.priorities),
+            retries=2 if is_retried else 0,
+            delay_s=random.choice((0.0, 0.1)) if is_retried else 0.0,
+            factor=random.choice((1.0, 2.0)),
+            max_attempts=random.choice((1, 3, 3)),
+            repeatable=random.random() < 0.8,
+            chunk=random.choice((0, 0, 0, 10)) if is_span else 0,
+        )
+
+    def cancellations(self) -> list[TasksCancelled]:
+        """Draw what is cancelled: single tasks and rows of them."""
+        random = self._random
+        left = int(self.tasks * self._climate.cancel_share)
+        chosen: list[TasksCancelled] = []
+        while left > 0:
+            first = random.randrange(self.tasks)
+            count = random.choice((1, 1, random.randint(1, max(1, left))))
+            chosen.append(TasksCancelled(range(first, min(self.tasks, first + count))))
+            left -= count
+        return chosen
+
+    def terms_of(self, task: int) -> Terms:
+        """Return the terms of a task that was submitted."""
+        return self._terms[bisect_right(self._firsts, task) - 1]
+
+    def seconds_of(self, hand_out: HandOut) -> float:
+        """Draw how long a hand-out takes on a usual slave."""
+        climate, random = self._climate, self._random
+        seconds = climate.task_s[self.terms_of(hand_out.task).function] * hand_out.count
+        seconds *= 1.0 - climate.spread + climate.spread * random.expovariate(1.0)
+        if climate.straggler_share and random.random() < climate.straggler_share:
+            seconds *= 50
+        return seconds
+
+    def killer_in(self, hand_out: HandOut) -> int | None:
+        """Return the task of a hand-out that kills its process: it always does, or by bad luck."""
+        tasks = range(hand_out.task, hand_out.task + hand_out.count)
+        if self._poison:
+            for task in tasks:
+                if task in self._poison:
+                    return task
+        if self._climate.child_loss_share and self._random.random() < (
+            self._climate.child_loss_share
+        ):
+            return self._random.choice(tasks)
+        return None
+
+    def raising_in(self, hand_out: HandOut, *, is_bad: bool) -> list[int]:
+        """Draw which tasks of a hand-out raise, if they are to be retried."""
+        share = 0.75 if is_bad else self._climate.raise_share
+        if not share or not self.terms_of(hand_out.task).retries:
+            return []
+        tasks = range(hand_out.task, hand_out.task + hand_out.count)
+        return [task for task in tasks if self._random.random() < share]
+
+
+def _some_of(random: Random, count: int, share: float) -> frozenset[int]:
+    wanted = int(count * share)
+    return frozenset(random.randrange(count) for _ in itertools.repeat(None, wanted))
