@@ -219,7 +219,9 @@ class FarmFuture(Future[Result], Single):
                 else:
                     waiter.add_result(self)
             condition.notify_all()
-        if callbacks:
+        if callbacks and state == CANCELLED_AND_NOTIFIED:  # by who cancels, as in the stdlib
+            self._invoke_callbacks()  # type: ignore[attr-defined]
+        elif callbacks:
             self._owner.carry(self._invoke_callbacks)  # type: ignore[attr-defined]
 
 

@@ -136,7 +136,6 @@ class Results(Iterator[Any]):
             except KeyboardInterrupt:
                 self.close()
                 raise
-            self._refill()
         row = self._ready.popleft()
         self._under_way -= 1
         self._progress.advance()

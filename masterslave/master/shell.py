@@ -241,15 +241,20 @@ class Master:
     # After a turn: the lock is not held.
 
     def _hand_over(self, answers: list[HandOver]) -> None:
+        exits: list[BaseException] = []
         for settle, arguments in answers:
             try:
                 settle(*arguments)
             except Exception:  # the others have their answers all the same
                 log.exception("an answer could not be handed over")
+            except BaseException as error:  # sys.exit() in a callback of who cancels
+                exits.append(error)
         with self._lock:
             self._being_answered -= len(answers)
             if self._is_all_answered():
                 self._all_answered.notify_all()
+        if exits:
+            raise exits[0]
 
     def _is_all_answered(self) -> bool:
         decisions = self._decisions

@@ -185,10 +185,10 @@ def test_a_stream_may_be_collected_under_the_lock_of_the_farm() -> None:
         del stream, cycle
         seen: list[int] = []
 
-        def look(scheduler: Any) -> None:
+        def look(decisions: Any) -> None:
             gc.collect()
-            seen.append(scheduler.state.waiting)
+            seen.append(decisions.scheduler.state.waiting)
 
-        farm._master.scheduler_view(look)
+        farm._master.view(look)
         assert seen == [10], "the scheduler is not entered while it is busy"
         eventually(lambda: farm.statistics().cancelled == 10, "what was under way is dropped")

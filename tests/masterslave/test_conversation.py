@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import pickle
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import islice
@@ -13,19 +14,28 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given, settings
 
-from masterslave import Farm
+from masterslave import Farm, FarmBroken, FarmFuture, NotPicklable
+from masterslave.farm.options import TaskTerms
 from masterslave.master.mailbox import Mailbox
+from masterslave.master.submission import Function
+from masterslave.packed import pack_value
 from masterslave.protocol import (
+    BROKEN,
     GIVEN_BACK,
     LOST,
+    MIXED,
+    RAISED,
     VALUE,
     VERSION,
     Ask,
     Delivery,
     Instructions,
     Introduction,
+    ItemOutcome,
     KnownFunctions,
     Outcome,
+    PostMortem,
+    Raised,
     Receipt,
     Stop,
     Welcome,
@@ -33,8 +43,8 @@ from masterslave.protocol import (
     decode,
     encode,
 )
+from masterslave.scheduler import HandOut
 from masterslave.settings import FarmSettings
-from masterslave.slave.work import FarmWork, choose_farm
 from remoteobj import Proxy, WireError, release
 
 Join = Callable[..., "ByHand"]
@@ -48,11 +58,14 @@ class ByHand:
         me = Introduction(VERSION, name, "here", 1, 1, sys.version_info[:2])
         self.slave = decode(self.door.join(encode(me)), Welcome).slave
 
-    def ask(self, credit: int, acknowledged: int) -> Instructions:
-        return decode(self.door.next(encode(Ask(self.slave, credit, acknowledged))), Instructions)
+    def ask(
+        self, slots: int, acknowledged: int, sequence: int = 0, *outcomes: Outcome
+    ) -> Instructions:
+        ask = Ask(self.slave, slots, acknowledged, sequence, outcomes)
+        return decode(self.door.next(encode(ask)), Instructions)
 
     def deliver(self, sequence: int, *outcomes: Outcome, leaving: bool = False) -> Receipt:
-        delivery = Delivery(self.slave, sequence, outcomes, 0, 99, leaving)
+        delivery = Delivery(self.slave, sequence, outcomes, 1, 99, leaving)
         return decode(self.door.deliver(encode(delivery)), Receipt)
 
 
@@ -86,18 +99,22 @@ def join(lonely_farm: Farm) -> Iterator[Callable[..., ByHand]]:
 
 
 def value(task: WireTask, result: object) -> Outcome:
-    return Outcome(task.task, task.attempt, VALUE, pickle.dumps(result))
+    return Outcome(task.task, task.attempt, task.count, VALUE, pack_value(result))
+
+
+def raised(error: Exception) -> bytes:
+    return encode(Raised(type(error).__name__, str(error), "", pickle.dumps(error)))
 
 
 def test_a_reply_that_was_lost_is_given_again(lonely_farm: Farm, join: Join) -> None:
     future = lonely_farm.submit(abs, -7)
     slave = join()
-    lost = slave.ask(credit=1, acknowledged=0)
-    again = slave.ask(credit=1, acknowledged=0)
+    lost = slave.ask(1, 0)
+    again = slave.ask(1, 0)
     assert again == lost
     assert len(again.tasks) == 1
     assert again.tasks[0].function in again.functions
-    assert slave.ask(credit=0, acknowledged=again.batch).tasks == ()
+    assert slave.ask(0, again.batch).tasks == ()
     slave.deliver(1, value(again.tasks[0], 7))
     assert future.result(timeout=5) == 7
 
@@ -107,7 +124,8 @@ def test_a_function_travels_once(lonely_farm: Farm, join: Join) -> None:
         lonely_farm.submit(abs, number)
     slave = join()
     first = slave.ask(1, 0)
-    second = slave.ask(1, first.batch)
+    second = slave.ask(1, first.batch, 1, value(first.tasks[0], 0))
+    assert second.delivered == 1
     assert first.functions.keys() == {first.tasks[0].function}
     assert second.tasks[0].function in first.functions
     assert not second.functions
@@ -148,16 +166,17 @@ def test_a_stranger_is_told_to_join(lonely_farm: Farm, join: Join) -> None:
     slave = join()
     slave.slave = "nobody#99"
     assert slave.ask(1, 0).unknown
-    assert slave.deliver(1, Outcome(0, 1, VALUE, b"")).unknown
+    assert slave.deliver(1, Outcome(0, 1, 1, VALUE, b"")).unknown
 
 
 def test_what_is_given_back_or_lost_goes_to_the_next(lonely_farm: Farm, join: Join) -> None:
     future = lonely_farm.submit(abs, -7)
     slave = join()
     (task,) = slave.ask(1, 0).tasks
-    slave.deliver(1, Outcome(task.task, task.attempt, LOST, b"killed by SIGKILL"))
+    dead = encode(PostMortem("killed by SIGKILL", "its last words"))
+    slave.deliver(1, Outcome(task.task, task.attempt, 1, LOST, dead))
     (task,) = slave.ask(1, 1).tasks
-    slave.deliver(2, Outcome(task.task, task.attempt, GIVEN_BACK, b""), leaving=True)
+    slave.deliver(2, Outcome(task.task, task.attempt, 1, GIVEN_BACK, b""), leaving=True)
     (task,) = join().ask(1, 0).tasks
     assert task.attempt == 3
     lonely_farm._master.leave(slave.slave, "gone")
@@ -172,8 +191,106 @@ def test_junk_is_refused_in_words(lonely_farm: Farm, verb: str, junk: bytes) -> 
         getattr(door, verb)(junk)
 
 
-F = {b"f": b"pickled"}
-FAST = FarmSettings(feed_ahead_s=0.1, max_ahead=8)
+def test_outcomes_may_come_with_the_poll_and_are_dropped_when_they_come_again(
+    lonely_farm: Farm, join: Join
+) -> None:
+    futures = [lonely_farm.submit(abs, -number) for number in range(3)]
+    slave = join()
+    one = slave.ask(1, 0)
+    two = slave.ask(1, one.batch, 1, value(one.tasks[0], 10))
+    again = slave.ask(1, one.batch, 1, value(one.tasks[0], 11))
+    assert again == two, "the reply was lost: it is given again, and the outcome is dropped"
+    both = value(one.tasks[0], 12), value(two.tasks[0], 20)
+    three = slave.ask(1, two.batch, 2, *both)
+    assert three.delivered == 2
+    slave.deliver(3, value(three.tasks[0], 30))
+    assert [future.result(timeout=5) for future in futures] == [10, 20, 30]
+    assert lonely_farm.statistics().late == 1
+
+
+def test_items_of_a_span_settle_one_by_one(lonely_farm: Farm, join: Join) -> None:
+    results = lonely_farm.imap_unordered(abs, [1, 2, 3])
+    results._refill()
+    slave = join()
+    (task,) = slave.ask(1, 0).tasks
+    assert task.count == 1, "how long an item takes is not known yet"
+    (rest,) = slave.ask(1, 1, 1, value(task, [1])).tasks
+    assert (rest.task, rest.count) == (task.task + 1, 2)
+    assert pickle.loads(rest.arguments) == [2, 3]
+    items = (
+        ItemOutcome(RAISED, raised(ValueError("two"))),
+        ItemOutcome(VALUE, pack_value(30)),
+    )
+    slave.deliver(2, Outcome(rest.task, rest.attempt, 2, MIXED, encode(items)))
+    assert next(results) == (1, 1)
+    with pytest.raises(ValueError, match="two"):
+        next(results)
+    assert next(results) == (3, 30)
+
+
+def test_the_culprit_of_a_span_is_told_and_the_others_run_again(
+    lonely_farm: Farm, join: Join
+) -> None:
+    results = lonely_farm.imap_unordered(abs, [1, 2, 3, 4, 5])
+    results._refill()
+    slave = join()
+    (task,) = slave.ask(1, 0).tasks
+    (rest,) = slave.ask(1, 1, 1, value(task, [1])).tasks
+    dead = encode(PostMortem("its process was killed by SIGSEGV"))
+    slave.deliver(2, Outcome(rest.task, rest.attempt, rest.count, LOST, dead, 0.0, 1))
+    seen = []
+    batch, sequence = 2, 2
+    while len(seen) < 4:
+        told = slave.ask(1, batch)
+        batch = told.batch
+        for again in told.tasks:
+            assert again.attempt == 2
+            seen += pickle.loads(again.arguments)
+            sequence += 1
+            slave.deliver(sequence, value(again, pickle.loads(again.arguments)))
+    assert sorted(seen) == [2, 3, 4, 5]
+    assert sorted(results) == [(number, number) for number in range(1, 6)]
+    assert lonely_farm.statistics().given_up == 0
+
+
+def test_an_item_that_cannot_be_sent_costs_no_other(lonely_farm: Farm, join: Join) -> None:
+    slave = join()
+    results = lonely_farm.imap_unordered(str, [1, threading.Lock(), 3])
+    results._refill()
+    sequence, batch, seen = 0, 0, []
+    while len(seen) < 2:
+        told = slave.ask(1, batch)
+        batch = told.batch or batch
+        for task in told.tasks:
+            seen += pickle.loads(task.arguments)
+            sequence += 1
+            slave.deliver(sequence, value(task, pickle.loads(task.arguments)))
+    assert seen == [1, 3]
+    outcomes = []
+    for _ in range(3):
+        try:
+            outcomes.append(next(results))
+        except NotPicklable as error:
+            outcomes.append(str(error).partition(":")[0])
+    expected = {(1, 1), (3, 3), "an item for str() cannot be sent to a slave"}
+    assert set(outcomes) == expected
+
+
+def test_a_broken_initializer_breaks_the_farm(lonely_farm: Farm, join: Join) -> None:
+    futures = [lonely_farm.submit(abs, -number) for number in range(3)]
+    slave = join()
+    (task,) = slave.ask(1, 0).tasks
+    slave.deliver(1, Outcome(task.task, 1, 1, BROKEN, raised(OSError("no licence"))))
+    for future in futures:
+        with pytest.raises(FarmBroken, match="no licence"):
+            future.result(timeout=5)
+    with pytest.raises(FarmBroken, match="no licence"):
+        lonely_farm.submit(abs, 1)
+
+
+def post(mailbox: Mailbox, task: int, function: bytes, packed: bytes, size: int = 0) -> None:
+    single = FarmFuture(None, Function(function, packed, "f", "f"), TaskTerms(0), bytes(size))  # type: ignore[arg-type]
+    mailbox.post([(HandOut(task, 1), single)])
 
 
 @settings(max_examples=200, deadline=None)
@@ -184,124 +301,74 @@ FAST = FarmSettings(feed_ahead_s=0.1, max_ahead=8)
 def test_every_task_is_taken_in_exactly_once_over_a_line_that_loses_replies(
     exchanges: list[tuple[int, bool, bool]], tasks: int
 ) -> None:
-    mailbox, work = Mailbox(), FarmWork(1, FAST)
+    mailbox = Mailbox()
     posted = iter(range(tasks))
-    functions = {b"f": b"pickled"}
     taken: list[int] = []
+    acknowledged = 0
 
     def exchange(reply_is_lost: bool) -> None:
-        mailbox.acknowledge(work.acknowledged)
-        batch = mailbox.give_out(functions)
-        if not reply_is_lost:
-            work.take_in(batch.batch, batch.tasks, batch.functions)
-            while (task := work.start_next()) is not None:
-                taken.append(task.task)
+        nonlocal acknowledged
+        mailbox.acknowledge(acknowledged)
+        parcel = mailbox.give_out()
+        if not reply_is_lost and parcel.number > acknowledged:
+            acknowledged = parcel.number
+            taken.extend(hand_out.task for hand_out, _ in parcel.posts)
 
     for count, reply_is_lost, twice in exchanges:
-        mailbox.post_tasks(WireTask(number, 1, b"f", b"") for number in islice(posted, count))
+        for number in islice(posted, count):
+            post(mailbox, number, b"f", b"pickled")
         exchange(reply_is_lost)
         if twice:
             exchange(False)
-    mailbox.post_tasks(WireTask(number, 1, b"f", b"") for number in posted)
+    for number in posted:
+        post(mailbox, number, b"f", b"pickled")
     for _ in range(3):
         exchange(False)
     assert taken == list(range(tasks))
-    assert mailbox.unacknowledged == 0
+    assert not mailbox.has_mail()
 
 
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 9), st.booleans()), max_size=60))
 def test_both_ends_agree_about_which_functions_the_slave_has(uses: list[tuple[int, bool]]) -> None:
     few = partial(KnownFunctions, 3, 100)
-    mailbox, work = Mailbox(known=few()), FarmWork(1, FAST, known=few())
-    functions = {bytes([n]): bytes([n]) * (1 + 12 * n) for n in range(10)}
+    mailbox, known = Mailbox(known=few()), few()
+    held: set[bytes] = set()
     for number, (function, is_taken) in enumerate(uses):
-        mailbox.post_tasks([WireTask(number, 1, bytes([function]), b"")])
-        if is_taken or number == len(uses) - 1:
-            mailbox.acknowledge(work.acknowledged)
-            batch = mailbox.give_out(functions)
-            work.take_in(batch.batch, batch.tasks, batch.functions)
-    jobs = list(iter(work.start_next, None))
-    assert [job.task for job in jobs] == list(range(len(uses)))
-    assert all(job.pickled == functions[job.function] for job in jobs)
-    assert len(work._functions) <= 3
+        digest = bytes([function])
+        post(mailbox, number, digest, digest * (1 + 12 * function))
+        if not is_taken and number != len(uses) - 1:
+            continue
+        parcel = mailbox.give_out()
+        mailbox.acknowledge(parcel.number)
+        for _, single in parcel.posts:
+            used = single.function
+            held |= parcel.functions.keys() & {used.digest}
+            assert used.digest in held, "the slave was not sent it, or has forgotten it"
+            held -= set(known.use(used.digest, len(used.packed)))
+    assert len(held) <= 3
 
 
-def run_all(work: FarmWork, seconds: float) -> None:
-    while (task := work.start_next()) is not None:
-        work.finish(Outcome(task.task, task.attempt, VALUE, b"", seconds))
+def test_what_has_not_left_is_taken_out_again() -> None:
+    mailbox = Mailbox()
+    for number in range(4):
+        post(mailbox, number, b"f", b"pickled")
+    mailbox.stop([HandOut(0, 1), HandOut(9, 1)])
+    assert mailbox.recall([HandOut(1, 1), HandOut(8, 1)]) == [HandOut(1, 1)]
+    parcel = mailbox.give_out()
+    assert [hand_out.task for hand_out, _ in parcel.posts] == [2, 3]
+    assert (parcel.stops, parcel.recalls) == ((Stop(9, 1),), (Stop(8, 1),))
 
 
-@pytest.mark.parametrize(
-    ("seconds", "ahead"), [(0.001, 8), (0.02, 5), (0.05, 2), (0.11, 0), (600.0, 0)]
-)
-def test_how_far_ahead_follows_the_task_time(seconds: float, ahead: int) -> None:
-    work = FarmWork(2, FAST)
-    assert work.credit() == 2, "nothing is known yet: one a slot"
-    work.take_in(1, [WireTask(0, 1, b"f", b"")], F)
-    run_all(work, seconds)
-    assert work.ahead() == ahead
-    assert work.credit() == 2 * (1 + ahead)
-
-
-def test_outcomes_are_kept_until_acknowledged() -> None:
-    work = FarmWork(1, FAST)
-    work.take_in(1, [WireTask(number, 1, b"f", b"") for number in range(3)], F)
-    run_all(work, 0.1)
-    assert work.to_deliver(10**6)[0] == 3
-    work.acknowledge(2)
-    last, outcomes = work.to_deliver(10**6)
-    assert (last, [outcome.task for outcome in outcomes]) == (3, [2])
-    work.acknowledge(3)
-    assert work.is_empty()
-
-
-def test_a_stopped_task_has_no_outcome() -> None:
-    work = FarmWork(1, FAST)
-    work.take_in(1, [WireTask(number, 1, b"f", b"") for number in range(3)], F)
-    running = work.start_next()
-    assert running is not None
-    assert work.stop([Stop(0, 1), Stop(2, 1), Stop(7, 1)]) == [(0, 1)]
-    work.finish(Outcome(0, 1, LOST, b"killed"))
-    assert work.to_deliver(100) == (0, ())
-    assert work.waiting == 1
-
-
-def test_draining_gives_back_what_waits_and_what_still_comes() -> None:
-    work = FarmWork(1, FAST)
-    work.take_in(1, [WireTask(0, 1, b"f", b""), WireTask(1, 1, b"f", b"")], F)
-    work.start_next()
-    work.draining = True
-    work.give_back_waiting()
-    work.take_in(2, [WireTask(2, 1, b"f", b"")], F)
-    assert [o.task for o in work.to_deliver(100)[1] if o.kind == GIVEN_BACK] == [1, 2]
-    assert work.credit() == 0
-    assert work.give_back_running() == [(0, 1)]
-
-
-def test_farms_take_turns() -> None:
-    farms = [FarmWork(2, FAST), FarmWork(2, FAST)]
-    for farm in farms:
-        farm.take_in(1, [WireTask(number, 1, b"f", b"") for number in range(4)], F)
-    order = []
-    choose: Callable[[], FarmWork | None] = lambda: choose_farm(farms)  # noqa: E731
-    while (farm := choose()) is not None:
-        farm.start_next()
-        order.append(farms.index(farm))
-    assert order == [0, 1] * 4
-
-
-def test_a_batch_stays_within_its_size_but_holds_one_task() -> None:
+def test_a_parcel_stays_within_its_size_but_holds_one_task() -> None:
     mailbox, mib = Mailbox(), 2**20
-    sizes = [1, 15, 30, 1, 1]
     functions = {b"f": bytes(3 * mib), b"g": bytes(14 * mib)}
-    mailbox.post_tasks(
-        WireTask(number, 1, b"g" if number == 3 else b"f", bytes(size * mib))
-        for number, size in enumerate(sizes)
-    )
-    batches = []
+    for number, size in enumerate([1, 15, 30, 1, 1]):
+        digest = b"g" if number == 3 else b"f"
+        post(mailbox, number, digest, functions[digest], size * mib)
+    parcels = []
     while mailbox.has_mail():
-        batch = mailbox.give_out(functions)
-        mailbox.acknowledge(batch.batch)
-        batches.append(([task.task for task in batch.tasks], [*batch.functions]))
-    assert batches == [([0], [b"f"]), ([1], []), ([2], []), ([3, 4], [b"g"])]
+        parcel = mailbox.give_out()
+        mailbox.acknowledge(parcel.number)
+        parcels.append(([post[0].task for post in parcel.posts], [*parcel.functions]))
+    assert parcels == [([0], [b"f"]), ([1], []), ([2], []), ([3, 4], [b"g"])]

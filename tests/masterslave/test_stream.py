@@ -5,8 +5,7 @@ from __future__ import annotations
 import io
 import threading
 import time
-from collections.abc import Iterator
-from concurrent.futures import Future
+from collections.abc import Callable, Iterator
 from typing import NoReturn
 
 import pytest
@@ -14,21 +13,35 @@ import rich
 from rich.console import Console
 
 from masterslave import Farm
+from masterslave.farm.options import TaskTerms
+from masterslave.farm.spans import Arrival, ItemSpan
 from masterslave.farm.stream import Progress, Stream
+from masterslave.master.submission import Function
+from masterslave.packed import pack_value
+from masterslave.protocol import EACH, VALUE, Outcome
 
 
 def squares(items: Iterator[int], limit: int = 1000) -> Stream[int, int]:
     """A stream whose tasks are done as soon as they are submitted."""
 
-    def submit(batch: list[int]) -> list[Future[int]]:
-        futures = []
-        for item in batch:
-            future: Future[int] = Future()
-            future.set_result(item * item)
-            futures.append(future)
-        return futures
+    function = Function(b"", b"", "square", "square")
 
-    return Stream(submit, items, limit=limit, progress=Progress(), cancel=lambda futures: None)
+    def make_span(batch: list[int], put: Callable[[Arrival], None]) -> ItemSpan:
+        span = ItemSpan(function, TaskTerms(0), EACH, batch, put)
+        payload = pack_value([item * item for item in batch])
+        span.settle(0, len(batch), Outcome(0, 1, len(batch), VALUE, payload), 0, "slave")
+        return span
+
+    return Stream(
+        make_span,
+        items,
+        limit=limit,
+        progress=Progress(),
+        drop=lambda spans: None,
+        max_bytes=None,
+        ordered=False,
+        data_only=False,
+    )
 
 
 def test_a_result_does_not_wait_for_items_that_come_slowly() -> None:

@@ -107,7 +107,7 @@ def outcomes(work: FarmWork) -> dict[int, int]:
 
 
 def add(shop: Workshop, work: FarmWork, **welcome: Any) -> None:
-    shop.add(work, Welcome(**welcome), lambda: None)
+    shop.add(work, Welcome(**welcome), lambda child: None)
 
 
 def test_a_child_is_given_one_task_until_its_time_is_known(shop: Shop) -> None:
