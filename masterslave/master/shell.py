@@ -197,9 +197,9 @@ class Master:
         old = None
         decisions = self._turn.begin()
         try:
+            seat = decisions.hear(ask.slave, ask.slots, ask.acknowledged, now)
             if ask.outcomes:
                 decisions.take_outcomes(ask.slave, ask.sequence, ask.outcomes, to_retry)
-            seat = decisions.hear(ask.slave, ask.slots, ask.acknowledged, now)
             if seat is None or self._ended:
                 poll.set(_ENDED if self._ended else _UNKNOWN)
             else:
@@ -223,8 +223,8 @@ class Master:
         slave, sequence = delivery.slave, delivery.sequence
         to_retry = self._find_retries(delivery.outcomes)
         with self._turn as decisions:
-            decisions.take_outcomes(slave, sequence, delivery.outcomes, to_retry)
             seat = decisions.hear(slave, delivery.slots, delivery.acknowledged, time.monotonic())
+            decisions.take_outcomes(slave, sequence, delivery.outcomes, to_retry)
         return Receipt(0, unknown=True) if seat is None else Receipt(sequence)
 
     def _find_retries(self, outcomes: Sequence[Outcome]) -> frozenset[int]:

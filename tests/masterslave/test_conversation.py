@@ -65,7 +65,7 @@ class ByHand:
         return decode(self.door.next(encode(ask)), Instructions)
 
     def deliver(self, sequence: int, *outcomes: Outcome, leaving: bool = False) -> Receipt:
-        delivery = Delivery(self.slave, sequence, outcomes, 1, 99, leaving)
+        delivery = Delivery(self.slave, sequence, outcomes, 0 if leaving else 1, 99, leaving)
         return decode(self.door.deliver(encode(delivery)), Receipt)
 
 
@@ -201,55 +201,73 @@ def test_outcomes_may_come_with_the_poll_and_are_dropped_when_they_come_again(
     again = slave.ask(1, one.batch, 1, value(one.tasks[0], 11))
     assert again == two, "the reply was lost: it is given again, and the outcome is dropped"
     both = value(one.tasks[0], 12), value(two.tasks[0], 20)
-    three = slave.ask(1, two.batch, 2, *both)
-    assert three.delivered == 2
-    slave.deliver(3, value(three.tasks[0], 30))
+    assert slave.ask(1, two.batch, 2, *both).delivered == 2
+    slave.deliver(3, value(two.tasks[1], 30))
     assert [future.result(timeout=5) for future in futures] == [10, 20, 30]
     assert lonely_farm.statistics().late == 1
 
 
-def test_items_of_a_span_settle_one_by_one(lonely_farm: Farm, join: Join) -> None:
-    results = lonely_farm.imap_unordered(abs, [1, 2, 3])
-    results._refill()
-    slave = join()
+def feed_until_known(farm: Farm, slave: ByHand) -> Instructions:
+    """Answer the first item of a span, of which one is handed out; return what comes then."""
     (task,) = slave.ask(1, 0).tasks
     assert task.count == 1, "how long an item takes is not known yet"
-    (rest,) = slave.ask(1, 1, 1, value(task, [1])).tasks
-    assert (rest.task, rest.count) == (task.task + 1, 2)
-    assert pickle.loads(rest.arguments) == [2, 3]
-    items = (
-        ItemOutcome(RAISED, raised(ValueError("two"))),
-        ItemOutcome(VALUE, pack_value(30)),
-    )
-    slave.deliver(2, Outcome(rest.task, rest.attempt, 2, MIXED, encode(items)))
-    assert next(results) == (1, 1)
-    with pytest.raises(ValueError, match="two"):
-        next(results)
-    assert next(results) == (3, 30)
+    return slave.ask(1, 1, 1, value(task, pickle.loads(task.arguments)))
+
+
+def test_items_of_a_span_settle_one_by_one(lonely_farm: Farm, join: Join) -> None:
+    results = lonely_farm.imap_unordered(abs, range(100), limit=400)
+    results._refill()
+    slave = join()
+    chunks = feed_until_known(lonely_farm, slave).tasks
+    assert sum(task.count for task in chunks) == 99, "it is fed ahead"
+    assert max(task.count for task in chunks) > 20
+    outcomes = []
+    for task in chunks:
+        items = tuple(
+            ItemOutcome(RAISED, raised(ValueError(str(item))))
+            if item % 10 == 3
+            else ItemOutcome(VALUE, pack_value(item))
+            for item in pickle.loads(task.arguments)
+        )
+        outcomes.append(Outcome(task.task, task.attempt, task.count, MIXED, encode(items)))
+    slave.deliver(1 + len(outcomes), *outcomes)
+    seen = set()
+    for _ in range(100):
+        try:
+            item, result = next(results)
+            assert item == result
+            seen.add(item)
+        except ValueError as error:
+            seen.add(int(str(error)))
+            assert int(str(error)) % 10 == 3
+    assert seen == set(range(100))
 
 
 def test_the_culprit_of_a_span_is_told_and_the_others_run_again(
     lonely_farm: Farm, join: Join
 ) -> None:
-    results = lonely_farm.imap_unordered(abs, [1, 2, 3, 4, 5])
+    results = lonely_farm.imap_unordered(abs, range(100), limit=400)
     results._refill()
     slave = join()
-    (task,) = slave.ask(1, 0).tasks
-    (rest,) = slave.ask(1, 1, 1, value(task, [1])).tasks
+    told = feed_until_known(lonely_farm, slave)
+    lost = max(told.tasks, key=lambda task: task.count)
+    culprit = pickle.loads(lost.arguments)[1]
     dead = encode(PostMortem("its process was killed by SIGSEGV"))
-    slave.deliver(2, Outcome(rest.task, rest.attempt, rest.count, LOST, dead, 0.0, 1))
-    seen = []
-    batch, sequence = 2, 2
-    while len(seen) < 4:
-        told = slave.ask(1, batch)
-        batch = told.batch
-        for again in told.tasks:
-            assert again.attempt == 2
-            seen += pickle.loads(again.arguments)
+    slave.deliver(2, Outcome(lost.task, lost.attempt, lost.count, LOST, dead, 0.0, 1))
+    attempts: dict[int, int] = {}
+    waiting = [task for task in told.tasks if task != lost]
+    sequence, batch = 2, told.batch
+    while len(attempts) < 99:
+        for task in waiting:
+            attempts |= dict.fromkeys(pickle.loads(task.arguments), task.attempt)
             sequence += 1
-            slave.deliver(sequence, value(again, pickle.loads(again.arguments)))
-    assert sorted(seen) == [2, 3, 4, 5]
-    assert sorted(results) == [(number, number) for number in range(1, 6)]
+            slave.deliver(sequence, value(task, pickle.loads(task.arguments)))
+        told = slave.ask(1, batch)
+        batch, waiting = told.batch or batch, list(told.tasks)
+    again = pickle.loads(lost.arguments)
+    assert {item for item, attempt in attempts.items() if attempt == 2} == set(again)
+    assert culprit in attempts
+    assert sorted(results) == [(number, number) for number in range(100)]
     assert lonely_farm.statistics().given_up == 0
 
 
