@@ -76,11 +76,12 @@ class Child:
         self._last_output = bytearray()
         self._process, self._wires = start_child()
         self._printer = threading.Thread(target=self._pass_output_on, name="output", daemon=True)
-        self._reader = threading.Thread(
-            target=self._listen, name=f"child {self._process.pid}", daemon=True
-        )
         self._printer.start()
-        self._reader.start()
+        self._attend_lock = threading.Lock()
+        self._listeners: list[threading.Thread] = []
+        """Those that may still run; the last one is the one that listens."""
+        self._is_attended = True
+        self._start_listener()
 
     @property
     def pid(self) -> int:
@@ -110,6 +111,31 @@ class Child:
                         self._write(self._to_write.popleft())
             finally:
                 self._write_lock.release()
+        if not self._is_attended:
+            self._attend()
+
+    def step_away(self) -> None:
+        """The thread that listens does something else, while the child has nothing to say."""
+        self._is_attended = False
+
+    def step_back(self) -> None:
+        """It listens again, unless another one does meanwhile: then it ends."""
+        with self._attend_lock:
+            if threading.current_thread() is self._listeners[-1]:
+                self._is_attended = True
+
+    def _attend(self) -> None:
+        """Have somebody listen: the child was given something, and the listener is away."""
+        with self._attend_lock:
+            if not self._is_attended:
+                self._is_attended = True
+                self._start_listener()
+
+    def _start_listener(self) -> None:
+        self._listeners = [thread for thread in self._listeners if thread.is_alive()]
+        thread = threading.Thread(target=self._listen, name=f"child {self.pid}", daemon=True)
+        self._listeners.append(thread)
+        thread.start()
 
     def nudge(self) -> None:
         """Have it say what it knows, though it runs a long call."""
@@ -128,7 +154,8 @@ class Child:
 
     def wait(self) -> None:
         """Wait until the process is gone and its last words are told."""
-        self._reader.join()
+        for thread in self._listeners:
+            thread.join()
 
     def _write(self, frames: list[msgspec.Struct]) -> None:
         tail = b""
@@ -156,6 +183,8 @@ class Child:
                         frame.outcomes[-1], payload=read[1]
                     )
                 self._on_frame(self, frame)
+                if threading.current_thread() is not self._listeners[-1]:
+                    return
         except (msgspec.DecodeError, MemoryError, OverflowError):
             self.kill()
         with self._end_lock:  # while it is not waited for, its id means nobody else

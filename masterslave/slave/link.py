@@ -1,8 +1,8 @@
-"""A slave's conversation with one master: it joins, polls for tasks, and has outcomes delivered.
+"""A slave's conversation with one master: it joins, asks for tasks, and has outcomes delivered.
 
-The poll has a thread and a connection of its own; see ``courier`` for the other way. A call that
-fails is made again until the master answers, says that it does not know the slave (then the slave
-joins anew and keeps what it holds), or is gone for good.
+To ask there is a thread and a connection (``asking``), to deliver another (``courier``). A call
+that fails is made again until the master answers, says that it does not know the slave (then the
+slave joins anew and keeps what it holds), or is gone for good.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ import threading
 from collections.abc import Callable
 
 from masterslave.errors import SlaveRefused
-from masterslave.protocol import Ask, Instructions, Introduction, Welcome
+from masterslave.protocol import Introduction, Welcome
 from masterslave.settings import FarmSettings
+from masterslave.slave.asking import Asker
 from masterslave.slave.calling import Caller, MasterGone
 from masterslave.slave.courier import Courier
 from masterslave.slave.work import FarmWork
@@ -64,6 +65,14 @@ class Link:
             slots=self._slots,
             join_anew=self._join,
         )
+        self._asker = Asker(
+            self.work,
+            workshop,
+            self._caller,
+            self._courier,
+            slave=lambda: self.welcome.slave,
+            slots=self._slots,
+        )
 
     @property
     def lost_touch(self) -> bool:
@@ -78,7 +87,7 @@ class Link:
         """
         try:
             self._join("")
-            self._workshop.add(self.work, self.welcome, self._courier.deliver_soon)
+            self._workshop.add(self.work, self.welcome, self._asker.has_outcomes)
             self._courier.start()
             self._courier.deliver_soon()  # it may have been told to leave before
             self._poll()
@@ -112,36 +121,14 @@ class Link:
         return 0 if self.work.draining else self._workshop.slots
 
     def _poll(self) -> None:
-        over, workshop, work = self._caller.over, self._workshop, self.work
         listen = options(self._listen, timeout_s=self.welcome.heartbeat_s + _ANSWER_S)
-        while not over.is_set():
+        while not self._caller.over.is_set():
             slave = self.welcome.slave
-            ask = Ask(slave, self._slots(), work.acknowledged)
-            told = self._caller.call(listen, "next", ask, Instructions)
-            if told.ended:
+            told = self._asker.poll(listen)
+            if told.ended or self._courier.has_said_goodbye:
                 return
             if told.unknown:
-                if self._courier.has_said_goodbye:
-                    return
                 self._join(slave)
-                continue
-            with workshop.lock:
-                # Joined anew meanwhile: batches count from 1 again, and the master hands out anew
-                # what this one holds.
-                if self.welcome.slave != slave:
-                    continue
-                is_new = told.batch > work.acknowledged
-                work.take_in(told.batch, told.tasks, told.functions)
-            if not is_new:
-                continue
-            if told.stops:
-                workshop.stop(work, told.stops)
-            if told.tasks:
-                workshop.assign()
-            if told.recalls:
-                workshop.recall(work, told.recalls)
-            if work.has_outcomes or work.draining:
-                self._courier.deliver_soon()
 
     def _join(self, unknown: str) -> None:
         """Join, or join anew if the slave is still known to itself by the name *unknown*."""

@@ -46,10 +46,15 @@ class Shares(Generic[Farm]):
         self._labels: dict[str, _Account] = {}
         self._label_of: dict[Farm, str] = {}
         self._occupants: dict[Hashable, Farm] = {}
+        self._is_alone = False
+        """There is one farm, and nothing to be counted."""
 
-    def add(self, farm: Farm, label: str) -> None:
+    def add(self, farm: Farm, label: str, now: float) -> None:
         """There is one more farm."""
+        if len(self._label_of) == 1:
+            self._begin_to_count(now)
         self._label_of[farm] = label
+        self._is_alone = len(self._label_of) == 1
         account = self._labels.get(label)
         if account is None:
             account = self._labels[label] = _beside(self._labels)
@@ -66,36 +71,41 @@ class Shares(Generic[Farm]):
             account.expected_s = max(0.0, account.expected_s - gone.expected_s)
             if not account.members:
                 del self._labels[label]
+        self._is_alone = len(self._label_of) == 1
 
     def give(self, farm: Farm, expected_s: float) -> None:
         """Tasks of this farm were given to a slot; they are expected to take so long."""
-        for account in self._accounts(farm):
-            account.expected_s += expected_s
+        if not self._is_alone:
+            for account in self._accounts(farm):
+                account.expected_s += expected_s
 
     def take(self, farm: Farm, expected_s: float) -> None:
         """Tasks of which that was expected have ended, or were taken back."""
-        for account in self._accounts(farm):
-            account.expected_s = max(0.0, account.expected_s - expected_s)
+        if not self._is_alone:
+            for account in self._accounts(farm):
+                account.expected_s = max(0.0, account.expected_s - expected_s)
 
     def occupy(self, slot: Hashable, farm: Farm | None, now: float) -> None:
         """From now on, this slot works for that farm, or for nobody."""
         before = self._occupants.get(slot)
         if before == farm:
             return
-        for each, change in ((before, -1), (farm, 1)):
-            for account in self._accounts(each) if each is not None else ():
-                account.settle(now)
-                account.slots += change
         if farm is None:
             del self._occupants[slot]
         else:
             self._occupants[slot] = farm
+        if self._is_alone:
+            return
+        for each, change in ((before, -1), (farm, 1)):
+            for account in self._accounts(each) if each is not None else ():
+                account.settle(now)
+                account.slots += change
 
     def choose(self, is_waiting: Callable[[Farm], bool], now: float) -> Farm | None:
         """Return whose turn it is, of the farms of which something waits."""
-        if len(self._label_of) == 1:
-            (farm,) = self._label_of
-            return farm if is_waiting(farm) else None
+        if self._is_alone:
+            for farm in self._label_of:
+                return farm if is_waiting(farm) else None
         waiting: dict[str, dict[Farm, _Account]] = {}
         for farm, label in self._label_of.items():
             if is_waiting(farm):
@@ -107,6 +117,14 @@ class Shares(Generic[Farm]):
         _wake(self._labels[label].members, waiting[label], now)
         candidates = waiting[label]
         return min(candidates, key=lambda each: candidates[each].level)
+
+    def _begin_to_count(self, now: float) -> None:
+        """Open the accounts of the one farm that was alone."""
+        for label in self._labels.values():
+            for account in (label, *label.members.values()):
+                account.slots = len(self._occupants)
+                account.since, account.used_s, account.expected_s = now, 0.0, 0.0
+                account.is_active = True
 
     def _accounts(self, farm: Farm) -> tuple[_Account, ...]:
         label = self._label_of.get(farm)

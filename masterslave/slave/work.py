@@ -68,6 +68,7 @@ class FarmWork:
         self.draining = False
         self._functions: dict[bytes, bytes] = {}
         self._known = known or KnownFunctions()
+        self._last_function = self._last_pickled = b""
         self._outcomes: deque[Outcome] = deque()
         self._sequence = 0
         """Number of the last outcome."""
@@ -77,17 +78,10 @@ class FarmWork:
         if batch <= self.acknowledged:
             return
         self.acknowledged = batch
-        last, pickled = b"", b""
-        add = self.waiting.append
         for task in tasks:
-            function = task.function
-            if function != last:  # to use one twice in a row makes no difference
-                last = function
-                pickled = functions.get(function) or self._functions[function]
-                self._functions[function] = pickled
-                for forgotten in self._known.use(function, len(pickled)):
-                    del self._functions[forgotten]
-            add(Job(self, task, pickled))
+            if task.function != self._last_function:  # once more in a row makes no difference
+                self._use(task.function, functions)
+            self.waiting.append(Job(self, task, self._last_pickled))
         if self.draining:
             self.give_back_waiting()
 
@@ -95,6 +89,7 @@ class FarmWork:
         """The master knows nothing of this slave any more: it sends batch 1, and all functions."""
         self.acknowledged = 0
         self._functions.clear()
+        self._last_function = b""
         self._known = KnownFunctions()
 
     def tell(self, outcomes: list[Outcome]) -> None:
@@ -205,6 +200,13 @@ class FarmWork:
     def is_empty(self) -> bool:
         """Tell whether nothing waits, runs, or is to be delivered."""
         return not (self.waiting or self.running or self._outcomes)
+
+    def _use(self, function: bytes, new: dict[bytes, bytes]) -> None:
+        pickled = new.get(function) or self._functions[function]
+        self._functions[function] = pickled
+        for forgotten in self._known.use(function, len(pickled)):
+            del self._functions[forgotten]
+        self._last_function, self._last_pickled = function, pickled
 
     def _give_back(self, job: Job) -> None:
         task = job.task

@@ -33,6 +33,7 @@ log = logging.getLogger("masterslave")
 _RETRY_START_S = 1.0
 _OVERDUE_S = 0.025
 """A child that holds several calls and has said nothing for so long is asked."""
+_BRIEF_S = 0.001
 _GRACE_S = 0.05
 """A task that is to be stopped may end by itself within this time, in seconds."""
 _GOES_ON = (PART, PROGRESS)
@@ -43,7 +44,7 @@ class _Farm:
     number: int
     work: FarmWork
     welcome: Welcome
-    on_outcomes: Callable[[], None]
+    on_outcomes: Callable[[Child | None], None]
     prepared: set[Child] = field(default_factory=set)
 
 
@@ -78,19 +79,22 @@ class Workshop:
             for _ in range(self.slots):
                 self._start_child()
 
-    def add(self, work: FarmWork, welcome: Welcome, on_outcomes: Callable[[], None]) -> None:
+    def add(
+        self, work: FarmWork, welcome: Welcome, on_outcomes: Callable[[Child | None], None]
+    ) -> None:
         """Serve one more farm.
 
         Args:
             work: What is held for it.
             welcome: What its master has said of it.
-            on_outcomes: Called when there is something to deliver, in any thread, which it may
-                keep for a short delivery.
+            on_outcomes: Called when there may be something to deliver: with a child, in the thread
+                that listens to it, which it may keep while the child has nothing to do; or
+                without one.
         """
         with self.lock:
             self._numbers += 1
             self._farms[work] = _Farm(self._numbers, work, welcome, on_outcomes)
-            self._shares.add(work, welcome.label)
+            self._shares.add(work, welcome.label, time.monotonic())
 
     def remove(self, work: FarmWork) -> None:
         """Serve this farm no longer; what runs for it is stopped."""
@@ -146,6 +150,17 @@ class Workshop:
                 self._fill(child, now, len(children) - place)
         for child in children:
             child.flush()
+
+    def is_alone(self, work: FarmWork) -> bool:
+        """Tell whether nobody but this farm gives tasks, to the only slot; the lock is held."""
+        return self.slots == 1 and len(self._farms) == 1 and work in self._farms
+
+    def is_brief(self, work: FarmWork) -> bool:
+        """Tell whether what the only child holds will have ended in a moment; the lock is held."""
+        if not self.is_alone(work):
+            return False
+        expected_s = sum([child.load.expected_s for child in self._children])
+        return expected_s < _BRIEF_S
 
     def close(self) -> None:
         """End every child. Blocks until they are gone."""
@@ -241,7 +256,7 @@ class Workshop:
         if type(frame) is Unstarted:
             self.assign()
         for farm in told:
-            farm.on_outcomes()
+            farm.on_outcomes(child)
 
     def _told(self, child: Child, told: Told, now: float) -> Iterable[_Farm]:
         """Note what became of calls; returns the farms that are to hear of it."""
@@ -336,7 +351,7 @@ class Workshop:
                     self._clock.at(now + _RETRY_START_S, self._replace_child)
         self.assign()
         for farm in told:
-            farm.on_outcomes()
+            farm.on_outcomes(None)
 
     def _retire(self, child: Child) -> None:
         """Replace a child that has run as many tasks as it may, when it has ended them."""

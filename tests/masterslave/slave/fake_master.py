@@ -78,6 +78,7 @@ class FakeMaster:
         self._batch = 0
         self._sent: Instructions | None = None
         self._taken = 0
+        self._polls = 0
         self._ended = False
         self._tasks = 0
         self._daemon = Daemon(**(where or {}))
@@ -187,6 +188,10 @@ class FakeMaster:
             if ask.slave != self._slave:
                 return encode(Instructions(unknown=True))
             self.asks.append(ask)
+            self._take_all(ask.sequence, ask.outcomes)
+            self._polls += 1
+            number = self._polls
+            self.changed.notify_all()
             self._acknowledge(ask.acknowledged)
             self.changed.wait_for(
                 lambda: (
@@ -197,14 +202,19 @@ class FakeMaster:
                     or self._ended
                     or self.has_left
                     or ask.slave != self._slave
+                    or number != self._polls
                 ),
                 max(0.0, deadline - time.monotonic()),
             )
             if ask.slave != self._slave or self.has_left:
                 return encode(Instructions(unknown=True))
+            if number != self._polls:
+                return encode(Instructions())
             if self._sent is None:
                 self._sent = self._make_batch(bool(ask.slots))
-            return encode(self._sent or Instructions())
+            return encode(
+                msgspec.structs.replace(self._sent or Instructions(), delivered=self._taken)
+            )
 
     def _make_batch(self, with_tasks: bool) -> Instructions | None:
         if self._ended:
@@ -244,14 +254,17 @@ class FakeMaster:
                 return encode(Receipt(0, unknown=True))
             self._acknowledge(delivery.acknowledged)
             self.deliveries += 1
-            new = delivery.sequence - self._taken
-            if new > 0:
-                for outcome in delivery.outcomes[-new:]:
-                    self._take(outcome)
-            self._taken = max(self._taken, delivery.sequence)
+            self._take_all(delivery.sequence, delivery.outcomes)
             self.has_left = self.has_left or delivery.leaving
             self.changed.notify_all()
             return encode(Receipt(delivery.sequence))
+
+    def _take_all(self, sequence: int, outcomes: tuple[Outcome, ...]) -> None:
+        new = sequence - self._taken
+        if new > 0:
+            for outcome in outcomes[-new:]:
+                self._take(outcome)
+        self._taken = max(self._taken, sequence)
 
     def _take(self, outcome: Outcome) -> None:
         self.outcomes.append(outcome)

@@ -1,0 +1,190 @@
+"""Who asks the master for work, and takes in what it says.
+
+As a rule this is a thread of its own, which polls. But if tasks come one by one, each when the last
+has ended, the thread that has read the result asks for the next one itself, and brings the result
+along: one call for each task instead of two, and no hand-over from thread to thread. The poll's
+thread then rests. It asks again when what came is no lone short task, or takes longer than was
+expected; so a slave is never out of reach for more than a moment.
+
+::
+
+    poll:     ask ... task -> child      rests                    rests
+    child's:                  result ->  ask and deliver ... task -> child  result -> ask ...
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+from masterslave.protocol import Ask, Instructions, decode, encode
+from masterslave.slave.calling import Caller
+from masterslave.slave.children import Child
+from masterslave.slave.courier import Courier
+from masterslave.slave.work import FarmWork
+from masterslave.slave.workshop import Workshop
+from remoteobj import Proxy, RemoteObjError
+
+__all__ = ["Asker"]
+
+_REST_S = 0.003
+"""So long the master cannot reach the slave, if a task takes longer than was expected."""
+_TICK_S = 0.004
+_LULL_S = 0.02
+_SMALL_BYTES = 64 * 1024
+
+
+class Asker:
+    """Asks for one farm.
+
+    Args:
+        listen: The master, with time for a poll.
+        slave: Returns by which name the master knows the slave.
+    """
+
+    def __init__(
+        self,
+        work: FarmWork,
+        workshop: Workshop,
+        caller: Caller,
+        courier: Courier,
+        *,
+        slave: Callable[[], str],
+        slots: Callable[[], int],
+    ) -> None:
+        self._work, self._workshop = work, workshop
+        self._caller, self._courier = caller, courier
+        self._slave, self._slots = slave, slots
+        self._turn = threading.Condition(workshop.lock)
+        self._rests = False
+        """Whether the poll's thread leaves it to others to ask."""
+        self._is_asked = False
+        """Whether another thread asks."""
+        self._since = 0.0
+        """When that began, or ended."""
+        self._sleeps = False
+        """Whether the poll's thread has to be woken."""
+        self._is_called_back = False
+
+    def poll(self, listen: Proxy) -> Instructions:
+        """Ask, take in what comes, and so on, until the master says that this is over, or that it
+        does not know the slave.
+
+        Raises:
+            MasterGone: As ``Caller.call``.
+        """
+        self._listen = listen
+        over = self._caller.over
+        told = Instructions()
+        while not over.is_set():
+            ask = Ask(self._slave(), self._slots(), self._work.acknowledged)
+            told = self._caller.call(listen, "next", ask, Instructions)
+            if told.ended or told.unknown:
+                return told
+            self._take(told, ask.slave)
+            self._rest()
+        return told
+
+    def has_outcomes(self, child: Child | None) -> None:
+        """There may be something to deliver; in the thread that listens to *child*, if there is.
+
+        Blocks: for a short delivery; or, while the child has nothing to do, until it has.
+        """
+        while child is not None:
+            with self._turn:
+                ask = self._ask_in_place()
+            if ask is None:
+                break
+            child.step_away()
+            try:
+                told = decode(self._listen.next(encode(ask)), Instructions)
+            except RemoteObjError:
+                told = Instructions(unknown=True)
+            child.step_back()
+            with self._turn:
+                self._is_asked = False
+                self._since = time.monotonic()
+            if told.unknown or told.ended:  # the poll will hear the same, and knows what to do
+                break
+            self._take(told, ask.slave)
+            if told.batch:
+                self._go_on()
+                return
+        self._courier.deliver_soon()
+        if self._rests and not self._is_asked:
+            self._go_on()
+
+    def _ask_in_place(self) -> Ask | None:
+        """Return what the thread of a child is to ask, if it is; the lock is held."""
+        work = self._work
+        if (
+            not self._rests
+            or self._is_asked
+            or self._is_called_back
+            or work.running
+            or work.waiting
+            or work.draining
+            or self._caller.over.is_set()
+            or not self._workshop.is_alone(work)
+        ):
+            return None
+        sequence, outcomes = work.to_deliver(_SMALL_BYTES)
+        if sum([len(outcome.payload) for outcome in outcomes]) > _SMALL_BYTES:
+            return None
+        self._is_asked = True
+        self._since = time.monotonic()
+        return Ask(self._slave(), self._slots(), work.acknowledged, sequence, outcomes)
+
+    def _take(self, told: Instructions, slave: str) -> None:
+        workshop, work = self._workshop, self._work
+        with workshop.lock:
+            # Joined anew meanwhile: batches count from 1 again, and the master hands out anew
+            # what this one holds.
+            if self._slave() != slave:
+                return
+            work.acknowledge(told.delivered)
+            if told.batch <= work.acknowledged:
+                return
+            work.take_in(told.batch, told.tasks, told.functions)
+        if told.stops:
+            workshop.stop(work, told.stops)
+        if told.tasks:
+            workshop.assign()
+        if told.recalls:
+            workshop.recall(work, told.recalls)
+        if work.draining or (told.recalls and work.has_outcomes):
+            self._courier.deliver_soon()
+
+    def _go_on(self) -> None:
+        """Nobody asks now: see to it that somebody does, soon if there is more than a lone task."""
+        with self._turn:
+            is_lone = self._is_lone()
+            self._is_called_back = self._is_called_back or not is_lone
+            if self._sleeps or not is_lone:
+                self._turn.notify()
+
+    def _is_lone(self) -> bool:
+        """Tell whether there is one task, and a short one; the lock is held."""
+        work = self._work
+        return (
+            work.running == 1
+            and not work.waiting
+            and not work.draining
+            and self._workshop.is_brief(work)
+        )
+
+    def _rest(self) -> None:
+        """Leave it to the child's thread to ask, for as long as tasks come one by one."""
+        with self._turn:
+            if not self._is_lone():
+                return
+            self._rests, self._is_called_back = True, False
+            self._since = time.monotonic()
+            while not (self._is_called_back or self._caller.over.is_set()):
+                passed = time.monotonic() - self._since
+                if not self._is_asked and passed > _REST_S:
+                    break
+                self._sleeps = self._is_asked and passed > _LULL_S
+                self._turn.wait(1.0 if self._sleeps else _TICK_S)
+            self._rests = self._sleeps = False
