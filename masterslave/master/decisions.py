@@ -167,12 +167,17 @@ class Decisions:
     def take_outcomes(
         self, slave: str, sequence: int, outcomes: Sequence[Outcome], to_retry: frozenset[int]
     ) -> None:
-        """Take outcomes in, unless they have come before."""
+        """Take outcomes in, those that have not come before; *sequence* is the last one's number.
+
+        A stranger's are all taken.
+        """
         seat = self.seats.get(slave)
-        if seat is None or sequence > seat.delivered:
-            self._sort_outcomes(slave, outcomes, to_retry)
-        if seat is not None and sequence > seat.delivered:
-            seat.delivered = sequence
+        new = len(outcomes)
+        if seat is not None:
+            new = min(new, sequence - seat.delivered)
+            seat.delivered = max(seat.delivered, sequence)
+        if new > 0:
+            self._sort_outcomes(slave, outcomes[-new:], to_retry)
 
     def _sort_outcomes(
         self, slave: str, outcomes: Sequence[Outcome], to_retry: frozenset[int]
