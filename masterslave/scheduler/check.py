@@ -15,7 +15,7 @@ from masterslave.scheduler.ledger import Ledger
 from masterslave.scheduler.slaves import RECALL_WORTH_S
 from masterslave.scheduler.transitions import Phase
 
-__all__ = ["PROMISES", "THOROUGH", "BrokenPromise", "Ledger", "check_all", "check_event"]
+__all__ = ["LASTING", "MOMENTARY", "BrokenPromise", "Ledger", "check_all", "check_event"]
 
 
 class BrokenPromise(AssertionError):
@@ -273,52 +273,54 @@ def shares_are_even(ledger: Ledger) -> None:
 
 
 def _none(found: Iterable[object]) -> None:
-    culprits = list(found)
-    if culprits:
+    if found:
+        culprits = list(found)
+        if not culprits:
+            return
         raise BrokenPromise(f"not kept for {culprits[:5]}")
 
 
-PROMISES = (
-    every_task_is_settled_at_most_once,
-    an_answer_is_an_outcome_that_was_delivered,
+MOMENTARY = (
     the_first_outcome_is_the_answer,
-    attempts_have_numbers_of_their_own,
-    what_has_ended_is_not_handed_out,
     pointless_attempts_are_stopped,
     losses_are_bounded,
+    priorities_are_kept,
+    no_slot_idles_while_a_task_waits,
+    free_slots_come_first,
+    quarantine_has_evidence,
+    silence_is_noticed,
+)
+"""Checked after every event; they cost the same however many tasks and slaves there are."""
+
+LASTING = (
+    every_task_is_settled_at_most_once,
+    an_answer_is_an_outcome_that_was_delivered,
+    attempts_have_numbers_of_their_own,
+    what_has_ended_is_not_handed_out,
     suspects_go_one_by_one,
     retries_wait_for_their_delay,
     chunks_never_mix_spans,
     second_attempts_are_bounded,
-    priorities_are_kept,
-    no_slot_idles_while_a_task_waits,
-    free_slots_come_first,
     nobody_is_overfed,
     who_is_gone_gets_nothing,
-    quarantine_has_evidence,
     recalls_have_a_reason,
-    silence_is_noticed,
     the_counts_are_right,
-)
-"""Checked after every event; they cost the same however many tasks and slaves there are."""
-
-THOROUGH = (
     nothing_is_lost,
     slaves_are_known_as_they_are,
     no_slot_idles_while_another_hoards,
     stragglers_are_tried_twice,
     shares_are_even,
 )
-"""Checked now and then; they look at everything."""
+"""Checked now and then: a fault of these is still to be seen later, or they look at everything."""
 
 
 def check_event(ledger: Ledger) -> None:
-    """Check the promises that can be read from the last event.
+    """Check the promises that can only be checked in the moment of an event.
 
     Raises:
         BrokenPromise: One is broken; the message says which and how.
     """
-    _check(ledger, PROMISES)
+    _check(ledger, MOMENTARY)
 
 
 def check_all(ledger: Ledger) -> None:
@@ -327,8 +329,8 @@ def check_all(ledger: Ledger) -> None:
     Raises:
         BrokenPromise: One is broken; the message says which and how.
     """
-    _check(ledger, PROMISES)
-    _check(ledger, THOROUGH)
+    _check(ledger, MOMENTARY)
+    _check(ledger, LASTING)
 
 
 def _check(ledger: Ledger, promises: Iterable[Callable[[Ledger], None]]) -> None:

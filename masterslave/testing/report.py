@@ -23,7 +23,7 @@ class SimReport:
         events: What the scheduler heard.
         checks: Promises that were checked.
         trace: A hash of all events and orders.
-        scheduler_s: What the scheduler took, in real seconds.
+        scheduler_s: What the scheduler took, in seconds of processor time; 0 with a ledger.
     """
 
     seconds: float

@@ -24,8 +24,8 @@ from masterslave.scheduler import (
     TimePassed,
 )
 from masterslave.scheduler.check import (
-    PROMISES,
-    THOROUGH,
+    LASTING,
+    MOMENTARY,
     BrokenPromise,
     Ledger,
     check_all,
@@ -136,10 +136,10 @@ class SimFarm:
     def say(self, event: Event) -> None:
         """Tell the scheduler, and carry out what it says."""
         self._events += 1
-        begin = time.perf_counter()
+        begin = time.process_time()
         if self._ledger is None:
             orders = self._scheduler.handle(event, self._now)
-            self._scheduler_s += time.perf_counter() - begin
+            self._scheduler_s += time.process_time() - begin
         else:
             orders = self._ledger.handle(event, self._now)
             self._check(self._ledger)
@@ -277,10 +277,10 @@ class SimFarm:
     def _check(self, ledger: Ledger) -> None:
         if self._events % self._check_every:
             check_event(ledger)
-            self._checks += len(PROMISES)
+            self._checks += len(MOMENTARY)
         else:
             check_all(ledger)
-            self._checks += len(PROMISES) + len(THOROUGH)
+            self._checks += len(MOMENTARY) + len(LASTING)
 
     def _report(self) -> SimReport:
         self.count_running(0, 0)
