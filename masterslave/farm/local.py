@@ -2,32 +2,41 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
+from collections import deque
 
-from masterslave.launch.local import LocalSlave
+from masterslave.launch.local import LocalSlave, OwnSlave
 from masterslave.slave.agent import usable_cpus
 from remoteobj import URI
 
 __all__ = ["LocalSlaves"]
 
+log = logging.getLogger("masterslave")
+
 _LEAVE_S = 3.0
+MAX_RESTARTS, WITHIN_S = 5, 30.0
+"""Slaves that die are replaced, but so many of them in so many seconds: more are no bad luck."""
 
 
 class LocalSlaves:
-    """Starts slaves for the farm at *uri* on this machine, and ends them with it."""
+    """Starts slaves for the farm at *uri* on this machine, replaces those that die, and ends them
+    with the farm.
+    """
 
     def __init__(self, uri: URI) -> None:
-        self._arguments = ["--farm", str(uri), "--slots", "1"]
+        self._uri = str(uri)
         self._lock = threading.Lock()
         self._slaves: list[LocalSlave] = []
+        self._restarts: deque[float] = deque()
         self._closed = False
 
     def add(self, count: int) -> None:
         """Start *count* slaves of one slot each."""
         with self._lock:
-            if not self._closed:
-                self._slaves += [LocalSlave(self._arguments) for _ in range(count)]
+            for _ in range(0 if self._closed else count):
+                self._start()
 
     def add_for_all_cpus(self) -> int:
         """Start one slave for each CPU that this process may use; returns their number."""
@@ -45,3 +54,35 @@ class LocalSlaves:
         deadline = time.monotonic() + _LEAVE_S
         for slave in slaves:
             slave.wait(deadline)
+
+    def _start(self) -> None:
+        slave = OwnSlave(self._uri)
+        self._slaves.append(slave)
+        slave.watch(self._ended)
+
+    def _ended(self, slave: LocalSlave, code: int) -> None:
+        """A slave's process is gone; one that was not told to leave is replaced at once."""
+        with self._lock:
+            if slave not in self._slaves:
+                return
+            self._slaves.remove(slave)
+            slave.stop()  # which closes its pipe
+            if self._closed or code == 0:  # it was drained, or its farm has ended
+                return
+            now = time.monotonic()
+            while self._restarts and self._restarts[0] < now - WITHIN_S:
+                self._restarts.popleft()
+            how = f"signal {-code}" if code < 0 else f"exit code {code}"
+            if len(self._restarts) >= MAX_RESTARTS:
+                log.error(
+                    "a local slave (pid %d) died by %s, and %d died within %g s before: it is not "
+                    "replaced; see what they have printed, and use add_local_slaves()",
+                    slave.pid, how, MAX_RESTARTS, WITHIN_S,
+                )  # fmt: skip
+                return
+            self._restarts.append(now)
+            log.warning("a local slave (pid %d) died by %s; another one is started", slave.pid, how)
+            try:
+                self._start()
+            except OSError as error:
+                log.error("another local slave cannot be started: %s", error)

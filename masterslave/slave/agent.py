@@ -19,14 +19,15 @@ from pathlib import Path
 from masterslave.errors import SlaveRefused
 from masterslave.naming import FarmRecord
 from masterslave.protocol import VERSION, Introduction
-from masterslave.settings import FarmSettings
 from masterslave.slave.link import Link
 from masterslave.slave.watch import FarmWatch
 from masterslave.slave.workshop import Workshop
 from remoteobj import URI, Identity
 from remoteobj.runtime import is_private_dir
 
-__all__ = ["Agent", "usable_cpus"]
+__all__ = ["PATIENCE_S", "Agent", "usable_cpus"]
+
+PATIENCE_S = 10.0
 
 
 def usable_cpus() -> int:
@@ -42,7 +43,7 @@ class Agent:
     Args:
         slots: Tasks that run at once.
         name: What the slave is called in the farm.
-        settings: Times and limits.
+        patience_s: How long a master that does not answer is tried, in seconds.
         identity: Who this machine is, for farms and name servers of its cluster; None serves this
             user's farms on this machine.
         report: Called with lines for people, from any thread.
@@ -55,14 +56,14 @@ class Agent:
         *,
         slots: int,
         name: str = "",
-        settings: FarmSettings | None = None,
+        patience_s: float = PATIENCE_S,
         identity: Identity | None = None,
         report: Callable[[str], None] = lambda line: None,
         only_pid: int | None = None,
         once: bool = False,
     ) -> None:
         self.name = name or f"{socket.gethostname()}-{os.getpid()}"
-        self._settings = settings or FarmSettings()
+        self._patience_s = patience_s
         self._identity = identity
         self._report = report
         self._only_pid = only_pid
@@ -115,7 +116,7 @@ class Agent:
                 farm.uri,
                 self._workshop,
                 self._introduction(),
-                settings=self._settings,
+                patience_s=self._patience_s,
                 identity=self._identity,
                 report=self._report,
             )

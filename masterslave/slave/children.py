@@ -25,7 +25,7 @@ from masterslave.slave.child.frames import (
     write_frame,
 )
 from masterslave.slave.load import Load
-from masterslave.slave.wires import own_session, start_child
+from masterslave.slave.wires import Wires, own_session, start_child
 
 __all__ = ["Child", "Frame", "Told", "describe_exit"]
 
@@ -52,12 +52,15 @@ class Child:
         on_frame: Called with the child and a frame that came from it, in a thread of the child's.
         on_death: Called once, with the child, how it died in words, and the last that it printed,
             in the same thread.
+        started: Its process, if that was started before.
     """
 
     def __init__(
         self,
         on_frame: Callable[[Child, Frame], None],
         on_death: Callable[[Child, str, str], None],
+        *,
+        started: tuple[subprocess.Popen[bytes], Wires] | None = None,
     ) -> None:
         self.is_ready = False
         self.is_doomed = False
@@ -74,7 +77,7 @@ class Child:
         self._end_lock = threading.Lock()
         self._has_ended = False
         self._last_output = bytearray()
-        self._process, self._wires = start_child()
+        self._process, self._wires = started or start_child()
         self._printer = threading.Thread(target=self._pass_output_on, name="output", daemon=True)
         self._printer.start()
         self._attend_lock = threading.Lock()

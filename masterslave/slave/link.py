@@ -12,7 +12,6 @@ from collections.abc import Callable
 
 from masterslave.errors import SlaveRefused
 from masterslave.protocol import Introduction, Welcome
-from masterslave.settings import FarmSettings
 from masterslave.slave.asking import Asker
 from masterslave.slave.calling import Caller, MasterGone
 from masterslave.slave.courier import Courier
@@ -32,6 +31,8 @@ class Link:
         uri: The master's door.
         workshop: Where tasks are run.
         introduction: Who the slave is.
+        patience_s: How long a master that does not answer is tried, in seconds, before what is
+            held for it is dropped; one that refuses the connection is dropped at once.
         identity: Who this machine is, for a door on TCP; it is never called over plain TCP.
         report: Called with lines for people.
     """
@@ -42,7 +43,7 @@ class Link:
         workshop: Workshop,
         introduction: Introduction,
         *,
-        settings: FarmSettings,
+        patience_s: float,
         identity: Identity | None,
         report: Callable[[str], None],
     ) -> None:
@@ -52,7 +53,7 @@ class Link:
         self._introduction = introduction
         self._report = report
         self._join_lock = threading.Lock()
-        self._caller = Caller(settings.patience_s)
+        self._caller = Caller(patience_s)
         proxy = Proxy(uri, identity=identity)
         self._talk = options(proxy, timeout_s=_ANSWER_S)
         self._listen = Proxy(uri, identity=identity)

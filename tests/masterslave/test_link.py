@@ -9,7 +9,6 @@ from collections.abc import Callable
 
 import pytest
 
-from masterslave import FarmSettings
 from masterslave.protocol import (
     DOOR_ID,
     VERSION,
@@ -95,9 +94,7 @@ def serve() -> Serve:
         with Daemon() as daemon:
             uri = daemon.register(door, DOOR_ID)
             daemon.start()
-            link = Link(
-                uri, shop, me, settings=FarmSettings(), identity=None, report=lambda line: None
-            )
+            link = Link(uri, shop, me, patience_s=10.0, identity=None, report=lambda line: None)
             how = link.run()
             door.joined_anew.set()
         shop.close()

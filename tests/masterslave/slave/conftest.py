@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from masterslave import FarmSettings
 from masterslave.protocol import VERSION, Introduction
 from masterslave.slave.link import Link
 from masterslave.slave.workshop import Workshop
@@ -33,7 +32,7 @@ class Slave:
             uri,
             workshop,
             introduction,
-            settings=FarmSettings(),
+            patience_s=10.0,
             identity=identity,
             report=lambda line: None,
         )

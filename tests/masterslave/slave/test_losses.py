@@ -228,7 +228,6 @@ def test_a_slave_that_was_forgotten_joins_anew_and_loses_nothing(ahead: FakeMast
 AGENT = """
 import sys
 from masterslave.protocol import VERSION, Introduction
-from masterslave.settings import FarmSettings
 from masterslave.slave.link import Link
 from masterslave.slave.workshop import Workshop
 from remoteobj import URI
@@ -236,7 +235,7 @@ from remoteobj import URI
 shop = Workshop(2)
 shop.open()
 me = Introduction(VERSION, "hand", "here", 1, 2, sys.version_info[:2])
-Link(URI(sys.argv[1]), shop, me, settings=FarmSettings(), identity=None, report=print).run()
+Link(URI(sys.argv[1]), shop, me, patience_s=10, identity=None, report=print).run()
 """
 
 
