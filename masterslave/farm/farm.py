@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-import atexit
 import logging
 import os
 import secrets
@@ -19,10 +18,12 @@ import weakref
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from masterslave.farm.at_exit import open_farms
 from masterslave.farm.calls import Calls
 from masterslave.farm.doors import Doors
 from masterslave.farm.explain import explain_task
@@ -129,7 +130,7 @@ class Farm(Calls):
             self._master, self._carrier, label, self._settings, data_only=results == "data"
         )
         self._options = CallOptions(max_attempts=self._settings.max_attempts)
-        self._title = lambda: (label, self._slaves_in_words)
+        self._title = partial(_title_of, weakref.ref(self))
         script = Path(sys.argv[0]).name if sys.argv and sys.argv[0] else "an interactive session"
         self._record = FarmRecord(
             label, secrets.token_hex(4), self._doors.uri, socket.gethostname(), os.getpid(), script
@@ -151,7 +152,10 @@ class Farm(Calls):
             data_only=results == "data",
         )
         self._door = Door(
-            self._master, welcome, on_refused=self._watchman.note_refused, status=self._status
+            self._master,
+            welcome,
+            on_refused=self._watchman.note_refused,
+            status=partial(_status_of, weakref.ref(self)),
         )
         if nameserver is None:
             nameserver = bool(os.environ.get("REMOTEOBJ_NAMESERVER"))
@@ -162,6 +166,19 @@ class Farm(Calls):
             identity=identity,
             insecure=insecure,
         )
+        self._end = partial(
+            _end,
+            self._watchman,
+            self._places,
+            self._master,
+            self._carrier,
+            self._local,
+            self._doors,
+        )
+        self._forgotten = weakref.finalize(
+            self, _end_soon, self._submitter, self._master, self._end
+        )
+        self._forgotten.atexit = False
         try:
             self._start(local_slaves)
         except BaseException:  # no memory for a thread or a process, or Ctrl-C
@@ -176,7 +193,7 @@ class Farm(Calls):
         if isinstance(local_slaves, int):
             self._local.add(local_slaves)
         self._watchman.start()
-        _open_farms.add(self)
+        open_farms.add(self)
 
     @property
     def uri(self) -> URI:
@@ -295,16 +312,11 @@ class Farm(Calls):
 
     def _close(self) -> None:
         with self._close_lock:
-            if self._closed:
-                return
-            _open_farms.discard(self)
-            self._watchman.close()
-            self._places.close()
-            self._master.close()
-            self._carrier.close()
-            self._local.close()
-            self._doors.close()
-            self._closed = True
+            if not self._closed:
+                open_farms.discard(self)
+                self._forgotten.detach()
+                self._end()
+                self._closed = True
 
     def _slaves_in_words(self) -> str:
         slaves = self.slaves
@@ -323,6 +335,35 @@ class Farm(Calls):
         }
 
 
+def _end(*parts: Watchman | Places | Master | Carrier | LocalSlaves | Doors) -> None:
+    for part in parts:
+        part.close()
+
+
+def _end_soon(submitter: Submitter, master: Master, end: Callable[[], None]) -> None:
+    """Nobody holds the farm any more: when what was submitted is done, end it.
+
+    Called wherever memory is taken, so it takes no lock.
+    """
+
+    def when_done() -> None:
+        submitter.take_no_more()
+        master.wait_until_answered()
+        end()
+
+    threading.Thread(target=when_done, name="farm shutdown").start()
+
+
+def _status_of(farm: weakref.ref[Farm]) -> dict[str, Any]:
+    here = farm()
+    return {} if here is None else here._status()
+
+
+def _title_of(farm: weakref.ref[Farm]) -> tuple[str, Callable[[], str]]:
+    here = farm()
+    return ("", str) if here is None else (here.label, here._slaves_in_words)
+
+
 def _count(number: int, thing: str) -> str:
     return f"{number} {thing}{'s' * (number != 1)}"
 
@@ -336,34 +377,3 @@ def _search_path() -> tuple[str, ...]:
         for entry in entries
         if entry.is_dir() and not any(str(parent) in own for parent in (entry, *entry.parents))
     )
-
-
-_open_farms: weakref.WeakSet[Farm] = weakref.WeakSet()
-
-
-def _shut_down_open_farms() -> None:
-    """Like the standard library's executors: what was submitted is done before Python ends."""
-    for farm in list(_open_farms):
-        if farm._record.pid != os.getpid():
-            continue  # a fork of the script: the farm is its parent's
-        if getattr(sys, "last_type", None) is KeyboardInterrupt:
-            farm._interrupt()
-        elif not _threads_can_start():
-            log.warning("this Python starts no threads at its end: use 'with Farm(...)' instead")
-            farm._interrupt()
-        else:
-            farm.__exit__(None, None, None)
-
-
-def _threads_can_start() -> bool:
-    """Tell whether slaves can still be served: Python 3.12.0 and 3.12.1 start no thread by now."""
-    try:
-        threading.Thread(target=int).start()
-    except RuntimeError:
-        return False
-    return True
-
-
-# concurrent.futures registers there too: at atexit's time, Python 3.12 starts no thread any more,
-# and a slave that joins then needs one.
-getattr(threading, "_register_atexit", atexit.register)(_shut_down_open_farms)

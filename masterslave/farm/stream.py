@@ -67,13 +67,16 @@ def map_results(
             values = arrival.values(data_only=data_only)
             at += arrival.count
             if values is not None:
-                yield from values
+                values.reverse()
+                while values:
+                    yield values.pop()  # nothing here holds on to what was taken
                 continue
             for value, error in arrival.results(data_only=data_only):
                 if error is not None:
                     at = 0
                     raise error
                 yield value
+                del value
     finally:
         if at < span.count:
             drop([span])

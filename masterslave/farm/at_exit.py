@@ -1,0 +1,49 @@
+"""What a script leaves open is done before Python ends, as with the standard library's executors."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import sys
+import threading
+import weakref
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from masterslave.farm.farm import Farm
+
+__all__ = ["open_farms"]
+
+log = logging.getLogger("masterslave")
+
+open_farms: weakref.WeakSet[Farm] = weakref.WeakSet()
+"""The farms of this process that are not closed."""
+
+
+def _shut_down_open_farms() -> None:
+    """Like the standard library's executors: what was submitted is done before Python ends."""
+    for farm in list(open_farms):
+        if farm._record.pid != os.getpid():
+            continue  # a fork of the script: the farm is its parent's
+        if getattr(sys, "last_type", None) is KeyboardInterrupt:
+            farm._interrupt()
+        elif not _threads_can_start():
+            log.warning("this Python starts no threads at its end: use 'with Farm(...)' instead")
+            farm._interrupt()
+        else:
+            farm.__exit__(None, None, None)
+
+
+def _threads_can_start() -> bool:
+    """Tell whether slaves can still be served: Python 3.12.0 and 3.12.1 start no thread by now."""
+    try:
+        threading.Thread(target=int).start()
+    except RuntimeError:
+        return False
+    return True
+
+
+# concurrent.futures registers there too: at atexit's time, Python 3.12 starts no thread any more,
+# and a slave that joins then needs one.
+getattr(threading, "_register_atexit", atexit.register)(_shut_down_open_farms)
