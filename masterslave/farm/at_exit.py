@@ -1,4 +1,4 @@
-"""What a script leaves open is done before Python ends, as with the standard library's executors."""
+"""What a script leaves open is done before Python ends, as the standard library does it."""
 
 from __future__ import annotations
 
