@@ -23,7 +23,7 @@ from masterslave.protocol import (
     Outcome,
     Raised,
 )
-from remoteobj.codec.raised import decode_error
+from remoteobj import codec
 
 __all__ = [
     "lost_too_often",
@@ -148,7 +148,7 @@ _OF_RESULTS = {NOT_PICKLABLE: NotPicklable, NOT_DATA: NotData}
 
 
 def _rebuild_data(raised: Raised) -> Any:
-    return decode_error(raised.data) if raised.data else None
+    return codec.decode(raised.data) if raised.data else None
 
 
 def _rebuild(raised: Raised) -> Any:

@@ -40,6 +40,9 @@ class FarmStatistics:
         done: Tasks that were answered, by a value or by an exception of theirs.
         failed: Of the answered and given-up ones, those that raise.
         handed_out_again: Hand-outs after a task's first: its slave or child was lost, or left.
+        retried: Runs that raised what their options would have run again, and were.
+        speculated: Second attempts of tasks that took long, made while slots were free.
+        recalled: Tasks that were held ahead, and taken back for a slot that had become free.
         late: Answers that came when the task had one already; dropped.
     """
 
@@ -55,6 +58,10 @@ class FarmStatistics:
     slaves_joined: int
     slaves_left: int
     slaves_lost: int
+    retried: int
+    speculated: int
+    recalled: int
+    slaves_quarantined: int
 
 
 def record_of(seat: Seat, state: State) -> SlaveRecord:
@@ -91,4 +98,8 @@ def statistics_of(state: State, failed: int) -> FarmStatistics:
         slaves_joined=counts.slaves_joined,
         slaves_left=counts.slaves_left,
         slaves_lost=counts.slaves_lost,
+        retried=counts.retried,
+        speculated=counts.speculated,
+        recalled=counts.recalled,
+        slaves_quarantined=counts.slaves_quarantined,
     )

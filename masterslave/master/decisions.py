@@ -80,6 +80,8 @@ _UNKNOWN = encode(Instructions(unknown=True))
 _LARGE_BYTES = 65536
 _REMEMBER_SLAVES = 1000
 _TELL_AGAIN_S = 0.1
+_ENDS = (VALUE, RAISED, MIXED)
+_GOES_ON = (PART, PROGRESS)
 
 
 class Decisions:
@@ -186,17 +188,28 @@ class Decisions:
         returned: list[HandOut] = []
         seconds: list[float] = []
         by_key: _Outcomes = {}
+        others: list[Outcome] = []
         for outcome in outcomes:
             kind = outcome.kind
-            if kind in (VALUE, RAISED, MIXED):
+            if kind in _ENDS:
                 returned.append(HandOut(outcome.task, outcome.attempt, outcome.count))
                 seconds.append(outcome.seconds)
                 by_key[outcome.task, outcome.attempt] = outcome
+            elif kind in _GOES_ON:  # before its task is settled
+                self._note(outcome)
+            else:
+                others.append(outcome)
         if returned:
             self.handle(TasksReturned(slave, returned, seconds, to_retry), by_key)
-        if len(returned) < len(outcomes):
-            for outcome in outcomes:
-                self._take_other(slave, outcome)
+        for outcome in others:
+            self._take_other(slave, outcome)
+
+    def _note(self, outcome: Outcome) -> None:
+        submission = self.book.find(outcome.task)
+        if submission is not None and outcome.kind == PART:
+            self.answers.append((submission.note_part, (outcome.item, outcome.payload)))
+        elif submission is not None:
+            self.answers.append((submission.note_progress, (outcome.payload,)))
 
     def _take_other(self, slave: str, outcome: Outcome) -> None:
         hand_out = HandOut(outcome.task, outcome.attempt, outcome.count)
@@ -210,12 +223,6 @@ class Decisions:
                 self.handle(HandOutsLost(slave, hand_out, reason, culprit))
             case kind if kind == GIVEN_BACK:
                 self.handle(HandOutsGivenBack(slave, (hand_out,)))
-            case kind if kind in (PART, PROGRESS):
-                submission = self.book.find(outcome.task)
-                if submission is not None and kind == PART:
-                    self.answers.append((submission.note_part, (outcome.item, outcome.payload)))
-                elif submission is not None:
-                    self.answers.append((submission.note_progress, (outcome.payload,)))
             case kind if kind == BROKEN:
                 submission = self.book.find(outcome.task)
                 if submission is not None and self.broken is None:
