@@ -4,6 +4,9 @@ The process keeps its names, not the client object that registered them: that ma
 before. A name goes earlier when the daemon of this process that serves its object is closed. One
 thread for each name server renews all of them in one call, and registers them again
 where the server has forgotten. They are taken back when the process ends.
+
+A name that somebody else has removed or replaced stays so: the server tells it at the next renewal,
+it is logged, and the name is kept no longer, until somebody registers it again.
 """
 
 from __future__ import annotations
@@ -14,12 +17,14 @@ import os
 import secrets
 import threading
 from collections.abc import Callable, Hashable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace as replaced
 from functools import partial
 from typing import Any, Protocol
 
-from nameserver.changes import Lease
+from nameserver.changes import Lease, Renewal
 from nameserver.errors import NamingError, StorageFailed
+from nameserver.one_by_one import OneByOne
 from nameserver.record import Record
 from remoteobj import DaemonClosed, RemoteObjError
 from remoteobj.daemon import daemon_of
@@ -46,8 +51,8 @@ class Holder(Protocol):
     ) -> Sequence[str]:
         """Register with a lease; returns what could not be proved."""
 
-    def renew(self, lease: str) -> bool:
-        """Renew a lease; False where the server does not know it."""
+    def renew(self, lease: str) -> Renewal:
+        """Renew a lease; tells what has become of it."""
 
     def release(self, lease: str, timeout_s: float, name: str | None = None) -> None:
         """Give up a lease and all its names, or one of them."""
@@ -75,6 +80,17 @@ class Keeper:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._kept: dict[Any, _Kept] = {}
+        self._names = OneByOne()
+
+    def alone(
+        self, key: Hashable, name: str, timeout_s: float = -1
+    ) -> AbstractContextManager[bool]:
+        """Let no other thread of this process change a name meanwhile.
+
+        So what is kept, and would be registered again, is what the server was told last. Whoever
+        changes a name at a server has this around the call and what is noted of it here.
+        """
+        return self._names.alone((key, name), timeout_s)
 
     def register(
         self,
@@ -87,6 +103,8 @@ class Keeper:
         replaces: URI | None,
     ) -> Sequence[str]:
         """Register a name at a server, and keep it there; returns what could not be proved.
+
+        This, ``release`` and what goes before ``forget`` and ``note_metadata`` is done ``alone``.
 
         Args:
             key: The same for the same server, called in the same way.
@@ -115,9 +133,9 @@ class Keeper:
                 kept.records[record.name] = record
             if owner is not None:
                 try:
-                    owner.at_close(partial(self._let_go, kept, record))
+                    owner.at_close(partial(self._let_go, key, kept, record))
                 except DaemonClosed:  # while the server was dialing
-                    self._let_go(kept, record)
+                    self._give_up(kept, record)
             return unproved
         finally:
             with self._lock:
@@ -150,17 +168,30 @@ class Keeper:
                 if its_key == key and name in kept.records:
                     kept.records[name] = replaced(kept.records[name], metadata=metadata)
 
-    def _let_go(self, kept: _Kept, record: Record) -> None:
+    def _let_go(self, key: Hashable, kept: _Kept, record: Record) -> None:
         """The daemon that serves the object is closing."""
-        with self._lock:
-            held = kept.records.get(record.name)
-            if held is None or held.uri != record.uri:
-                return
-            del kept.records[record.name]
+        with self.alone(key, record.name, _GOODBYE_S) as is_alone:
+            if is_alone:
+                self._give_up(kept, record)
+            else:  # the server does not answer whoever registers it: it is given up by them
+                self._drop_one(kept, record)
+
+    def _give_up(self, kept: _Kept, record: Record) -> None:
+        if not self._drop_one(kept, record):
+            return
         try:
             kept.server.release(kept.lease.id, _GOODBYE_S, record.name)
         except (RemoteObjError, OSError) as error:
             log.debug("%s was not taken back from %s: %s", record.name, kept.server.address, error)
+
+    def _drop_one(self, kept: _Kept, record: Record) -> bool:
+        """Keep a name no longer, unless it stands for something else by now."""
+        with self._lock:
+            held = kept.records.get(record.name)
+            is_there = held is not None and held.uri == record.uri
+            if is_there:
+                del kept.records[record.name]
+        return is_there
 
     def close(self) -> None:
         """Take back all names. Blocks: at most a second for each server that does not answer."""
@@ -178,6 +209,7 @@ class Keeper:
     def disown(self) -> None:
         """In a forked child: the names are the parent's, and so is whoever holds the lock."""
         self._lock = threading.Lock()
+        self._names = OneByOne()
         for kept in self._kept.values():
             kept.records.clear()
         self._kept = {}
@@ -197,37 +229,61 @@ class Keeper:
                     kept.server.close()
                     return
             try:
-                if not kept.server.renew(kept.lease.id):
+                if not self._renew_once(kept):
                     with self._lock:
                         kept.forgotten.update(kept.records)
-                self._register_again(kept)
+                self._register_again(key[0], kept)
                 is_away = False
             except Exception as error:  # whatever answers there now, the names are to be kept
                 if not is_away:
                     log.warning("names at %s are not renewed: %s", kept.server.address, error)
                 is_away = True
 
-    def _register_again(self, kept: _Kept) -> None:
+    def _renew_once(self, kept: _Kept) -> bool:
+        """Renew, and keep no longer what was taken; False where the server knows nothing of it."""
+        with self._lock:
+            before = dict(kept.records)
+        told = kept.server.renew(kept.lease.id)
+        for name in sorted(told.taken & before.keys()):
+            with self._lock:
+                is_taken = kept.records.get(name) is before[name]  # and not registered since
+                if is_taken:
+                    del kept.records[name]
+            if is_taken:
+                log.warning(
+                    "%s was removed or replaced by somebody else at the name server at %s: this "
+                    "process keeps it no longer; register it again if it is to be there",
+                    name,
+                    kept.server.address,
+                )
+        return told.is_known
+
+    def _register_again(self, key: Hashable, kept: _Kept) -> None:
         """The server has forgotten: it was started anew, or did not hear of us for too long."""
         for name in sorted(kept.forgotten):
-            with self._lock:
-                record = kept.records.get(name)
             if kept.has_ended.is_set():
                 return
-            if record is not None:
-                self._put_again(kept, record)
+            with self.alone(key, name):
+                self._put_again(kept, name)
             kept.forgotten.discard(name)  # else it is tried again
 
-    def _put_again(self, kept: _Kept, record: Record) -> None:
+    def _put_again(self, kept: _Kept, name: str) -> None:
+        with self._lock:
+            record = kept.records.get(name)
+        if record is None or kept.has_ended.is_set():
+            return
         try:
             kept.server.put(record, kept.lease, replace=False, replaces=None)
         except StorageFailed:  # its disk is full now
             raise
         except NamingError as error:
-            log.warning("%s is not registered any more: %s", record.name, error)
-            with self._lock:
-                if kept.records.get(record.name) is record:
-                    del kept.records[record.name]
+            log.warning("%s is not registered any more: %s", name, error)
+            self._drop_one(kept, record)
+            return
+        with self._lock:
+            is_wanted = name in kept.records
+        if not is_wanted:  # its daemon was closed meanwhile
+            kept.server.release(kept.lease.id, _GOODBYE_S, name)
 
 
 keeper = Keeper()

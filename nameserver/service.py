@@ -154,9 +154,15 @@ class NameService:
             replaces=URI(replaces) if replaces else None,
         )
 
-    def renew(self, lease: str) -> bool:
-        """Give a lease its time anew; False where there is none, so that its holder registers."""
-        return self._book.renew(lease)
+    def renew(self, lease: str) -> Any:
+        """Give a lease its time anew.
+
+        Returns:
+            Whether there is one, else its holder has to register; and those of its names that
+            somebody else has removed or replaced, which have to stay so.
+        """
+        told = self._book.renew(lease)
+        return told.is_known, sorted(told.taken)
 
     def release(self, lease: str, name: str | None = None) -> int:
         """Forget the names that a lease keeps, or one of them; return how many."""
