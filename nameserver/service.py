@@ -8,7 +8,6 @@ or to pairs. The others take and give plain values, see ``record.to_plain``.
 from __future__ import annotations
 
 import platform
-import re
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from typing import Any, TypeVar
@@ -18,6 +17,7 @@ from nameserver.book import Book
 from nameserver.changes import Lease, Revision
 from nameserver.errors import BadName, NamingError
 from nameserver.networks import is_address
+from nameserver.pattern import Pattern
 from nameserver.record import NAME_SERVER, Record, make_record, to_plain, to_text
 from nameserver.waiting import Answer
 from remoteobj import URI, expose
@@ -81,12 +81,17 @@ class NameService:
     def list(
         self, prefix: str | None = None, regex: str | None = None, return_metadata: bool = False
     ) -> dict[str, Any]:
-        """Return names and URIs: all, or those that begin with *prefix*, or match *regex*."""
+        """Return names and URIs: all, or those that begin with *prefix*, or match *regex*.
+
+        Which expressions there are, ``pattern.Pattern`` says.
+        """
         if prefix and regex:
             raise ValueError("give a prefix or a regular expression, not both")
         records = self._book.list(prefix or "")
-        found = _matching(records, regex) if regex else records
-        return _as_pyro(map(self._for_caller, found), return_metadata)
+        if regex:
+            pattern = Pattern(regex)
+            records = tuple(record for record in records if pattern.matches(record.name))
+        return _as_pyro(map(self._for_caller, records), return_metadata)
 
     def yplookup(
         self, meta_all: Any = None, meta_any: Any = None, return_metadata: bool = True
@@ -260,12 +265,3 @@ def _as_pyro(records: Iterable[Record], return_metadata: bool) -> dict[str, Any]
     if return_metadata:
         return {record.name: (str(record.uri), set(record.metadata)) for record in records}
     return {record.name: str(record.uri) for record in records}
-
-
-def _matching(records: Iterable[Record], regex: str) -> Iterable[Record]:
-    _check_text("a regular expression", regex)
-    try:
-        pattern = re.compile(regex)
-    except re.error as error:
-        raise NamingError(f"{regex!r} is no regular expression: {error}") from error
-    return tuple(record for record in records if pattern.match(record.name))
