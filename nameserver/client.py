@@ -206,6 +206,8 @@ class NameServerClient(ServerCalls):
         return Watch(self._sibling(), prefix, on_event, patience_s)
 
     def __repr__(self) -> str:
+        if not hasattr(self, "_uri"):
+            return "<NameServerClient: could not be made>"
         return f"<NameServerClient {self.address} ({self._how})>"
 
     def _register(

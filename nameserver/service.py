@@ -28,6 +28,7 @@ __all__ = ["MAX_LEASE_S", "MAX_WAIT_S", "MIN_LEASE_S", "NameService"]
 MIN_LEASE_S, MAX_LEASE_S = 1.0, 86_400.0
 MAX_WAIT_S = 60.0
 _MAX_TEXT_LENGTH = 200
+_HERE = ("this machine", "this process")  # what remoteobj calls a peer that has no address
 
 Given = TypeVar("Given")
 Made = TypeVar("Made")
@@ -55,7 +56,7 @@ class NameService:
     ) -> Future[None]:
         """Give an object a name; with *safe*, one that is taken stays as it is and this raises."""
         record = _asked(name, uri, metadata or ())
-        failures = self._admission.register(record, None, _caller(), replace=not safe)
+        failures = self._admission.register(record, None, _registrant(), replace=not safe)
         return _then(failures, lambda _: None)
 
     def set_metadata(self, name: str, metadata: Any) -> None:
@@ -133,7 +134,7 @@ class NameService:
     def speak(self, token: str) -> None:
         """Take note that the process that knows *token* can be reached where this call is from."""
         _check_text("token", token)
-        self._admission.note_speaker(token, _caller())
+        self._admission.note_speaker(token, _registrant())
 
     def put(
         self,
@@ -153,7 +154,7 @@ class NameService:
         return self._admission.register(
             _asked(name, uri, metadata),
             _lease(*lease) if lease else None,
-            _caller(),
+            _registrant(),
             token=token,
             replace=replace,
             replaces=URI(replaces) if replaces else None,
@@ -231,9 +232,21 @@ def _lease(lease: str, lease_s: float) -> Lease:
 
 
 def _caller() -> str:
-    """Return the address of whoever calls; empty on a Unix socket."""
+    """Return the address of whoever calls; empty on a Unix socket, and where it is not known."""
     host = current_peer().rpartition(":")[0].strip("[]")
     return host if is_address(host) else ""
+
+
+def _registrant() -> str:
+    """Return the address of whoever registers; empty on a Unix socket, which is this machine.
+
+    Raises:
+        NamingError: It is not known, and what belongs to this machine is not for strangers.
+    """
+    address = _caller()
+    if not address and current_peer() not in _HERE:
+        raise NamingError("it is not known from where this call has come: call again")
+    return address
 
 
 def _then(done: Future[Given], make: Callable[[Given], Made]) -> Future[Made]:
