@@ -27,6 +27,8 @@ class FarmWatch:
             ``REMOTEOBJ_NAMESERVER``), an address asks that one.
         identity: Who this machine is: name servers are asked over TLS then.
         insecure: Whether name servers on plain TCP are asked.
+        cluster: Only name servers of this one are asked; None: what ``REMOTEOBJ_CLUSTER`` says,
+            else those of all clusters.
         report: Called with lines for people.
     """
 
@@ -38,12 +40,13 @@ class FarmWatch:
         nameserver: str | bool,
         identity: Identity | None,
         insecure: bool,
+        cluster: str | None = None,
         report: Callable[[str], None],
     ) -> None:
         self._label = label
         self._on_found = on_found
         self._nameserver = nameserver
-        self._identity, self._insecure = identity, insecure
+        self._identity, self._insecure, self._cluster = identity, insecure, cluster
         self._report = report
         self._closed = threading.Event()
         self._watches: set[Watch] = set()
@@ -58,9 +61,15 @@ class FarmWatch:
 
         Raises:
             BadURI: The name server's address is none.
+            BadName: The cluster's name is none.
             BadInput: An identity and *insecure* were both given.
         """
-        self._servers.open(self._nameserver, identity=self._identity, insecure=self._insecure)
+        self._servers.open(
+            self._nameserver,
+            identity=self._identity,
+            insecure=self._insecure,
+            cluster=self._cluster,
+        )
         self._thread.start()
 
     def close(self) -> None:
