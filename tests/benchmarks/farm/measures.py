@@ -39,6 +39,7 @@ class Measure:
         count: Tasks.
         ms: Of one task.
         at_s: When something happens to the workers.
+        least: Tasks that it makes no sense without, on any scale.
         seconds: For how long slow systems are given tasks; None gives them all of them.
         patience_s: How long one run of the workload may take.
         is_log: How its axis is drawn.
@@ -53,6 +54,7 @@ class Measure:
     count: int = 1
     ms: float = 0.0
     at_s: float = 0.0
+    least: int = 1
     seconds: float | None = 2.0
     patience_s: float = 60.0
     is_log: bool = True
@@ -207,6 +209,7 @@ MEASURES = (
         is_rate=False,
         count=400,
         ms=10.0,
+        least=200,  # the slave joins before they are done
         seconds=None,
         is_log=False,
     ),
@@ -220,7 +223,7 @@ def told(what: Measure, system: System, scale: Scale) -> dict[str, object]:
         count = min(count, what.seconds * min(system.pace_per_s, 2e3 / what.ms if what.ms else 1e9))
     return {
         "workload": what.workload,
-        "count": max(1, round(count)),
+        "count": max(what.least, round(count)),
         "ms": what.ms,
         "at_s": what.at_s * scale.share,
         "patience_s": what.patience_s,

@@ -106,7 +106,8 @@ def _await(
     while not target.exists():
         if process.poll() is not None and not target.exists():
             errors.seek(0)
-            last = errors.read().decode(errors="replace").strip().rpartition("\n")[2]
+            said = errors.read().decode(errors="replace").splitlines()
+            last = next((line for line in reversed(said) if any(map(str.isalpha, line))), "")
             raise Failed(shorten(f"the whole job ended, exit code {process.returncode}: {last}"))
         if time.monotonic() > deadline:
             raise Failed(f"took longer than {limit_s:g} s")

@@ -7,6 +7,7 @@ process; so jobs last 5 ms longer here, and one that it gives up for that reason
 from __future__ import annotations
 
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -22,16 +23,28 @@ from tests.benchmarks.farm.systems.pool import Pool
 __all__ = ["DispyPool"]
 
 _SENT_AGAIN = 20
+_LISTENS_S = 15.0
 
 
-def call(name: str, *args: Any) -> Any:
-    import time  # dispy sends the text of this function only
+def call(name, *args):  # type: ignore[no-untyped-def]
+    """Run a task. Its text alone is sent, so it names nothing from outside, not even types."""
+    import time
 
     from tests.benchmarks.farm import tasks
 
     result = getattr(tasks, name)(*args)
     time.sleep(0.005)
     return result
+
+
+def _await_port(address: str, port: int) -> None:
+    deadline = time.monotonic() + _LISTENS_S
+    while time.monotonic() < deadline:
+        with socket.socket() as probe:
+            if probe.connect_ex((address, port)) == 0:
+                return
+        time.sleep(0.02)
+    raise TimeoutError(f"a dispynode does not listen within {_LISTENS_S:g} s")
 
 
 class DispyPool(Pool):
@@ -53,7 +66,8 @@ class DispyPool(Pool):
             )
             for address in addresses
         ]
-        time.sleep(0.3)  # a cluster that asks before they listen asks again after a minute
+        for address in addresses:  # a cluster that asks before they listen waits for ever
+            _await_port(address, dispy.config.DispyPort + 1)
         self._cluster = dispy.JobCluster(
             call,
             nodes=addresses,
