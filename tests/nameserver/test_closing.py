@@ -49,7 +49,7 @@ class Closing:
     def __init__(self) -> None:
         self.storage = MemoryStorage()
         self.book = Book("run", self.storage)
-        self.prover = Prover(None, timeout_s=0.5)
+        self.prover = Prover(None, timeout_s=0.3)
         self.admission = Admission(
             self.book, self.prover, is_private=False, look=lambda: Outside(())
         )

@@ -44,7 +44,7 @@ expressions = st.recursive(
 
 
 @given(expressions, st.sampled_from(["", "(?i)"]))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=250, deadline=None)
 def test_the_same_names_match_as_with_re(expression: str, flags: str) -> None:
     text = flags + expression
     assume(len(text) <= MAX_PATTERN_LENGTH)
@@ -60,7 +60,7 @@ def test_the_same_names_match_as_with_re(expression: str, flags: str) -> None:
 
 
 @given(st.text(alphabet=r"ab.1\()[]|*+?{},^$:P<>=!i-dwsZAb", max_size=12))
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=500, deadline=None)
 def test_any_text_is_matched_as_with_re_or_refused_in_words(text: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # "possible nested set"
