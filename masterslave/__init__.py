@@ -15,6 +15,7 @@ from masterslave.errors import (
 )
 from masterslave.farm.farm import Farm
 from masterslave.farm.records import FarmStatistics, SlaveRecord
+from masterslave.pool import Pool
 from masterslave.settings import FarmSettings
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "FarmSettings",
     "FarmStatistics",
     "NotPicklable",
+    "Pool",
     "SlaveRecord",
     "SlaveRefused",
     "SlaveTraceback",
