@@ -65,13 +65,14 @@ class ServerFollower:
         """
         if nameserver:
             address = nameserver if isinstance(nameserver, str) else None
-            self._watch = watch_for_servers(
-                self._found,
-                address=address,
-                identity=identity,
-                insecure=insecure,
-                cluster=cluster,
-            )
+            with self._lock:  # so that whoever is found at once finds the watch too
+                self._watch = watch_for_servers(
+                    self._found,
+                    address=address,
+                    identity=identity,
+                    insecure=insecure,
+                    cluster=cluster,
+                )
 
     def stop(self) -> None:
         """Have every ``follow`` that waits for its event return."""
@@ -95,7 +96,13 @@ class ServerFollower:
             thread = threading.Thread(
                 target=self._run, args=(client,), name=f"server {client.address}", daemon=True
             )
-            thread.start()  # it waits for the lock before it goes
+            try:
+                thread.start()  # it waits for the lock before it goes
+            except RuntimeError:  # the system has no thread for it now
+                log.exception("the name server at %s is not followed yet", client.address)
+                client.close()
+                self._lost(client)
+                return
             self._threads[client.address] = thread
 
     def _run(self, client: NameServerClient) -> None:
@@ -116,7 +123,12 @@ class ServerFollower:
         finally:
             with self._lock:
                 del self._threads[client.address]
-        if is_lost and self._watch is not None:
+        if is_lost:
+            self._lost(client)
+
+    def _lost(self, client: NameServerClient) -> None:
+        """Have a server found again."""
+        if self._watch is not None:
             self._watch.lost(client)
 
     def _follow_once(self, client: NameServerClient) -> bool:

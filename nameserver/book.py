@@ -231,8 +231,12 @@ class Book:
             return
         try:
             self._make(self._registry.expire(now))
-        except StorageFailed as error:  # it stays listed for as long as that cannot be kept
-            log.error("names whose leases have ended could not be removed: %s", error)
+        except Exception as error:  # it stays listed for as long as that cannot be kept
+            log.error(
+                "names whose leases have ended could not be removed: %s",
+                error,
+                exc_info=not isinstance(error, StorageFailed),
+            )
             self._retry_at = now + _RETRY_S
 
     def _end_in_time(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -12,6 +13,8 @@ from nameserver import Directory, NameServerClient, Record, Watch
 from remoteobj import Identity, RemoteObjError
 
 __all__ = ["FarmWatch"]
+
+log = logging.getLogger("masterslave")
 
 _DIRECTORY_S = 0.2
 _LISTED_S = 0.5
@@ -119,4 +122,7 @@ class FarmWatch:
 
     def _tell(self, farm: FarmRecord | None, where: str) -> None:
         if farm is not None and self._label in (ANY_LABEL, farm.label):
-            self._on_found(farm, where)
+            try:
+                self._on_found(farm, where)
+            except Exception:  # it is told again while it is listed
+                log.exception("what was to be done with the farm %s failed", farm.label)
