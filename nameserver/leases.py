@@ -14,64 +14,26 @@ from __future__ import annotations
 import atexit
 import logging
 import os
-import secrets
 import threading
 from collections.abc import Callable, Hashable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace as replaced
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
-from nameserver.changes import Lease, Renewal
-from nameserver.errors import NamingError, StorageFailed
+from nameserver.kept import GOODBYE_S, Holder, Kept
 from nameserver.one_by_one import OneByOne
 from nameserver.record import Record
 from remoteobj import DaemonClosed, RemoteObjError
 from remoteobj.daemon import daemon_of
 from remoteobj.uri import URI
 
-__all__ = ["Holder", "Keeper", "keeper"]
+__all__ = ["Keeper", "keeper"]
 
 log = logging.getLogger("nameserver.leases")
 
 _PARTS = 3  # so many tries has a renewal before the lease ends
 _AWAY_S = 1.0
-_GOODBYE_S = 1.0
-
-
-class Holder(Protocol):
-    """A name server, as far as leases go."""
-
-    @property
-    def address(self) -> str:
-        """Where it is."""
-
-    def put(
-        self, record: Record, lease: Lease, *, replace: bool, replaces: URI | None
-    ) -> Sequence[str]:
-        """Register with a lease; returns what could not be proved."""
-
-    def renew(self, lease: str) -> Renewal:
-        """Renew a lease; tells what has become of it."""
-
-    def release(self, lease: str, timeout_s: float, name: str | None = None) -> None:
-        """Give up a lease and all its names, or one of them."""
-
-    def close(self) -> None:
-        """Close the connections."""
-
-
-class _Kept:
-    """The names that one lease keeps at one server, and the thread that renews it."""
-
-    def __init__(self, server: Holder, lease_s: float) -> None:
-        self.server = server
-        self.lease = Lease(secrets.token_hex(16), lease_s)
-        self.records: dict[str, Record] = {}
-        self.forgotten: set[str] = set()
-        """Names that have to be registered again; the thread's own."""
-        self.registering = 0
-        self.has_ended = threading.Event()
 
 
 class Keeper:
@@ -79,7 +41,7 @@ class Keeper:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._kept: dict[Any, _Kept] = {}
+        self._kept: dict[Any, Kept] = {}
         self._names = OneByOne()
 
     def alone(
@@ -117,7 +79,9 @@ class Keeper:
         with self._lock:
             kept = self._kept.get((key, lease_s))
             if kept is None:
-                kept = self._kept[key, lease_s] = _Kept(connect(), lease_s)
+                kept = self._kept[key, lease_s] = Kept(
+                    connect(), lease_s, self._lock, partial(self.alone, key)
+                )
                 threading.Thread(
                     target=self._renew,
                     args=((key, lease_s), kept),
@@ -135,7 +99,7 @@ class Keeper:
                 try:
                     owner.at_close(partial(self._let_go, key, kept, record))
                 except DaemonClosed:  # while the server was dialing
-                    self._give_up(kept, record)
+                    kept.give_up(record)
             return unproved
         finally:
             with self._lock:
@@ -154,7 +118,7 @@ class Keeper:
                 if its_key == key and kept.records.pop(name, None) is not None
             ]
         for kept in found:
-            kept.server.release(kept.lease.id, _GOODBYE_S, name)
+            kept.server.release(kept.lease.id, GOODBYE_S, name)
 
     def forget(self, key: Hashable, name: str) -> None:
         """Keep a name no longer; the server knows."""
@@ -168,30 +132,13 @@ class Keeper:
                 if its_key == key and name in kept.records:
                     kept.records[name] = replaced(kept.records[name], metadata=metadata)
 
-    def _let_go(self, key: Hashable, kept: _Kept, record: Record) -> None:
+    def _let_go(self, key: Hashable, kept: Kept, record: Record) -> None:
         """The daemon that serves the object is closing."""
-        with self.alone(key, record.name, _GOODBYE_S) as is_alone:
+        with self.alone(key, record.name, GOODBYE_S) as is_alone:
             if is_alone:
-                self._give_up(kept, record)
+                kept.give_up(record)
             else:  # the server does not answer whoever registers it: it is given up by them
-                self._drop_one(kept, record)
-
-    def _give_up(self, kept: _Kept, record: Record) -> None:
-        if not self._drop_one(kept, record):
-            return
-        try:
-            kept.server.release(kept.lease.id, _GOODBYE_S, record.name)
-        except (RemoteObjError, OSError) as error:
-            log.debug("%s was not taken back from %s: %s", record.name, kept.server.address, error)
-
-    def _drop_one(self, kept: _Kept, record: Record) -> bool:
-        """Keep a name no longer, unless it stands for something else by now."""
-        with self._lock:
-            held = kept.records.get(record.name)
-            is_there = held is not None and held.uri == record.uri
-            if is_there:
-                del kept.records[record.name]
-        return is_there
+                kept.drop(record)
 
     def close(self) -> None:
         """Take back all names. Blocks: at most a second for each server that does not answer."""
@@ -201,7 +148,7 @@ class Keeper:
             kept.has_ended.set()
             try:
                 if kept.records:
-                    kept.server.release(kept.lease.id, _GOODBYE_S)
+                    kept.server.release(kept.lease.id, GOODBYE_S)
             except (RemoteObjError, OSError) as error:
                 log.debug("names at %s were not taken back: %s", kept.server.address, error)
             kept.server.close()
@@ -211,6 +158,7 @@ class Keeper:
         self._lock = threading.Lock()
         self._names = OneByOne()
         for kept in self._kept.values():
+            kept.lock = self._lock
             kept.records.clear()
         self._kept = {}
 
@@ -219,7 +167,7 @@ class Keeper:
             if its_key == key:
                 kept.records.pop(name, None)
 
-    def _renew(self, key: Any, kept: _Kept) -> None:
+    def _renew(self, key: Any, kept: Kept) -> None:
         pause_s, is_away = kept.lease.lease_s / _PARTS, False
         while not kept.has_ended.wait(min(pause_s, _AWAY_S) if is_away else pause_s):
             with self._lock:
@@ -229,61 +177,12 @@ class Keeper:
                     kept.server.close()
                     return
             try:
-                if not self._renew_once(kept):
-                    with self._lock:
-                        kept.forgotten.update(kept.records)
-                self._register_again(key[0], kept)
+                kept.renew()
                 is_away = False
             except Exception as error:  # whatever answers there now, the names are to be kept
                 if not is_away:
                     log.warning("names at %s are not renewed: %s", kept.server.address, error)
                 is_away = True
-
-    def _renew_once(self, kept: _Kept) -> bool:
-        """Renew, and keep no longer what was taken; False where the server knows nothing of it."""
-        with self._lock:
-            before = dict(kept.records)
-        told = kept.server.renew(kept.lease.id)
-        for name in sorted(told.taken & before.keys()):
-            with self._lock:
-                is_taken = kept.records.get(name) is before[name]  # and not registered since
-                if is_taken:
-                    del kept.records[name]
-            if is_taken:
-                log.warning(
-                    "%s was removed or replaced by somebody else at the name server at %s: this "
-                    "process keeps it no longer; register it again if it is to be there",
-                    name,
-                    kept.server.address,
-                )
-        return told.is_known
-
-    def _register_again(self, key: Hashable, kept: _Kept) -> None:
-        """The server has forgotten: it was started anew, or did not hear of us for too long."""
-        for name in sorted(kept.forgotten):
-            if kept.has_ended.is_set():
-                return
-            with self.alone(key, name):
-                self._put_again(kept, name)
-            kept.forgotten.discard(name)  # else it is tried again
-
-    def _put_again(self, kept: _Kept, name: str) -> None:
-        with self._lock:
-            record = kept.records.get(name)
-        if record is None or kept.has_ended.is_set():
-            return
-        try:
-            kept.server.put(record, kept.lease, replace=False, replaces=None)
-        except StorageFailed:  # its disk is full now
-            raise
-        except NamingError as error:
-            log.warning("%s is not registered any more: %s", name, error)
-            self._drop_one(kept, record)
-            return
-        with self._lock:
-            is_wanted = name in kept.records
-        if not is_wanted:  # its daemon was closed meanwhile
-            kept.server.release(kept.lease.id, _GOODBYE_S, name)
 
 
 keeper = Keeper()
