@@ -64,17 +64,26 @@ def main() -> None:
     scale = Scale(options.repeat or usual.repeat, options.share or usual.share)
     machine, start = this_machine(), time.monotonic()
     results: Results = {}
+    ended = "measured"
+    try:
+        _measure(options, scale, results)
+    except KeyboardInterrupt:  # what is measured has cost minutes
+        ended = "interrupted; measured"
+    _say("")
+    print(tables(results))
+    print(f"{ended} in {time.monotonic() - start:.0f} s")
+    if options.docs and ended == "measured":
+        _write(results, scale, options.docs, machine)
+    sys.exit(ended != "measured")
+
+
+def _measure(options: argparse.Namespace, scale: Scale, results: Results) -> None:
     with tempfile.TemporaryDirectory(prefix="b-cache-") as cache:
         chosen = [BY_KEY[key] for key in options.systems or BY_KEY]
         why_not = try_out(chosen, Path(cache), _say)
         for what in MEASURES:
             if not options.only or what.key in options.only:
                 results[what.key] = measure(what, scale, why_not, Path(cache), _say)
-    _say("")
-    print(tables(results))
-    print(f"measured in {time.monotonic() - start:.0f} s")
-    if options.docs:
-        _write(results, scale, options.docs, machine)
 
 
 def _write(results: Results, scale: Scale, docs: Path, machine: str) -> None:

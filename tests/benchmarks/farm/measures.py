@@ -209,7 +209,7 @@ MEASURES = (
         is_rate=False,
         count=400,
         ms=10.0,
-        least=200,  # the slave joins before they are done
+        least=150,  # the slave joins before they are done
         seconds=None,
         is_log=False,
     ),
@@ -218,12 +218,12 @@ MEASURES = (
 
 def told(what: Measure, system: System, scale: Scale) -> dict[str, object]:
     """Return what a job of this system is told: less to do, where it would take too long."""
-    count = what.count * scale.share
+    count = float(what.count)
     if what.seconds is not None and system.pace_per_s is not None:
         count = min(count, what.seconds * min(system.pace_per_s, 2e3 / what.ms if what.ms else 1e9))
     return {
         "workload": what.workload,
-        "count": max(what.least, round(count)),
+        "count": max(what.least, round(count * scale.share)),
         "ms": what.ms,
         "at_s": what.at_s * scale.share,
         "patience_s": what.patience_s,

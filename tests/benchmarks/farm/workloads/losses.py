@@ -63,15 +63,15 @@ def _kill(pid: int) -> None:
         os.kill(pid, signal.SIGKILL)
 
 
-def _compare(pool: Pool, job: Job, victim: int) -> tuple[_Run, Sample]:
+def _compare(pool: Pool, job: Job, victim: int) -> Sample:
     calm = _run(pool, job, None, job.patience_s)
     if calm.lost:
-        return calm, Sample(None, flaw=f"undisturbed, {calm.flaw(job.count)}")
+        return Sample(None, flaw=f"undisturbed, {calm.flaw(job.count)}")
     struck = _run(pool, job, lambda: _kill(victim), 3 * calm.seconds + 5.0)
-    facts = {"s undisturbed": calm.seconds, "lost": float(struck.lost)}
+    facts = {"s undisturbed": calm.seconds}
     if struck.lost:
-        return struck, Sample(None, facts, struck.flaw(job.count))
-    return struck, Sample(struck.seconds - calm.seconds, facts)
+        return Sample(None, facts, struck.flaw(job.count))
+    return Sample(struck.seconds - calm.seconds, {**facts, "lost": 0.0})
 
 
 def child_killed(job: Job) -> Sample:
@@ -84,7 +84,7 @@ def child_killed(job: Job) -> Sample:
         agents = ()
     if agents:  # it is a child that is killed, never an agent
         workers &= set().union(*(descendants(agent) for agent in agents))
-    return _compare(pool, job, min(workers))[1]
+    return _compare(pool, job, min(workers))
 
 
 def agent_killed(job: Job) -> Sample:
@@ -93,7 +93,7 @@ def agent_killed(job: Job) -> Sample:
     await_workers(pool, WORKERS)
     agent = min(pool.agents())
     children = descendants(agent)
-    _, sample = _compare(pool, job, agent)
+    sample = _compare(pool, job, agent)
     deadline = time.monotonic() + _GONE_S
     while (left := [pid for pid in children if is_alive(pid)]) and time.monotonic() < deadline:
         time.sleep(0.02)
