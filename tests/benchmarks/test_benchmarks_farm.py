@@ -133,3 +133,19 @@ def test_a_section_is_replaced_and_what_is_around_it_stays() -> None:
     assert page.endswith("after\n")
     assert "old" not in page
     assert with_section("# Calls\n", "farm", section_of("# Calls\n", "farm")) == "# Calls\n"
+
+
+def test_measuring_remote_calls_keeps_the_part_of_the_farm(tmp_path: Path) -> None:
+    page = tmp_path / "performance.md"
+    page.write_text(with_section("# old\n", "farm", "## The farm\n\nnumbers"), encoding="utf-8")
+    tiny = ("--quick", "--seconds", "0.03", "--only", "remoteobj", "--measure", "echo-tcp-free")
+    subprocess.run(
+        [*(sys.executable, "-m", "tests.benchmarks"), *tiny, "--docs", str(tmp_path)],
+        cwd=ROOT,
+        capture_output=True,
+        timeout=60,
+        check=True,
+    )
+    text = page.read_text(encoding="utf-8")
+    assert text.startswith("# How fast remote calls are")
+    assert section_of(text, "farm") == "## The farm\n\nnumbers"
