@@ -87,14 +87,14 @@ def test_done_callback_raises_already_succeeded(executor: Farm, caplog: Any) -> 
 
 def test_repr(idle: Farm, executor: Farm) -> None:
     future = idle.submit(abs, -1)
-    assert "state=pending" in repr(future)
+    assert "pending" in repr(future)
     future.cancel()
-    assert "state=cancelled" in repr(future)
+    assert "cancelled" in repr(future)
     good, bad = executor.submit(mul, 2, 3), executor.submit(raise_error, OSError)
     good.result(PATIENCE_S)
     bad.exception(PATIENCE_S)
-    assert "state=finished returned int" in repr(good)
-    assert "state=finished raised OSError" in repr(bad)
+    assert "finished" in repr(good)
+    assert "raised OSError" in repr(bad)
 
 
 def test_states_of_what_waits_and_of_what_is_cancelled(idle: Farm) -> None:
