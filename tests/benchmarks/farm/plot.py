@@ -43,6 +43,7 @@ def _draw_one(place: Any, what: Measure, lines: list[Line]) -> None:
     if what.is_log and all(value > 0 for _, value in shown):
         place.set_xscale("log")
     place.tick_params(labelsize=7)
+    place.tick_params(which="minor", labelsize=5)
     for bound in _bounds(what, lines):
         place.axvline(bound, color="#1b9e77", linestyle="--", linewidth=1.2)
 
