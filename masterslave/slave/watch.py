@@ -82,7 +82,8 @@ class FarmWatch:
         for watch in self._watches.copy():
             watch.close()
         self._servers.close()
-        self._thread.join()
+        if self._thread.ident is not None:  # else it could not start
+            self._thread.join()
 
     def _watch_directory(self) -> None:
         """Look into the directory, and tell again what name servers have told."""
