@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import multiprocessing
 import os
 import sys
@@ -24,7 +23,7 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 from masterslave import Farm, FarmClosed, SlaveTraceback
 from masterslave.patterns import joblib_backend
 from tests.conftest import eventually
-from tests.masterslave.patterns.tasks import work
+from tests.masterslave.patterns.tasks import count_together
 from tests.masterslave.shared import wait_for_file
 
 X, y = make_classification(200, 8, random_state=1)
@@ -130,22 +129,22 @@ def test_results_may_come_as_they_are_ready(fresh: Farm, tmp_path: Path) -> None
         assert list(ordered) == list(range(10))
 
 
-def test_slaves_that_join_during_a_call_work_for_it() -> None:
+def test_slaves_that_join_during_a_call_work_for_it(tmp_path: Path) -> None:
     with Farm("late", local_slaves=1) as farm, joblib_backend(farm):
-        stop, pids = threading.Event(), set()
+        enough, most = threading.Event(), 0
 
         def calls() -> Iterator[Any]:
-            for _ in itertools.takewhile(lambda _: not stop.is_set(), itertools.count()):
-                yield delayed(work)()
+            while not enough.is_set():
+                yield delayed(count_together)(tmp_path)
 
-        results = Parallel(return_as="generator", batch_size=1)(calls())
-        for pid in results:
-            if not pids:
+        parallel = Parallel(return_as="generator", batch_size=1, pre_dispatch=2)
+        for number, together in enumerate(parallel(calls())):
+            if number == 0:
                 farm.add_local_slaves(2)
-            pids.add(pid)
-            if len(pids) == 3:
-                stop.set()
-        assert len(pids) == 3
+            most = max(most, together)
+            if most == 3 or number == 500:
+                enough.set()
+        assert most == 3
 
 
 def test_a_farm_that_is_gone_is_named() -> None:

@@ -28,7 +28,7 @@ def test_closing_takes_no_more_and_finishes_what_was_taken(
         pool.join()
     running = pool.apply_async(wait_for_file, (go,))
     waiting = pool.map_async(square, range(20))
-    stream = pool.imap(square, range(20), 3)
+    stream = pool.imap(square, range(3000))
     pool.close()
     pool.close()
     for method in METHODS.values():
@@ -38,7 +38,7 @@ def test_closing_takes_no_more_and_finishes_what_was_taken(
     pool.join()
     assert running.get(0) == go
     assert waiting.get(0) == list(map(square, range(20)))
-    assert list(stream) == list(map(square, range(20))), "also what nobody has taken yet"
+    assert list(stream) == list(map(square, range(3000))), "also what nobody has taken yet"
     pool.join()
 
 

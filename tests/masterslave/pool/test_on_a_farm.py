@@ -69,9 +69,16 @@ def test_what_is_dropped_calls_nobody_back(farm: Farm, tmp_path: Path) -> None:
 def test_joining_waits_for_the_pools_own_tasks(farm: Farm, tmp_path: Path) -> None:
     go = tmp_path / "go"
     pool = Pool(farm=farm)
+    results = [pool.apply_async(abs, (-number,)) for number in range(50)]
+    stream = pool.imap(abs, range(50))
     pool.close()
-    kept = farm.submit(wait_for_file, go)
     pool.join()
+    assert [result.get(0) for result in results] == list(range(50))
+    assert [stream.next(0) for _ in range(50)] == list(range(50))
+    other = Pool(farm=farm)
+    other.close()
+    kept = farm.submit(wait_for_file, go)
+    other.join()
     go.touch()
     assert kept.result(timeout=10) == go
 
