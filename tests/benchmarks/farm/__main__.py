@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import tempfile
 import time
@@ -65,6 +66,7 @@ def main() -> None:
     machine, start = this_machine(), time.monotonic()
     results: Results = {}
     ended = "measured"
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what is started is ended, too
     try:
         _measure(options, scale, results)
     except KeyboardInterrupt:  # what is measured has cost minutes
