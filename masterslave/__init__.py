@@ -20,6 +20,7 @@ from masterslave.farm.farm import Farm
 from masterslave.farm.futures import FarmFuture
 from masterslave.farm.options import RetryPolicy
 from masterslave.farm.records import FarmStatistics, SlaveRecord
+from masterslave.pool import Pool
 from masterslave.settings import FarmSettings
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "NotData",
     "NotPicklable",
     "OnlyInScript",
+    "Pool",
     "RetryPolicy",
     "SlaveRecord",
     "SlaveRefused",

@@ -9,17 +9,17 @@ published instead, and else the registration is refused in words.
 from __future__ import annotations
 
 import logging
-import socket
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import replace as replaced
+from functools import partial
 
 from nameserver.book import Book
 from nameserver.changes import Lease
-from nameserver.errors import NamingError
+from nameserver.errors import NamingError, StorageFailed
 from nameserver.networks import (
     Networks,
     is_address,
@@ -103,57 +103,49 @@ class Admission:
 
         Returns:
             When it is registered: the addresses that could not be proved, each with the reason. The
-            errors are those of ``Book.register``, and NamingError where nobody else could reach it.
+            errors are those of ``Book.register``, StorageFailed where the server is closed before
+            it is known, and NamingError where nobody else could reach it.
         """
-        done: Future[list[str]] = Future()
+        entry = _Entry(self._book, record, lease, replace=replace, replaces=replaces)
+        if self._is_private:
+            entry.make(record)
+        elif record.uri.sockname is not None:
+            entry.done.set_exception(_only_here(record, ()))
+        else:
+            self._prove(entry, peer, token)
+        return entry.done
 
-        def enter(found: Record, failures: tuple[Failure, ...] = ()) -> None:
-            try:
-                self._book.register(found, lease, replace=replace, replaces=replaces)
-            except BaseException as error:
-                done.set_exception(error)
-            else:
-                done.set_result([str(failure) for failure in failures])
+    def _prove(self, entry: _Entry, peer: str, token: str) -> None:
+        """Have an object called where it is said to be, when it is its registrant's turn."""
 
         def settle(plan: Plan, proof: Proof) -> None:
-            failures = plan.failures + proof.failures
-            if proof.hosts:
-                enter(_at(record, proof.hosts), failures)
-            elif plan.is_only_here:
-                done.set_exception(_only_here(record, failures))
+            self._turns.done(peer)
+            entry.settle(plan, proof)
+
+        def dial(target: URI | Failure | None) -> None:
+            if target is None:
+                settle(Plan(()), Proof((), is_known=False))
+            elif isinstance(target, Failure):
+                settle(Plan(()), Proof((), (target,)))
             else:
-                problem = "; ".join(map(str, failures))
-                log.warning("%s is registered, but not reached: %s", record.name, problem)
-                enter(replaced(record, problem=problem), failures)
+                with self._lock:
+                    spoken_from = sorted(self._spoken_from.get(token, ()))
+                plan = plan_of(target, peer, spoken_from, self.networks())
+                self._prover.prove(target, plan.hosts, partial(settle, plan))
 
-        if self._is_private:
-            enter(record)
-            return done
-        target = record.uri if record.uri.sockname else _with_address(record.uri)
-        if isinstance(target, Failure):
-            settle(Plan(()), Proof((), (target,)))
-        elif target.sockname is not None:
-            done.set_exception(_only_here(record, ()))
+        uri = entry.record.uri
+        host = uri.host or ""
+        if is_address(host) or is_loopback_address(host):
+            start = partial(dial, uri)
         else:
-            with self._lock:
-                spoken_from = sorted(self._spoken_from.get(token, ()))
-            plan = plan_of(target, peer, spoken_from, self.networks())
-
-            def proved(proof: Proof) -> None:
-                self._turns.done(peer)
-                settle(plan, proof)
-
-            def start() -> None:
-                self._prover.prove(target, plan.hosts, proved)
-
-            if not self._turns.take(peer, start):
-                done.set_exception(
-                    NamingError(
-                        f"{record.uri} is not registered: too many registrations of {peer} wait "
-                        "for their objects to answer; try again when some have"
-                    )
+            start = partial(self._prover.find, uri, dial)
+        if not self._turns.take(peer, start):
+            entry.done.set_exception(
+                NamingError(
+                    f"{uri} is not registered: too many registrations of {peer} wait for their "
+                    "objects to answer; try again when some have"
                 )
-        return done
+            )
 
     def for_caller(self, record: Record, peer: str) -> Record:
         """Return a record as a caller at *peer* can use it: with the address of its network."""
@@ -167,23 +159,53 @@ class Admission:
         return replaced(record, uri=URI.of_tcp(uri.object, host, uri.port))
 
 
+class _Entry:
+    """One registration, on its way into the book."""
+
+    def __init__(
+        self,
+        book: Book,
+        record: Record,
+        lease: Lease | None,
+        *,
+        replace: bool,
+        replaces: URI | None,
+    ) -> None:
+        self.record = record
+        self.done: Future[list[str]] = Future()
+        self._make = partial(book.register, lease=lease, replace=replace, replaces=replaces)
+
+    def make(self, found: Record, failures: tuple[Failure, ...] = ()) -> None:
+        """Enter it as it was found."""
+        try:
+            self._make(found)
+        except BaseException as error:
+            self.done.set_exception(error)
+        else:
+            self.done.set_result([str(failure) for failure in failures])
+
+    def settle(self, plan: Plan, proof: Proof) -> None:
+        """Enter it as far as it was proved, or refuse it."""
+        record, failures = self.record, plan.failures + proof.failures
+        if not proof.is_known:
+            self.done.set_exception(
+                StorageFailed(f"{record.name!r} is not registered: the name server is closing")
+            )
+        elif proof.hosts:
+            self.make(_at(record, proof.hosts), failures)
+        elif plan.is_only_here:
+            self.done.set_exception(_only_here(record, failures))
+        else:
+            problem = "; ".join(map(str, failures))
+            log.warning("%s is registered, but not reached: %s", record.name, problem)
+            self.make(replaced(record, problem=problem), failures)
+
+
 def _at(record: Record, hosts: tuple[str, ...]) -> Record:
     """Return a record that says where its object has answered."""
     uri = record.uri
     host = uri.host if uri.host in hosts else hosts[0]
     return replaced(record, uri=URI.of_tcp(uri.object, host or "", uri.port or 0), hosts=hosts)
-
-
-def _with_address(uri: URI) -> URI | Failure:
-    """Return a URI with an address for a host's name, or why there is none."""
-    host = uri.host or ""
-    if is_address(host) or is_loopback_address(host):
-        return uri
-    try:
-        found = socket.getaddrinfo(host, uri.port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError):
-        return Failure(uri.location or "", "this machine does not know the name of the host")
-    return URI.of_tcp(uri.object, str(found[0][4][0]), uri.port or 0)
 
 
 def _only_here(record: Record, failures: tuple[Failure, ...]) -> NamingError:

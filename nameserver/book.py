@@ -16,7 +16,7 @@ from concurrent.futures import Future
 from dataclasses import replace as replaced
 from typing import Self
 
-from nameserver.changes import Change, Lease, Revision
+from nameserver.changes import Change, Lease, Renewal, Revision
 from nameserver.errors import NameUnknown, StorageFailed
 from nameserver.record import Record, check_metadata
 from nameserver.registry import HISTORY_SIZE, Registry
@@ -150,8 +150,8 @@ class Book:
             self._expire()
             return self._make(self._registry.remove(names))
 
-    def renew(self, lease: str) -> bool:
-        """Give a lease its time anew; False where there is none, so that its holder registers."""
+    def renew(self, lease: str) -> Renewal:
+        """Give a lease its time anew; where there is none, its holder has to register."""
         with self._lock:
             self._expire()
             return self._registry.renew(lease, self._clock())
@@ -231,8 +231,12 @@ class Book:
             return
         try:
             self._make(self._registry.expire(now))
-        except StorageFailed as error:  # it stays listed for as long as that cannot be kept
-            log.error("names whose leases have ended could not be removed: %s", error)
+        except Exception as error:  # it stays listed for as long as that cannot be kept
+            log.error(
+                "names whose leases have ended could not be removed: %s",
+                error,
+                exc_info=not isinstance(error, StorageFailed),
+            )
             self._retry_at = now + _RETRY_S
 
     def _end_in_time(self) -> None:

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Hashable, Iterable, Sequence
 from typing import Any, Literal, Self, cast
 
-from nameserver.changes import Lease, Revision
+from nameserver.changes import Lease, Renewal, Revision
 from nameserver.networks import Networks, is_unspecified, own_interfaces
 from nameserver.record import NAME_SERVER, Record, from_plain
 from remoteobj import URI, BadURI, Identity, RemoteObjError
@@ -126,9 +126,10 @@ class ServerCalls:
         )
         return [str(each) for each in unproved or ()]
 
-    def renew(self, lease: str) -> bool:
-        """Renew a lease; False where the server does not know it."""
-        return bool(self._call("renew", lease))
+    def renew(self, lease: str) -> Renewal:
+        """Renew a lease; tells what has become of it."""
+        is_known, taken = self._call("renew", lease)
+        return Renewal(bool(is_known), frozenset(map(str, taken)))
 
     def release(self, lease: str, timeout_s: float, name: str | None = None) -> None:
         """Give up a lease and all its names, or one of them."""

@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 
 from nameserver.record import Record
 
-__all__ = ["Change", "Event", "History", "Kind", "Lease", "Revision"]
+__all__ = ["Change", "Event", "History", "Kind", "Lease", "Renewal", "Revision"]
 
 Kind = Literal["registered", "changed", "removed", "expired"]
 
@@ -51,6 +51,16 @@ class Lease:
     lease_s: float
 
 
+class Renewal(NamedTuple):
+    """What the holder of a lease is told when it is renewed."""
+
+    is_known: bool
+    """Whether it keeps anything; else the server has forgotten, or all its names have ended."""
+
+    taken: frozenset[str] = frozenset()
+    """Its names that somebody else has removed or replaced: they stay so."""
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
     """One change of a registry, decided but perhaps not kept yet."""
@@ -59,6 +69,8 @@ class Change:
     number: int
     record: Record
     lease: Lease | None = None
+    by_holder: bool = False
+    """Whether a name was removed by whoever held its lease."""
 
 
 class History:

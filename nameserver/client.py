@@ -104,6 +104,7 @@ class NameServerClient(ServerCalls):
             metadata: Short texts by which records are told apart.
             lease_s: How long the name outlives this process, in seconds. The process renews it in
                 the background, also when this client was closed, and takes it back when it ends.
+                If somebody else removes or replaces the name, it stays so, and that is logged.
                 None: until it is removed. Pyro5's own server knows no leases.
             replace: Let a name that is taken stand for this object now.
             replaces: The same, but only where it stands for this now.
@@ -116,22 +117,8 @@ class NameServerClient(ServerCalls):
         """
         record = make_record(name, uri, metadata)
         before = None if replaces is None else URI(replaces)
-        unproved: Sequence[str] = ()
-        if not self._speaks_ours():
-            if before is not None:
-                raise NamingError(
-                    f"the name server at {self.address} is Pyro5's own, which does not know "
-                    "replaces=: use replace=True"
-                )
-            self._refuse_unreachable(record.uri)
-            self._register_as_pyro(record, replace)
-        elif lease_s is None:
-            unproved = self.put(record, None, replace=replace, replaces=before)
-            keeper.forget(self._key, name)
-        else:
-            unproved = keeper.register(
-                self._key, self._sibling, record, float(lease_s), replace=replace, replaces=before
-            )
+        with keeper.alone(self._key, name):
+            unproved = self._register(record, lease_s, replace, before)
         for problem in unproved:
             warnings.warn(
                 f"{name} is registered, but the name server does not reach {problem}",
@@ -160,8 +147,9 @@ class NameServerClient(ServerCalls):
 
     def remove(self, name: str) -> bool:
         """Take a name back; False where there is none."""
-        is_there = bool(self._call("remove", check_name(name)))
-        keeper.forget(self._key, name)
+        with keeper.alone(self._key, check_name(name)):
+            is_there = bool(self._call("remove", name))
+            keeper.forget(self._key, name)
         return is_there
 
     def set_metadata(self, name: str, metadata: Iterable[str]) -> None:
@@ -170,19 +158,21 @@ class NameServerClient(ServerCalls):
         Raises:
             NameUnknown: Nothing is registered so.
         """
-        tags = check_metadata(name, metadata)
-        try:
-            self._call("set_metadata", check_name(name), set(tags))
-        except NamingError:
-            raise
-        except Exception as error:
-            raise _ours(error, NameUnknown(f"nothing is registered as {name!r}")) from error
-        keeper.note_metadata(self._key, name, tags)
+        tags = check_metadata(check_name(name), metadata)
+        with keeper.alone(self._key, name):
+            try:
+                self._call("set_metadata", name, set(tags))
+            except NamingError:
+                raise
+            except Exception as error:
+                raise _ours(error, NameUnknown(f"nothing is registered as {name!r}")) from error
+            keeper.note_metadata(self._key, name, tags)
 
     def take_back(self, name: str) -> None:
         """Take back a name that this process keeps; one that is somebody else's now stays."""
         if self._speaks_ours():
-            keeper.release(self._key, name)
+            with keeper.alone(self._key, name):
+                keeper.release(self._key, name)
         else:
             self.remove(name)
 
@@ -216,7 +206,30 @@ class NameServerClient(ServerCalls):
         return Watch(self._sibling(), prefix, on_event, patience_s)
 
     def __repr__(self) -> str:
+        if not hasattr(self, "_uri"):
+            return "<NameServerClient: could not be made>"
         return f"<NameServerClient {self.address} ({self._how})>"
+
+    def _register(
+        self, record: Record, lease_s: float | None, replace: bool, before: URI | None
+    ) -> Sequence[str]:
+        """Register; returns what could not be proved."""
+        if not self._speaks_ours():
+            if before is not None:
+                raise NamingError(
+                    f"the name server at {self.address} is Pyro5's own, which does not know "
+                    "replaces=: use replace=True"
+                )
+            self._refuse_unreachable(record.uri)
+            self._register_as_pyro(record, replace)
+            return ()
+        if lease_s is None:
+            unproved = self.put(record, None, replace=replace, replaces=before)
+            keeper.forget(self._key, record.name)
+            return unproved
+        return keeper.register(
+            self._key, self._sibling, record, float(lease_s), replace=replace, replaces=before
+        )
 
     def _register_as_pyro(self, record: Record, replace: bool) -> None:
         name = record.name

@@ -145,6 +145,8 @@ class Directory:
         self.close()
 
     def __repr__(self) -> str:
+        if not hasattr(self, "_folder"):
+            return "<Directory: could not be made>"
         return f"<Directory {self._folder}: {len(self._own)} own names>"
 
     def _path(self, name: str) -> Path:

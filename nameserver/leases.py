@@ -4,6 +4,9 @@ The process keeps its names, not the client object that registered them: that ma
 before. A name goes earlier when the daemon of this process that serves its object is closed. One
 thread for each name server renews all of them in one call, and registers them again
 where the server has forgotten. They are taken back when the process ends.
+
+A name that somebody else has removed or replaced stays so: the server tells it at the next renewal,
+it is logged, and the name is kept no longer, until somebody registers it again.
 """
 
 from __future__ import annotations
@@ -11,62 +14,26 @@ from __future__ import annotations
 import atexit
 import logging
 import os
-import secrets
 import threading
 from collections.abc import Callable, Hashable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace as replaced
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
-from nameserver.changes import Lease
-from nameserver.errors import NamingError, StorageFailed
+from nameserver.kept import GOODBYE_S, Holder, Kept
+from nameserver.one_by_one import OneByOne
 from nameserver.record import Record
 from remoteobj import DaemonClosed, RemoteObjError
 from remoteobj.daemon import daemon_of
 from remoteobj.uri import URI
 
-__all__ = ["Holder", "Keeper", "keeper"]
+__all__ = ["Keeper", "keeper"]
 
 log = logging.getLogger("nameserver.leases")
 
 _PARTS = 3  # so many tries has a renewal before the lease ends
 _AWAY_S = 1.0
-_GOODBYE_S = 1.0
-
-
-class Holder(Protocol):
-    """A name server, as far as leases go."""
-
-    @property
-    def address(self) -> str:
-        """Where it is."""
-
-    def put(
-        self, record: Record, lease: Lease, *, replace: bool, replaces: URI | None
-    ) -> Sequence[str]:
-        """Register with a lease; returns what could not be proved."""
-
-    def renew(self, lease: str) -> bool:
-        """Renew a lease; False where the server does not know it."""
-
-    def release(self, lease: str, timeout_s: float, name: str | None = None) -> None:
-        """Give up a lease and all its names, or one of them."""
-
-    def close(self) -> None:
-        """Close the connections."""
-
-
-class _Kept:
-    """The names that one lease keeps at one server, and the thread that renews it."""
-
-    def __init__(self, server: Holder, lease_s: float) -> None:
-        self.server = server
-        self.lease = Lease(secrets.token_hex(16), lease_s)
-        self.records: dict[str, Record] = {}
-        self.forgotten: set[str] = set()
-        """Names that have to be registered again; the thread's own."""
-        self.registering = 0
-        self.has_ended = threading.Event()
 
 
 class Keeper:
@@ -74,7 +41,18 @@ class Keeper:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._kept: dict[Any, _Kept] = {}
+        self._kept: dict[Any, Kept] = {}
+        self._names = OneByOne()
+
+    def alone(
+        self, key: Hashable, name: str, timeout_s: float = -1
+    ) -> AbstractContextManager[bool]:
+        """Let no other thread of this process change a name meanwhile.
+
+        So what is kept, and would be registered again, is what the server was told last. Whoever
+        changes a name at a server has this around the call and what is noted of it here.
+        """
+        return self._names.alone((key, name), timeout_s)
 
     def register(
         self,
@@ -88,6 +66,8 @@ class Keeper:
     ) -> Sequence[str]:
         """Register a name at a server, and keep it there; returns what could not be proved.
 
+        This, ``release`` and what goes before ``forget`` and ``note_metadata`` is done ``alone``.
+
         Args:
             key: The same for the same server, called in the same way.
             connect: Makes a client of it, which is this keeper's then.
@@ -99,7 +79,9 @@ class Keeper:
         with self._lock:
             kept = self._kept.get((key, lease_s))
             if kept is None:
-                kept = self._kept[key, lease_s] = _Kept(connect(), lease_s)
+                kept = self._kept[key, lease_s] = Kept(
+                    connect(), lease_s, self._lock, partial(self.alone, key)
+                )
                 threading.Thread(
                     target=self._renew,
                     args=((key, lease_s), kept),
@@ -115,9 +97,9 @@ class Keeper:
                 kept.records[record.name] = record
             if owner is not None:
                 try:
-                    owner.at_close(partial(self._let_go, kept, record))
+                    owner.at_close(partial(self._let_go, key, kept, record))
                 except DaemonClosed:  # while the server was dialing
-                    self._let_go(kept, record)
+                    kept.give_up(record)
             return unproved
         finally:
             with self._lock:
@@ -136,7 +118,7 @@ class Keeper:
                 if its_key == key and kept.records.pop(name, None) is not None
             ]
         for kept in found:
-            kept.server.release(kept.lease.id, _GOODBYE_S, name)
+            kept.server.release(kept.lease.id, GOODBYE_S, name)
 
     def forget(self, key: Hashable, name: str) -> None:
         """Keep a name no longer; the server knows."""
@@ -150,17 +132,13 @@ class Keeper:
                 if its_key == key and name in kept.records:
                     kept.records[name] = replaced(kept.records[name], metadata=metadata)
 
-    def _let_go(self, kept: _Kept, record: Record) -> None:
+    def _let_go(self, key: Hashable, kept: Kept, record: Record) -> None:
         """The daemon that serves the object is closing."""
-        with self._lock:
-            held = kept.records.get(record.name)
-            if held is None or held.uri != record.uri:
-                return
-            del kept.records[record.name]
-        try:
-            kept.server.release(kept.lease.id, _GOODBYE_S, record.name)
-        except (RemoteObjError, OSError) as error:
-            log.debug("%s was not taken back from %s: %s", record.name, kept.server.address, error)
+        with self.alone(key, record.name, GOODBYE_S) as is_alone:
+            if is_alone:
+                kept.give_up(record)
+            else:  # the server does not answer whoever registers it: it is given up by them
+                kept.drop(record)
 
     def close(self) -> None:
         """Take back all names. Blocks: at most a second for each server that does not answer."""
@@ -170,7 +148,7 @@ class Keeper:
             kept.has_ended.set()
             try:
                 if kept.records:
-                    kept.server.release(kept.lease.id, _GOODBYE_S)
+                    kept.server.release(kept.lease.id, GOODBYE_S)
             except (RemoteObjError, OSError) as error:
                 log.debug("names at %s were not taken back: %s", kept.server.address, error)
             kept.server.close()
@@ -178,7 +156,9 @@ class Keeper:
     def disown(self) -> None:
         """In a forked child: the names are the parent's, and so is whoever holds the lock."""
         self._lock = threading.Lock()
+        self._names = OneByOne()
         for kept in self._kept.values():
+            kept.lock = self._lock
             kept.records.clear()
         self._kept = {}
 
@@ -187,7 +167,7 @@ class Keeper:
             if its_key == key:
                 kept.records.pop(name, None)
 
-    def _renew(self, key: Any, kept: _Kept) -> None:
+    def _renew(self, key: Any, kept: Kept) -> None:
         pause_s, is_away = kept.lease.lease_s / _PARTS, False
         while not kept.has_ended.wait(min(pause_s, _AWAY_S) if is_away else pause_s):
             with self._lock:
@@ -197,37 +177,12 @@ class Keeper:
                     kept.server.close()
                     return
             try:
-                if not kept.server.renew(kept.lease.id):
-                    with self._lock:
-                        kept.forgotten.update(kept.records)
-                self._register_again(kept)
+                kept.renew()
                 is_away = False
             except Exception as error:  # whatever answers there now, the names are to be kept
                 if not is_away:
                     log.warning("names at %s are not renewed: %s", kept.server.address, error)
                 is_away = True
-
-    def _register_again(self, kept: _Kept) -> None:
-        """The server has forgotten: it was started anew, or did not hear of us for too long."""
-        for name in sorted(kept.forgotten):
-            with self._lock:
-                record = kept.records.get(name)
-            if kept.has_ended.is_set():
-                return
-            if record is not None:
-                self._put_again(kept, record)
-            kept.forgotten.discard(name)  # else it is tried again
-
-    def _put_again(self, kept: _Kept, record: Record) -> None:
-        try:
-            kept.server.put(record, kept.lease, replace=False, replaces=None)
-        except StorageFailed:  # its disk is full now
-            raise
-        except NamingError as error:
-            log.warning("%s is not registered any more: %s", record.name, error)
-            with self._lock:
-                if kept.records.get(record.name) is record:
-                    del kept.records[record.name]
 
 
 keeper = Keeper()

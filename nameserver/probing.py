@@ -86,6 +86,8 @@ class Probing:
 
     def _note(self, record: Record, proof: Proof) -> None:
         self._free.release()
+        if not proof.is_known:
+            return
         problem = "" if proof.hosts else "; ".join(map(str, proof.failures))
         if problem and not record.problem:
             log.warning("%s does not answer any more: %s", record.name, problem)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
+from nameserver.lookups import Lookups, first_address
 from nameserver.networks import Networks, is_link_local, is_loopback_address, is_unspecified
 from remoteobj import (
     URI,
@@ -60,6 +61,8 @@ class Proof:
 
     hosts: tuple[str, ...]
     failures: tuple[Failure, ...] = ()
+    is_known: bool = True
+    """False: the server was closed before all was known, and nothing has answered until then."""
 
 
 def plan_of(uri: URI, registrant: str, spoken_from: Iterable[str], networks: Networks) -> Plan:
@@ -92,28 +95,57 @@ class Prover:
 
     Args:
         identity: Who this server is: objects are called over TLS then.
-        timeout_s: Longest time for one address, in seconds.
+        timeout_s: Longest time for one address, and to find one for a host's name, in seconds.
+        look_up: Returns the address for a host's name.
     """
 
-    def __init__(self, identity: Identity | None, *, timeout_s: float = DIAL_TIMEOUT_S) -> None:
+    def __init__(
+        self,
+        identity: Identity | None,
+        *,
+        timeout_s: float = DIAL_TIMEOUT_S,
+        look_up: Callable[[str], str] = first_address,
+    ) -> None:
         self._identity = identity
         self._settings = Settings(connect_timeout_s=timeout_s, max_message_bytes=_MOST_BYTES)
         self._timeout_s = timeout_s
+        self._lookups = Lookups(look_up, timeout_s=timeout_s)
         self._threads = ThreadPoolExecutor(_MOST_AT_ONCE, thread_name_prefix="nameserver dials")
 
     def close(self) -> None:
-        """Dial no more. Blocks: until the last call has its answer, or its time is over."""
+        """Dial no more. Blocks: until the last call has its answer, or its time is over.
+
+        All who wait are told before this returns.
+        """
         self._threads.shutdown(cancel_futures=True)
+
+    def find(self, uri: URI, done: Callable[[URI | Failure | None], None]) -> None:
+        """Find the address for a host's name; *done* is told it, or why there is none.
+
+        None: the server was closed before it was known.
+        """
+
+        def tell(call: Future[URI | Failure]) -> None:
+            done(None if call.cancelled() else call.result())
+
+        try:
+            call = self._threads.submit(self._find, uri)
+        except RuntimeError:  # after close()
+            done(None)
+        else:
+            call.add_done_callback(tell)
 
     def prove(self, uri: URI, hosts: Sequence[str], done: Callable[[Proof], None]) -> None:
         """Dial the object at each of *hosts*, all at once; *done* is told when all are known."""
-        try:
-            calls = [self._threads.submit(self._dial, uri, host) for host in hosts]
-        except RuntimeError:  # after close()
-            calls = []
-            hosts = ()
-        if not calls:
+        if not hosts:
             done(Proof(()))
+            return
+        calls: list[Future[str]] = []
+        try:
+            for host in hosts:
+                calls.append(self._threads.submit(self._dial, uri, host))
+        except RuntimeError:  # after close()
+            done(Proof((), is_known=False))
             return
         left, lock = len(calls), threading.Lock()
 
@@ -127,6 +159,18 @@ class Prover:
 
         for call in calls:
             call.add_done_callback(count)
+
+    def _find(self, uri: URI) -> URI | Failure:
+        where = uri.location or ""
+        try:
+            address = self._lookups.address_of(uri.host or "")
+        except TimeoutError:
+            why = f"the address of that name was not found within {self._timeout_s:g} s"
+        except (OSError, UnicodeError):
+            why = "this machine does not know the name of the host"
+        else:
+            return URI.of_tcp(uri.object, address, uri.port or 0)
+        return Failure(where, f"{why}: register an address")
 
     def _dial(self, uri: URI, host: str) -> str:
         """Return why the object does not answer at *host*; nothing if it does."""
@@ -163,7 +207,8 @@ def _proof(uri: URI, hosts: Sequence[str], calls: Sequence[Future[str]]) -> Proo
             failures.append(Failure(join_address(host, uri.port), why))
         else:
             reached.append(host)
-    return Proof(tuple(reached), tuple(failures))
+    is_known = bool(reached) or not any(call.cancelled() for call in calls)
+    return Proof(tuple(reached), tuple(failures), is_known)
 
 
 def _outcome(call: Future[str]) -> str:

@@ -3,6 +3,9 @@
 The rules of a name: words of ``A-Z a-z 0-9 _ -`` with single dots between them, 1 to 200
 characters together: ``survey``, ``lab3.camera``, ``Pyro.NameServer``. Upper and lower case differ.
 So a name is a file name on every system and a word of a command line, and needs no quoting.
+
+What a record may hold has limits too, because a name server keeps what anybody sends: a URI has at
+most 1000 characters, and the metadata are at most 100 texts of 500 characters.
 """
 
 from __future__ import annotations
@@ -19,6 +22,10 @@ from remoteobj.errors import BadURI
 from remoteobj.uri import URI
 
 __all__ = [
+    "MAX_METADATA",
+    "MAX_METADATA_LENGTH",
+    "MAX_NAME_LENGTH",
+    "MAX_URI_LENGTH",
     "NAME_SERVER",
     "RESERVED_PREFIX",
     "Names",
@@ -35,6 +42,16 @@ RESERVED_PREFIX = "Pyro."
 """Names that begin so are a name server's own."""
 
 MAX_NAME_LENGTH = 200
+"""Characters of a name."""
+
+MAX_URI_LENGTH = 1000
+"""Characters of a URI."""
+
+MAX_METADATA = 100
+"""How many texts the metadata of one name may be."""
+
+MAX_METADATA_LENGTH = 500
+"""Characters of one of them."""
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(list[Any]).decode
@@ -130,10 +147,16 @@ def make_record(
     Raises:
         BadName: The name may not be one.
         BadURI: *uri* is a text and no URI.
-        NamingError: *uri* is no address, or the metadata are no texts.
+        NamingError: *uri* is no address or a long one, or the metadata are no texts, too many or
+            too long; the limits are constants of this module.
     """
     check_name(name)
     uri = URI(uri)
+    if len(str(uri)) > MAX_URI_LENGTH:
+        raise NamingError(
+            f"the URI of {name!r} is too long: {len(str(uri))} characters, {MAX_URI_LENGTH} are "
+            "allowed; give the object a shorter id, Daemon.register(object, id)"
+        )
     if uri.protocol != "PYRO":
         raise NamingError(
             f"{uri} is a name, not an address: register {name!r} as PYRO:id@host:port"
@@ -146,17 +169,27 @@ def check_metadata(name: str, metadata: Iterable[str]) -> frozenset[str]:
     """Return the metadata of *name* as a set.
 
     Raises:
-        NamingError: They are no set of printable texts.
+        NamingError: They are no set of printable texts, too many, or too long.
     """
     if isinstance(metadata, str):
         raise NamingError(
             f"the metadata of {name!r} are one text: give a set, such as {{{metadata!r}}}"
         )
     tags = frozenset(metadata)
+    if len(tags) > MAX_METADATA:
+        raise NamingError(
+            f"the metadata of {name!r} are too many: {len(tags)} texts, {MAX_METADATA} are "
+            "allowed; the object itself can tell more"
+        )
     for tag in tags:
         if not isinstance(tag, str) or not tag.isprintable():
             raise NamingError(
                 f"the metadata of {name!r} hold {_shorten(tag)}: only printable texts may be there"
+            )
+        if len(tag) > MAX_METADATA_LENGTH:
+            raise NamingError(
+                f"the metadata of {name!r} hold a text that is too long, {_shorten(tag)}: "
+                f"{len(tag)} characters, {MAX_METADATA_LENGTH} are allowed"
             )
     return tags
 

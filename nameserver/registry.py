@@ -4,7 +4,9 @@
 2. A name that is taken is registered again only by who asks to replace it, or says what it was.
 3. A name with a lease is there until that was not renewed for its time; one without, for ever.
 4. What was removed or has expired is unknown.
-5. Each change has a number, one more than the one before.
+5. A name that was taken from a lease, because somebody else removed or replaced it, stays so:
+   whoever renews the lease is told, and does not register it again by itself.
+6. Each change has a number, one more than the one before.
 
 A change is decided first, which changes nothing, and applied when it was kept::
 
@@ -17,21 +19,20 @@ Whoever uses this from several threads brings the lock, from the decision until 
 
 from __future__ import annotations
 
-import heapq
 from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace as replaced
 
-from nameserver.changes import Change, History, Kind, Lease
+from nameserver.changes import Change, History, Kind, Lease, Renewal
 from nameserver.errors import BadName, NameTaken, NameUnknown
+from nameserver.lease_table import LeaseTable, Taken
 from nameserver.record import NAME_SERVER, RESERVED_PREFIX, Record, check_name
 from remoteobj.uri import URI
 
 __all__ = ["Registry"]
 
 HISTORY_SIZE = 10_000
-
-Expiries = list[tuple[float, str]]
+_MOST_TAKEN = 10_000
 
 
 class Registry:
@@ -42,15 +43,13 @@ class Registry:
         number: Of the last change that a storage knows of.
     """
 
-    __slots__ = ("_expiries", "_history", "_lease_of", "_leases", "_names", "_names_of", "_records")
+    __slots__ = ("_history", "_leases", "_names", "_records", "_taken")
 
     def __init__(self, *, history_size: int = HISTORY_SIZE, number: int = 0) -> None:
         self._records: dict[str, Record] = {}
         self._names: list[str] = []  # in their order, so that a prefix is found in no time
-        self._leases: dict[str, tuple[Lease, float]] = {}  # by id, with the time of its end
-        self._lease_of: dict[str, str] = {}
-        self._names_of: dict[str, set[str]] = {}
-        self._expiries: Expiries = []  # a heap; a lease may have been renewed since
+        self._leases = LeaseTable()
+        self._taken = Taken(_MOST_TAKEN)
         self._history = History(history_size, number)
 
     @property
@@ -91,8 +90,7 @@ class Registry:
 
     def lease_of(self, name: str) -> Lease | None:
         """Return what keeps a name; None where it stays for ever."""
-        lease = self._lease_of.get(name)
-        return None if lease is None else self._leases[lease][0]
+        return self._leases.of(name)
 
     def since(self, number: int, prefix: str) -> Sequence[Change] | None:
         """Return the changes after *number*; None where they are not all remembered."""
@@ -153,14 +151,13 @@ class Registry:
 
     def release(self, lease: str, name: str | None = None) -> Sequence[Change]:
         """Forget the names that a lease keeps, or one of them, because its holder wants it so."""
-        names = self._names_of.get(lease, set())
-        return self._ended("removed", sorted(names) if name is None else names & {name})
+        names = self._leases.names(lease)
+        given_up = names if name is None else [each for each in names if each == name]
+        return self._ended("removed", given_up, by_holder=True)
 
     def expire(self, now: float) -> Sequence[Change]:
         """Forget the names whose leases were not renewed in time."""
-        ended = [lease for lease, (_, end) in self._leases.items() if end <= now]
-        names = (name for lease in ended for name in sorted(self._names_of[lease]))
-        return self._ended("expired", names)
+        return self._ended("expired", self._leases.ended(now))
 
     # What happens.
 
@@ -175,28 +172,16 @@ class Registry:
         for record, lease in entries:
             self._records[record.name] = record
             self._names.append(record.name)
-            self._hold(record.name, lease, now)
+            self._leases.hold(record.name, lease, now)
         self._names.sort()
 
-    def renew(self, lease: str, now: float) -> bool:
-        """Give a lease its time anew; False where there is none, so that its holder registers."""
-        if lease not in self._leases:
-            return False
-        held, _ = self._leases[lease]
-        self._leases[lease] = held, now + held.lease_s
-        return True
+    def renew(self, lease: str, now: float) -> Renewal:
+        """Give a lease its time anew, if there is one; tell what was taken from it."""
+        return Renewal(self._leases.renew(lease, now), self._taken.of(lease))
 
     def next_expiry(self) -> float | None:
         """Return when ``expire`` may find something; None where nothing can expire."""
-        while self._expiries:
-            end, lease = self._expiries[0]
-            known = self._leases.get(lease)
-            if known is not None and known[1] == end:
-                return end
-            heapq.heappop(self._expiries)
-            if known is not None:  # it was renewed since
-                heapq.heappush(self._expiries, (known[1], lease))
-        return None
+        return self._leases.next_end()
 
     def note(self, record: Record) -> None:
         """Take in what was found out about a name; it is no change of what it stands for."""
@@ -217,7 +202,8 @@ class Registry:
                 f"the name {name!r} stands for {holder.uri} now, not for {replaces}: look it up, "
                 "and decide again"
             )
-        is_own = lease is not None and self._lease_of.get(name) == lease.id
+        held = self.lease_of(name)
+        is_own = lease is not None and held is not None and held.id == lease.id
         if not (replace or replaces is not None or (is_own and record.uri == holder.uri)):
             raise NameTaken(
                 f"the name {name!r} is taken, by {holder.uri}: choose another, "
@@ -231,22 +217,31 @@ class Registry:
                 return
             yield names[at]
 
-    def _ended(self, kind: Kind, names: Iterable[str]) -> Sequence[Change]:
+    def _ended(
+        self, kind: Kind, names: Iterable[str], *, by_holder: bool = False
+    ) -> Sequence[Change]:
         found = dict.fromkeys(name for name in names if name in self._records)
-        return self._number([(kind, self._records[name], None) for name in found])
+        return self._number([(kind, self._records[name], None) for name in found], by_holder)
 
-    def _number(self, made: Sequence[tuple[Kind, Record, Lease | None]]) -> Sequence[Change]:
+    def _number(
+        self, made: Sequence[tuple[Kind, Record, Lease | None]], by_holder: bool = False
+    ) -> Sequence[Change]:
         return [
-            Change(kind, number, record, lease)
+            Change(kind, number, record, lease, by_holder)
             for number, (kind, record, lease) in enumerate(made, self.number + 1)
         ]
 
     def _apply(self, change: Change, now: float) -> None:
         name, lease = change.record.name, change.lease
-        if lease is not None and self.lease_of(name) == lease:  # which is not prolonged by it
+        held = self.lease_of(name)
+        if lease is not None and held == lease:  # which is not prolonged by it
             self._records[name] = change.record
             return
-        self._let_go(name)
+        if held is not None and change.kind != "expired" and not change.by_holder:
+            self._taken.note(held.id, name)
+        if lease is not None:
+            self._taken.forget(lease.id, name)
+        self._leases.let_go(name)
         if change.kind in ("removed", "expired"):
             del self._records[name]
             del self._names[bisect_left(self._names, name)]
@@ -254,26 +249,7 @@ class Registry:
         if name not in self._records:
             insort(self._names, name)
         self._records[name] = change.record
-        self._hold(name, lease, now)
-
-    def _hold(self, name: str, lease: Lease | None, now: float) -> None:
-        if lease is None:
-            return
-        end = now + lease.lease_s
-        if lease.id not in self._leases:
-            heapq.heappush(self._expiries, (end, lease.id))
-        self._leases[lease.id] = lease, end
-        self._lease_of[name] = lease.id
-        self._names_of.setdefault(lease.id, set()).add(name)
-
-    def _let_go(self, name: str) -> None:
-        lease = self._lease_of.pop(name, None)
-        if lease is None:
-            return
-        names = self._names_of[lease]
-        names.discard(name)
-        if not names:
-            del self._names_of[lease], self._leases[lease]
+        self._leases.hold(name, lease, now)
 
 
 def _says_the_same(one: Record, other: Record) -> bool:

@@ -216,5 +216,7 @@ class NameServer:
         self.close()
 
     def __repr__(self) -> str:
+        if not hasattr(self, "_book"):
+            return "<NameServer: could not be made>"
         state = "closed" if self._closed else "announced" if self.announced else "not announced"
         return f"<NameServer {self.address}: {state}, {self._book.count()} names>"

@@ -15,7 +15,7 @@ from nameserver.clusters import chosen_cluster, cluster_in
 from nameserver.errors import NameServerNotFound, NamingError
 from nameserver.record import NAME_SERVER
 from nameserver.search import Search, known_address
-from remoteobj import Identity, RemoteObjError
+from remoteobj import Identity
 from remoteobj.identity import refuse_both
 
 __all__ = ["ServerWatch", "watch_for_servers"]
@@ -140,7 +140,7 @@ class ServerWatch:
                 answered = probe.instance(timeout_s=PROBE_TIMEOUT_S)
                 if answered != instance:
                     self._refuse_other_cluster(probe, address)
-            except (RemoteObjError, OSError) as error:
+            except Exception as error:  # a stranger may answer with anything
                 instance = None
                 said = self._say({address: reason_of(error)}, said)
             else:

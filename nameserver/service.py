@@ -8,7 +8,6 @@ or to pairs. The others take and give plain values, see ``record.to_plain``.
 from __future__ import annotations
 
 import platform
-import re
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from typing import Any, TypeVar
@@ -18,6 +17,7 @@ from nameserver.book import Book
 from nameserver.changes import Lease, Revision
 from nameserver.errors import BadName, NamingError
 from nameserver.networks import is_address
+from nameserver.pattern import Pattern
 from nameserver.record import NAME_SERVER, Record, make_record, to_plain, to_text
 from nameserver.waiting import Answer
 from remoteobj import URI, expose
@@ -28,6 +28,7 @@ __all__ = ["MAX_LEASE_S", "MAX_WAIT_S", "MIN_LEASE_S", "NameService"]
 MIN_LEASE_S, MAX_LEASE_S = 1.0, 86_400.0
 MAX_WAIT_S = 60.0
 _MAX_TEXT_LENGTH = 200
+_HERE = ("this machine", "this process")  # what remoteobj calls a peer that has no address
 
 Given = TypeVar("Given")
 Made = TypeVar("Made")
@@ -55,7 +56,7 @@ class NameService:
     ) -> Future[None]:
         """Give an object a name; with *safe*, one that is taken stays as it is and this raises."""
         record = _asked(name, uri, metadata or ())
-        failures = self._admission.register(record, None, _caller(), replace=not safe)
+        failures = self._admission.register(record, None, _registrant(), replace=not safe)
         return _then(failures, lambda _: None)
 
     def set_metadata(self, name: str, metadata: Any) -> None:
@@ -81,12 +82,17 @@ class NameService:
     def list(
         self, prefix: str | None = None, regex: str | None = None, return_metadata: bool = False
     ) -> dict[str, Any]:
-        """Return names and URIs: all, or those that begin with *prefix*, or match *regex*."""
+        """Return names and URIs: all, or those that begin with *prefix*, or match *regex*.
+
+        Which expressions there are, ``pattern.Pattern`` says.
+        """
         if prefix and regex:
             raise ValueError("give a prefix or a regular expression, not both")
         records = self._book.list(prefix or "")
-        found = _matching(records, regex) if regex else records
-        return _as_pyro(map(self._for_caller, found), return_metadata)
+        if regex:
+            pattern = Pattern(regex)
+            records = tuple(record for record in records if pattern.matches(record.name))
+        return _as_pyro(map(self._for_caller, records), return_metadata)
 
     def yplookup(
         self, meta_all: Any = None, meta_any: Any = None, return_metadata: bool = True
@@ -128,7 +134,7 @@ class NameService:
     def speak(self, token: str) -> None:
         """Take note that the process that knows *token* can be reached where this call is from."""
         _check_text("token", token)
-        self._admission.note_speaker(token, _caller())
+        self._admission.note_speaker(token, _registrant())
 
     def put(
         self,
@@ -148,15 +154,21 @@ class NameService:
         return self._admission.register(
             _asked(name, uri, metadata),
             _lease(*lease) if lease else None,
-            _caller(),
+            _registrant(),
             token=token,
             replace=replace,
             replaces=URI(replaces) if replaces else None,
         )
 
-    def renew(self, lease: str) -> bool:
-        """Give a lease its time anew; False where there is none, so that its holder registers."""
-        return self._book.renew(lease)
+    def renew(self, lease: str) -> Any:
+        """Give a lease its time anew.
+
+        Returns:
+            Whether there is one, else its holder has to register; and those of its names that
+            somebody else has removed or replaced, which have to stay so.
+        """
+        told = self._book.renew(lease)
+        return told.is_known, sorted(told.taken)
 
     def release(self, lease: str, name: str | None = None) -> int:
         """Forget the names that a lease keeps, or one of them; return how many."""
@@ -220,9 +232,21 @@ def _lease(lease: str, lease_s: float) -> Lease:
 
 
 def _caller() -> str:
-    """Return the address of whoever calls; empty on a Unix socket."""
+    """Return the address of whoever calls; empty on a Unix socket, and where it is not known."""
     host = current_peer().rpartition(":")[0].strip("[]")
     return host if is_address(host) else ""
+
+
+def _registrant() -> str:
+    """Return the address of whoever registers; empty on a Unix socket, which is this machine.
+
+    Raises:
+        NamingError: It is not known, and what belongs to this machine is not for strangers.
+    """
+    address = _caller()
+    if not address and current_peer() not in _HERE:
+        raise NamingError("it is not known from where this call has come: call again")
+    return address
 
 
 def _then(done: Future[Given], make: Callable[[Given], Made]) -> Future[Made]:
@@ -254,12 +278,3 @@ def _as_pyro(records: Iterable[Record], return_metadata: bool) -> dict[str, Any]
     if return_metadata:
         return {record.name: (str(record.uri), set(record.metadata)) for record in records}
     return {record.name: str(record.uri) for record in records}
-
-
-def _matching(records: Iterable[Record], regex: str) -> Iterable[Record]:
-    _check_text("a regular expression", regex)
-    try:
-        pattern = re.compile(regex)
-    except re.error as error:
-        raise NamingError(f"{regex!r} is no regular expression: {error}") from error
-    return tuple(record for record in records if pattern.match(record.name))

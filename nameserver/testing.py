@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import overload
 
 from nameserver.changes import Change, Kind, Lease
-from nameserver.record import Record, make_record
+from nameserver.record import MAX_METADATA, MAX_METADATA_LENGTH, Record, make_record
 from nameserver.storage import Entry, Kept, Storage
 
 __all__ = ["check_storage"]
@@ -242,9 +242,9 @@ def _check_strange_texts(place: _Place) -> None:
     place.expect("with names that look like others, or like numbers")
     place.save(("removed", *_one("Lab")))
     place.expect("after the removal of 'Lab', which is not 'lab'")
-    tags = [f"{'t' * 1000}{n}" for n in range(500)]
+    tags = [f"{'t' * (MAX_METADATA_LENGTH - 3)}{n}" for n in range(MAX_METADATA)]
     place.save(
-        ("registered", make_record("object", f"PYRO:{'ö' * 5000};'\"@./u:/tmp/ü.sock"), None),
+        ("registered", make_record("object", f"PYRO:{'ö' * 900};'\"@./u:/tmp/ü.sock"), None),
         ("registered", make_record("long", "PYRO:x@h:1", tags), None),
     )
     place.expect("with long texts")

@@ -108,6 +108,21 @@ class Watch:
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(_LONGEST_PAUSE_S)
 
+    def begin(self) -> Self:
+        """Take in what is registered now, so that whatever happens from now on is told.
+
+        Without it a watch begins when its iterator is asked for the first time; one with a callback
+        begins by itself.
+
+        Raises:
+            ConnectionLost, DeadlinePassed: The server is not there.
+
+        Blocks: on the network, for one answer.  Threads: the one that iterates.
+        """
+        if self._revision is None and not self._closed.is_set():
+            self._ask()
+        return self
+
     def __iter__(self) -> Self:
         return self
 

@@ -275,6 +275,8 @@ class Daemon:
         self.close()
 
     def __repr__(self) -> str:
+        if not hasattr(self, "_engine"):
+            return "<Daemon: could not be made>"
         state = (
             "closed" if self._closed.is_set() else "serving" if self._is_started else "not started"
         )

@@ -113,7 +113,8 @@ class Proxy:
         release(self)
 
     def __repr__(self) -> str:
-        return f"<Proxy {self._channel.uri}>"
+        channel = getattr(self, "_channel", None)
+        return f"<Proxy {channel.uri}>" if channel else "<Proxy: could not be made>"
 
     def __str__(self) -> str:
         return str(self._channel.uri)  # so URI(proxy) is where the object is

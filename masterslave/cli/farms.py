@@ -23,25 +23,30 @@ _ANSWER = Settings(connect_timeout_s=2.0, call_timeout_s=5.0)
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _debug = click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 _nameserver = click.option("--nameserver", metavar="HOST:PORT", help="Ask this name server too.")
+_cluster = click.option(
+    "--cluster", metavar="NAME", help="Of this cluster. Default: REMOTEOBJ_CLUSTER."
+)
 _insecure = insecure_option("Ask name servers over plain TCP.")
 
 
 @click.command("list")
 @_json
 @_nameserver
+@_cluster
 @identity_option
 @_insecure
 @_debug
 def list_farms(
     as_json: bool,
     nameserver: str | None,
+    cluster: str | None,
     identity: IdentityFiles | None,
     insecure: bool,
     debug: bool,
 ) -> None:  # fmt: skip
     """List the farms that are running."""
     who, insecure = read_identity(identity, insecure)
-    farms = [_status(farm, who) for farm in _find(nameserver, who, insecure)]
+    farms = [_status(farm, who) for farm in _find(nameserver, cluster, who, insecure)]
     if as_json:
         click.echo(json.dumps(farms, indent=2))
         return
@@ -69,6 +74,7 @@ def list_farms(
 @click.argument("label")
 @_json
 @_nameserver
+@_cluster
 @identity_option
 @_insecure
 @_debug
@@ -76,6 +82,7 @@ def show(
     label: str,
     as_json: bool,
     nameserver: str | None,
+    cluster: str | None,
     identity: IdentityFiles | None,
     insecure: bool,
     debug: bool,
@@ -83,7 +90,7 @@ def show(
     """Show the farms of LABEL: tasks, slaves, and what they wait for."""
     check_label(label)
     who, insecure = read_identity(identity, insecure)
-    found = [farm for farm in _find(nameserver, who, insecure) if farm.label == label]
+    found = [farm for farm in _find(nameserver, cluster, who, insecure) if farm.label == label]
     if not found:
         raise FarmError(f"no farm {label!r} is running: 'masterslave list' shows those that are")
     farms = [_status(farm, who) for farm in found]
@@ -94,17 +101,22 @@ def show(
         _show(farm)
 
 
-def _find(nameserver: str | None, identity: Identity | None, insecure: bool) -> list[FarmRecord]:
+def _find(
+    nameserver: str | None, cluster: str | None, identity: Identity | None, insecure: bool
+) -> list[FarmRecord]:
     """Return the farms of this user's directory, and of a name server if it may be asked."""
+    is_asked_for = nameserver is not None or cluster is not None
     with Directory() as directory:
         here = directory.list(PREFIX)
     there: tuple[Record, ...] = ()
-    if nameserver is not None or identity is not None or insecure:
+    if is_asked_for or identity is not None or insecure:
         try:
-            with locate(nameserver, identity=identity, insecure=insecure, timeout_s=2.0) as server:
+            with locate(
+                nameserver, cluster=cluster, identity=identity, insecure=insecure, timeout_s=2.0
+            ) as server:
                 there = server.list(PREFIX)
         except NameServerNotFound as error:
-            if nameserver is not None:
+            if is_asked_for:
                 raise
             click.echo(f"masterslave: only farms of this machine: {error}", err=True)
     # A farm may be known in both places; on this machine the way to it is the shorter one.

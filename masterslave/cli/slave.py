@@ -14,6 +14,7 @@ import click
 from masterslave.launch.local import SIGNAL_S
 from masterslave.naming import ANY_LABEL, FarmRecord, check_label
 from masterslave.slave.agent import Agent, usable_cpus
+from masterslave.slave.watch import FarmWatch
 from remoteobj import URI
 from remoteobj.cli import IdentityFiles, identity_option, insecure_option, read_identity
 from remoteobj.runtime import runtime_dir
@@ -38,6 +39,11 @@ _LEAVE_S = 3.0
     metavar="HOST:PORT",
     help="Ask this name server; default: REMOTEOBJ_NAMESERVER, else zeroconf.",
 )
+@click.option(
+    "--cluster",
+    metavar="NAME",
+    help="Ask name servers of this cluster only; default: REMOTEOBJ_CLUSTER, else all.",
+)
 @click.option("--local", is_flag=True, help="Serve this user's farms on this machine only.")
 @identity_option
 @insecure_option("Ask name servers on plain TCP (for names; code never crosses it).")
@@ -50,6 +56,7 @@ def slave(
     slots: int | None,
     name: str,
     nameserver: str | None,
+    cluster: str | None,
     local: bool,
     identity: IdentityFiles | None,
     insecure: bool,
@@ -91,7 +98,16 @@ def slave(
             )
         else:
             where = False if local else nameserver or True
-            watch = agent.watch(label, nameserver=where, insecure=insecure)
+            watch = FarmWatch(
+                label,
+                agent.found,
+                nameserver=where,
+                identity=who,
+                insecure=insecure,
+                cluster=cluster,
+                report=_say,
+            )
+            watch.start()
             _say(_where_it_looks(agent, label, slots or usable_cpus(), where))
         _in_background(_wait_until_left, agent, requests)
         return _obey(agent, requests)

@@ -27,6 +27,8 @@ class Places:
             found; an address at that one.
         identity: Who this machine is: name servers are asked over TLS then.
         insecure: Whether name servers on plain TCP are used.
+        cluster: Only name servers of this one are used; None: what ``REMOTEOBJ_CLUSTER`` says, else
+            those of all clusters.
     """
 
     def __init__(
@@ -37,6 +39,7 @@ class Places:
         nameserver: str | bool,
         identity: Identity | None,
         insecure: bool,
+        cluster: str | None = None,
     ) -> None:
         self._local = local
         self._farm = farm
@@ -45,7 +48,7 @@ class Places:
         self._watches: set[Watch] = set()
         self._directory = Directory()
         self._nameserver = nameserver
-        self._identity, self._insecure = identity, insecure
+        self._identity, self._insecure, self._cluster = identity, insecure, cluster
         self._followed = ServerFollower(self._keep_registered, self._not_registered)
 
     def open(self) -> None:
@@ -53,9 +56,15 @@ class Places:
 
         Raises:
             BadURI: The name server's address is none.
+            BadName: The cluster's name is none.
         """
         self._directory.register(self._name, self._local.uri, metadata=metadata_of(self._local))
-        self._followed.open(self._nameserver, identity=self._identity, insecure=self._insecure)
+        self._followed.open(
+            self._nameserver,
+            identity=self._identity,
+            insecure=self._insecure,
+            cluster=self._cluster,
+        )
 
     @property
     def servers(self) -> tuple[str, ...]:
@@ -71,16 +80,23 @@ class Places:
         self._directory.close()
 
     def _keep_registered(self, client: NameServerClient, closed: threading.Event) -> None:
-        """Register, and again if somebody takes the name away, until the end."""
+        """Register, and again if somebody takes the name away, until the end.
+
+        The watch begins first: so nobody can take it away between the two without being seen.
+        """
+        watch = client.watch(self._name, patience_s=0)
+        self._watches.add(watch)
         try:
-            self._register(client)
-            with client.watch(self._name, patience_s=0) as watch:
-                self._watches.add(watch)
-                for event in watch if not closed.is_set() else ():
-                    if event.kind in ("removed", "expired"):
-                        self._register(client)
+            with watch:
+                if not closed.is_set():
+                    watch.begin()
+                    self._register(client)
+                    for event in watch:
+                        if event.kind in ("removed", "expired"):
+                            self._register(client)
             client.take_back(self._name)
         finally:
+            self._watches.discard(watch)
             client.forget(self._name)
             self._registered.discard(client.address)
 

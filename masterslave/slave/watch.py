@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -12,6 +13,8 @@ from nameserver import Directory, NameServerClient, Record, Watch
 from remoteobj import Identity, RemoteObjError
 
 __all__ = ["FarmWatch"]
+
+log = logging.getLogger("masterslave")
 
 _DIRECTORY_S = 0.2
 _LISTED_S = 0.5
@@ -27,6 +30,8 @@ class FarmWatch:
             ``REMOTEOBJ_NAMESERVER``), an address asks that one.
         identity: Who this machine is: name servers are asked over TLS then.
         insecure: Whether name servers on plain TCP are asked.
+        cluster: Only name servers of this one are asked; None: what ``REMOTEOBJ_CLUSTER`` says,
+            else those of all clusters.
         report: Called with lines for people.
     """
 
@@ -38,12 +43,13 @@ class FarmWatch:
         nameserver: str | bool,
         identity: Identity | None,
         insecure: bool,
+        cluster: str | None = None,
         report: Callable[[str], None],
     ) -> None:
         self._label = label
         self._on_found = on_found
         self._nameserver = nameserver
-        self._identity, self._insecure = identity, insecure
+        self._identity, self._insecure, self._cluster = identity, insecure, cluster
         self._report = report
         self._closed = threading.Event()
         self._watches: set[Watch] = set()
@@ -58,9 +64,15 @@ class FarmWatch:
 
         Raises:
             BadURI: The name server's address is none.
+            BadName: The cluster's name is none.
             BadInput: An identity and *insecure* were both given.
         """
-        self._servers.open(self._nameserver, identity=self._identity, insecure=self._insecure)
+        self._servers.open(
+            self._nameserver,
+            identity=self._identity,
+            insecure=self._insecure,
+            cluster=self._cluster,
+        )
         self._thread.start()
 
     def close(self) -> None:
@@ -70,7 +82,8 @@ class FarmWatch:
         for watch in self._watches.copy():
             watch.close()
         self._servers.close()
-        self._thread.join()
+        if self._thread.ident is not None:  # else it could not start
+            self._thread.join()
 
     def _watch_directory(self) -> None:
         """Look into the directory, and tell again what name servers have told."""
@@ -110,4 +123,7 @@ class FarmWatch:
 
     def _tell(self, farm: FarmRecord | None, where: str) -> None:
         if farm is not None and self._label in (ANY_LABEL, farm.label):
-            self._on_found(farm, where)
+            try:
+                self._on_found(farm, where)
+            except Exception:  # it is told again while it is listed
+                log.exception("what was to be done with the farm %s failed", farm.label)

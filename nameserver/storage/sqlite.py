@@ -128,6 +128,8 @@ class SqliteStorage:
         self._database.close()
 
     def __repr__(self) -> str:
+        if not hasattr(self, "_path"):
+            return "<SqliteStorage: could not be made>"
         return f"<SqliteStorage {self._path}>"
 
     def _save(self, change: Change) -> None:

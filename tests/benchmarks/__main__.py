@@ -13,6 +13,7 @@ from tests.benchmarks.measure import measure
 from tests.benchmarks.peers import RAW, SYSTEMS, TLS
 from tests.benchmarks.process import Failed
 from tests.benchmarks.report import Results, draw, page, tables, this_machine
+from tests.benchmarks.sections import section_of, with_section
 
 _QUICK = Scale(1, 0.15, mib=(4, 1), idle=300, waiting=100, limit_s=6.0, limit_many_s=15.0)
 
@@ -67,7 +68,9 @@ def main() -> None:
     if options.docs:
         plot = draw(results, options.docs)
         target = options.docs / "performance.md"
-        target.write_text(page(results, scale, plot, machine), encoding="utf-8")
+        before = target.read_text(encoding="utf-8") if target.exists() else ""
+        text = with_section(page(results, scale, plot, machine), "farm", section_of(before, "farm"))
+        target.write_text(text, encoding="utf-8")
         print(f"written: {target}" + (f", {plot}" if plot else "; no plot without matplotlib"))
 
 

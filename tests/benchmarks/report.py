@@ -11,7 +11,7 @@ from pathlib import Path
 from tests.benchmarks.goals import CHANGED, GOALS, MEASURES, Goal, Line, Measure, Scale
 from tests.benchmarks.peers import RAW, REMOTEOBJ, SYSTEMS
 
-__all__ = ["Results", "draw", "page", "tables", "this_machine"]
+__all__ = ["Results", "draw", "number", "page", "table", "tables", "this_machine"]
 
 Results = dict[str, list[Line]]
 _PLOT = "performance-rpc.svg"
@@ -27,7 +27,7 @@ before it answers, so a system that copies less may beat it. MB/s count both way
 carries bytes only, records and arrays are packed by hand."""
 
 
-def _number(value: float | None) -> str:
+def number(value: float | None) -> str:
     if value is None:
         return "-"
     if value >= 100 or value == int(value):
@@ -35,7 +35,7 @@ def _number(value: float | None) -> str:
     return f"{value:.3g}" if value < 10 else f"{value:.1f}"
 
 
-def _table(head: list[str], rows: list[list[str]]) -> str:
+def table(head: list[str], rows: list[list[str]]) -> str:
     cells = [head, ["---"] * len(head), *rows]
     return "\n".join(
         "| " + " | ".join(cell.replace("|", "/") for cell in row) + " |" for row in cells
@@ -43,44 +43,44 @@ def _table(head: list[str], rows: list[list[str]]) -> str:
 
 
 def _facts(line: Line) -> str:
-    return ", ".join(f"{_number(value)} {name}" for name, value in line.facts.items())
+    return ", ".join(f"{number(value)} {name}" for name, value in line.facts.items())
 
 
 def _range(line: Line) -> str:
     if line.low is None or line.high is None:
         return ""
-    return f"{_number(line.low)} - {_number(line.high)}"
+    return f"{number(line.low)} - {number(line.high)}"
 
 
 def _measure_table(what: Measure, lines: list[Line]) -> str:
     if what.kind in {"idle", "later"}:
         rows = [[line.system, _facts(line) or "-", line.note] for line in lines]
-        return _table(["system", "the server held", ""], rows)
+        return table(["system", "the server held", ""], rows)
     kind = "time" if what.kind == "echo" else "rate"
     rows = [
-        [line.system, _number(line.value), _number(line.ratio), _range(line), line.note]
+        [line.system, number(line.value), number(line.ratio), _range(line), line.note]
         for line in lines
     ]
     head = ["system", what.unit, f"{kind} / {what.ratio_to}", "from - to", ""]
-    return _table(head, rows)
+    return table(head, rows)
 
 
 def _verdict(goal: Goal, lines: list[Line]) -> list[str]:
-    number = goal.reached(lines)
-    if number is None:
+    reached = goal.reached(lines)
+    if reached is None:
         return [goal.says, f"{goal.sign} {goal.bound:g}", "-", "missed: no number, see below"]
     own = next(line for line in lines if line.system == goal.system)
     changed = [note for note in own.note.split("; ") if note == CHANGED]
-    verdict = "met" if goal.is_met_by(number) and not changed else ": ".join(["missed", *changed])
+    verdict = "met" if goal.is_met_by(reached) and not changed else ": ".join(["missed", *changed])
     size = own.facts.get("MiB")
     of_size = f" at {size:g} MiB" if size else ""
-    return [goal.says, f"{goal.sign} {goal.bound:g}", _number(number) + of_size, verdict]
+    return [goal.says, f"{goal.sign} {goal.bound:g}", number(reached) + of_size, verdict]
 
 
 def tables(results: Results) -> str:
     """Return the goals and every table that was measured, as markdown."""
     goals = [_verdict(goal, results[goal.measure]) for goal in GOALS if goal.measure in results]
-    parts = ["## Goals", _table(["goal", "must be", "measured", ""], goals)]
+    parts = ["## Goals", table(["goal", "must be", "measured", ""], goals)]
     for what in MEASURES:
         if what.key in results:
             parts += [f"## {what.title}", _measure_table(what, results[what.key])]

@@ -24,7 +24,9 @@ from nameserver import (
 )
 from nameserver.discovery import following, interfaces, mdns
 from nameserver.networks import Interface
-from remoteobj import BadURI, InsecureRefused, InsecureWarning
+from nameserver.record import NAME_SERVER
+from remoteobj import BadURI, Daemon, InsecureRefused, InsecureWarning, expose
+from tests.conftest import eventually
 
 Found = queue.SimpleQueue[NameServerClient]
 
@@ -95,7 +97,7 @@ def test_when_none_answers_the_error_says_what_was_tried(
     refusing = discovery.announce("127.0.0.1", refusing_port, name="r", server_id="r")
     silent = discovery.announce("127.0.0.1", silent_port, name="s", server_id="s")
     with closing(refusing), closing(silent), pytest.raises(NameServerNotFound) as caught:
-        locate(timeout_s=1.0, insecure=True)
+        locate(timeout_s=0.5, insecure=True)
     text = str(caught.value)
     assert f"127.0.0.1:{refusing_port} was announced, but nobody answers" in text
     assert f"127.0.0.1:{silent_port} was announced, but has not answered" in text
@@ -249,6 +251,32 @@ def test_a_watch_of_a_known_address(refusing_port: int) -> None:
     assert found.empty()
     with pytest.raises(BadURI):
         watch_for_servers(found.put, address="nowhere")
+
+
+@expose
+class Stranger:
+    """Is called as a name server is, and knows nothing."""
+
+    def instance(self) -> str:
+        return "strange"
+
+
+@pytest.mark.filterwarnings("ignore:plain TCP")
+def test_a_stranger_at_a_known_address_ends_no_watch() -> None:
+    found: Found = queue.SimpleQueue()
+    with Daemon("127.0.0.1", insecure=True) as stranger:
+        stranger.register(Stranger(), NAME_SERVER)
+        stranger.start()
+        watch = watch_for_servers(
+            found.put, address=stranger.location, insecure=True, interval_s=0.02, cluster="lab"
+        )
+        eventually(watch.problems, "it is said that this is none")
+    with (
+        watch,
+        NameServer("127.0.0.1", stranger.port or 0, insecure=True, cluster="lab") as server,
+        found.get(timeout=5) as client,
+    ):
+        assert client.address == server.address
 
 
 def interface(name: str, address: str, bits: int = 24) -> Interface:

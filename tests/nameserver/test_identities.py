@@ -122,7 +122,7 @@ def test_each_finds_its_own_kind_in_a_mixed_room(
 def test_where_only_others_are_it_is_said_what_is_wrong(
     identity: Identity, stranger: Identity
 ) -> None:
-    def said(timeout_s: float = 0.5, **security: object) -> str:
+    def said(timeout_s: float = 0.3, **security: object) -> str:
         with pytest.raises(NameServerNotFound) as caught:
             locate(timeout_s=timeout_s, **security)  # type: ignore[arg-type]
         assert "\n" not in str(caught.value)

@@ -20,7 +20,9 @@ from nameserver import (
     NameUnknown,
     StorageFailed,
 )
-from nameserver.changes import Change
+from nameserver.book import Book
+from nameserver.changes import Change, Lease, Revision
+from nameserver.record import make_record
 from tests.conftest import StartScript, eventually
 from tests.nameserver.listening import Told, client_of, port_of, serve, uri
 from tests.nameserver.relay import Relay
@@ -28,6 +30,9 @@ from tests.nameserver.relay import Relay
 pytestmark = pytest.mark.filterwarnings("ignore:plain TCP")
 
 LEASE_S = 1.0
+RENEWAL_S = 0.5
+"""After this, whoever keeps a name has asked for it at least once."""
+
 RENEWALS_S = 1.3
 """After this, a lease that nobody has renewed is over."""
 
@@ -214,7 +219,7 @@ def test_names_are_registered_again_at_a_server_that_has_forgotten_them() -> Non
 
 def eventually_quiet(client: NameServerClient, names: set[str]) -> None:
     """Check for a renewal's time that these are the names of ``lab.``."""
-    until = time.monotonic() + RENEWALS_S
+    until = time.monotonic() + RENEWAL_S
     while time.monotonic() < until:
         assert {record.name for record in client.list("lab.")} == names
 
@@ -254,17 +259,19 @@ def test_after_a_cut_a_name_is_registered_again_but_not_taken_from_somebody_else
         assert "lab.a is not registered any more: the name 'lab.a' is taken" in caplog.text
         client.remove("lab.a")
         assert next_of(events) == ("removed", "lab.a")
-        assert is_quiet(events), "it is nobody's now"
+        assert is_quiet(events, RENEWAL_S), "it is nobody's now"
 
 
 class Failing(MemoryStorage):
     """A disk that is full for a while."""
 
-    is_full = False
+    failure: Exception | None = None
     refused = ""
 
     def save(self, changes: Sequence[Change]) -> None:
-        if self.is_full or any(change.record.name == self.refused for change in changes):
+        if self.failure is not None:
+            raise self.failure
+        if any(change.record.name == self.refused for change in changes):
             raise StorageFailed("the disk is full")
         super().save(changes)
 
@@ -287,17 +294,21 @@ def test_a_server_that_cannot_register_now_is_asked_again(
             eventually(lambda: len(client.list("lab.")) == 3, "all are registered again")
 
 
-def test_an_end_that_cannot_be_kept_is_tried_again(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("why", [StorageFailed("the disk is full"), ValueError("a mistake")])
+def test_an_end_that_cannot_be_kept_is_tried_again(
+    why: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
     storage = Failing()
-    with closing(serve(storage=storage)) as server, client_of(server.address) as client:
-        client.register("lab.a", uri(1), lease_s=LEASE_S)
-        client.forget("lab.a")
-        storage.is_full = True
+    with Book("run", storage) as book:
+        book.register(make_record("lab.a", uri(1)), Lease("one", 0.1))
+        storage.failure = why
         with caplog.at_level(logging.ERROR, "nameserver.book"):
-            eventually(lambda: "could not be removed" in caplog.text, "it is said")
-        assert [record.name for record in client.list("lab.")] == ["lab.a"]
-        storage.is_full = False
-        eventually(lambda: not client.list("lab."), "it is gone")
+            eventually(lambda: f"could not be removed: {why}" in caplog.text, "it is said")
+        assert [record.name for record in book.list()] == ["lab.a"]
+        storage.failure = None
+        number = book.revision().number
+        gone = book.watch("", Revision("run", number), 10.0, "me").result(timeout=10)
+        assert [change.kind for change in gone.changes] == ["expired"]
 
 
 def test_a_lease_has_limits(client: NameServerClient) -> None:

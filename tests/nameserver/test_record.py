@@ -6,9 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nameserver import BadName, NamingError
-from nameserver.record import check_name, make_record
-from remoteobj import BadURI
+from nameserver import BadName, NameServer, NamingError
+from nameserver.record import MAX_URI_LENGTH, NAME_SERVER, check_name, make_record
+from remoteobj import BadURI, Proxy
+
+pytestmark = pytest.mark.filterwarnings("ignore:plain TCP")
 
 LETTERS = string.ascii_letters + string.digits + "-_"
 HERE = "PYRO:x@127.0.0.1:4711"
@@ -61,3 +63,32 @@ def test_a_record_is_checked_before_it_is_made() -> None:
     for junk in (7, "\x1b[2J"):
         with pytest.raises(NamingError, match="only printable texts"):
             make_record("a", HERE, [junk])  # type: ignore[list-item]
+
+
+@pytest.mark.parametrize(
+    ("uri", "metadata", "why"),
+    [
+        (f"PYRO:{'x' * 1000}@h:1", (), r"the URI of 'a' is too long: 1009 characters, 1000 are al"),
+        (HERE, [f"t{n}" for n in range(101)], r"are too many: 101 texts, 100 are allowed"),
+        (HERE, ["t" * 501], r"hold a text that is too long, .*: 501 characters, 500 are allowed"),
+    ],
+)
+def test_a_record_has_limits(uri: str, metadata: list[str], why: str) -> None:
+    with pytest.raises(NamingError, match=why):
+        make_record("a", uri, metadata)
+    longest = make_record(
+        "a", f"PYRO:{'x' * (MAX_URI_LENGTH - 9)}@h:1", [f"{n:0500}" for n in range(100)]
+    )
+    assert len(str(longest.uri)) == MAX_URI_LENGTH
+
+
+def test_a_server_has_the_same_limits(server: NameServer) -> None:
+    with Proxy(f"PYRO:{NAME_SERVER}@{server.address}", insecure=True) as stock:
+        with pytest.raises(NamingError, match="the URI of 'a' is too long"):
+            stock.register("a", f"PYRO:{'x' * 1000}@h:1")
+        stock.register("a", HERE)
+        with pytest.raises(NamingError, match="the metadata of 'a' are too many"):
+            stock.set_metadata("a", [f"t{n}" for n in range(101)])
+        with pytest.raises(NamingError, match="a text that is too long"):
+            stock.register("b", HERE, metadata=["t" * 501])
+        assert stock.list("a", None, True) == {"a": (HERE, set())}

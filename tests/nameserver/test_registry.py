@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 
@@ -75,6 +76,7 @@ class Names(RuleBasedStateMachine):
         self.book = self.open()
         self.model: dict[str, tuple[URI, frozenset[str], Lease | None]] = {}
         self.ends: dict[str, float] = {}
+        self.taken: dict[str, set[str]] = defaultdict(set)  # by the lease they were taken from
         self.followers: list[Follower] = []
 
     def open(self) -> Book:
@@ -100,9 +102,18 @@ class Names(RuleBasedStateMachine):
             self.put(name, uri, tags, lease)
 
     def put(self, name: str, uri: str, tags: frozenset[str], lease: Lease | None) -> None:
+        self.take(name)
+        if lease is not None:
+            self.taken[lease.id].discard(name)
         self.model[name] = URI(uri), tags, lease
         if lease is not None:
             self.ends[lease.id] = self.now + lease.lease_s
+
+    def take(self, name: str) -> None:
+        """Somebody removes or replaces a name."""
+        *_, held = self.model.get(name, (None,))
+        if held is not None:
+            self.taken[held.id].add(name)
 
     @rule(name=names, uri=uris, before=uris, lease=leases)
     def compare_and_set(self, name: str, uri: str, before: str, lease: Lease | None) -> None:
@@ -128,7 +139,6 @@ class Names(RuleBasedStateMachine):
             assert name not in self.model
         else:
             uri, _, lease = self.model[name]
-            self.put(name, str(uri), tags, None)
             self.model[name] = uri, tags, lease
 
     @rule(some=st.lists(names, max_size=3))
@@ -136,12 +146,13 @@ class Names(RuleBasedStateMachine):
         there = {name for name in some if name in self.model}
         assert self.book.remove(some) == len(there)
         for name in there:
+            self.take(name)
             del self.model[name]
 
     @rule(lease=leases.filter(bool))
     def renew(self, lease: Lease) -> None:
         is_held = any(held == lease for _, _, held in self.model.values())
-        assert self.book.renew(lease.id) == is_held
+        assert self.book.renew(lease.id) == (is_held, self.taken[lease.id])
         if is_held:
             self.ends[lease.id] = self.now + lease.lease_s
 
@@ -167,6 +178,7 @@ class Names(RuleBasedStateMachine):
         self.storage = self.reopen()
         self.book = self.open()
         assert self.book.revision().number == number, "numbers only grow"
+        self.taken.clear()  # a server that is started anew remembers no removal
         for _, _, lease in self.model.values():
             if lease is not None:  # its holder has time to come back
                 self.ends[lease.id] = self.now + lease.lease_s

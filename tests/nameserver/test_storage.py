@@ -306,8 +306,9 @@ def test_a_storage_that_minds_being_closed_twice_is_found_out(tmp_path: Path) ->
 
 # How long a start takes.
 
-MANY, MOST_S = 100_000, 10.0
-"""3 s are promised, which ``make bench-nameserver`` measures; here the machine may be busy."""
+MANY, MOST_S = 30_000, 3.0
+"""3 s are promised for 100,000, which ``make bench-nameserver`` measures; here the machine may be
+busy, so that a third of them has as long."""
 
 
 def test_a_start_with_many_names(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -319,7 +320,7 @@ def test_a_start_with_many_names(tmp_path: Path, capsys: pytest.CaptureFixture[s
         "127.0.0.1", insecure=True, announce=False, storage=SqliteStorage(tmp_path / "names")
     ) as server:
         with NameServerClient(server.address, insecure=True, quiet=True) as client:
-            assert client.lookup("lab10.camera100000").uri.port == 9999
+            assert client.lookup(f"lab{MANY % 99}.camera{MANY}").uri.port == MANY % 9000 + 8999
         took_s = time.perf_counter() - began
         assert server.statistics().names == MANY + 1
     with capsys.disabled():

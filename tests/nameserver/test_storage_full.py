@@ -68,6 +68,9 @@ server.close()
 """
 
 
+MUCH = [f"{number:0500}" for number in range(40)]
+
+
 @pytest.mark.parametrize("kind", ["limit", "disk"])
 def test_a_full_disk_loses_nothing_that_was_acknowledged(
     kind: str, tmp_path: Path, start_script: StartScript
@@ -101,7 +104,7 @@ def test_a_full_disk_loses_nothing_that_was_acknowledged(
         lost = f"lab.camera{len(known) + 1}"
         for _ in range(3):
             with pytest.raises(StorageFailed):
-                client.register(lost, "PYRO:y@127.0.0.1:1", metadata={"x" * 20_000}, lease_s=None)
+                client.register(lost, "PYRO:y@127.0.0.1:1", metadata=MUCH, lease_s=None)
         assert listed(client) == known
         with pytest.raises(NameUnknown):
             client.lookup(lost)

@@ -1,0 +1,1 @@
+"""The workloads. Each is ``f(job) -> Sample``, and knows no system."""
