@@ -1,243 +1,336 @@
-"""The scheduler under random weather: every promise is checked after every event."""
+"""The scheduler's rules, one by one; the weather and the simulation look at them together."""
 
 from __future__ import annotations
 
-import hypothesis.strategies as st
+from collections.abc import Sequence
+
 import pytest
-from hypothesis import settings
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
 from masterslave.scheduler import (
+    Feeding,
     GiveUpTask,
     HandOut,
     HandOutsGivenBack,
     HandOutsLost,
+    Order,
+    Phase,
+    QuarantineSlave,
+    RecallTasks,
     Scheduler,
     SendTasks,
+    SettleTasks,
     SlaveAsked,
-    SlaveHeard,
     SlaveJoined,
     SlaveLeft,
+    SpanSubmitted,
     StopTasks,
     TasksCancelled,
     TasksReturned,
     TasksSubmitted,
+    Terms,
     TimePassed,
+    Wait,
+    WaitsFor,
+    wait_of,
+    wait_of_task,
 )
-from masterslave.scheduler.check import Ledger, check_all
-from masterslave.scheduler.transitions import (
-    TABLE,
-    IllegalTransition,
-    Phase,
-    Trigger,
-    next_phase,
-)
+from masterslave.scheduler.transitions import TABLE, IllegalTransition, Trigger, next_phase
 
-SILENCE_S, MAX_ATTEMPTS = 5.0, 3
+ONCE = Terms(1, max_attempts=3)
 
 
-class Weather(RuleBasedStateMachine):
-    """Slaves that join, die, fall silent, answer late, twice, or for others; tasks come and go."""
-
-    slaves = Bundle("slaves")
-    buried = Bundle("buried")
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.scheduler = Scheduler(silence_s=SILENCE_S, max_attempts=MAX_ATTEMPTS)
-        self.ledger = Ledger(self.scheduler, SILENCE_S, MAX_ATTEMPTS)
-        self.now = 0.0
-        self.names = 0
-        self.tasks = 0
-        self.ever_sent: list[tuple[str, HandOut]] = []
-
-    def say(self, event: object) -> None:
-        for order in self.ledger.handle(event, self.now):  # type: ignore[arg-type]
-            if isinstance(order, SendTasks):
-                self.ever_sent += [(order.slave, hand_out) for hand_out in order.hand_outs]
-
-    def pick(self, data: st.DataObject, slave: str | None = None) -> tuple[HandOut, ...]:
-        mine = [h for holder, h in self.ever_sent if slave is None or holder == slave]
-        if not mine:
-            return ()
-        return tuple(data.draw(st.lists(st.sampled_from(mine), max_size=4)))
-
-    def first_of(self, slave: str) -> tuple[HandOut, ...]:
-        held = [hand_out for hand_out, holder in self.ledger.out.items() if holder == slave]
-        return tuple(held[:1])
-
-    @rule(count=st.integers(1, 6))
-    def submit(self, count: int) -> None:
-        self.say(TasksSubmitted(tuple(range(self.tasks, self.tasks + count))))
-        self.tasks += count
-
-    @rule(data=st.data())
-    def cancel(self, data: st.DataObject) -> None:
-        if self.tasks:
-            chosen = data.draw(st.lists(st.integers(0, self.tasks - 1), max_size=3, unique=True))
-            self.say(TasksCancelled(tuple(chosen)))
-
-    @rule(target=slaves, slots=st.integers(1, 3))
-    def join(self, slots: int) -> str:
-        self.names += 1
-        self.say(SlaveJoined(f"s{self.names}", slots))
-        return f"s{self.names}"
-
-    @rule(slave=slaves, credit=st.integers(-1, 5))
-    def ask(self, slave: str, credit: int) -> None:
-        self.say(SlaveAsked(slave, credit))
-
-    @rule(slave=slaves)
-    def heard(self, slave: str) -> None:
-        self.say(SlaveHeard(slave))
-
-    @rule(target=buried, slave=consumes(slaves), in_peace=st.booleans())
-    def leave(self, slave: str, in_peace: bool) -> str:
-        self.say(SlaveLeft(slave, "its connection closed", in_peace))
-        return slave
-
-    @rule(slave=st.one_of(slaves, buried), data=st.data())
-    def deliver(self, slave: str, data: st.DataObject) -> None:
-        self.say(TasksReturned(slave, self.pick(data, slave)))
-
-    @rule(slave=st.one_of(slaves, buried), data=st.data())
-    def deliver_what_others_hold(self, slave: str, data: st.DataObject) -> None:
-        self.say(TasksReturned(slave, self.pick(data)))
-
-    @rule(slave=slaves, data=st.data())
-    def lose_a_child(self, slave: str, data: st.DataObject) -> None:
-        self.say(HandOutsLost(slave, self.pick(data, slave), "killed by signal 9"))
-
-    @rule(slave=slaves)
-    def lose_what_runs(self, slave: str) -> None:
-        self.say(HandOutsLost(slave, self.first_of(slave), "killed by signal 9"))
-
-    @rule(slave=slaves)
-    def deliver_what_runs(self, slave: str) -> None:
-        self.say(TasksReturned(slave, self.first_of(slave)))
-
-    @rule(times=st.integers(1, 4), slots=st.integers(1, 2), credit=st.integers(1, 4))
-    def machines_that_die_young(self, times: int, slots: int, credit: int) -> None:
-        for _ in range(times):
-            name = self.join(slots)
-            self.ask(name, credit)
-            self.leave(name, in_peace=False)
-
-    @rule(slave=slaves, data=st.data())
-    def give_back(self, slave: str, data: st.DataObject) -> None:
-        self.say(HandOutsGivenBack(slave, self.pick(data, slave)))
-
-    @rule(seconds=st.floats(0.0, SILENCE_S))
-    def time_passes(self, seconds: float) -> None:
-        self.now += seconds
-        self.say(TimePassed())
-
-    @rule(task=st.integers(0, 3), attempt=st.integers(-1, 9))
-    def deliver_nonsense(self, task: int, attempt: int) -> None:
-        if all(hand_out != HandOut(task, attempt) for _, hand_out in self.ever_sent):
-            self.say(TasksReturned("nobody", (HandOut(task, attempt),)))
-
-    @invariant()
-    def promises_are_kept(self) -> None:
-        check_all(self.ledger)
-
-    def teardown(self) -> None:
-        """Fair weather at last: one healthy slave answers everything, and nothing is left."""
-        self.say(SlaveJoined("last", 2))
-        for _ in range(10 * self.tasks + 10):
-            self.now += 0.01
-            self.say(SlaveAsked("last", 5))
-            held = tuple(h for h, slave in self.ledger.out.items() if slave == "last")
-            self.say(TasksReturned("last", held))
-            self.now += SILENCE_S
-            self.say(SlaveHeard("last"))
-            self.say(TimePassed())
-            if not any(self.ledger.is_open(task) for task in self.ledger.submitted):
-                break
-        check_all(self.ledger)
-        assert not [task for task in self.ledger.submitted if self.ledger.is_open(task)]
+def make_scheduler(*slots: int, known_s: float | None = None) -> Scheduler:
+    """Return one with slaves a, b, ... of so many slots; *known_s* is known of function 1."""
+    scheduler = Scheduler(silence_s=5.0)
+    if known_s is not None:
+        scheduler.state.estimates.note(1, 10, 10 * known_s, known_s)
+    for name, count in zip("abcdef", slots, strict=False):
+        scheduler.handle(SlaveJoined(name, count), 0.0)
+    return scheduler
 
 
-TestWeather = Weather.TestCase
-TestWeather.settings = settings(max_examples=300, stateful_step_count=40, deadline=None)
-
-
-def make_scheduler() -> Scheduler:
-    return Scheduler(silence_s=SILENCE_S, max_attempts=MAX_ATTEMPTS)
-
-
-def sent(orders: list[object]) -> list[tuple[str, int, int]]:
+def sent(orders: Sequence[Order]) -> list[tuple[str, int, int, int]]:
     return [
-        (order.slave, hand_out.task, hand_out.attempt)
+        (order.slave, h.task, h.attempt, h.count)
         for order in orders
         if isinstance(order, SendTasks)
-        for hand_out in order.hand_outs
+        for h in order.hand_outs
     ]
 
 
+def settled(orders: Sequence[Order]) -> list[HandOut]:
+    return [h for order in orders if isinstance(order, SettleTasks) for h in order.hand_outs]
+
+
+def returned(slave: str, *hand_outs: HandOut, to_retry: Sequence[int] = ()) -> TasksReturned:
+    return TasksReturned(slave, hand_outs, [0.001] * len(hand_outs), frozenset(to_retry))
+
+
 def test_free_slots_are_served_before_anybody_is_fed_ahead() -> None:
-    scheduler = make_scheduler()
-    for name in ("a", "b"):
-        scheduler.handle(SlaveJoined(name, 1), 0.0)
-        scheduler.handle(SlaveAsked(name, 3), 0.0)
-    orders = scheduler.handle(TasksSubmitted((0, 1)), 0.0)
-    assert sorted(slave for slave, _, _ in sent(orders)) == ["a", "b"]
+    scheduler = make_scheduler(1, 1, known_s=0.001)
+    orders = scheduler.handle(TasksSubmitted((0, 1), ONCE), 0.0)
+    assert sent(orders) == [("a", 0, 1, 1), ("b", 1, 1, 1)]
 
 
-def test_a_slave_whose_task_came_back_is_served_before_a_busy_one() -> None:
-    scheduler = make_scheduler()
-    for name in ("a", "b"):
-        scheduler.handle(SlaveJoined(name, 1), 0.0)
-        scheduler.handle(SlaveAsked(name, 2), 0.0)
-    scheduler.handle(TasksSubmitted((0, 1)), 0.0)
-    scheduler.handle(TasksReturned("b", (HandOut(1, 1),)), 0.0)
-    assert sent(scheduler.handle(TasksSubmitted((2,)), 0.0)) == [("b", 2, 1)]
+def test_what_waits_is_divided_evenly() -> None:
+    scheduler = make_scheduler(1, 1, known_s=0.001)
+    orders = scheduler.handle(TasksSubmitted(range(42), ONCE), 0.0)
+    assert [order.slave for order in orders if isinstance(order, SendTasks)] == ["a", "b"]
+    assert [len(order.hand_outs) for order in orders if isinstance(order, SendTasks)] == [21, 21]
+
+
+@pytest.mark.parametrize(("task_s", "ahead"), [(None, 0), (0.06, 0), (0.04, 2), (0.01, 5)])
+def test_slaves_are_fed_ahead_by_time(task_s: float | None, ahead: int) -> None:
+    scheduler = make_scheduler(1, known_s=task_s)
+    assert len(sent(scheduler.handle(TasksSubmitted(range(100), ONCE), 0.0))) == 1 + ahead
+
+
+def test_slaves_are_fed_ahead_by_number_and_by_bytes() -> None:
+    scheduler = make_scheduler(1, known_s=1e-6)
+    assert len(sent(scheduler.handle(TasksSubmitted(range(3000), ONCE), 0.0))) == 1 + 1024
+    scheduler = make_scheduler(1, known_s=1e-6)
+    submitted = TasksSubmitted(range(100), ONCE, [20_000_000] * 100)
+    assert len(sent(scheduler.handle(submitted, 0.0))) == 1 + 4
+
+
+def test_a_span_is_one_item_until_its_time_is_known_then_what_takes_20_ms() -> None:
+    scheduler = make_scheduler(1, 1)
+    orders = scheduler.handle(SpanSubmitted(0, 10_000, ONCE), 0.0)
+    assert sent(orders) == [("a", 0, 1, 1), ("b", 1, 1, 1)]
+    orders = scheduler.handle(returned("a", HandOut(0, 1)), 0.1)
+    assert sent(orders)[0] == ("a", 2, 1, 20)
+
+
+def test_the_end_of_a_span_is_balanced() -> None:
+    scheduler = make_scheduler(1, 1, known_s=1e-5)
+    orders = scheduler.handle(SpanSubmitted(0, 100, ONCE), 0.0)
+    counts = [count for _, _, _, count in sent(orders)]
+    assert max(counts) == 25
+    assert sum(counts) == 100
+    assert [count for _, _, _, count in sent(orders)[:1]] == [25]
+
+
+def test_chunks_are_as_their_terms_say() -> None:
+    scheduler = make_scheduler(1)
+    assert sent(scheduler.handle(SpanSubmitted(0, 100, Terms(1, chunk=64)), 0.0)) == [
+        ("a", 0, 1, 64)
+    ]
 
 
 def test_what_a_lost_slave_held_goes_to_the_front_in_its_order() -> None:
-    scheduler = make_scheduler()
-    scheduler.handle(SlaveJoined("a", 2), 0.0)
-    scheduler.handle(SlaveAsked("a", 2), 0.0)
-    scheduler.handle(TasksSubmitted((0, 1, 2, 3)), 0.0)
+    scheduler = make_scheduler(2, known_s=0.02)
+    scheduler.handle(TasksSubmitted((0, 1, 2, 3, 4), ONCE), 0.0)
     scheduler.handle(SlaveLeft("a", "its connection closed"), 1.0)
-    scheduler.handle(SlaveJoined("b", 4), 1.0)
-    orders = scheduler.handle(SlaveAsked("b", 4), 1.0)
-    assert sent(orders) == [("b", 0, 2), ("b", 1, 2), ("b", 2, 1), ("b", 3, 1)]
+    orders = scheduler.handle(SlaveJoined("b", 5), 1.0)
+    assert sent(orders) == [("b", task, 2, 1) for task in range(5)]
 
 
 def test_a_late_result_is_the_answer_and_stops_the_second_attempt() -> None:
-    scheduler = make_scheduler()
-    for name in ("a", "b"):
-        scheduler.handle(SlaveJoined(name, 1), 0.0)
-        scheduler.handle(SlaveAsked(name, 1), 0.0)
-    scheduler.handle(TasksSubmitted((0,)), 0.0)
+    scheduler = make_scheduler(1, 1)
+    scheduler.handle(TasksSubmitted((0,), ONCE), 0.0)
     scheduler.handle(SlaveLeft("a", "silent"), 6.0)
-    orders = scheduler.handle(TasksReturned("a", (HandOut(0, 1),)), 7.0)
-    assert StopTasks("b", (HandOut(0, 2),)) in orders
-    assert scheduler.state.counts.done == 1
-    scheduler.handle(TasksReturned("b", (HandOut(0, 2),)), 8.0)
+    orders = scheduler.handle(returned("a", HandOut(0, 1)), 7.0)
+    assert settled(orders) == [HandOut(0, 1)]
+    assert StopTasks("b", [HandOut(0, 2)]) in orders
+    scheduler.handle(returned("b", HandOut(0, 2)), 8.0)
     assert (scheduler.state.counts.done, scheduler.state.counts.late) == (1, 1)
 
 
+def test_a_late_result_settles_the_items_that_are_open() -> None:
+    scheduler = make_scheduler(1)
+    scheduler.handle(SpanSubmitted(0, 10, Terms(1, chunk=10)), 0.0)
+    scheduler.handle(SlaveLeft("a", "silent"), 6.0)
+    scheduler.handle(SlaveJoined("b", 1), 6.0)  # one by one: it may be the items' fault
+    scheduler.handle(returned("b", HandOut(0, 2)), 7.0)
+    scheduler.handle(TasksCancelled((4,)), 7.0)
+    orders = scheduler.handle(returned("a", HandOut(0, 1, 10)), 8.0)
+    assert [h.attempt for h in settled(orders)] == [1] * 8
+    assert [h.task for h in settled(orders)] == [1, 2, 3, 5, 6, 7, 8, 9]
+    (stop,) = [order for order in orders if isinstance(order, StopTasks)]
+    assert stop.slave == "b"
+    assert len(stop.hand_outs) == 8
+    assert not scheduler.state.tasks
+
+
 def test_a_lost_slave_is_held_against_the_tasks_that_it_ran_only() -> None:
-    scheduler = make_scheduler()
-    scheduler.handle(TasksSubmitted((0, 1, 2)), 0.0)
-    for number in range(MAX_ATTEMPTS):
+    scheduler = make_scheduler(known_s=0.01)
+    scheduler.handle(TasksSubmitted((0, 1, 2), ONCE), 0.0)
+    orders: list[Order] = []
+    for number in range(3):
         scheduler.handle(SlaveJoined(f"s{number}", 1), 0.0)
-        scheduler.handle(SlaveAsked(f"s{number}", 3), 0.0)
         orders = scheduler.handle(SlaveLeft(f"s{number}", "power cut"), 0.0)
+    (given_up,) = [order for order in orders if isinstance(order, GiveUpTask)]
+    assert given_up.task == 0
+    assert given_up.story[1] == "attempt 2 on slave s1: power cut"
+    assert scheduler.state.waiting == 2
+
+
+def test_of_a_chunk_only_the_culprit_is_blamed() -> None:
+    scheduler = make_scheduler(1)
+    scheduler.handle(SpanSubmitted(0, 10, Terms(1, chunk=10, max_attempts=1)), 0.0)
+    lost = HandOutsLost("a", HandOut(0, 1, 10), "killed by SIGKILL", 3)
+    orders = scheduler.handle(lost, 1.0)
+    assert GiveUpTask(3, ("attempt 1 on slave a: killed by SIGKILL",)) in orders
+    assert sent(orders) == [("a", 0, 2, 3)]
+    assert sent(scheduler.handle(returned("a", HandOut(0, 2, 3)), 1.0)) == [("a", 4, 2, 6)]
+
+
+def test_without_a_culprit_the_items_of_a_chunk_go_one_by_one() -> None:
+    scheduler = make_scheduler(1)
+    scheduler.handle(SpanSubmitted(0, 4, Terms(1, chunk=4, max_attempts=1)), 0.0)
+    orders = scheduler.handle(HandOutsLost("a", HandOut(0, 1, 4), "killed"), 1.0)
+    assert sent(orders) == [("a", 0, 2, 1)]
+    orders = scheduler.handle(HandOutsLost("a", HandOut(0, 2), "killed"), 1.0)
     assert [order.task for order in orders if isinstance(order, GiveUpTask)] == [0]
-    assert [scheduler.state.tasks[task].losses for task in (1, 2)] == [0, 0]
 
 
 def test_leaving_in_peace_is_not_held_against_the_task() -> None:
     scheduler = make_scheduler()
-    scheduler.handle(TasksSubmitted((0,)), 0.0)
-    for number in range(MAX_ATTEMPTS + 2):
+    scheduler.handle(TasksSubmitted((0,), ONCE), 0.0)
+    for number in range(5):
         scheduler.handle(SlaveJoined(f"s{number}", 1), 0.0)
-        scheduler.handle(SlaveAsked(f"s{number}", 1), 0.0)
         scheduler.handle(SlaveLeft(f"s{number}", "stopped by its user", in_peace=True), 0.0)
-    assert scheduler.state.tasks[0].phase is Phase.WAITING
+    assert scheduler.state.phase_of(0) is Phase.WAITING
+
+
+def test_retries_wait_longer_each_time_and_end() -> None:
+    scheduler = make_scheduler(1)
+    scheduler.handle(TasksSubmitted((0,), Terms(1, retries=2, delay_s=1.0, factor=3.0)), 0.0)
+    assert settled(scheduler.handle(returned("a", HandOut(0, 1), to_retry=[0]), 0.0)) == []
+    assert wait_of_task(scheduler.state, 0).until == 1.0
+    assert scheduler.next_deadline() == 1.0
+    assert sent(scheduler.handle(TimePassed(), 1.0)) == [("a", 0, 2, 1)]
+    scheduler.handle(returned("a", HandOut(0, 2), to_retry=[0]), 1.0)
+    assert sent(scheduler.handle(TimePassed(), 3.9)) == []
+    assert sent(scheduler.handle(TimePassed(), 4.0)) == [("a", 0, 3, 1)]
+    orders = scheduler.handle(returned("a", HandOut(0, 3), to_retry=[0]), 4.0)
+    assert settled(orders) == [HandOut(0, 3)]
+    assert scheduler.state.counts.retried == 2
+
+
+def test_items_that_raised_are_retried_without_the_others() -> None:
+    scheduler = make_scheduler(1)
+    scheduler.handle(SpanSubmitted(0, 10, Terms(1, retries=1, chunk=10)), 0.0)
+    orders = scheduler.handle(returned("a", HandOut(0, 1, 10), to_retry=[3, 4, 7]), 1.0)
+    assert settled(orders) == [HandOut(0, 1, 3), HandOut(5, 1, 2), HandOut(8, 1, 2)]
+    assert sent(orders) == [("a", 3, 2, 2), ("a", 7, 2, 1)]
+
+
+def test_higher_priorities_go_first() -> None:
+    scheduler = make_scheduler()
+    scheduler.handle(TasksSubmitted((0,), Terms(1, priority=0)), 0.0)
+    scheduler.handle(TasksSubmitted((1,), Terms(1, priority=5)), 0.0)
+    assert sent(scheduler.handle(SlaveJoined("a", 2), 0.0)) == [("a", 1, 1, 1), ("a", 0, 1, 1)]
+
+
+def test_what_is_ahead_is_recalled_for_a_free_slot() -> None:
+    scheduler = make_scheduler(1, known_s=0.01)
+    scheduler.handle(TasksSubmitted(range(5), ONCE), 0.0)
+    orders = scheduler.handle(SlaveJoined("b", 1), 0.0)
+    assert orders == [RecallTasks("a", [HandOut(4, 1), HandOut(3, 1)])]
+    orders = scheduler.handle(HandOutsGivenBack("a", (HandOut(4, 1), HandOut(3, 1))), 0.0)
+    assert sent(orders) == [("b", 4, 2, 1), ("b", 3, 2, 1)]
+
+
+def test_a_recall_that_is_not_worth_it_is_not_made() -> None:
+    scheduler = make_scheduler(1, known_s=0.0004)
+    scheduler.handle(TasksSubmitted(range(5), ONCE), 0.0)
+    assert scheduler.handle(SlaveJoined("b", 1), 0.0) == []
+
+
+@pytest.mark.parametrize("repeatable", [True, False])
+def test_a_straggler_is_tried_twice_if_it_may_be(repeatable: bool) -> None:
+    scheduler = make_scheduler(1, 1, known_s=1.0)
+    scheduler.handle(TasksSubmitted((0,), Terms(1, repeatable=repeatable)), 0.0)
+    now = 0.0
+    second: list[tuple[str, int, int, int]] = []
+    while not second and now < 4.0:
+        now = scheduler.next_deadline() or 4.0
+        second = sent(scheduler.handle(TimePassed(), now))
+    assert second == ([("b", 0, 2, 1)] if repeatable else [])
+    if repeatable:
+        assert now == 3.0
+        orders = scheduler.handle(returned("b", HandOut(0, 2)), 3.5)
+        assert StopTasks("a", [HandOut(0, 1)]) in orders
+
+
+def test_a_slave_that_fails_what_others_do_is_quarantined() -> None:
+    scheduler = make_scheduler(1, 1)
+    quarantined: list[Order] = []
+    for task in range(5):
+        scheduler.handle(SlaveAsked("b", 0), 0.0)
+        scheduler.handle(TasksSubmitted((task,), Terms(1, retries=1, delay_s=1.0)), 0.0)
+        scheduler.handle(returned("a", HandOut(task, 1), to_retry=[task]), 2.0 * task)
+        scheduler.handle(SlaveAsked("b", 1), 2.0 * task)
+        scheduler.handle(SlaveAsked("a", 0), 2.0 * task)
+        scheduler.handle(TimePassed(), 2.0 * task + 1)
+        scheduler.handle(SlaveAsked("a", 1), 2.0 * task + 1)
+        orders = scheduler.handle(returned("b", HandOut(task, 2)), 2.0 * task + 1)
+        quarantined += [order for order in orders if isinstance(order, QuarantineSlave)]
+        if quarantined:
+            break
+    (order,) = quarantined
+    assert isinstance(order, QuarantineSlave)
+    assert order.slave == "a"
+    assert len(order.evidence) == 3
+    assert order.evidence[0] == "task 0: attempt 1 raised here, and was done by b"
+    assert sent(scheduler.handle(TasksSubmitted((9,), ONCE), 9.0)) == [("b", 9, 1, 1)]
+    assert scheduler.state.roster.able == 1
+
+
+def test_cancelled_items_are_not_handed_out_and_cost_little() -> None:
+    scheduler = make_scheduler()
+    scheduler.handle(SpanSubmitted(0, 200_000, Terms(1, chunk=1000)), 0.0)
+    for task in range(0, 200_000, 1000):
+        scheduler.handle(TasksCancelled((task,)), 0.0)
+    scheduler.handle(TasksCancelled(range(1_000, 199_999)), 0.0)
+    assert scheduler.state.unstarted() == [range(1, 1000), range(199_999, 200_000)]
+    assert sent(scheduler.handle(SlaveJoined("a", 2), 0.0)) == [
+        ("a", 1, 1, 999),
+        ("a", 199_999, 1, 1),
+    ]
+
+
+def test_cancelled_tasks_leave_nothing_behind() -> None:
+    scheduler = make_scheduler()
+    for first in range(0, 10_000, 100):
+        scheduler.handle(TasksSubmitted(range(first, first + 100), ONCE), 0.0)
+        scheduler.handle(TasksCancelled(range(first, first + 100)), 0.0)
+    assert not scheduler.state.tasks
+    assert scheduler.state.waiting == 0
+    assert sum(map(len, scheduler.state.queue._lines.values())) < 400
+
+
+def test_it_says_what_a_task_waits_for() -> None:
+    scheduler = make_scheduler(known_s=0.02)
+    scheduler.handle(TasksSubmitted(range(6), ONCE), 0.0)
+    assert wait_of(scheduler.state) is Wait.NO_SLAVE
+    assert wait_of_task(scheduler.state, 5).waits_for is WaitsFor.A_SLAVE
+    scheduler.handle(SlaveJoined("a", 1), 1.0)
+    running = wait_of_task(scheduler.state, 0)
+    assert (running.waits_for, running.slave, running.since) == (WaitsFor.ITS_RUN, "a", 1.0)
+    held = wait_of_task(scheduler.state, 2)
+    assert (held.waits_for, held.slave, held.behind) == (WaitsFor.ITS_SLAVE, "a", 2)
+    waiting = wait_of_task(scheduler.state, 5)
+    assert (waiting.waits_for, waiting.behind) == (WaitsFor.A_SLOT, 1)
+    assert wait_of(scheduler.state) is Wait.ALL_BUSY
+    scheduler.handle(SlaveAsked("a", 0), 1.0)
+    assert wait_of_task(scheduler.state, 5).waits_for is WaitsFor.A_WILLING_SLAVE
+    assert wait_of(scheduler.state) is Wait.NO_CREDIT
+    assert wait_of_task(scheduler.state, 99).waits_for is WaitsFor.NOTHING
+
+
+def test_what_is_known_of_functions_is_bounded() -> None:
+    scheduler = make_scheduler(1)
+    for number in range(5000):
+        scheduler.handle(TasksSubmitted((number,), Terms(number)), 0.0)
+        scheduler.handle(returned("a", HandOut(number, 1)), 0.0)
+    assert len(scheduler.state.estimates.by_function) == 4096
+
+
+def test_feeding_is_a_frozen_value() -> None:
+    with pytest.raises(AttributeError):
+        Feeding().max_ahead = 3  # type: ignore[misc]
 
 
 @pytest.mark.parametrize("phase", Phase)

@@ -167,6 +167,50 @@ class Weather(RuleBasedStateMachine):
             culprit = data.draw(st.integers(hand_out.task, last)) if knows else -1
             self.say(HandOutsLost(slave, hand_out, "killed by signal 9", culprit))
 
+    @rule(slave=slaves, data=st.data(), chunk=st.sampled_from((0, 4)), knows=st.booleans())
+    def lose_a_chunk(self, slave: str, data: st.DataObject, chunk: int, knows: bool) -> None:
+        """Of items that are out together, one kills their process."""
+        self.submit_span(20, Terms(0, priority=1, chunk=chunk), 0)
+        for hand_out in self.first_of(slave, 9):
+            if hand_out.count > 1:
+                tasks = range(hand_out.task, hand_out.task + hand_out.count)
+                culprit = data.draw(st.sampled_from(tasks)) if knows else -1
+                self.say(HandOutsLost(slave, hand_out, "killed by signal 9", culprit))
+                break
+
+    @rule(slave=slaves, rounds=st.integers(1, 5), waits_s=st.sampled_from((0.0, 0.5, 1.0)))
+    def raise_again_and_again(self, slave: str, rounds: int, waits_s: float) -> None:
+        """What a slave runs raises, whenever it is run again."""
+        for _ in range(rounds):
+            held = self.first_of(slave, 3)
+            tasks = frozenset(task for h in held for task in range(h.task, h.task + h.count))
+            self.say(TasksReturned(slave, held, [0.001] * len(held), tasks))
+            self.now += waits_s
+            self.say(SlaveHeard(slave))
+            self.say(TimePassed())
+
+    @rule(
+        slots=st.integers(1, 3),
+        left=st.integers(1, 3),
+        again=st.integers(1, 3),
+        repeatable=st.booleans(),
+        chunk=st.sampled_from((0, 4)),
+    )
+    def stragglers(self, slots: int, left: int, again: int, repeatable: bool, chunk: int) -> None:
+        """All is done but a few, which run and run, or are lost and run again."""
+        slow, fast = self.join(slots), self.join(3)
+        self.submit_span(8, Terms(1, priority=1, repeatable=repeatable, chunk=chunk), 0)
+        for _ in range(self.tasks):
+            for name in [name for name in self.ledger.seats if name != slow]:
+                self.do_what_runs(name, 9, 0.001)
+            self.do_what_runs(slow, max(0, len(self.first_of(slow, 9)) - left), 0.001)
+            if not self.ledger.waiting_count:
+                break
+        for _ in range(again):
+            self.deadlines_come(3)
+            for hand_out in self.first_of(fast):
+                self.say(HandOutsLost(fast, hand_out, "killed by signal 9"))
+
     @rule(data=st.data(), times=st.integers(1, 4), slots=st.integers(1, 2))
     def machines_that_die_young(self, data: st.DataObject, times: int, slots: int) -> None:
         for _ in range(times):
