@@ -77,6 +77,8 @@ class Farm(Calls):
         identity: Who this machine is: name servers are asked over TLS then, and slaves of the same
             cluster may come from other machines if there is a host.
         insecure: Whether name servers on plain TCP are used. Code crosses no plain TCP either way.
+        cluster: Only name servers of this cluster are used; by default, what ``REMOTEOBJ_CLUSTER``
+            says, else those of all clusters.
         host: Serve other machines too, at this address of this one. Needs an identity.
         initializer: Called once in each process that runs tasks of this farm, before the first of
             them; what it raises breaks the farm (``FarmBroken``).
@@ -88,6 +90,7 @@ class Farm(Calls):
 
     Raises:
         NotPicklable: The initializer or its arguments cannot be sent.
+        BadName: The name of the cluster is none.
         BadLabel: The label has other characters than letters, digits, ``-`` and ``_``.
         CodeRefused: A host was given without an identity.
         BadInput: An identity and ``insecure=True`` were both given.
@@ -103,6 +106,7 @@ class Farm(Calls):
         nameserver: str | bool | None = None,
         identity: Identity | None = None,
         insecure: bool = False,
+        cluster: str | None = None,
         host: str | None = None,
         initializer: Callable[..., object] | None = None,
         initargs: tuple[Any, ...] = (),
@@ -165,6 +169,7 @@ class Farm(Calls):
             nameserver=nameserver,
             identity=identity,
             insecure=insecure,
+            cluster=cluster,
         )
         self._end = partial(
             _end,

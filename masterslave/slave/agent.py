@@ -20,7 +20,6 @@ from masterslave.errors import SlaveRefused
 from masterslave.naming import FarmRecord
 from masterslave.protocol import VERSION, Introduction
 from masterslave.slave.link import Link
-from masterslave.slave.watch import FarmWatch
 from masterslave.slave.workshop import Workshop
 from remoteobj import URI, Identity
 from remoteobj.runtime import is_private_dir
@@ -79,22 +78,6 @@ class Agent:
     def open(self) -> None:
         """Start the child processes."""
         self._workshop.open()
-
-    def watch(self, label: str, *, nameserver: str | bool, insecure: bool = False) -> FarmWatch:
-        """Serve every farm of *label* that is found from now on; close what is returned to stop.
-
-        Name servers on plain TCP are asked if *insecure*; with an identity that is contradictory.
-        """
-        watch = FarmWatch(
-            label,
-            self.found,
-            nameserver=nameserver,
-            identity=self._identity,
-            insecure=insecure,
-            report=self._report,
-        )
-        watch.start()
-        return watch
 
     def found(self, farm: FarmRecord, where: str) -> None:
         """Serve a farm, unless it is served already, has ended, or has refused this slave."""

@@ -112,14 +112,12 @@ def initialized() -> str | None:
     return os.environ.get("POOL_TEST")
 
 
-@pytest.mark.usefixtures("not_yet")
 def test_each_process_is_initialized_first(make_pool: MakePool) -> None:
     """«If initializer is not None then each worker process will call initializer(*initargs).»"""
     pool = make_pool(2, initialize, (12,))
     assert [pool.apply(initialized) for _ in range(10)] == ["12"] * 10
 
 
-@pytest.mark.usefixtures("not_yet")
 def test_a_process_is_replaced_after_its_tasks(make_pool: MakePool) -> None:
     """«maxtasksperchild is the number of tasks a worker process can complete before it will exit
     and be replaced with a fresh worker process.»
@@ -127,14 +125,6 @@ def test_a_process_is_replaced_after_its_tasks(make_pool: MakePool) -> None:
     pool = make_pool(1, maxtasksperchild=3)
     pids = [pool.apply(os.getpid) for _ in range(7)]
     assert [len(set(pids[:3])), len(set(pids[3:6])), len(set(pids))] == [1, 1, 3]
-
-
-@pytest.fixture
-def not_yet(kind: str, request: pytest.FixtureRequest) -> None:
-    """Mark what the core of the farm does not have yet."""
-    if kind == "masterslave":
-        reason = "core rewrite: Farm has no initializer and no max_tasks_per_child yet"
-        request.applymarker(pytest.mark.xfail(raises=TypeError, strict=True, reason=reason))
 
 
 def test_the_arguments_are_those_of_multiprocessing() -> None:

@@ -35,12 +35,6 @@ NOT_FARMS: dict[str, str] = {
 }
 """Tests that cannot apply, and why. What they state is tested by those that were written anew."""
 
-NOT_YET: dict[str, str] = {
-    "test_map_chunksize": "core rewrite: map() has no chunks, and checks none",
-    "test_free_reference": "core rewrite: the carrier keeps what it settled last",
-    "test_initializer": "core rewrite: Farm has no initializer yet",
-}
-
 MIXINS = {
     "executor": "ExecutorTest",
     "test_process_pool": "ProcessPoolExecutorTest",
@@ -70,8 +64,6 @@ def cases() -> list[Any]:
             marks = []
             if test in NOT_FARMS:
                 marks.append(pytest.mark.skip(reason=NOT_FARMS[test]))
-            elif test in NOT_YET:
-                marks.append(pytest.mark.xfail(strict=True, reason=NOT_YET[test]))
             inherited = module != "executor" and hasattr(_executor_test(), test)
             if not inherited:
                 found.append(pytest.param(mixin, test, id=f"{name}.{test}", marks=marks))

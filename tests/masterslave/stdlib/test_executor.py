@@ -55,7 +55,6 @@ def test_map_chunksize(executor: Farm, chunksize: int) -> None:
 
 
 @pytest.mark.parametrize("chunksize", [0, -1])
-@pytest.mark.xfail(strict=True, reason="core rewrite: map() has no chunks, and checks none")
 def test_map_refuses_a_bad_chunksize(executor: Farm, chunksize: int) -> None:
     with pytest.raises(ValueError, match="chunksize"):
         list(executor.map(pow, range(40), range(40), chunksize=chunksize))
@@ -110,7 +109,6 @@ def test_no_stale_references(executor: Farm) -> None:  # issue 16284
     assert reference() is None
 
 
-@pytest.mark.xfail(strict=True, reason="core rewrite: the carrier keeps what it settled last")
 def test_free_reference(executor: Farm) -> None:  # issue 14406
     for result in executor.map(make_dummy_object, range(10)):
         reference = weakref.ref(result)

@@ -108,7 +108,6 @@ def test_states_of_what_waits_and_of_what_is_cancelled(idle: Farm) -> None:
             ask(timeout=0)
 
 
-@pytest.mark.xfail(strict=True, reason="core rewrite: a future does not know that its task runs")
 def test_states_of_what_runs(fresh: Farm, tmp_path: Path) -> None:
     future = fresh.submit(touch_and_wait_for, tmp_path / "started", tmp_path / "go")
     eventually((tmp_path / "started").exists, "the task runs")

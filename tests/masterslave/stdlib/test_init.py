@@ -12,11 +12,6 @@ from masterslave import Farm
 from tests.conftest import eventually
 from tests.masterslave.stdlib.tasks import mul
 
-INITIALIZER = pytest.mark.xfail(strict=True, reason="core rewrite: Farm has no initializer yet")
-MAX_TASKS = pytest.mark.xfail(
-    strict=True, reason="core rewrite: Farm has no max_tasks_per_child yet"
-)
-
 
 def initialize(value: str) -> None:
     os.environ["INITIALIZER_STATUS"] = value
@@ -30,13 +25,11 @@ def fail() -> NoReturn:
     raise ValueError("error in initializer")
 
 
-@INITIALIZER
 def test_initializer() -> None:
     with Farm("stdlib", local_slaves=2, initializer=initialize, initargs=("initialized",)) as farm:
         assert list(farm.map(lambda _: status(), range(10))) == ["initialized"] * 10
 
 
-@INITIALIZER
 def test_failing_initializer(caplog: pytest.LogCaptureFixture) -> None:
     farm = Farm("stdlib", local_slaves=2, initializer=fail)
     try:
@@ -56,9 +49,6 @@ def test_failing_initializer(caplog: pytest.LogCaptureFixture) -> None:
         farm.shutdown()
 
 
-@pytest.mark.xfail(
-    strict=True, reason="core rewrite: Farm has no initializer yet", raises=pytest.fail.Exception
-)
 def test_an_initializer_is_a_callable() -> None:
     try:
         farm = Farm("stdlib", local_slaves=0, initializer="x")  # type: ignore[arg-type]
@@ -70,7 +60,6 @@ def test_an_initializer_is_a_callable() -> None:
     pytest.fail("taken")
 
 
-@MAX_TASKS
 def test_max_tasks_per_child() -> None:
     with Farm("stdlib", local_slaves=1, max_tasks_per_child=3) as farm:
         pids = [farm.submit(os.getpid).result(timeout=10) for _ in range(4)]
@@ -78,7 +67,6 @@ def test_max_tasks_per_child() -> None:
     assert pids[3] != pids[0], "but not for ever"
 
 
-@MAX_TASKS
 def test_max_tasks_early_shutdown() -> None:
     farm = Farm("stdlib", local_slaves=2, max_tasks_per_child=1)
     futures = [farm.submit(mul, number, number) for number in range(6)]
@@ -86,7 +74,6 @@ def test_max_tasks_early_shutdown() -> None:
     assert [future.result(timeout=0) for future in futures] == [n * n for n in range(6)]
 
 
-@MAX_TASKS
 @pytest.mark.parametrize("number", [0, -1])
 def test_max_tasks_is_positive(number: int) -> None:
     with pytest.raises(ValueError, match="max_tasks_per_child"):

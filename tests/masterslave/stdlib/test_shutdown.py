@@ -142,7 +142,6 @@ def test_shutdown_no_wait(own_machine: Path) -> None:
     eventually(lambda: not processes_of(own_machine), "its processes end")
 
 
-@pytest.mark.xfail(strict=True, reason="core rewrite: a farm that nobody holds is not shut down")
 def test_del_shutdown(own_machine: Path) -> None:
     farms = [Farm("stdlib", local_slaves=1)]
     reference = weakref.ref(farms[0])

@@ -145,7 +145,6 @@ def test_as_completed_gives_duplicates_once(executor: Farm) -> None:  # issues 2
     assert list(as_completed(itertools.repeat(future, 3), PATIENCE_S)) == [future]
 
 
-@pytest.mark.xfail(strict=True, reason="core rewrite: the carrier keeps what it settled last")
 def test_as_completed_keeps_no_reference(executor: Farm) -> None:  # issue 14406
     futures = [executor.submit(mul, number, 2) for number in range(8)]
     wait(futures, PATIENCE_S)
