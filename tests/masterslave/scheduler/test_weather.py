@@ -178,9 +178,15 @@ class Weather(RuleBasedStateMachine):
                 self.say(HandOutsLost(slave, hand_out, "killed by signal 9", culprit))
                 break
 
-    @rule(slave=slaves, rounds=st.integers(1, 5), waits_s=st.sampled_from((0.0, 0.5, 1.0)))
-    def raise_again_and_again(self, slave: str, rounds: int, waits_s: float) -> None:
+    @rule(
+        rounds=st.integers(1, 5),
+        waits_s=st.sampled_from((0.0, 0.5, 1.0)),
+        factor=st.sampled_from((1.0, 2.0)),
+    )
+    def raise_again_and_again(self, rounds: int, waits_s: float, factor: float) -> None:
         """What a slave runs raises, whenever it is run again."""
+        slave = self.join(2)
+        self.submit(1, Terms(0, priority=2, retries=3, delay_s=0.5, factor=factor), 0)
         for _ in range(rounds):
             held = self.first_of(slave, 3)
             tasks = frozenset(task for h in held for task in range(h.task, h.task + h.count))
@@ -194,12 +200,12 @@ class Weather(RuleBasedStateMachine):
         left=st.integers(1, 3),
         again=st.integers(1, 3),
         repeatable=st.booleans(),
-        chunk=st.sampled_from((0, 4)),
+        chunk=st.sampled_from((0, 0, 2)),
     )
     def stragglers(self, slots: int, left: int, again: int, repeatable: bool, chunk: int) -> None:
         """All is done but a few, which run and run, or are lost and run again."""
         slow, fast = self.join(slots), self.join(3)
-        self.submit_span(8, Terms(1, priority=1, repeatable=repeatable, chunk=chunk), 0)
+        self.submit_span(16, Terms(1, priority=1, repeatable=repeatable, chunk=chunk), 0)
         for _ in range(self.tasks):
             for name in [name for name in self.ledger.seats if name != slow]:
                 self.do_what_runs(name, 9, 0.001)

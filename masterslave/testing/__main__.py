@@ -1,0 +1,66 @@
+"""A large simulated farm: ``python -m masterslave.testing --slaves 10000 --tasks 1000000``."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from time import perf_counter
+
+from masterslave.testing.climate import Climate
+from masterslave.testing.simulation import SimFarm
+
+
+def main() -> None:
+    """Run a farm in which slaves come and go all the time, and print what it has done."""
+    parser = argparse.ArgumentParser(prog="python -m masterslave.testing", description=__doc__)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--slaves", type=int, default=10_000)
+    parser.add_argument("--tasks", type=int, default=1_000_000)
+    parser.add_argument("--unchecked", action="store_true", help="no promises, for its time alone")
+    chosen = parser.parse_args()
+    farm = SimFarm(
+        chosen.seed,
+        slaves=chosen.slaves,
+        tasks=chosen.tasks,
+        climate=_churn(chosen.slaves),
+        silence_s=20.0,
+        check_every=0 if chosen.unchecked else 100_000,
+    )
+    begin = perf_counter()
+    report = farm.run()
+    for name, value in dataclasses.asdict(report).items():
+        print(f"{name:20} {value:,}" if isinstance(value, int) else f"{name:20} {value}")
+    print(f"{'took':20} {perf_counter() - begin:.0f} s{_peak_memory()}")
+
+
+def _churn(slaves: int) -> Climate:
+    """Return a climate in which a slave stays for some minutes."""
+    return Climate(
+        task_s=(0.3, 1.0, 2.0),
+        join_within_s=2.0,
+        submit_within_s=5.0,
+        priorities=3,
+        retry_share=0.3,
+        raise_share=0.02,
+        cancel_share=0.02,
+        child_loss_share=0.002,
+        poison_share=0.0001,
+        straggler_share=0.0005,
+        slow_share=0.02,
+        bad_share=0.01,
+        mishap_every_s=200 / slaves,
+        duplicate_share=0.01,
+    )
+
+
+def _peak_memory() -> str:
+    """Return in words what memory was used at most, where the system says it."""
+    try:
+        import resource  # not on Windows
+    except ImportError:
+        return ""
+    return f", {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB"
+
+
+if __name__ == "__main__":
+    main()
