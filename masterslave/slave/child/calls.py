@@ -8,11 +8,13 @@ from collections.abc import Callable, Iterable
 from types import GeneratorType
 from typing import Any
 
+from ...lent import LENT, read_lent
 from .answers import Unsendable, describe, encode, hidden, pack_result, small_enough
 from .frames import (
     BROKEN,
     CALL,
     EACH,
+    GIVEN_BACK,
     LARGE_BYTES,
     MIXED,
     PART,
@@ -31,6 +33,19 @@ __all__ = ["Caller"]
 _PROGRESS_S = 0.1
 _clock = time.perf_counter
 _NONE = b"D\xc0"
+
+
+class _TakenBack(BaseException):
+    """The arguments were lent, and are not there any more: somebody else has run the call."""
+
+
+def _arguments_of(call: Call) -> Any:
+    pickled: bytes | None = call.arguments
+    if call.arguments.startswith(LENT):
+        pickled = read_lent(call.arguments)
+        if pickled is None:
+            raise _TakenBack
+    return pickle.loads(pickled)  # type: ignore[arg-type]
 
 
 class Farm:
@@ -66,7 +81,6 @@ class Caller:
         mark[1] = 0
         mark[0] = number
         self._now = number, call
-        item = -1
         start = _clock()
         try:
             if farm.initializer or farm.broken:
@@ -76,7 +90,7 @@ class Caller:
             else:
                 function = self.functions.get(call.function) or self._load(call.function)
                 if call.form == CALL:
-                    args, kwargs = pickle.loads(call.arguments)
+                    args, kwargs = _arguments_of(call)
                     value = function(*args, **kwargs)
                     if value is None:
                         kind, payload = VALUE, _NONE
@@ -86,6 +100,8 @@ class Caller:
                         kind, payload = VALUE, pack_result(value, function, farm.data_only)
                 else:
                     kind, payload = self._run_each(call, function, farm.data_only)
+        except _TakenBack:
+            kind, payload = GIVEN_BACK, b""
         except BaseException as error:
             kind, payload = RAISED, describe(error, farm.data_only)
         end = _clock()
@@ -93,7 +109,7 @@ class Caller:
         if self._untold is not None:
             self._outbox.post((number, self._untold))
             self._untold = None
-        outcome = Outcome(call.task, call.attempt, call.count, kind, payload, end - start, item)
+        outcome = Outcome(call.task, call.attempt, call.count, kind, payload, end - start)
         if len(payload) < LARGE_BYTES:
             self._outbox.post((number, outcome))
         else:
@@ -157,7 +173,7 @@ class Caller:
         self, call: Call, function: Callable[..., Any], data_only: bool
     ) -> tuple[int, bytes]:
         """Call the function for each item; what some raise is told of those alone."""
-        items = pickle.loads(call.arguments)
+        items = _arguments_of(call)
         mark = self._mark
         values: list[Any] = []
         errors: dict[int, bytes] = {}

@@ -22,6 +22,7 @@ __all__ = [
     "CALL",
     "EACH",
     "EACH_STARRED",
+    "GIVEN_BACK",
     "LARGE_BYTES",
     "MARK_BYTES",
     "MAX_PAYLOAD_BYTES",

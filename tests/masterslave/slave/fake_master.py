@@ -12,6 +12,7 @@ from typing import Any
 import cloudpickle
 import msgspec
 
+from masterslave.lent import Lender
 from masterslave.packed import unpack_value
 from masterslave.protocol import (
     CALL,
@@ -44,6 +45,7 @@ __all__ = ["FakeMaster", "value_of"]
 
 _BATCH_BYTES = 2 * 1024 * 1024
 _BATCH_TASKS = 20_000
+_LENT_BYTES = 64 * 1024
 
 
 class FakeMaster:
@@ -53,11 +55,17 @@ class FakeMaster:
 
     Args:
         welcome: Whatever of ``Welcome`` is not as usual.
+        lends: Whether large arguments are lent.
         where: Keywords of its ``Daemon``.
     """
 
     def __init__(
-        self, *, heartbeat_s: float = 0.5, where: dict[str, Any] | None = None, **welcome: Any
+        self,
+        *,
+        heartbeat_s: float = 0.5,
+        lends: bool = False,
+        where: dict[str, Any] | None = None,
+        **welcome: Any,
     ) -> None:
         self.welcome = Welcome(heartbeat_s=heartbeat_s, **welcome)
         self.changed = threading.Condition()
@@ -70,6 +78,7 @@ class FakeMaster:
         self.joined = 0
         self.deliveries = 0
         self._open: dict[int, WireTask] = {}
+        self._references: dict[int, bytes] = {}
         self._functions: dict[bytes, bytes] = {}
         self._known = KnownFunctions()
         self._queue: deque[WireTask] = deque()
@@ -81,6 +90,7 @@ class FakeMaster:
         self._polls = 0
         self._ended = False
         self._tasks = 0
+        self.lender = Lender() if lends else None
         self._daemon = Daemon(**(where or {}))
         self.uri: URI = self._daemon.register(self, DOOR_ID)
         self._daemon.start()
@@ -155,6 +165,8 @@ class FakeMaster:
     def close(self) -> None:
         self.end()
         self._daemon.close()
+        if self.lender is not None:
+            self.lender.close()
 
     def wait_for(self, *tasks: int, timeout_s: float = 20.0) -> list[Outcome]:
         """Wait until these have ended, and return how."""
@@ -238,8 +250,14 @@ class FakeMaster:
         taken: list[WireTask] = []
         size = 0
         while self._queue and size < _BATCH_BYTES and len(taken) < _BATCH_TASKS:
-            taken.append(self._queue.popleft())
-            size += len(taken[-1].arguments)
+            task = self._queue.popleft()
+            if self.lender is not None and len(task.arguments) > _LENT_BYTES:
+                reference = self.lender.lend(task.arguments)
+                if reference is not None:
+                    self._references[task.task] = reference
+                    task = msgspec.structs.replace(task, arguments=reference)
+            taken.append(task)
+            size += len(task.arguments)
         return taken
 
     def _acknowledge(self, batch: int) -> None:
@@ -268,6 +286,9 @@ class FakeMaster:
 
     def _take(self, outcome: Outcome) -> None:
         self.outcomes.append(outcome)
+        if outcome.kind not in (PART, PROGRESS) and outcome.task in self._references:
+            assert self.lender is not None
+            self.lender.take_back(self._references.pop(outcome.task))
         if outcome.kind not in (PART, PROGRESS) and self._open.pop(outcome.task, None):
             self.settled[outcome.task] = outcome
 

@@ -27,7 +27,7 @@ def test_calls_are_tasks_of_the_protocol() -> None:
 
 def test_numbers_are_those_of_the_protocol() -> None:
     names = [name for name in frames.__all__ if name.isupper() and hasattr(protocol, name)]
-    assert len(names) == 12
+    assert len(names) == 13
     for name in names:
         assert getattr(frames, name) == getattr(protocol, name), name
     assert (packed.DATA, packed.PICKLED) == (protocol.DATA, protocol.PICKLED)
