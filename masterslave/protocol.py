@@ -4,9 +4,9 @@ The slave calls, the master answers; the master never dials a slave. Two verbs c
 on a connection of its own, so that a long poll never delays a result:
 
 ``next(Ask) -> Instructions``
-    Takes outcomes, if any, and waits until there is something for the slave, at most a heartbeat. The master repeats a batch
-    until the slave has acknowledged it, so a reply that is lost loses nothing; the slave drops a
-    batch that it has taken in already.
+    Takes outcomes, if any, and waits until there is something for the slave, at most a heartbeat.
+    The master repeats a batch until the slave has acknowledged it, so a reply that is lost loses
+    nothing; the slave drops a batch that it has taken in already.
 ``deliver(Delivery) -> Receipt``
     Hands outcomes over. The slave keeps them until they are acknowledged, and delivers them again
     if they were not; the master drops what it has taken in already.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from masterslave.scheduler import Feeding
 
@@ -36,7 +36,7 @@ class FarmSettings:
     """With ``local_slaves="auto"``: how long to wait for a slave to join, in seconds, before local
     ones are started."""
 
-    feeding: Feeding = Feeding()
+    feeding: Feeding = field(default_factory=Feeding)
     """How far ahead slaves are fed."""
 
     max_open_tasks: int | None = None

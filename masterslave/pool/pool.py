@@ -326,6 +326,7 @@ class Pool:
         settle: Settle,
     ) -> None:
         """Submit a task, and have its outcome told to *settle*."""
+        future: Future[Any]
         try:
             future = self._farm.submit(function, *args, **kwargs)
         except NotPicklable as error:  # there, it is the result that raises it

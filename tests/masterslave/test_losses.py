@@ -50,7 +50,7 @@ def test_a_slave_killed_every_100_results_costs_nothing() -> None:
         assert [future.result(timeout=30) for future in futures] == [n * n for n in range(TASKS)]
         counts = farm.statistics()
     assert len(killed) == counts.slaves_lost == 9
-    assert counts.slaves_joined in (10, 11), "the last one may come too late"
+    assert counts.slaves_joined >= 10, "beside those that the farm starts for lost ones"
     assert counts.done == TASKS
     assert set(answered.values()) == {1}
     assert counts.handed_out_again > 0, "no slave was killed with a task in hand"

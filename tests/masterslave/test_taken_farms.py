@@ -120,5 +120,5 @@ def test_the_command_line_chooses_a_cluster(start_script: StartScript) -> None:
         assert slave.stderr is not None
         assert "is of the cluster 'lab', not of 'shop'" in slave.stderr.readline()
     no_name = run("slave", "--cluster", "no name!", "--insecure")
-    assert no_name.returncode == 1
+    assert no_name.returncode == 2
     assert "is no name of a cluster" in no_name.stderr
