@@ -17,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from masterslave.errors import SlaveRefused
+from masterslave.memory import reuse_large_blocks
 from masterslave.naming import FarmRecord
 from masterslave.protocol import VERSION, Introduction
 from masterslave.slave.link import Link
@@ -77,6 +78,7 @@ class Agent:
 
     def open(self) -> None:
         """Start the child processes."""
+        reuse_large_blocks()
         self._workshop.open()
 
     def found(self, farm: FarmRecord, where: str) -> None:

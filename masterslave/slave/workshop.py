@@ -21,8 +21,8 @@ from dataclasses import dataclass, field
 from masterslave.protocol import PART, PROGRESS, Outcome, PostMortem, Stop, Welcome
 from masterslave.slave.child.frames import Define, Forget, Prepare, Ready, Run, Unstarted
 from masterslave.slave.children import Child, Frame, Told
-from masterslave.slave.clock import Clock
 from masterslave.slave.load import Pace
+from masterslave.slave.minding import Minder
 from masterslave.slave.shares import Shares
 from masterslave.slave.work import FarmWork, Job
 
@@ -31,11 +31,8 @@ __all__ = ["Workshop"]
 log = logging.getLogger("masterslave")
 
 _RETRY_START_S = 1.0
-_OVERDUE_S = 0.025
-"""A child that holds several calls and has said nothing for so long is asked."""
 _BRIEF_S = 0.001
-_GRACE_S = 0.05
-"""A task that is to be stopped may end by itself within this time, in seconds."""
+"""Below this, it does not pay to let another thread ask for more meanwhile, in seconds."""
 _GOES_ON = (PART, PROGRESS)
 
 
@@ -69,9 +66,8 @@ class Workshop:
         self._children: list[Child] = []
         self._gone: set[Child] = set()
         """Those that were replaced, and have not died yet."""
-        self._to_kill: list[tuple[float, Child, int]] = []
         self._closed = False
-        self._clock = Clock(self._tick)
+        self._minder = Minder(self.lock, self._children)
 
     def open(self) -> None:
         """Start the children."""
@@ -103,7 +99,7 @@ class Workshop:
             self._shares.remove(work)
             work.waiting.clear()
             work.give_back_running(self._jobs_of(work))
-            self._stop(lambda job: job.work is work)
+            self._minder.stop(lambda job: job.work is work)
 
     def stop(self, work: FarmWork, stops: Iterable[Stop]) -> None:
         """Drop hand-outs, and stop those that run, by ending the processes that run them."""
@@ -112,7 +108,7 @@ class Workshop:
             for job in self._jobs_of(work):
                 if is_meant(job):
                     job.is_unwanted = True
-            self._stop(is_meant)
+            self._minder.stop(is_meant)
 
     def recall(self, work: FarmWork, stops: Iterable[Stop]) -> None:
         """Give hand-outs back that have not been started."""
@@ -137,7 +133,7 @@ class Workshop:
         """Hand back what runs of this farm, and stop it."""
         with self.lock:
             work.give_back_running(self._jobs_of(work))
-            self._stop(lambda job: job.work is work)
+            self._minder.stop(lambda job: job.work is work)
 
     def assign(self) -> None:
         """Give waiting tasks to children, first to those that have nothing to do."""
@@ -167,7 +163,7 @@ class Workshop:
         with self.lock:
             self._closed = True
             children = [*self._children, *self._gone]
-        self._clock.close()
+        self._minder.clock.close()
         for child in children:
             child.kill()
         for child in children:
@@ -205,7 +201,7 @@ class Workshop:
                 self._shares.occupy(child, work, now)
             self._post(child, farm, first, taken)
             if len(load.jobs) > 1:
-                self._clock.wake()
+                self._minder.clock.wake()
             if work.waiting:  # it has its part of them
                 return
 
@@ -335,7 +331,8 @@ class Workshop:
             others = list(child.load.jobs.values())
             child.load.jobs.clear()
             self._note_occupant(child, now)
-            told = {*self._sort_out(others, mourn)}
+            # Whom we have killed for one task says nothing against the others.
+            told = {*self._sort_out(others, FarmWork.put_back if child.is_doomed else mourn)}
             if culprit is not None:
                 told.update(
                     self._sort_out(
@@ -348,7 +345,7 @@ class Workshop:
                 if not self._closed and child.is_ready:
                     self._start_child()
                 elif not self._closed:  # it cannot even start: not as fast as processes can die
-                    self._clock.at(now + _RETRY_START_S, self._replace_child)
+                    self._minder.clock.at(now + _RETRY_START_S, self._replace_child)
         self.assign()
         for farm in told:
             farm.on_outcomes(None)
@@ -367,7 +364,7 @@ class Workshop:
             self._children.append(self._make_child(self._heard, self._died))
         except OSError as error:  # no memory, or too many processes: it may pass
             log.warning("cannot start a process for tasks: %s; trying again", error)
-            self._clock.at(time.monotonic() + _RETRY_START_S, self._replace_child)
+            self._minder.clock.at(time.monotonic() + _RETRY_START_S, self._replace_child)
 
     def _replace_child(self) -> None:
         with self.lock:
@@ -378,49 +375,6 @@ class Workshop:
         return [
             job for child in self._children for job in child.load.jobs.values() if job.work is work
         ]
-
-    def _stop(self, is_meant: Callable[[Job], bool]) -> None:
-        """Take back what has not been started, and kill what runs, after a moment."""
-        deadline = time.monotonic() + _GRACE_S
-        for child in self._children:
-            numbers = [number for number, job in child.load.jobs.items() if is_meant(job)]
-            if numbers:
-                child.reclaim(numbers)
-                self._to_kill += [(deadline, child, number) for number in numbers]
-                self._clock.wake()
-
-    def _tick(self, now: float) -> bool:
-        """Look after what is overdue; returns whether there is something to look after."""
-        with self.lock:
-            waits = self._kill_those_that_run_on(now)
-            is_idle = any(
-                child.is_ready and not child.load.jobs and not child.is_doomed
-                for child in self._children
-            )
-            for child in self._children:
-                if len(child.load.jobs) < 2:
-                    continue
-                waits = True
-                if now - child.heard_at > _OVERDUE_S:
-                    if not child.is_overdue:
-                        child.is_overdue = True
-                        child.nudge()
-                    if is_idle:
-                        child.reclaim([*child.load.jobs])
-        return waits
-
-    def _kill_those_that_run_on(self, now: float) -> bool:
-        left = []
-        for deadline, child, number in self._to_kill:
-            if number not in child.load.jobs:
-                continue
-            if now >= deadline and child.runs_now()[0] == number and not child.is_doomed:
-                child.is_doomed = True  # it is given nothing that the kill would hit
-                child.kill()
-            else:
-                left.append((deadline, child, number))
-        self._to_kill = left
-        return bool(left)
 
 
 def _has_waiting(work: FarmWork) -> bool:

@@ -1,0 +1,79 @@
+"""Looks after children that are silent, and those whose task is to be stopped; on a clock."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from masterslave.slave.children import Child
+from masterslave.slave.clock import Clock
+from masterslave.slave.work import Job
+
+__all__ = ["Minder"]
+
+_OVERDUE_S = 0.025
+"""A child that holds several calls and has told of none for so long is asked."""
+
+_GRACE_S = 0.05
+"""A task that is to be stopped may end by itself within this time, in seconds."""
+
+
+class Minder:
+    """Minds the children of a workshop.
+
+    Args:
+        lock: Guards them and what they hold.
+        children: The workshop's list of them.
+    """
+
+    def __init__(self, lock: threading.Lock, children: list[Child]) -> None:
+        self.clock = Clock(self._tick)
+        self._lock = lock
+        self._children = children
+        self._to_kill: list[tuple[float | None, Child, int]] = []
+
+    def stop(self, is_meant: Callable[[Job], bool]) -> None:
+        """Take calls back that were not started, and kill what runs, after a moment; the lock is
+        held.
+        """
+        for child in self._children:
+            numbers = [number for number, job in child.load.jobs.items() if is_meant(job)]
+            if numbers:
+                child.reclaim(numbers)
+                child.nudge()  # what has ended before is not lost with the child
+                self._to_kill += [(None, child, number) for number in numbers]
+                self.clock.wake()
+
+    def _tick(self, now: float) -> bool:
+        """Look after what is overdue; returns whether there is something to look after."""
+        with self._lock:
+            waits = self._kill_those_that_run_on(now)
+            is_idle = any(
+                child.is_ready and not child.load.jobs and not child.is_doomed
+                for child in self._children
+            )
+            for child in self._children:
+                if len(child.load.jobs) < 2:
+                    continue
+                waits = True
+                if now - child.heard_at > _OVERDUE_S:
+                    if not child.is_overdue:
+                        child.is_overdue = True
+                        child.nudge()
+                    if is_idle:
+                        child.reclaim([*child.load.jobs])
+        return waits
+
+    def _kill_those_that_run_on(self, now: float) -> bool:
+        left: list[tuple[float | None, Child, int]] = []
+        for deadline, child, number in self._to_kill:
+            if number not in child.load.jobs or child.is_doomed:
+                continue
+            runs = child.runs_now()[0] == number
+            if runs and deadline is not None and now >= deadline:
+                child.is_doomed = True  # it is given nothing that the kill would hit
+                child.kill()
+            else:  # the moment begins when it is seen to run
+                left.append((deadline or (now + _GRACE_S if runs else None), child, number))
+        self._to_kill = left
+        return bool(left)
