@@ -236,18 +236,25 @@ class Weather(RuleBasedStateMachine):
             self.say(HandOutsGivenBack(slave, (hand_out,)))
         del self.recalled[:count]
 
-    @rule(bad=slaves, good=slaves, rounds=st.integers(1, 4), dies=st.booleans())
-    def fail_what_others_do(self, bad: str, good: str, rounds: int, dies: bool) -> None:
-        """A bad slave loses, or raises, what another one does."""
+    @rule(rounds=st.integers(1, 7), dies=st.booleans(), drains=st.booleans())
+    def fail_what_others_do(self, rounds: int, dies: bool, drains: bool) -> None:
+        """A bad slave loses, or raises, what another one does, which may be about to leave."""
+        bad, good = self.join(1), self.join(3)
         for _ in range(rounds):
+            self.submit(2, Terms(0, priority=3, retries=3), 0)
             for hand_out in self.first_of(bad):
                 if dies:
                     self.say(HandOutsLost(bad, hand_out, "killed by signal 9", hand_out.task))
                 else:
                     items = frozenset(range(hand_out.task, hand_out.task + hand_out.count))
                     self.say(TasksReturned(bad, (hand_out,), (0.001,), items))
-            held = self.first_of(good, 9)
-            self.say(TasksReturned(good, held, [0.001] * len(held)))
+                self.say(SlaveAsked(bad, 0))
+                self.say(HandOutsGivenBack(bad, self.first_of(bad, 9)))
+            if drains:
+                self.say(SlaveAsked(good, 0))
+            self.say(SlaveAsked(bad, 1))
+            self.do_what_runs(good, 9, 0.001)
+            self.say(SlaveAsked(good, 3))
 
     @rule(seconds=st.floats(0.0, SILENCE_S))
     def time_passes(self, seconds: float) -> None:
