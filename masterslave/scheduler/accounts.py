@@ -54,6 +54,8 @@ class Accounts:
         self.heard: OrderedDict[str, float] = OrderedDict()
         self.free_slots = 0
         self.able = 0
+        self.able_slots = 0
+        self.recalls = 0
         self.last_fresh: dict[int, int] = {}
         self.known: Counter[int] = Counter()
         """Outcomes of each function."""
@@ -123,7 +125,7 @@ class Accounts:
                 continue
             freed += self.status[task] == OPEN
         if freed:
-            self._wait(out.terms.priority, freed)
+            self._wait(self.submission_of(out.tasks.start), freed)
         return out
 
     def _unseat_hand_out(self, seat: Seat, key: Key, out: Out) -> None:
@@ -132,7 +134,7 @@ class Accounts:
         else:
             del seat.ahead[key]
             seat.leave_ahead(out)
-        seat.recalled.discard(key)
+        self._end_recall(seat, key)
         self._touch(seat.name)
 
     def _end(self, tasks: range, status: int) -> None:
@@ -150,13 +152,14 @@ class Accounts:
             if not keys:
                 waited += self.delayed.pop(task, None) is None
         if waited:
-            self._wait(self.submission_of(tasks.start).terms.priority, -waited)
+            self._wait(self.submission_of(tasks.start), -waited)
 
     def _is_covered(self, task: int) -> bool:
         return task in self.cover[0] or task in self.cover[1]
 
-    def _wait(self, priority: int, count: int) -> None:
-        self.waiting[priority] += count
+    def _wait(self, submission: Submission, count: int) -> None:
+        submission.waiting += count
+        self.waiting[submission.terms.priority] += count
         self.waiting_count += count
         if self.waiting_count:
             self.last_waited = self.now
@@ -165,7 +168,12 @@ class Accounts:
         while (due := self.next_due()) is not None and due <= self.now:
             _, task = heappop(self._dues)
             del self.delayed[task]
-            self._wait(self.submission_of(task).terms.priority, 1)
+            self._wait(self.submission_of(task), 1)
+
+    def _end_recall(self, seat: Seat, key: Key) -> None:
+        if key in seat.recalled:
+            seat.recalled.discard(key)
+            self.recalls -= 1
 
     def _touch(self, name: str) -> None:
         self._touched[name] = self.seats[name]
@@ -178,11 +186,13 @@ class Accounts:
                 seat.started[key] = None
                 self.out[key].since = self.now
                 seat.leave_ahead(self.out[key])
-                seat.recalled.discard(key)
+                self._end_recall(seat, key)
             able = int(seat.slots > 0 and not seat.is_quarantined)
             free = max(0, seat.slots - len(seat.started)) if able else 0
             self.free_slots += free - seat.free
             self.able += able - seat.able
+            self.able_slots += able * seat.slots - seat.able_slots
+            seat.able_slots = able * seat.slots
             if free and not seat.free:
                 seat.free_since = self.now
             seat.free, seat.able = free, able

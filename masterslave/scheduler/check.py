@@ -74,7 +74,9 @@ def retries_wait_for_their_delay(ledger: Ledger) -> None:
 
 
 def chunks_never_mix_spans(ledger: Ledger) -> None:
-    """What goes out as one is of one span, and not more than its terms allow."""
+    """What goes out as one is of one span; not more than its terms allow, than takes ``chunk_s``,
+    or than leaves the span's end balanced.
+    """
     _none(ledger.faults["chunk"])
 
 
@@ -208,8 +210,7 @@ def no_slot_idles_while_another_hoards(ledger: Ledger) -> None:
     """For more than one exchange: while slots are free and nothing waits, so many hand-outs are
     recalled, or nobody holds so much ahead that it is worth it.
     """
-    recalled = sum(len(seat.recalled) for seat in ledger.seats.values())
-    if ledger.waiting_count or ledger.free_slots <= recalled:
+    if ledger.waiting_count or ledger.free_slots <= ledger.recalls:
         return
     _none(
         seat.name

@@ -27,6 +27,7 @@ class Submission(Struct):
     sizes: Sequence[int] = ()
     item_bytes: int = 0
     is_span: bool = False
+    waiting: int = 0
 
     def bytes_of(self, tasks: range) -> int:
         """Return how many bytes the arguments of tasks take."""
@@ -65,6 +66,7 @@ class Seat(Struct):
     free: int = 0
     free_since: float = 0.0
     able: int = 0
+    able_slots: int = 0
 
     def has_room(self, feed: Feeding) -> bool:
         """Tell whether it may be given more ahead."""
@@ -92,6 +94,7 @@ class Moment(Struct):
         returned: Hand-outs that it has brought back.
         raised: Of the answers, those that are exceptions that would have been retried.
         lowest: The lowest priority that was handed out.
+        waited: Items of spans that waited before any of them was handed out, by their first one.
         fresh: The last of the tasks that were handed out for the first time, by priority.
         fed_ahead: Tasks that were given ahead, by slave.
     """
@@ -104,5 +107,6 @@ class Moment(Struct):
     returned: set[Key] = field(default_factory=set)
     raised: frozenset[int] = frozenset()
     lowest: int | None = None
+    waited: dict[int, int] = field(default_factory=dict)
     fresh: dict[int, int] = field(default_factory=dict)
     fed_ahead: Counter[str] = field(default_factory=Counter)

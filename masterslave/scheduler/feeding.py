@@ -17,7 +17,7 @@ class Feeding(Struct, frozen=True, kw_only=True):
     max_ahead: int = 1024
     """Most hand-outs that a slot is given ahead, however short they are."""
 
-    ahead_bytes: int = 64 * 1024 * 1024
+    ahead_bytes: int = 16 * 1024 * 1024
     """A slave is given so many bytes of arguments ahead."""
 
     chunk_s: float = 0.02

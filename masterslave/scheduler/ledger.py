@@ -131,7 +131,7 @@ class Ledger(Accounts):
         self._firsts.append(submission.first)
         self.status.extend(bytes([OPEN]) * count)
         self.latest.extend(array("l", [0]) * count)
-        self._wait(submission.terms.priority, count)
+        self._wait(submission, count)
         self.counts["submitted"] += count
 
     def _note_returned(self, event: TasksReturned) -> None:
@@ -166,7 +166,7 @@ class Ledger(Accounts):
         self.counts["retried"] += 1
         self.failed_at[task].append(slave)
         if not self._is_covered(task):
-            self._wait(terms.priority, -1)
+            self._wait(self.submission_of(task), -1)
             self.delayed[task] = due
             heappush(self._dues, (due, task))
 
@@ -282,7 +282,8 @@ class Ledger(Accounts):
             second.update(dict.fromkeys(tasks, key))
         else:
             self._check_turn(hand_out, tasks, terms)
-            self._wait(terms.priority, -len(tasks))
+            self._check_balance(tasks, submission)
+            self._wait(submission, -len(tasks))
             first.update(dict.fromkeys(tasks, key))
         self.out[key] = out
         self._seat_hand_out(seat, key, out)
@@ -301,11 +302,22 @@ class Ledger(Accounts):
         self._touch(seat.name)
 
     def _check_chunk(self, tasks: range, submission: Submission) -> None:
+        """Note it when more go out together than may."""
         most = submission.terms.chunk or self.feeding.max_chunk
         if tasks.stop > submission.stop or len(tasks) > (most if submission.is_span else 1):
             self.faults["chunk"].append(tasks)
         if len(tasks) > 1 and not self.suspects.isdisjoint(tasks):
             self.faults["suspects together"].append(tasks)
+
+    def _check_balance(self, tasks: range, submission: Submission) -> None:
+        """Note it when more go out together than should, if the scheduler chooses."""
+        waited = self.moment.waited.setdefault(submission.first, submission.waiting)
+        if len(tasks) > 1 and not submission.terms.chunk:
+            chunk_s = self.feeding.chunk_s
+            fastest_s = self.fastest.get(submission.terms.function, chunk_s)
+            share = -(-waited // (2 * self.able_slots))
+            if (len(tasks) - 1) * fastest_s > chunk_s or len(tasks) > share:
+                self.faults["chunk"].append((tasks, waited, self.able_slots, fastest_s))
 
     def _check_turn(self, hand_out: HandOut, tasks: range, terms: Terms) -> None:
         """Note it when tasks are handed out that should not be, or not yet."""
@@ -348,13 +360,14 @@ class Ledger(Accounts):
         seat = self.seats[order.slave]
         if not seat.is_quarantined:
             self._settle_seats()
-            if seat.recalled or self.waiting_count or not self.free_slots:
+            if seat.recalled or self.waiting_count or self.recalls >= self.free_slots:
                 self.faults["recalled for nothing"].append(order)
         for hand_out in order.hand_outs:
             key = (hand_out.task, hand_out.attempt)
             if key not in seat.ahead or key in seat.recalled:
                 self.faults["recalled for nothing"].append((order.slave, hand_out))
             seat.recalled.add(key)
+            self.recalls += 1
             self.moment.recalls.discard(key)
             self.counts["recalled"] += hand_out.count
 

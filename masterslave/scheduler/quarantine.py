@@ -51,7 +51,6 @@ def _quarantine(state: State, slave: Slave, step: Step) -> None:
     slave.is_quarantined = True
     state.counts.slaves_quarantined += 1
     state.changed_at = step.now
-    state.roster.line_up(slave)
     step.orders.append(QuarantineSlave(slave.name, slave.evidence))
     recalled: list[HandOut] = []
     for hand_out in slave.ahead:
@@ -59,5 +58,6 @@ def _quarantine(state: State, slave: Slave, step: Step) -> None:
             slave.recalled.add(hand_out.task)
             recalled.append(hand_out)
             state.counts.recalled += hand_out.count
+    state.roster.line_up(slave)
     if recalled:
         step.orders.append(RecallTasks(slave.name, recalled))
