@@ -92,7 +92,7 @@ class Asker:
         Blocks: for a short delivery; or, while the child has nothing to do, until it has.
         """
         while child is not None:
-            with self._turn:
+            with self._workshop.lock:
                 ask = self._ask_in_place()
             if ask is None:
                 break
@@ -102,7 +102,7 @@ class Asker:
             except RemoteObjError:
                 told = Instructions(unknown=True)
             child.step_back()
-            with self._turn:
+            with self._workshop.lock:
                 self._is_asked = False
                 self._since = time.monotonic()
             if told.unknown or told.ended:  # the poll will hear the same, and knows what to do
@@ -147,9 +147,11 @@ class Asker:
             if told.batch <= work.acknowledged:
                 return
             work.take_in(told.batch, told.tasks, told.functions)
+            children = workshop.assign_locked() if told.tasks and not told.stops else ()
+        for child in children:
+            child.flush()
         if told.stops:
             workshop.stop(work, told.stops)
-        if told.tasks:
             workshop.assign()
         if told.recalls:
             workshop.recall(work, told.recalls)

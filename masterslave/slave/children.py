@@ -14,12 +14,9 @@ import msgspec
 
 from masterslave.protocol import Outcome
 from masterslave.slave.child.frames import (
-    LARGE_BYTES,
-    Call,
     Flush,
     Ready,
     Reclaim,
-    Run,
     Unstarted,
     read_frame,
     write_frame,
@@ -72,7 +69,7 @@ class Child:
         """Whether it has told nothing for so long that it was asked; it is given nothing ahead."""
         self._on_frame = on_frame
         self._on_death = on_death
-        self._to_write: deque[list[msgspec.Struct]] = deque()
+        self._to_write: deque[tuple[list[msgspec.Struct], bytes]] = deque()
         self._write_lock = threading.Lock()
         self._end_lock = threading.Lock()
         self._has_ended = False
@@ -96,9 +93,13 @@ class Child:
         mark = self._wires.mark
         return mark[0], mark[1]
 
-    def post(self, frames: list[msgspec.Struct]) -> None:
-        """Note frames that ``flush`` is to write; in the order in which it is called."""
-        self._to_write.append(frames)
+    def post(self, frames: list[msgspec.Struct], tail: bytes = b"") -> None:
+        """Note frames that ``flush`` is to write, in the order in which it is called.
+
+        Args:
+            tail: Arguments of the last call in the last frame, which has none in itself.
+        """
+        self._to_write.append((frames, tail))
 
     def flush(self) -> None:
         """Write what was posted, or leave it to the thread that is at it.
@@ -110,8 +111,9 @@ class Child:
                 return  # who holds it looks again
             try:
                 while self._to_write:
+                    frames, tail = self._to_write.popleft()
                     with contextlib.suppress(OSError):
-                        self._write(self._to_write.popleft())
+                        write_frame(self._wires.tasks, frames, tail)
             finally:
                 self._write_lock.release()
         if not self._is_attended:
@@ -159,15 +161,6 @@ class Child:
         """Wait until the process is gone and its last words are told."""
         for thread in self._listeners:
             thread.join()
-
-    def _write(self, frames: list[msgspec.Struct]) -> None:
-        tail = b""
-        match frames[-1]:
-            case Run(calls=[*_, last]) as run if len(last.arguments) >= LARGE_BYTES:
-                tail = last.arguments
-                bare = Call(last.task, last.attempt, last.count, last.form, last.function, b"")
-                frames[-1] = Run(run.first, run.farm, [*run.calls[:-1], bare])
-        write_frame(self._wires.tasks, frames, tail)
 
     def _control(self, frame: msgspec.Struct) -> None:
         # It never blocks: a child that does not listen has a call that holds Python's lock.

@@ -76,7 +76,10 @@ class Load:
 
     def take(self, waiting: deque[Job], pace: Pace, most: int) -> list[Job]:
         """Take from the head of *waiting* what the child is to be given now, *most* tasks of it."""
-        jobs, taken = self.jobs, []
+        jobs = self.jobs
+        if not jobs and len(waiting) == 1:
+            return [self._take_only(waiting.popleft(), pace)]
+        taken: list[Job] = []
         held, size, ahead_s = len(jobs), self.size, 0.0
         if held:
             ahead_s = self.expected_s - next(iter(jobs.values())).expected_s
@@ -106,6 +109,15 @@ class Load:
         jobs.update(zip(range(self.calls, self.calls + len(taken)), taken, strict=True))
         self.calls += len(taken)
         return taken
+
+    def _take_only(self, job: Job, pace: Pace) -> Job:
+        per_task_s = pace.expect(job.task.function)
+        expected_s = UNKNOWN_S if per_task_s is None else per_task_s * job.task.count
+        job.expected_s = self.expected_s = expected_s
+        self.size = len(job.task.arguments)
+        self.jobs[self.calls] = job
+        self.calls += 1
+        return job
 
     def drop(self, number: int) -> Job | None:
         """The child has answered; returns what, if it had it."""

@@ -46,15 +46,15 @@ class Shares(Generic[Farm]):
         self._labels: dict[str, _Account] = {}
         self._label_of: dict[Farm, str] = {}
         self._occupants: dict[Hashable, Farm] = {}
-        self._is_alone = False
-        """There is one farm, and nothing to be counted."""
+        self.is_alone = False
+        """Whether there is one farm only, and so nothing to be counted."""
 
     def add(self, farm: Farm, label: str, now: float) -> None:
         """There is one more farm."""
         if len(self._label_of) == 1:
             self._begin_to_count(now)
         self._label_of[farm] = label
-        self._is_alone = len(self._label_of) == 1
+        self.is_alone = len(self._label_of) == 1
         account = self._labels.get(label)
         if account is None:
             account = self._labels[label] = _beside(self._labels)
@@ -71,17 +71,17 @@ class Shares(Generic[Farm]):
             account.expected_s = max(0.0, account.expected_s - gone.expected_s)
             if not account.members:
                 del self._labels[label]
-        self._is_alone = len(self._label_of) == 1
+        self.is_alone = len(self._label_of) == 1
 
     def give(self, farm: Farm, expected_s: float) -> None:
         """Tasks of this farm were given to a slot; they are expected to take so long."""
-        if not self._is_alone:
+        if not self.is_alone:
             for account in self._accounts(farm):
                 account.expected_s += expected_s
 
     def take(self, farm: Farm, expected_s: float) -> None:
         """Tasks of which that was expected have ended, or were taken back."""
-        if not self._is_alone:
+        if not self.is_alone:
             for account in self._accounts(farm):
                 account.expected_s = max(0.0, account.expected_s - expected_s)
 
@@ -94,7 +94,7 @@ class Shares(Generic[Farm]):
             del self._occupants[slot]
         else:
             self._occupants[slot] = farm
-        if self._is_alone:
+        if self.is_alone:
             return
         for each, change in ((before, -1), (farm, 1)):
             for account in self._accounts(each) if each is not None else ():
@@ -103,7 +103,7 @@ class Shares(Generic[Farm]):
 
     def choose(self, is_waiting: Callable[[Farm], bool], now: float) -> Farm | None:
         """Return whose turn it is, of the farms of which something waits."""
-        if self._is_alone:
+        if self.is_alone:
             for farm in self._label_of:
                 return farm if is_waiting(farm) else None
         waiting: dict[str, dict[Farm, _Account]] = {}

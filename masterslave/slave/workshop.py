@@ -19,10 +19,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from masterslave.protocol import PART, PROGRESS, Outcome, PostMortem, Stop, Welcome
-from masterslave.slave.child.frames import Define, Forget, Prepare, Ready, Run, Unstarted
+from masterslave.slave.child.frames import Prepare, Ready, Unstarted
 from masterslave.slave.children import Child, Frame, Told
 from masterslave.slave.load import Pace
 from masterslave.slave.minding import Minder
+from masterslave.slave.posting import post_jobs
 from masterslave.slave.shares import Shares
 from masterslave.slave.work import FarmWork, Job
 
@@ -90,7 +91,10 @@ class Workshop:
         with self.lock:
             self._numbers += 1
             self._farms[work] = _Farm(self._numbers, work, welcome, on_outcomes)
-            self._shares.add(work, welcome.label, time.monotonic())
+            now = time.monotonic()
+            self._shares.add(work, welcome.label, now)
+            for child in self._children:
+                self._note_occupant(child, now)
 
     def remove(self, work: FarmWork) -> None:
         """Serve this farm no longer; what runs for it is stopped."""
@@ -138,14 +142,19 @@ class Workshop:
     def assign(self) -> None:
         """Give waiting tasks to children, first to those that have nothing to do."""
         with self.lock:
-            now = time.monotonic()
-            children = self._children
-            if len(children) > 1:
-                children = sorted(children, key=lambda child: len(child.load.jobs))
-            for place, child in enumerate(children):
-                self._fill(child, now, len(children) - place)
+            children = self.assign_locked()
         for child in children:
             child.flush()
+
+    def assign_locked(self) -> list[Child]:
+        """Do the same, with the lock held; returns the children that are to be flushed then."""
+        now = time.monotonic()
+        children = self._children
+        if len(children) > 1:
+            children = sorted(children, key=lambda child: len(child.load.jobs))
+        for place, child in enumerate(children):
+            self._fill(child, now, len(children) - place)
+        return children.copy()
 
     def is_alone(self, work: FarmWork) -> bool:
         """Tell whether nobody but this farm gives tasks, to the only slot; the lock is held."""
@@ -178,7 +187,8 @@ class Workshop:
                 return
             farm = self._farms[work]
             most = -(-len(work.waiting) // among)
-            limit = farm.welcome.max_tasks_per_child
+            welcome = farm.welcome
+            limit = welcome.max_tasks_per_child
             if limit:
                 most = min(most, limit - load.given.get(farm.number, 0))
                 if most <= 0:
@@ -198,38 +208,16 @@ class Workshop:
             self._shares.give(work, sum([job.expected_s for job in taken]))
             if was_idle:
                 child.heard_at, child.is_overdue = now, False
-                self._shares.occupy(child, work, now)
-            self._post(child, farm, first, taken)
+                self._note_occupant(child, now)
+            if child not in farm.prepared:
+                farm.prepared.add(child)
+                said = welcome.search_path, welcome.initializer, welcome.data_only
+                child.post([Prepare(farm.number, *said)])
+            post_jobs(child, farm.number, first, taken)
             if len(load.jobs) > 1:
                 self._minder.clock.wake()
             if work.waiting:  # it has its part of them
                 return
-
-    def _post(self, child: Child, farm: _Farm, first: int, jobs: list[Job]) -> None:
-        load, start = child.load, 0
-        if child not in farm.prepared:
-            farm.prepared.add(child)
-            said = farm.welcome
-            child.post([Prepare(farm.number, said.search_path, said.initializer, said.data_only)])
-        for index, job in enumerate(jobs):
-            function = job.task.function
-            if function == load.last_function:
-                continue
-            load.last_function = function
-            is_known = function in load.known
-            forgotten = load.known.use(function, len(job.pickled))
-            if is_known and not forgotten:
-                continue
-            if start < index:
-                calls = [each.task for each in jobs[start:index]]
-                child.post([Run(first + start, farm.number, calls)])  # type: ignore[arg-type]
-                start = index
-            if not is_known:
-                child.post([Define(function, job.pickled)])
-            if forgotten:
-                child.post([Forget(forgotten)])
-        calls = [each.task for each in (jobs[start:] if start else jobs)]
-        child.post([Run(first + start, farm.number, calls)])  # type: ignore[arg-type]
 
     def _heard(self, child: Child, frame: Frame) -> None:
         """A child has said something; in its own thread."""
@@ -257,6 +245,8 @@ class Workshop:
     def _told(self, child: Child, told: Told, now: float) -> Iterable[_Farm]:
         """Note what became of calls; returns the farms that are to hear of it."""
         load = child.load
+        if len(told.numbers) == 1 and told.outcomes[0].kind not in _GOES_ON:
+            return self._told_one(child, told.numbers[0], told.outcomes[0], now)
         farms: dict[FarmWork, _Farm] = {}
         pending: list[Outcome] = []
         work: FarmWork | None = None
@@ -293,6 +283,19 @@ class Workshop:
         self._note_occupant(child, now)
         return farms.values()
 
+    def _told_one(self, child: Child, number: int, outcome: Outcome, now: float) -> Iterable[_Farm]:
+        """The same for a call that has ended alone, as the only one often does."""
+        job = child.load.drop(number)
+        if job is None:
+            return ()
+        work = job.work
+        self._shares.take(work, job.expected_s)
+        self._pace.note(job.task.function, outcome.seconds, outcome.count)
+        work.hear([] if job.is_unwanted else [outcome], 1)
+        self._note_occupant(child, now)
+        farm = self._farms.get(work)
+        return (farm,) if farm is not None else ()
+
     def _take_back(self, child: Child, numbers: list[int], now: float) -> Iterable[_Farm]:
         """Calls were not started after all."""
         jobs = [job for number in numbers if (job := child.load.drop(number)) is not None]
@@ -312,6 +315,8 @@ class Workshop:
         return [self._farms[work] for work in by_work if work in self._farms]
 
     def _note_occupant(self, child: Child, now: float) -> None:
+        if self._shares.is_alone:
+            return
         job = next(iter(child.load.jobs.values()), None)
         self._shares.occupy(child, job.work if job is not None else None, now)
 

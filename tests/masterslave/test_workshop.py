@@ -42,7 +42,7 @@ class ByHand(Child):
     def runs_now(self) -> tuple[int, int]:
         return self.runs
 
-    def post(self, frames: list[msgspec.Struct]) -> None:
+    def post(self, frames: list[msgspec.Struct], tail: bytes = b"") -> None:
         for frame in frames:
             if isinstance(frame, Run):
                 self.runs_on += range(frame.first, frame.first + len(frame.calls))

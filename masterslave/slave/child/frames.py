@@ -169,17 +169,22 @@ _encode = msgspec.msgpack.Encoder().encode
 
 def write_frame(descriptor: int, frames: Sequence[Struct], tail: bytes = b"") -> None:
     """Write frames at once, the last of them with a tail. Blocks until all is in the pipe."""
-    pieces = []
-    for frame in frames:
-        body = _encode(frame)
-        size = len(tail) if frame is frames[-1] else 0
-        pieces.append(_HEAD.pack(len(body), size) + body)
-    if not tail:
-        _write_all(descriptor, b"".join(pieces))
-        return
-    written = _writev(descriptor, b"".join(pieces), tail)
-    if written:
-        _write_all(descriptor, written)
+    if len(frames) == 1:
+        body = _encode(frames[0])
+        data = _HEAD.pack(len(body), len(tail)) + body
+    else:
+        bodies = [_encode(frame) for frame in frames]
+        heads = [_HEAD.pack(len(body), 0) for body in bodies[:-1]]
+        heads.append(_HEAD.pack(len(bodies[-1]), len(tail)))
+        data = b"".join([piece for both in zip(heads, bodies, strict=True) for piece in both])
+    if tail:
+        rest = _writev(descriptor, data, tail)
+        if rest:
+            _write_all(descriptor, rest)
+    else:
+        written = os.write(descriptor, data)
+        if written < len(data):
+            _write_all(descriptor, memoryview(data)[written:])
 
 
 def read_frame(stream: BinaryIO) -> tuple[bytes, bytes] | None:
@@ -194,12 +199,9 @@ def read_frame(stream: BinaryIO) -> tuple[bytes, bytes] | None:
 
 
 def _write_all(descriptor: int, data: bytes | memoryview) -> None:
-    written = os.write(descriptor, data)
-    if written < len(data):
-        rest = memoryview(data)
-        while written < len(rest):
-            rest = rest[written:]
-            written = os.write(descriptor, rest)
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
 
 
 def _writev(descriptor: int, head: bytes, tail: bytes) -> memoryview | bytes:

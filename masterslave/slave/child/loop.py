@@ -30,6 +30,11 @@ class Pending:
         self._calls: dict[int, Call] = {}
         self._reclaimed: set[int] = set()
 
+    @property
+    def is_contested(self) -> bool:
+        """Whether calls are to be taken back that were not read yet."""
+        return bool(self._reclaimed)
+
     def add(self, first: int, calls: list[Call]) -> Callable[[int, None], Call | None]:
         """Note calls that were read; returns what takes one of them to run it."""
         self._calls.update(zip(range(first, first + len(calls)), calls, strict=True))
@@ -82,11 +87,12 @@ def _serve(tasks: BinaryIO, caller: Caller, pending: Pending, outbox: Outbox) ->
     while (read := read_frame(tasks)) is not None:
         body, tail = read
         frame = _read_task(body)
+        if type(frame) is Run:
+            if tail:
+                frame.calls[-1].arguments = tail
+            _run(frame, farms[frame.farm], caller, pending, outbox)
+            continue
         match frame:
-            case Run():
-                if tail:
-                    frame.calls[-1].arguments = tail
-                _run(frame, farms[frame.farm], caller, pending, outbox)
             case Define():
                 caller.pickled[frame.function] = tail or frame.pickled
             case Forget():
@@ -100,6 +106,10 @@ def _serve(tasks: BinaryIO, caller: Caller, pending: Pending, outbox: Outbox) ->
 
 def _run(frame: Run, farm: Farm, caller: Caller, pending: Pending, outbox: Outbox) -> None:
     first, calls = frame.first, frame.calls
+    if len(calls) == 1 and not pending.is_contested:  # it is started in this moment
+        caller.run(first, calls[0], farm)
+        outbox.flush()
+        return
     take, run = pending.add(first, calls), caller.run
     for number in range(first, first + len(calls)):
         call = take(number, None)

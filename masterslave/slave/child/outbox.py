@@ -11,7 +11,6 @@ from .frames import LARGE_BYTES, Outcome, Ready, Told, Unstarted, write_frame
 __all__ = ["Outbox"]
 
 GATHER_S = 0.001
-_GATHER_BYTES = 256 * 1024
 
 
 class Outbox:
@@ -29,7 +28,6 @@ class Outbox:
         self._descriptor = descriptor
         self._lock = threading.Lock()
         self._posted: list[tuple[int, Outcome]] = []
-        self._bytes = 0
         self.post: Callable[[tuple[int, Outcome]], None] = self._posted.append
         """Add a call's number and what became of it, to be flushed soon."""
 
@@ -50,20 +48,20 @@ class Outbox:
 
     def flush(self) -> None:
         """Write what was posted. Blocks until it is in the pipe."""
+        if not self._posted:
+            return
         with self._lock:
             posted = self._posted[:]
-            if not posted:
-                return
             del self._posted[: len(posted)]  # what is posted meanwhile stays
-            numbers, outcomes = map(list, zip(*posted, strict=True))
-            frames = []
-            start = 0
-            for index, outcome in enumerate(outcomes):
+            numbers: list[int] = []
+            outcomes: list[Outcome] = []
+            for number, outcome in posted:
+                numbers.append(number)
+                outcomes.append(outcome)
                 if len(outcome.payload) >= LARGE_BYTES:
                     tail, outcome.payload = outcome.payload, b""
-                    frames.append(Told(numbers[start : index + 1], outcomes[start : index + 1]))
-                    write_frame(self._descriptor, frames, tail)
-                    frames, start = [], index + 1
-            if start < len(outcomes):
-                write_frame(self._descriptor, [Told(numbers[start:], outcomes[start:])])
+                    write_frame(self._descriptor, [Told(numbers, outcomes)], tail)
+                    numbers, outcomes = [], []
+            if numbers:
+                write_frame(self._descriptor, [Told(numbers, outcomes)])
             self.due = time.perf_counter() + GATHER_S

@@ -36,6 +36,22 @@ def test_a_task_that_takes_longer_than_expected_does_not_hide_the_slave(
     assert one_by_one(master, 3) == [0, 1, 2]
 
 
+def test_after_a_lull_a_long_task_does_not_hide_the_slave(make_master: MakeMaster) -> None:
+    for _ in range(3):
+        master = make_master(heartbeat_s=30.0)
+        workshop = Workshop(1)
+        workshop.open()
+        slave = Slave(workshop, master.uri)
+        one_by_one(master, 30)
+        asker = slave.link._asker
+        eventually(lambda: asker._sleeps, "the poll's thread is asleep")  # noqa: B023
+        master.submit(act, "stubborn")
+        eventually(master.is_taken_in, "it is awake at once", timeout_s=0.5)
+        slave.link.leave_now()
+        slave.wait()
+        workshop.close()
+
+
 def test_many_after_one_are_all_done(master: FakeMaster) -> None:
     for _ in range(20):
         one_by_one(master, 5)
