@@ -18,7 +18,7 @@ def page() -> str:
         "Written by `make docs` from the table in `masterslave/scheduler/transitions.py`.\n\n"
         f"{rules}\n\n```mermaid\n{transitions.draw()}```\n\n"
         "A task runs *at least* once, and its answer is recorded *exactly* once. What is promised\n"
-        "about every step is in `masterslave/scheduler/check.py`, one function a promise. They are\n"
+        "about every step is in `masterslave/scheduler/check.py`, one function a promise. All are\n"
         "checked under random weather, and in simulated farms of thousands of slaves:\n\n"
         "```python\n"
         "from masterslave.testing import SimFarm\n\n"
