@@ -21,14 +21,14 @@ from nameserver.pattern import Pattern
 from nameserver.record import NAME_SERVER, Record, make_record, to_plain, to_text
 from nameserver.waiting import Answer
 from remoteobj import URI, expose
-from remoteobj.callers import current_peer
+from remoteobj.callers import THIS_MACHINE, current_peer
 
 __all__ = ["MAX_LEASE_S", "MAX_WAIT_S", "MIN_LEASE_S", "NameService"]
 
 MIN_LEASE_S, MAX_LEASE_S = 1.0, 86_400.0
 MAX_WAIT_S = 60.0
 _MAX_TEXT_LENGTH = 200
-_HERE = ("this machine", "this process")  # what remoteobj calls a peer that has no address
+_HERE = (THIS_MACHINE, "this process")  # what remoteobj calls a peer that has no address
 
 Given = TypeVar("Given")
 Made = TypeVar("Made")

@@ -14,7 +14,7 @@
 """
 
 from remoteobj._pyro import behavior, expose, oneway
-from remoteobj.callers import current_peer, on_disconnect
+from remoteobj.callers import THIS_MACHINE, current_peer, on_disconnect
 from remoteobj.client.items import RemoteItems
 from remoteobj.daemon import Daemon, DaemonStatistics
 from remoteobj.deferred import DeferredReply
@@ -43,6 +43,7 @@ from remoteobj.settings import Settings
 from remoteobj.uri import URI
 
 __all__ = [
+    "THIS_MACHINE",
     "URI",
     "AddressUnusable",
     "BadInput",

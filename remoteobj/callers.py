@@ -17,6 +17,7 @@ from typing import Any
 from remoteobj.errors import WireError
 
 __all__ = [
+    "THIS_MACHINE",
     "CallContext",
     "Caller",
     "Callers",
@@ -28,6 +29,9 @@ __all__ = [
 ]
 
 log = logging.getLogger("remoteobj.dispatch")
+
+THIS_MACHINE = "this machine"
+"""What a peer is called that has no address, since it came by a Unix socket of this user."""
 
 _MOST_SESSIONS = 100_000
 _REMEMBERED = 100
@@ -210,6 +214,9 @@ def on_disconnect(callback: Callable[[], None]) -> None:
 
 
 def current_peer() -> str:
-    """Return the address of the caller of the method that runs now, or "this process"."""
+    """Return the address of the caller of the method that runs now, or "this process".
+
+    It is ``THIS_MACHINE`` for a process of this user that came by the Unix socket.
+    """
     context = _current.get()
     return context.peer if context is not None else "this process"

@@ -160,6 +160,7 @@ class Farm(Calls):
             welcome,
             on_refused=self._watchman.note_refused,
             status=partial(_status_of, weakref.ref(self)),
+            is_own=self._local.has,
         )
         if nameserver is None:
             nameserver = bool(os.environ.get("REMOTEOBJ_NAMESERVER"))

@@ -44,6 +44,11 @@ class LocalSlaves:
         self.add(count)
         return count
 
+    def has(self, pid: int) -> bool:
+        """Tell whether this process is one of them."""
+        with self._lock:
+            return any(slave.pid == pid for slave in self._slaves)
+
     def close(self) -> None:
         """End all of them. Blocks until they are gone, at most a few seconds."""
         with self._lock:

@@ -37,6 +37,9 @@ __all__ = [
 ]
 
 
+_LARGE_BYTES = 64 * 1024
+
+
 def pack_arguments(function: str, args: Any, kwargs: dict[str, Any]) -> bytes:
     """Pickle a call's arguments.
 
@@ -47,7 +50,7 @@ def pack_arguments(function: str, args: Any, kwargs: dict[str, Any]) -> bytes:
     """
     try:
         packed = pickle.dumps((args, kwargs), 5)
-        if b"__main__" not in packed:
+        if not _names_main(packed, (args, kwargs)):
             if len(packed) > MAX_PAYLOAD_BYTES:
                 small_enough(packed, f"the arguments of {function}()")
             return packed
@@ -73,9 +76,16 @@ def pack_items(items: list[Any]) -> bytes:
         Exception: One of them cannot leave this process; ``why_not_item`` says why.
     """
     packed = pickle.dumps(items, 5)
-    if b"__main__" in packed:
+    if _names_main(packed, items):
         packed = cloudpickle.dumps(items, protocol=5)
     return small_enough(packed, "the items")
+
+
+def _names_main(packed: bytes, value: Any) -> bool:
+    """Tell whether something of ``__main__`` is pickled by its name: a slave's is another one."""
+    if len(packed) > _LARGE_BYTES:  # arrays are not searched
+        packed = pickle.dumps(value, 5, buffer_callback=[].append)
+    return b"__main__" in packed
 
 
 def why_not_item(function: str, item: Any) -> NotPicklable | None:

@@ -18,10 +18,13 @@ from masterslave.master.carrier import Carrier
 from masterslave.master.decisions import Decisions
 from masterslave.master.shell import Master
 from masterslave.master.submission import Function, Single
+from masterslave.memory import reuse_large_blocks
 from masterslave.scheduler import Phase
 from masterslave.settings import FarmSettings
 
 __all__ = ["Submitter"]
+
+_LARGE_BYTES = 128 * 1024
 
 
 class Submitter:
@@ -51,6 +54,7 @@ class Submitter:
         self._packer = FunctionPacker()
         self._gate = threading.Lock()
         self._closing = False
+        self._reuses_blocks = False
 
     def submit(
         self, options: CallOptions, fn: Callable[..., Any], args: Any, kwargs: dict[str, Any]
@@ -71,6 +75,9 @@ class Submitter:
             unsent: FarmFuture[Any] = FarmFuture(self, function, terms, b"")
             unsent.fail(error)
             return unsent
+        if len(arguments) >= _LARGE_BYTES and not self._reuses_blocks:
+            self._reuses_blocks = True
+            reuse_large_blocks()
         if self.room is not None:
             self.room.enter(len(arguments))
         future: FarmFuture[Any] = FarmFuture(self, function, terms, arguments)

@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any, cast
 
 from masterslave.errors import FarmBroken, SlaveTraceback
+from masterslave.lent import Lender
 from masterslave.master.book import TaskBook
 from masterslave.master.carrier import Carrier
 from masterslave.master.mailbox import Mailbox
@@ -96,9 +97,13 @@ class Decisions:
         broken: Why the farm takes no task any more.
         due: Slaves for which something may have come.
         answers: What is to be handed over.
+        loans: Memory that hand-outs are lent: by task and attempt, the reference and the slave.
+
+    Args:
+        lender: Takes back what was lent.
     """
 
-    def __init__(self, scheduler: Scheduler, carrier: Carrier) -> None:
+    def __init__(self, scheduler: Scheduler, carrier: Carrier, lender: Lender) -> None:
         self.scheduler = scheduler
         self.book = TaskBook()
         self.inbox: deque[Submission] = deque()
@@ -109,6 +114,8 @@ class Decisions:
         self.broken: FarmBroken | None = None
         self.due: list[Seat] = []
         self.answers: list[HandOver] = []
+        self.loans: dict[tuple[int, int], tuple[bytes, str]] = {}
+        self._lender = lender
         self._carrier = carrier
         self._next_task = 0
 
@@ -138,10 +145,10 @@ class Decisions:
         is_large = max(sizes) > _LARGE_BYTES
         self.handle(TasksSubmitted(numbers, tasks[0].terms, sizes if is_large else ()))
 
-    def seat(self, introduction: Introduction, peer: str) -> Seat:
+    def seat(self, introduction: Introduction, peer: str, *, is_own: bool) -> Seat:
         """Give a slave a seat."""
         self.joined += 1
-        seat = Seat(f"{introduction.name}#{self.joined}", introduction, peer)
+        seat = Seat(f"{introduction.name}#{self.joined}", introduction, peer, is_own)
         self.seats[seat.slave] = seat
         self.slots += introduction.slots
         self.handle(SlaveJoined(seat.slave, introduction.slots))
@@ -213,6 +220,8 @@ class Decisions:
 
     def _take_other(self, slave: str, outcome: Outcome) -> None:
         hand_out = HandOut(outcome.task, outcome.attempt, outcome.count)
+        if outcome.kind != BROKEN:
+            self._end_loans((hand_out,))
         match outcome.kind:
             case kind if kind == LOST:
                 words = decode(outcome.payload, PostMortem)
@@ -245,6 +254,7 @@ class Decisions:
             case GiveUpTask():
                 self._drop((order.task,), GivenUp(order.story))
             case StopTasks():
+                self._end_loans(order.hand_outs)
                 if order.slave in self.seats:
                     self.seats[order.slave].mailbox.stop(order.hand_outs)
                     self.due.append(self.seats[order.slave])
@@ -265,6 +275,7 @@ class Decisions:
 
     def _settle(self, hand_outs: Sequence[HandOut], slave: str, outcomes: _Outcomes) -> None:
         """Note who gets which outcome as answer."""
+        self._end_loans(hand_outs)
         seat, name = self.seats.get(slave), slave.rpartition("#")[0]
         append, settle_single, done = self.answers.append, self.book.settle_single, 0
         for hand_out in hand_outs:
@@ -284,6 +295,14 @@ class Decisions:
                 append((span.settle, (task - span.number, count, outcome, skip, name)))
         if seat is not None:
             seat.done += done
+
+    def _end_loans(self, hand_outs: Sequence[HandOut]) -> None:
+        """Take back what these were lent: nobody has to read it any more."""
+        if self.loans:
+            for hand_out in hand_outs:
+                loan = self.loans.pop((hand_out.task, hand_out.attempt), None)
+                if loan is not None:
+                    self._lender.take_back(loan[0])
 
     def cancel(self, tasks: Sequence[int]) -> None:
         """Drop those of these tasks that are open; what runs is stopped."""
@@ -323,6 +342,8 @@ class Decisions:
         """Take a seat away; returns the poll that is to be answered."""
         seat = self.seats.pop(slave)
         seat.state = state
+        lent = [key for key, loan in self.loans.items() if loan[1] == slave]
+        self._end_loans([HandOut(*key) for key in lent])
         seat.mailbox = Mailbox()  # what was on its way is not kept with the memory of the slave
         self.slots -= seat.introduction.slots
         self.former.append(seat)

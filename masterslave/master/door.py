@@ -20,7 +20,7 @@ from masterslave.protocol import (
     decode,
     encode,
 )
-from remoteobj import current_peer, expose, on_disconnect
+from remoteobj import THIS_MACHINE, current_peer, expose, on_disconnect
 
 __all__ = ["Door", "Refusal"]
 
@@ -34,6 +34,7 @@ class Door:
     Args:
         welcome: What every slave is told when it is let in.
         on_refused: Called when a slave is refused.
+        is_own: Tells whether the farm itself has started the process with this id.
         status: Returns plain data about the farm, for ``masterslave show``.
     """
 
@@ -44,11 +45,13 @@ class Door:
         *,
         on_refused: Refusal,
         status: Callable[[], dict[str, Any]],
+        is_own: Callable[[int], bool],
     ) -> None:
         self._master = master
         self._welcome = welcome
         self._on_refused = on_refused
         self._status = status
+        self._is_own = is_own
 
     @expose
     def join(self, message: bytes) -> bytes:
@@ -59,7 +62,8 @@ class Door:
         if reason:
             self._on_refused(f"{introduction.name} at {peer}", reason)
             return encode(Welcome(refused=reason))
-        seat = self._master.join(introduction, peer)
+        is_own = peer == THIS_MACHINE and self._is_own(introduction.pid)
+        seat = self._master.join(introduction, peer, is_own=is_own)
         on_disconnect(lambda: self._master.leave(seat.slave, "its connection closed"))
         return encode(msgspec.structs.replace(self._welcome, slave=seat.slave))
 

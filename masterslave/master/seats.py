@@ -27,6 +27,7 @@ class Seat:
         delivered: Number of the last outcome that it has delivered.
         done: Tasks that it has answered.
         state: "here", "quarantined", "left" or "lost".
+        is_own: Whether the farm has started it, on this machine: it may be lent memory.
         evidence: Why it is quarantined.
         poll: What it waits for.
         slots: What it has said last that it would run at once.
@@ -36,6 +37,7 @@ class Seat:
     slave: str
     introduction: Introduction
     peer: str
+    is_own: bool = False
     mailbox: Mailbox = field(default_factory=Mailbox)
     delivered: int = 0
     done: int = 0

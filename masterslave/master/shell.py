@@ -28,15 +28,15 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from queue import Empty, SimpleQueue
-from typing import TypeVar, cast
+from typing import TypeVar
 
+from masterslave.lent import Lender
 from masterslave.master.carrier import Carrier
 from masterslave.master.decisions import Decisions, HandOver
-from masterslave.master.mailbox import Parcel
 from masterslave.master.seats import Poll, Seat, answer, take_poll
-from masterslave.master.submission import Failed, Single, Span, Submission
+from masterslave.master.sending import Sender
+from masterslave.master.submission import Single, Span, Submission
 from masterslave.protocol import (
-    CALL,
     MIXED,
     RAISED,
     Ask,
@@ -45,12 +45,9 @@ from masterslave.protocol import (
     Introduction,
     Outcome,
     Receipt,
-    WireTask,
     encode,
 )
 from masterslave.scheduler import (
-    HandOut,
-    HandOutsGivenBack,
     Phase,
     Scheduler,
     TimePassed,
@@ -79,11 +76,13 @@ class Master:
     def __init__(self, settings: FarmSettings, carrier: Carrier) -> None:
         self.settings = settings
         scheduler = Scheduler(silence_s=settings.silence_s, feeding=settings.feeding)
-        self._decisions = Decisions(scheduler, carrier)
+        self._lender = Lender()
+        self._decisions = Decisions(scheduler, carrier, self._lender)
         self._lock = threading.Lock()
         self._has_joined = threading.Condition(self._lock)
         self._all_answered = threading.Condition(self._lock)
         self._turn = _Turn(self)
+        self._sender = Sender(self._decisions, self._lock, self._turn, self._lender)
         self._being_answered = 0
         self._ended = False
         self._kicks: SimpleQueue[bool] = SimpleQueue()
@@ -105,6 +104,7 @@ class Master:
         self._kicks.put(False)
         if self._clock.is_alive():
             self._clock.join()
+        self._lender.close()
 
     # What the script wants.
 
@@ -176,10 +176,10 @@ class Master:
 
     # What the slaves say.
 
-    def join(self, introduction: Introduction, peer: str) -> Seat:
-        """Give a slave a seat."""
+    def join(self, introduction: Introduction, peer: str, *, is_own: bool = False) -> Seat:
+        """Give a slave a seat; *is_own*: the farm has started it on this machine."""
         with self._turn as decisions:
-            seat = decisions.seat(introduction, peer)
+            seat = decisions.seat(introduction, peer, is_own=is_own)
             self._has_joined.notify_all()
         return seat
 
@@ -261,45 +261,6 @@ class Master:
         return not (
             decisions.book.open or decisions.inbox or decisions.answers or self._being_answered
         )
-
-    def _send(self, seat: Seat, poll: Poll, parcel: Parcel) -> None:
-        """Pack a parcel and answer the slave's poll with it."""
-        tasks = []
-        for hand_out, submission in parcel.posts:
-            number, count = hand_out.task, hand_out.count
-            digest = submission.function.digest
-            if submission.is_span:
-                span = cast(Span, submission)
-                try:
-                    arguments = span.pack(number - span.number, count)
-                except Exception:
-                    self._refuse_items(seat, hand_out, span)
-                    continue
-                task = WireTask(number, hand_out.attempt, count, span.form, digest, arguments)
-            else:
-                arguments = cast(Single, submission).arguments
-                task = WireTask(number, hand_out.attempt, 1, CALL, digest, arguments)
-            tasks.append(task)
-        instructions = Instructions(
-            parcel.number,
-            tuple(tasks),
-            parcel.functions,
-            parcel.stops,
-            parcel.recalls,
-            delivered=seat.delivered,
-        )
-        answer(poll, encode(instructions))
-
-    def _refuse_items(self, seat: Seat, hand_out: HandOut, span: Span) -> None:
-        """Items cannot be sent: each of these has its error as answer, the others go elsewhere."""
-        first = hand_out.task - span.number
-        reasons = {item: span.why_not(item) for item in range(first, first + hand_out.count)}
-        with self._turn as decisions:
-            seat.mailbox.unpost(hand_out)
-            for item, error in reasons.items():
-                if error is not None:
-                    decisions.fail((span.number + item,), Failed(error))
-            decisions.handle(HandOutsGivenBack(seat.slave, (hand_out,)))
 
     # Time.
 
@@ -384,5 +345,5 @@ class _Turn:
         master._being_answered += len(answers)
         master._lock.release()
         for seat, poll, parcel in parcels:
-            master._send(seat, poll, parcel)
+            master._sender.send(seat, poll, parcel)
         return answers

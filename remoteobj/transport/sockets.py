@@ -13,6 +13,7 @@ import sys
 from typing import Any
 
 from remoteobj import forks, runtime
+from remoteobj.callers import THIS_MACHINE
 from remoteobj.errors import AddressUnusable, ConnectionLost, DeadlinePassed
 from remoteobj.uri import MAX_PORT, URI, join_address
 
@@ -262,7 +263,7 @@ def is_local(sock: socket.socket) -> bool:
 def peer_name(sock: socket.socket) -> str:
     """Name who is at the other end, for people."""
     if is_local(sock):
-        return "this machine"
+        return THIS_MACHINE
     try:
         host, port = sock.getpeername()[:2]
     except OSError:

@@ -1,0 +1,99 @@
+"""What goes to slaves, packed: without the master's lock, since packing runs code of the user's."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import AbstractContextManager
+from typing import cast
+
+from masterslave.lent import Lender
+from masterslave.master.decisions import Decisions
+from masterslave.master.mailbox import Parcel
+from masterslave.master.seats import Poll, Seat, answer
+from masterslave.master.submission import Failed, Single, Span
+from masterslave.protocol import CALL, Instructions, WireTask, encode
+from masterslave.scheduler import HandOut, HandOutsGivenBack
+
+__all__ = ["Sender"]
+
+_LEND_BYTES = 64 * 1024
+"""From here on, arguments for a slave of the farm's own are lent instead of sent."""
+
+
+class Sender:
+    """Answers the polls of slaves.
+
+    Args:
+        lock: Guards the decisions; *turn* takes it, and sends and hands over in the end.
+    """
+
+    def __init__(
+        self,
+        decisions: Decisions,
+        lock: threading.Lock,
+        turn: AbstractContextManager[Decisions],
+        lender: Lender,
+    ) -> None:
+        self._decisions = decisions
+        self._lock = lock
+        self._turn = turn
+        self._lender = lender
+
+    def send(self, seat: Seat, poll: Poll, parcel: Parcel) -> None:
+        """Pack a parcel and answer the slave's poll with it."""
+        tasks = []
+        for hand_out, submission in parcel.posts:
+            number, count = hand_out.task, hand_out.count
+            digest = submission.function.digest
+            if submission.is_span:
+                span = cast(Span, submission)
+                try:
+                    arguments = span.pack(number - span.number, count)
+                except Exception:
+                    self._refuse_items(seat, hand_out, span)
+                    continue
+                if seat.is_own and len(arguments) >= _LEND_BYTES:
+                    arguments = self._lend(seat, hand_out, arguments)
+                task = WireTask(number, hand_out.attempt, count, span.form, digest, arguments)
+            else:
+                arguments = cast(Single, submission).arguments
+                if seat.is_own and len(arguments) >= _LEND_BYTES:
+                    arguments = self._lend(seat, hand_out, arguments)
+                task = WireTask(number, hand_out.attempt, 1, CALL, digest, arguments)
+            tasks.append(task)
+        instructions = Instructions(
+            parcel.number,
+            tuple(tasks),
+            parcel.functions,
+            parcel.stops,
+            parcel.recalls,
+            delivered=seat.delivered,
+        )
+        answer(poll, encode(instructions))
+
+    def _lend(self, seat: Seat, hand_out: HandOut, arguments: bytes) -> bytes:
+        """Put large arguments where the slave's child can read them; returns what is sent."""
+        key = (hand_out.task, hand_out.attempt)
+        with self._lock:
+            if key in self._decisions.loans:  # the parcel is sent again
+                return self._decisions.loans[key][0]
+        reference = self._lender.lend(arguments)
+        if reference is None:
+            return arguments
+        with self._lock:
+            if self._decisions.book.find(hand_out.task) is None or seat.state != "here":
+                self._lender.take_back(reference)  # nobody waits for it any more
+            else:
+                self._decisions.loans[key] = (reference, seat.slave)
+        return reference
+
+    def _refuse_items(self, seat: Seat, hand_out: HandOut, span: Span) -> None:
+        """Items cannot be sent: each of these has its error as answer, the others go elsewhere."""
+        first = hand_out.task - span.number
+        reasons = {item: span.why_not(item) for item in range(first, first + hand_out.count)}
+        with self._turn as decisions:
+            seat.mailbox.unpost(hand_out)
+            for item, error in reasons.items():
+                if error is not None:
+                    decisions.fail((span.number + item,), Failed(error))
+            decisions.handle(HandOutsGivenBack(seat.slave, (hand_out,)))
