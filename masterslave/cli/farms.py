@@ -151,7 +151,8 @@ def _show(farm: dict[str, Any]) -> None:
     counts = farm["statistics"]
     rich.print(
         f"  tasks: {counts['done']} of {counts['submitted']} done, {counts['waiting']} waiting, "
-        f"{counts['failed']} failed, {counts['handed_out_again']} handed out again"
+        f"{counts['failed']} failed, {counts['handed_out_again']} handed out again, "
+        f"{counts['retried']} run again after they raised"
     )
     if farm["waits"]:
         rich.print(Text(f"  {farm['waits']}"))
@@ -161,6 +162,9 @@ def _show(farm: dict[str, Any]) -> None:
         _add_row(table, *(slave[column] for column in columns))
     if table.row_count:
         rich.print(table)
+    for slave in farm["slaves"]:
+        for line in slave["evidence"]:
+            rich.print(Text(f"  {slave['name']} is quarantined: {line}"))
 
 
 def _add_row(table: Table, *cells: object) -> None:

@@ -10,8 +10,9 @@ state of one future.
 
 from __future__ import annotations
 
+import logging
 import threading
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from concurrent.futures import Future
 from concurrent.futures._base import CANCELLED_AND_NOTIFIED, FINISHED, PENDING
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from masterslave.farm.submitting import Submitter
 
 __all__ = ["FarmFuture"]
+
+log = logging.getLogger("masterslave")
 
 Result = TypeVar("Result")
 
@@ -120,6 +123,49 @@ class FarmFuture(Future[Result], Single):
         if self._state == PENDING:
             self._owner.cancel([self])
         return self._state == CANCELLED_AND_NOTIFIED
+
+    # The standard library takes the condition in each of these, also when all is over.
+
+    def done(self) -> bool:
+        """Tell whether it has its answer, or was cancelled."""
+        return self._state != PENDING
+
+    def cancelled(self) -> bool:
+        """Tell whether it was cancelled."""
+        return self._state == CANCELLED_AND_NOTIFIED
+
+    def result(self, timeout: float | None = None) -> Result:
+        """Return the task's value, or raise what it raised.
+
+        Raises:
+            TimeoutError: It has no answer within *timeout* seconds; None waits for ever.
+            CancelledError: It was cancelled.
+            TaskLost: Its hand-outs were lost too often; the story says how.
+            TaskFailed: It raised what cannot be rebuilt here.
+        """
+        if self._state == FINISHED and not isinstance(self._result_or_error, _Error):
+            return cast(Result, self._result_or_error)
+        return super().result(timeout)
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """Return what the task raised, or None; raises as ``result`` where there is no answer."""
+        if self._state == FINISHED:
+            return self._exception
+        return super().exception(timeout)
+
+    def add_done_callback(self, fn: Callable[[Future[Result]], object]) -> None:
+        """Have *fn* called with the future when it is done: at once, or by a thread of the farm.
+
+        What it raises is logged. A callback that waits for another future of the farm holds up the
+        other callbacks, and nothing else.
+        """
+        if self._state == FINISHED:
+            try:
+                fn(self)
+            except Exception:
+                log.exception("exception calling callback for %r", self)
+        else:
+            super().add_done_callback(fn)
 
     def running(self) -> bool:
         """Tell whether a slave has the task, and has not answered it."""

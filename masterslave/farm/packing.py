@@ -84,7 +84,8 @@ def pack_items(items: list[Any]) -> bytes:
 def _names_main(packed: bytes, value: Any) -> bool:
     """Tell whether something of ``__main__`` is pickled by its name: a slave's is another one."""
     if len(packed) > _LARGE_BYTES:  # arrays are not searched
-        packed = pickle.dumps(value, 5, buffer_callback=[].append)
+        aside: list[pickle.PickleBuffer] = []
+        packed = pickle.dumps(value, 5, buffer_callback=aside.append)
     return b"__main__" in packed
 
 

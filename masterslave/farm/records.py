@@ -17,9 +17,10 @@ class SlaveRecord:
     Attributes:
         pid: Process id of its agent.
         slots: Tasks that it runs at once.
-        state: "idle", "busy", "left" or "lost".
+        state: "idle", "busy", "quarantined", "left" or "lost".
         held: Tasks that it has and has not answered.
         done: Tasks that it has answered.
+        evidence: Why it is quarantined: tasks that it failed, and that succeeded elsewhere.
     """
 
     name: str
@@ -30,6 +31,7 @@ class SlaveRecord:
     held: int
     done: int
     address: str
+    evidence: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,8 @@ def record_of(seat: Seat, state: State) -> SlaveRecord:
     slave = state.slaves.get(seat.slave)
     held = slave.held_count if slave else 0
     here = "busy" if held else "idle"
+    if seat.state == "quarantined":
+        here = seat.state
     who = seat.introduction
     return SlaveRecord(
         name=who.name,
@@ -79,6 +83,7 @@ def record_of(seat: Seat, state: State) -> SlaveRecord:
         held=held,
         done=seat.done,
         address=seat.peer,
+        evidence=seat.evidence,
     )
 
 

@@ -15,7 +15,6 @@ from masterslave.farm.packing import pack_arguments
 from masterslave.farm.room import Room
 from masterslave.farm.spans import ItemSpan
 from masterslave.master.carrier import Carrier
-from masterslave.master.decisions import Decisions
 from masterslave.master.shell import Master
 from masterslave.master.submission import Function, Single
 from masterslave.memory import reuse_large_blocks
@@ -133,8 +132,5 @@ class Submitter:
     def is_out(self, future: Single) -> bool:
         """Tell whether a task is with a slave."""
 
-        def look(decisions: Decisions) -> bool:
-            piece = decisions.scheduler.state.pieces.around(future.number)
-            return piece is not None and piece.phase is Phase.OUT
-
-        return self._master.view(look)
+        number = future.number
+        return self._master.view(lambda d: d.scheduler.state.phase_of(number) is Phase.OUT)

@@ -48,7 +48,6 @@ from masterslave.protocol import (
     encode,
 )
 from masterslave.scheduler import (
-    Phase,
     Scheduler,
     TimePassed,
 )
@@ -142,10 +141,8 @@ class Master:
     def cancel_waiting(self) -> None:
         """Drop the tasks that are not handed out."""
         with self._turn as decisions:
-            pieces = list(decisions.scheduler.state.pieces.by_first.values())
-            for piece in pieces:
-                if piece.phase is not Phase.OUT:
-                    decisions.cancel(range(piece.first, piece.stop))
+            for tasks in decisions.scheduler.state.unstarted():
+                decisions.cancel(tasks)
 
     def cancel_all(self) -> int:
         """Drop everything that has no answer yet; returns how many tasks that were."""

@@ -85,16 +85,6 @@ class Piece(Struct, eq=False, gc=False):
     open: list[range] | None = None
     past: Past | None = None
 
-    @property
-    def id(self) -> int:
-        """Number of its first task."""
-        return self.first
-
-    @property
-    def count(self) -> int:
-        """Return how many tasks it spans, ended ones among them."""
-        return self.stop - self.first
-
     def count_open(self) -> int:
         """Return how many of its tasks have not ended."""
         return self.stop - self.first if self.open is None else sum(map(len, self.open))

@@ -89,7 +89,7 @@ def test_slaves_are_fed_ahead_by_number_and_by_bytes() -> None:
     scheduler = make_scheduler(1, known_s=1e-6)
     assert len(sent(scheduler.handle(TasksSubmitted(range(3000), ONCE), 0.0))) == 1 + 1024
     scheduler = make_scheduler(1, known_s=1e-6)
-    submitted = TasksSubmitted(range(100), ONCE, [20_000_000] * 100)
+    submitted = TasksSubmitted(range(100), ONCE, [5_000_000] * 100)
     assert len(sent(scheduler.handle(submitted, 0.0))) == 1 + 4
 
 
