@@ -111,7 +111,8 @@ class Asker:
             if told.batch:
                 self._go_on()
                 return
-        self._courier.deliver_soon()
+        # Its thread fills a child before it comes here: what the child has now, it is to run next.
+        self._courier.deliver_soon(may_gather=child is not None and bool(child.load.jobs))
         if self._rests and not self._is_asked:
             self._go_on()
 
