@@ -28,7 +28,7 @@ _PROMPT_S = 0.002
 _ANSWER_S = 5.0
 _SLOWEST_BYTES_PER_S = 1024 * 1024
 _WEIGHT_OF_LATEST = 0.25
-GATHER_S = 0.025
+GATHER_S = 0.05
 """While a child has more to do, its outcomes are delivered no more often than this, in seconds: a
 delivery and what it leads to take some 0.4 ms of CPU on the two machines. It is well below what a
 slot is fed ahead (``Feeding.feed_ahead_s``), so that the next tasks come in time."""
