@@ -14,7 +14,7 @@ from masterslave.slave.work import Job
 
 __all__ = ["Load", "Pace"]
 
-AHEAD_S = 0.01
+AHEAD_S = 0.04
 """Work that a child is given beyond what it runs, in seconds. It is given more when half of that is
 left: each time costs agent and child some 0.05 ms."""
 

@@ -11,7 +11,7 @@ from masterslave.slave.work import Job
 
 __all__ = ["Minder"]
 
-_OVERDUE_S = 0.025
+_OVERDUE_S = 0.05
 """A child that holds several calls and has told of none for so long is asked."""
 
 _GRACE_S = 0.05

@@ -117,9 +117,12 @@ def test_a_child_is_given_one_task_until_its_time_is_known(shop: Shop) -> None:
     child.say(Ready())
     assert child.runs_on == [0]
     child.finish(0, seconds=0.001)
-    assert child.runs_on[1:] == [*range(1, 7)], "the running one, and 5 ms"
-    child.finish(1, seconds=0.001)
-    assert child.runs_on[-1] == 7
+    assert child.runs_on[1:] == [*range(1, 42)], "the running one, and 40 ms"
+    for number in range(1, 20):
+        child.finish(number, seconds=0.001)
+    assert child.runs_on[-1] == 41, "more than half of that is left"
+    child.finish(20, seconds=0.001)
+    assert child.runs_on[-1] == 61
 
 
 def test_of_longer_tasks_one_is_given_ahead_and_of_long_ones_none(shop: Shop) -> None:
@@ -204,8 +207,10 @@ def test_who_is_silent_is_asked_and_given_nothing_ahead(shop: Shop) -> None:
     child.say(Unstarted([child.runs_on[-1]]))
     assert len(child.load.jobs) == held - 1
     assert child.nudges == 1
-    child.finish(1)
-    assert len(child.load.jobs) >= held
+    given = len(child.runs_on)
+    for number in range(1, 2 + held // 2):
+        child.finish(number)
+    assert len(child.runs_on) > given, "it speaks again, and half of what it had is done"
 
 
 def test_who_is_silent_with_all_taken_back_is_given_something(shop: Shop) -> None:

@@ -10,7 +10,7 @@ from .frames import LARGE_BYTES, Outcome, Ready, Told, Unstarted, write_frame
 
 __all__ = ["Outbox"]
 
-GATHER_S = 0.004
+GATHER_S = 0.02
 
 
 class Outbox:

@@ -41,7 +41,7 @@ ONCE = Terms(1, max_attempts=3)
 
 def make_scheduler(*slots: int, known_s: float | None = None) -> Scheduler:
     """Return one with slaves a, b, ... of so many slots; *known_s* is known of function 1."""
-    scheduler = Scheduler(silence_s=5.0)
+    scheduler = Scheduler(silence_s=5.0, feeding=Feeding(feed_ahead_s=0.05))
     if known_s is not None:
         scheduler.state.estimates.note(1, 10, 10 * known_s, known_s)
     for name, count in zip("abcdef", slots, strict=False):
