@@ -27,17 +27,19 @@ with watch_for_servers(found.put, identity=Identity.from_files(*sys.argv[1:])) a
 
 IMPATIENT_SLAVE = """
 import sys, threading
-from masterslave import FarmSettings
 from masterslave.slave.agent import Agent
+from masterslave.slave.watch import FarmWatch
 from remoteobj import Identity
-agent = Agent(
-    slots=1,
-    settings=FarmSettings(patience_s=0.5),
-    identity=Identity.from_files(*sys.argv[1:]),
-    report=lambda line: print(line, flush=True),
-)
+
+def say(line):
+    print(line, flush=True)
+
+identity = Identity.from_files(*sys.argv[1:])
+agent = Agent(slots=1, patience_s=0.5, identity=identity, report=say)
 agent.open()
-agent.watch("lan", nameserver=True)
+FarmWatch(
+    "lan", agent.found, nameserver=True, identity=identity, insecure=False, report=say
+).start()
 threading.Event().wait()
 """
 
