@@ -21,7 +21,7 @@ GUIDED = dict(EXAMPLE.findall(GUIDE))
 SCRIPTS = dict(EXAMPLE.findall(README))
 
 
-@pytest.mark.parametrize("name", ["squares.py", "warehouse.py", "names.py"])
+@pytest.mark.parametrize("name", ["squares.py", "trials.py", "warehouse.py", "names.py"])
 def test_each_example_of_the_readme_prints_what_it_says(name: str, tmp_path: Path) -> None:
     script = tmp_path / name
     script.write_text(SCRIPTS[name], encoding="utf-8")
@@ -29,7 +29,7 @@ def test_each_example_of_the_readme_prints_what_it_says(name: str, tmp_path: Pat
         [sys.executable, str(script)], capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == 0, done.stderr
-    promised = re.findall(r"print\(.*\)\s+# ([\d\[].*|lab.*)", SCRIPTS[name])
+    promised = re.findall(r"print\(.*\)\s+# ([\d\[].*|lab.*|True)", SCRIPTS[name])
     assert promised
     assert done.stdout.splitlines()[: len(promised)] == promised
 
@@ -48,7 +48,7 @@ def test_each_example_of_the_guide_prints_what_it_says(name: str, tmp_path: Path
 
 
 def test_each_example_is_about_twenty_lines() -> None:
-    assert set(SCRIPTS) == {"squares.py", "warehouse.py", "names.py"}
+    assert set(SCRIPTS) == {"squares.py", "trials.py", "warehouse.py", "names.py"}
     assert all(script.count("\n") <= 20 for script in SCRIPTS.values())
 
 
