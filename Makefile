@@ -10,7 +10,7 @@ endif
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help demo test lint types contracts pytest bench-rpc bench-farm bench-nameserver soak docs lock clean
+.PHONY: help demo test lint types contracts pytest bench-rpc bench-farm bench-nameserver simulate soak docs lock clean
 .DEFAULT_GOAL := help
 
 help:
@@ -19,6 +19,7 @@ help:
 	@echo "make bench-rpc  measure remote calls, and write docs/performance.md (BENCH=--quick: only print)"
 	@echo "make bench-farm  measure the farm beside other systems, and write docs/performance-farm.md: an hour"
 	@echo "make bench-nameserver  measure a name server with 100,000 names"
+	@echo "make simulate  10,000 slaves that come and go, and a million tasks, on a fake clock"
 	@echo "make soak   a million broken frames, 100,000 answers over TLS, a call of 2.4 GB, 50 killed servers"
 	@echo "make docs   write again what the docs show of the code"
 	@echo "make lock   choose the versions of dependencies anew"
@@ -59,6 +60,11 @@ bench-farm: .venv/bench
 
 bench-nameserver: .venv/dev
 	$(BIN)/python -m tests.benchmarks.names
+
+# SIMULATE="--seed 7 --slaves 1000 --tasks 100000" for another one.
+SIMULATE ?=
+simulate: .venv/dev
+	$(BIN)/python -m masterslave.testing $(SIMULATE)
 
 # What the tests do for seconds, in full: some minutes.
 FRAMES ?= 1000000
