@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from types import GeneratorType
 from typing import Any
 
@@ -56,6 +57,33 @@ class Farm:
         self.data_only = told.data_only
         self.broken = b""
         """What the initializer raised."""
+        self.globals: dict[str, Any] = {}
+        """What the initializer has set in the script's module."""
+        self.joined: dict[bytes, Callable[..., Any]] = {}
+        """Functions that were given these, by hash."""
+
+    def join(self, digest: bytes, function: Callable[..., Any]) -> None:
+        """Let a function of the script see what the initializer has set there.
+
+        Each of the two has travelled with a copy of the script's module of its own.
+        """
+        if self.joined.get(digest) is not function:
+            self.joined[digest] = function
+            shared = _globals_of(function)
+            if shared is not None:
+                shared.update(self.globals)
+
+
+def _globals_of(function: Any) -> dict[str, Any] | None:
+    """Return the copy of the script's module that a function has; None if it is of another one."""
+    while isinstance(function, partial):
+        function = function.func
+    if getattr(function, "__module__", None) != "__main__":
+        return None
+    if not hasattr(function, "__globals__"):  # an object that can be called
+        function = vars(type(function)).get("__call__")
+    found: dict[str, Any] | None = getattr(function, "__globals__", None)
+    return found
 
 
 class Caller:
@@ -89,6 +117,8 @@ class Caller:
                 kind, payload = BROKEN, farm.broken
             else:
                 function = self.functions.get(call.function) or self._load(call.function)
+                if farm.globals:
+                    farm.join(call.function, function)
                 if call.form == CALL:
                     args, kwargs = _arguments_of(call)
                     value = function(*args, **kwargs)
@@ -145,7 +175,15 @@ class Caller:
         pickled, farm.initializer = farm.initializer, b""
         try:
             function, args = pickle.loads(pickled)
+            seen = _globals_of(function)
+            before = dict(seen or ())
             function(*args)
+            nothing = object()
+            farm.globals = {
+                name: value
+                for name, value in (seen or {}).items()
+                if before.get(name, nothing) is not value
+            }
         except BaseException as error:
             farm.broken = describe(error, farm.data_only)
 
