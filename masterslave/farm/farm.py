@@ -129,7 +129,7 @@ class Farm(Calls):
         self._closed = False
         self._doors = Doors(host, identity)
         self._carrier = Carrier()
-        self._master = Master(self._settings, self._carrier)
+        self._master = Master(self._settings, self._carrier, data_only=results == "data")
         self._submitter = Submitter(
             self._master, self._carrier, label, self._settings, data_only=results == "data"
         )
@@ -271,7 +271,7 @@ class Farm(Calls):
         self._submitter.take_no_more()
         if cancel_futures:
             self._master.cancel_waiting()
-        if wait and not self._carrier.is_this_thread():
+        if wait and not self._carrier.is_this_thread() and not self._master.is_handing_over():
             self._master.wait_until_answered()
             self._close()
         else:

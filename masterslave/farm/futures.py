@@ -183,7 +183,7 @@ class FarmFuture(Future[Result], Single):
         if self._parts is None:
             with _making:
                 if self._parts is None:
-                    self._parts = Parts(self)
+                    self._parts = Parts(self, data_only=self._owner.data_only)
             if self.done():  # settled just before
                 self._parts.close()
         return self._parts
@@ -227,9 +227,9 @@ class FarmFuture(Future[Result], Single):
             self._result_or_error = _Error(error)
         self._finish(FINISHED)
 
-    def will_retry(self, outcome: Outcome) -> frozenset[int]:
+    def will_retry(self, outcome: Outcome, *, data_only: bool) -> frozenset[int]:
         """Return the task if what it raised is to be tried again."""
-        error = unpack(outcome, "", self.function.name, data_only=self._owner.data_only)[1]
+        error = unpack(outcome, "", self.function.name, data_only=data_only)[1]
         on = cast(TaskTerms, self.terms).on
         return frozenset([self.number]) if isinstance(error, on) else frozenset()
 

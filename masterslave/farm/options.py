@@ -36,6 +36,9 @@ class RetryPolicy:
             raise ValueError(f"retries is a number from 0, not {self.retries!r}")
         if not self.delay_s >= 0 or not self.factor >= 1:
             raise ValueError("delay_s is a number of seconds from 0, and factor is at least 1")
+        kinds = self.on if isinstance(self.on, tuple) else (self.on,)
+        if not all(isinstance(kind, type) and issubclass(kind, BaseException) for kind in kinds):
+            raise TypeError(f"on is an exception class, or a tuple of them, not {self.on!r}")
 
 
 class TaskTerms(Terms, frozen=True):

@@ -75,8 +75,12 @@ def pack_items(items: list[Any]) -> bytes:
     Raises:
         Exception: One of them cannot leave this process; ``why_not_item`` says why.
     """
-    packed = pickle.dumps(items, 5)
-    if _names_main(packed, items):
+    try:
+        packed = pickle.dumps(items, 5)
+        is_done = not _names_main(packed, items)
+    except Exception:  # cloudpickle can do more: functions made in a function, for one
+        is_done = False
+    if not is_done:
         packed = cloudpickle.dumps(items, protocol=5)
     return small_enough(packed, "the items")
 
@@ -140,7 +144,10 @@ def unpack_exception(payload: bytes, slave: str, *, data_only: bool = False) -> 
 
     Never raises: what cannot be rebuilt here is a ``TaskFailed`` that says what it was.
     """
-    raised = msgspec.msgpack.decode(payload, type=Raised)
+    try:
+        raised = msgspec.msgpack.decode(payload, type=Raised)
+    except (msgspec.DecodeError, RecursionError) as fault:
+        return TaskFailed("an exception", f"slave {slave} sent it unreadable: {fault}")
     cause = SlaveTraceback(slave, raised.traceback)
     try:
         error = _rebuild_data(raised) if data_only else _rebuild(raised)

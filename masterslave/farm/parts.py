@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import Future
 from typing import Any
 
+from masterslave.errors import NotPicklable
+from masterslave.farm.packing import reason_of
 from masterslave.packed import unpack_value
 
 __all__ = ["Parts"]
@@ -15,9 +17,10 @@ __all__ = ["Parts"]
 class Parts(Iterator[Any]):
     """An iterator over the parts of one task; see ``FarmFuture.parts``."""
 
-    def __init__(self, future: Future[Any]) -> None:
+    def __init__(self, future: Future[Any], *, data_only: bool) -> None:
         self.progress: tuple[float, float] | None = None
         self._future = future
+        self._data_only = data_only
         self._changed = threading.Condition()
         self._parts: dict[int, bytes] = {}
         self._next = 0
@@ -44,7 +47,12 @@ class Parts(Iterator[Any]):
         if payload is None:
             self._future.result()
             raise StopIteration
-        return unpack_value(payload)
+        try:
+            return unpack_value(payload, data_only=self._data_only)
+        except BaseException as error:
+            raise NotPicklable(
+                f"what a task has yielded cannot be rebuilt here: {reason_of(error)}"
+            ) from error
 
     def __aiter__(self) -> AsyncIterator[Any]:
         return self

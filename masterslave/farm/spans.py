@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError
 from typing import Any, cast
 
 import msgspec
 
+from masterslave.errors import FarmBroken, NotPicklable
 from masterslave.farm.options import TaskTerms
 from masterslave.farm.packing import (
     lost_too_often,
@@ -54,23 +56,26 @@ class Arrival:
             values: list[Any] = unpack_value(answer.payload, data_only=data_only)
         except BaseException:  # which of them cannot be rebuilt is told one by one
             return None
+        if type(values) is not list or len(values) != answer.count:
+            return None
         if len(values) == self.count:
             return values
         return values[self._skip : self._skip + self.count]
 
     def results(self, *, data_only: bool) -> Iterator[tuple[Any, BaseException | None]]:
-        """Yield for each item its value, or the exception in its place."""
+        """Yield for each item its value, or the exception in its place: one for each, always."""
         answer, name = self._answer, self.span.function.name
         match answer:
-            case Failed():
-                yield from [(None, answer.error)] * self.count
+            case Failed(error=failure):
+                for _ in range(self.count):  # each may get notes of its own
+                    yield None, failure.again() if isinstance(failure, FarmBroken) else failure
             case GivenUp():
                 yield from [(None, lost_too_often(answer, name))] * self.count
             case Cancelled():
-                return
+                for _ in range(self.count):
+                    yield None, CancelledError()
             case _ if answer.kind == MIXED:
-                for outcome in _read_mixed(answer.payload)[self._skip : self._skip + self.count]:
-                    yield self._one(outcome.kind, outcome.payload, data_only)
+                yield from self._mixed(answer, data_only)
             case _ if answer.kind == RAISED:  # before the first item
                 for _ in range(self.count):
                     yield None, unpack_exception(answer.payload, self._slave, data_only=data_only)
@@ -79,7 +84,26 @@ class Arrival:
                 if values is not None:
                     yield from ((value, None) for value in values)
                 else:
-                    yield from [unpack(answer, self._slave, name, data_only=data_only)] * self.count
+                    for _ in range(self.count):
+                        error = unpack(answer, self._slave, name, data_only=data_only)[1]
+                        yield None, error or self._not_whole()
+
+    def _not_whole(self) -> NotPicklable:
+        return NotPicklable(
+            f"what slave {self._slave} sent for items of {self.span.function.name}() is not one "
+            "result for each"
+        )
+
+    def _mixed(
+        self, answer: Outcome, data_only: bool
+    ) -> Iterator[tuple[Any, BaseException | None]]:
+        outcomes = _read_items(answer)
+        if outcomes is None:
+            for _ in range(self.count):
+                yield None, self._not_whole()
+        else:
+            for outcome in outcomes[self._skip : self._skip + self.count]:
+                yield self._one(outcome.kind, outcome.payload, data_only)
 
     def _one(self, kind: int, payload: bytes, data_only: bool) -> tuple[Any, BaseException | None]:
         outcome = Outcome(0, 0, 1, kind, payload)
@@ -126,17 +150,18 @@ class ItemSpan(Span):
         """Hand answers to who takes them."""
         self._put(Arrival(self, offset, count, answer, skip, slave))
 
-    def will_retry(self, outcome: Outcome) -> frozenset[int]:
+    def will_retry(self, outcome: Outcome, *, data_only: bool) -> frozenset[int]:
         """Return the items that raised what is to be tried again."""
         on = cast(TaskTerms, self.terms).on
         if outcome.kind == RAISED:
-            error = unpack_exception(outcome.payload, "")
+            error = unpack_exception(outcome.payload, "", data_only=data_only)
             every = range(outcome.task, outcome.task + outcome.count)
             return frozenset(every) if isinstance(error, on) else frozenset()
         return frozenset(
             outcome.task + place
-            for place, item in enumerate(_read_mixed(outcome.payload))
-            if item.kind == RAISED and isinstance(unpack_exception(item.payload, ""), on)
+            for place, item in enumerate(_read_items(outcome) or ())
+            if item.kind == RAISED
+            and isinstance(unpack_exception(item.payload, "", data_only=data_only), on)
         )
 
     def note_part(self, item: int, payload: bytes) -> None:
@@ -144,6 +169,15 @@ class ItemSpan(Span):
 
     def note_progress(self, payload: bytes) -> None:
         """How far one item is does not matter to who waits for all."""
+
+
+def _read_items(outcome: Outcome) -> tuple[ItemOutcome, ...] | None:
+    """Return what became of each item, or None where a slave did not say it of each."""
+    try:
+        items: tuple[ItemOutcome, ...] = _read_mixed(outcome.payload)
+    except (msgspec.DecodeError, RecursionError):
+        return None
+    return items if len(items) == outcome.count else None
 
 
 def _size_of(item: Any) -> int:

@@ -170,8 +170,9 @@ class Results(Iterator[Any]):
         import asyncio
 
         nothing = object()
-        result = next(self, nothing) if self._ready else None
-        if result is None:
+        if self._ready:
+            result = next(self, nothing)
+        else:
             result = await asyncio.to_thread(next, self, nothing)
         if result is nothing:
             raise StopAsyncIteration
@@ -204,8 +205,7 @@ class Results(Iterator[Any]):
             self._ready.extend([(item, value, None) for item, value in pairs])
         else:
             results = arrival.results(data_only=self._data_only)
-            rows = zip(items, results, strict=False)  # a cancelled one has no result
-            self._ready.extend((item, *result) for item, result in rows)
+            self._ready.extend((item, *result) for item, result in zip(items, results, strict=True))
         self._spans[span] -= arrival.count
         if not self._spans[span]:
             del self._spans[span]

@@ -80,10 +80,15 @@ class Submitter:
         if self.room is not None:
             self.room.enter(len(arguments))
         future: FarmFuture[Any] = FarmFuture(self, function, terms, arguments)
-        with self._gate:
-            if self._closing:
-                self.check_open()
-            self._master.put(future)
+        try:
+            with self._gate:
+                if self._closing:
+                    self.check_open()
+                self._master.put(future)
+        except BaseException:
+            if self.room is not None:
+                self.room.leave(len(arguments))
+            raise
         self._master.look(future)
         return future
 

@@ -81,6 +81,8 @@ _UNKNOWN = encode(Instructions(unknown=True))
 _LARGE_BYTES = 65536
 _REMEMBER_SLAVES = 1000
 _TELL_AGAIN_S = 0.1
+_LONGEST_S = 1e9
+_MOST_LATE = 100_000
 _ENDS = (VALUE, RAISED, MIXED)
 _GOES_ON = (PART, PROGRESS)
 
@@ -138,6 +140,8 @@ class Decisions:
                 tasks.append(submission)
         if tasks:
             self._handle_singles(first, tasks)
+        if self.broken is not None:  # put in while it broke
+            self._break(self.broken)
 
     def _handle_singles(self, first: int, tasks: list[Submission]) -> None:
         sizes = [len(cast(Single, task).arguments) for task in tasks]
@@ -198,9 +202,11 @@ class Decisions:
         others: list[Outcome] = []
         for outcome in outcomes:
             kind = outcome.kind
+            if not self._is_possible(outcome) or (outcome.task, outcome.attempt) in by_key:
+                continue
             if kind in _ENDS:
                 returned.append(HandOut(outcome.task, outcome.attempt, outcome.count))
-                seconds.append(outcome.seconds)
+                seconds.append(outcome.seconds if 0 <= outcome.seconds < _LONGEST_S else 0.0)
                 by_key[outcome.task, outcome.attempt] = outcome
             elif kind in _GOES_ON:  # before its task is settled
                 self._note(outcome)
@@ -210,6 +216,17 @@ class Decisions:
             self.handle(TasksReturned(slave, returned, seconds, to_retry), by_key)
         for outcome in others:
             self._take_other(slave, outcome)
+
+    def _is_possible(self, outcome: Outcome) -> bool:
+        """Tell whether there was such a hand-out: a slave may say anything."""
+        first, stop = outcome.task, outcome.task + outcome.count
+        if not 0 <= first < stop <= self._next_task:
+            return False
+        submission = self.book.find(first)
+        if submission is None:  # it is late
+            return outcome.count <= _MOST_LATE
+        count = cast(Span, submission).count if submission.is_span else 1
+        return stop <= submission.number + count
 
     def _note(self, outcome: Outcome) -> None:
         submission = self.book.find(outcome.task)

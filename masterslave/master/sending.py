@@ -12,7 +12,7 @@ from masterslave.master.mailbox import Parcel
 from masterslave.master.seats import Poll, Seat, answer
 from masterslave.master.submission import Failed, Single, Span
 from masterslave.protocol import CALL, Instructions, WireTask, encode
-from masterslave.scheduler import HandOut, HandOutsGivenBack
+from masterslave.scheduler import HandOut, HandOutsGivenBack, HandOutsLost
 
 __all__ = ["Sender"]
 
@@ -49,8 +49,8 @@ class Sender:
                 span = cast(Span, submission)
                 try:
                     arguments = span.pack(number - span.number, count)
-                except Exception:
-                    self._refuse_items(seat, hand_out, span)
+                except Exception as error:
+                    self._refuse_items(seat, hand_out, span, error)
                     continue
                 if seat.is_own and len(arguments) >= _LEND_BYTES:
                     arguments = self._lend(seat, hand_out, arguments)
@@ -87,7 +87,7 @@ class Sender:
                 self._decisions.loans[key] = (reference, seat.slave)
         return reference
 
-    def _refuse_items(self, seat: Seat, hand_out: HandOut, span: Span) -> None:
+    def _refuse_items(self, seat: Seat, hand_out: HandOut, span: Span, cause: Exception) -> None:
         """Items cannot be sent: each of these has its error as answer, the others go elsewhere."""
         first = hand_out.task - span.number
         reasons = {item: span.why_not(item) for item in range(first, first + hand_out.count)}
@@ -96,4 +96,9 @@ class Sender:
             for item, error in reasons.items():
                 if error is not None:
                     decisions.fail((span.number + item,), Failed(error))
-            decisions.handle(HandOutsGivenBack(seat.slave, (hand_out,)))
+            if any(reasons.values()):
+                decisions.handle(HandOutsGivenBack(seat.slave, (hand_out,)))
+            elif hand_out.count > 1:  # together they are too large: one by one from now on
+                decisions.handle(HandOutsLost(seat.slave, hand_out, "too large together", -1))
+            else:  # its pickling has failed once, and then not
+                decisions.fail((hand_out.task,), Failed(cause))

@@ -72,8 +72,11 @@ class Master:
     Threads: any; every method is short, and none waits for a slave.
     """
 
-    def __init__(self, settings: FarmSettings, carrier: Carrier) -> None:
+    def __init__(
+        self, settings: FarmSettings, carrier: Carrier, *, data_only: bool = False
+    ) -> None:
         self.settings = settings
+        self._data_only = data_only
         scheduler = Scheduler(silence_s=settings.silence_s, feeding=settings.feeding)
         self._lender = Lender()
         self._decisions = Decisions(scheduler, carrier, self._lender)
@@ -83,6 +86,7 @@ class Master:
         self._turn = _Turn(self)
         self._sender = Sender(self._decisions, self._lock, self._turn, self._lender)
         self._being_answered = 0
+        self._handing_over = threading.local()
         self._ended = False
         self._kicks: SimpleQueue[bool] = SimpleQueue()
         self._is_kicked = False
@@ -159,6 +163,10 @@ class Master:
         with self._lock:
             self._all_answered.wait_for(self._is_all_answered)
 
+    def is_handing_over(self) -> bool:
+        """Tell whether the caller is called with an answer, and so would wait for itself."""
+        return getattr(self._handing_over, "here", False)
+
     def view(self, look: Callable[[Decisions], _View]) -> _View:
         """Return what *look* sees, under the lock."""
         with self._turn as decisions:
@@ -232,13 +240,14 @@ class Master:
                 with self._lock:
                     submission = self._decisions.book.find(outcome.task)
                 if submission is not None and submission.terms.retries:
-                    tasks |= submission.will_retry(outcome)
+                    tasks |= submission.will_retry(outcome, data_only=self._data_only)
         return frozenset(tasks) if tasks else _NONE
 
     # After a turn: the lock is not held.
 
     def _hand_over(self, answers: list[HandOver]) -> None:
         exits: list[BaseException] = []
+        outer, self._handing_over.here = self.is_handing_over(), True
         for settle, arguments in answers:
             try:
                 settle(*arguments)
@@ -246,6 +255,7 @@ class Master:
                 log.exception("an answer could not be handed over")
             except BaseException as error:  # sys.exit() in a callback of who cancels
                 exits.append(error)
+        self._handing_over.here = outer
         with self._lock:
             self._being_answered -= len(answers)
             if self._is_all_answered():

@@ -70,7 +70,7 @@ class Submission(abc.ABC):
     terms: Terms
     number: int
 
-    def will_retry(self, outcome: Outcome) -> frozenset[int]:
+    def will_retry(self, outcome: Outcome, *, data_only: bool) -> frozenset[int]:
         """Return the tasks of this outcome that raised what their terms would have run again."""
         return frozenset()
 
