@@ -1,0 +1,138 @@
+"""Slaves that lie, or speak nonsense: no task hangs, and where results are data no code runs."""
+
+from __future__ import annotations
+
+import contextlib
+import pickle
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from masterslave import Farm, NotPicklable, TaskFailed
+from masterslave.packed import PICKLED, pack_value
+from masterslave.protocol import MIXED, PART, RAISED, VALUE, ItemOutcome, Outcome, Raised, encode
+from remoteobj import release
+from tests.masterslave.test_conversation import SHORT, ByHand
+
+
+class _Over(Exception):
+    """Leaves a farm's block without waiting for what is open."""
+
+
+@pytest.fixture
+def meet() -> Iterator[Callable[..., tuple[Farm, ByHand]]]:
+    """Make a farm, and a slave of it that speaks by hand."""
+    with contextlib.ExitStack() as stack:
+
+        def meet_by_hand(**options: Any) -> tuple[Farm, ByHand]:
+            stack.enter_context(contextlib.suppress(_Over))
+            farm = stack.enter_context(Farm("test", local_slaves=0, settings=SHORT, **options))
+            slave = ByHand(farm, "liar")
+            stack.callback(release, slave.door)
+            return farm, slave
+
+        with contextlib.suppress(_Over), stack:
+            yield meet_by_hand
+            raise _Over
+
+
+class Touch:
+    """Leaves a file where it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.path,)
+
+
+ITEM = ItemOutcome(VALUE, pack_value(7))
+NO_LISTS = [
+    (VALUE, b""),
+    (VALUE, b"junk"),
+    (VALUE, pack_value(7)),
+    (VALUE, pack_value("ab")),
+    (VALUE, pack_value([1])),
+    (VALUE, pack_value([1, 2, 3])),
+    (MIXED, b"junk"),
+    (MIXED, encode((ITEM,))),
+    (MIXED, encode((ITEM, ITEM, ITEM))),
+    (MIXED, encode((ItemOutcome(77, b""), ItemOutcome(RAISED, b"junk")))),
+    (RAISED, b"junk"),
+]
+
+
+@pytest.mark.parametrize(("kind", "payload"), NO_LISTS)
+def test_items_whose_results_are_nonsense_raise_one_by_one(
+    meet: Any, kind: int, payload: bytes
+) -> None:
+    farm, slave = meet()
+    results = farm.options(retries=1).map(abs, [-1, -2], chunksize=2)
+    stream = farm.imap(abs, [])
+    assert list(stream) == []
+    sequence, batch = 0, 0
+    while farm.statistics().done < 2:
+        told = slave.ask(1, batch)
+        batch = told.batch or batch
+        for task in told.tasks:
+            sequence += 1
+            slave.deliver(sequence, Outcome(task.task, task.attempt, task.count, kind, payload))
+    with pytest.raises((NotPicklable, TaskFailed)):
+        list(results)
+
+
+@pytest.mark.parametrize("retries", [0, 1])
+def test_an_exception_that_is_nonsense_is_the_answer(meet: Any, retries: int) -> None:
+    farm, slave = meet()
+    future = farm.options(retries=retries).submit(abs, -1)
+    for number in range(retries + 1):
+        (task,) = slave.ask(1, number).tasks
+        slave.deliver(number + 1, Outcome(task.task, task.attempt, 1, RAISED, b"junk"))
+    with pytest.raises(TaskFailed, match="unreadable"):
+        future.result(timeout=5)
+
+
+@pytest.mark.parametrize("count", [0, -1, 2, 2**62])
+@pytest.mark.parametrize("task", [-1, 0, 1, 2**62])
+def test_outcomes_of_what_was_never_handed_out_change_nothing(
+    meet: Any, task: int, count: int
+) -> None:
+    farm, slave = meet()
+    future = farm.submit(abs, -1)
+    (mine,) = slave.ask(1, 0).tasks
+    assert (mine.task, mine.attempt) == (0, 1)
+    slave.deliver(1, Outcome(task, 1, count, VALUE, pack_value(99), float("nan")))
+    assert not future.done()
+    slave.deliver(2, Outcome(0, 1, 1, VALUE, pack_value(1), float("nan")))
+    assert future.result(timeout=5) == 1
+    again = farm.submit(abs, -2)
+    (mine,) = slave.ask(1, 1).tasks
+    slave.deliver(3, Outcome(mine.task, 1, 1, VALUE, pack_value(2)))
+    assert again.result(timeout=5) == 2
+
+
+def test_where_results_are_data_a_part_runs_no_code(meet: Any, tmp_path: Path) -> None:
+    farm, slave = meet(results="data")
+    future = farm.submit(abs, -1)
+    parts = future.parts()
+    (task,) = slave.ask(1, 0).tasks
+    evil = PICKLED + pickle.dumps(Touch(tmp_path / "owned"))
+    slave.deliver(1, Outcome(task.task, 1, 1, PART, evil, 0.0, 0))
+    with pytest.raises(NotPicklable):
+        next(parts)
+    assert not (tmp_path / "owned").exists()
+
+
+@pytest.mark.parametrize("kind", [RAISED, MIXED])
+def test_where_results_are_data_a_retry_runs_no_code(meet: Any, kind: int, tmp_path: Path) -> None:
+    farm, slave = meet(results="data")
+    results = farm.options(retries=1).map(abs, [-1])
+    (task,) = slave.ask(1, 0).tasks
+    touch = pickle.dumps(Touch(tmp_path / "owned"))
+    evil = encode(Raised("E", "", "", touch, pickle.dumps((Touch, (), {}))))
+    payload = evil if kind == RAISED else encode((ItemOutcome(RAISED, evil),))
+    slave.deliver(1, Outcome(task.task, 1, 1, kind, payload))
+    assert not (tmp_path / "owned").exists()
+    del results
