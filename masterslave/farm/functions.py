@@ -24,7 +24,7 @@ from masterslave.protocol import hash_of
 
 __all__ = ["FunctionPacker", "name_of_function", "pack_initializer"]
 
-_UNCHANGING = (int, float, complex, str, bytes, bool, type(None), types.ModuleType, range)
+_UNCHANGING = (int, float, complex, str, bytes, bool, type(None), range)
 _MISSING = object()
 _MAX_USES = 200
 _MAX_KEPT = 1000
@@ -54,15 +54,43 @@ class _Cell(NamedTuple):
             return False
 
 
+class _Body(NamedTuple):
+    """A function that is taken along, and what it is made of."""
+
+    of: Any
+    code: types.CodeType
+    defaults: object
+
+    def is_same(self) -> bool:
+        fn = self.of
+        return (
+            fn.__code__ is self.code
+            and fn.__defaults__ is self.defaults
+            and not fn.__kwdefaults__
+            and not fn.__dict__
+        )
+
+
+class _Members(NamedTuple):
+    """A class that is taken along, and how many members it has."""
+
+    kind: type
+    number: int
+
+    def is_same(self) -> bool:
+        return len(vars(self.kind)) == self.number
+
+
+_Seen = _Use | _Cell | _Body | _Members
+
+
 class _Changing(Exception):
     """Something is used that can change and stay the same object."""
 
 
 class _Kept(NamedTuple):
     function: Function
-    code: types.CodeType
-    defaults: object
-    uses: tuple[_Use | _Cell, ...]
+    uses: tuple[_Seen, ...]
 
 
 class FunctionPacker:
@@ -83,12 +111,7 @@ class FunctionPacker:
         if type(fn) is not types.FunctionType:
             return _pack(fn)
         kept = self._kept.get(fn)
-        if (
-            kept is not None
-            and kept.code is fn.__code__
-            and kept.defaults is fn.__defaults__
-            and all(use.is_same() for use in kept.uses)
-        ):
+        if kept is not None and all(use.is_same() for use in kept.uses):
             return kept.function
         try:
             uses = tuple(_uses_of(fn, set()))
@@ -98,7 +121,7 @@ class FunctionPacker:
         function = _pack(fn)
         if len(self._kept) >= _MAX_KEPT:  # some hold each other, and are never collected
             self._kept.clear()
-        self._kept[fn] = _Kept(function, fn.__code__, fn.__defaults__, uses)
+        self._kept[fn] = _Kept(function, uses)
         return function
 
 
@@ -143,7 +166,7 @@ def name_of_function(function: Callable[..., Any]) -> str:
     return name if isinstance(name, str) else type(function).__qualname__
 
 
-def _uses_of(fn: types.FunctionType, seen: set[int]) -> Iterator[_Use | _Cell]:
+def _uses_of(fn: types.FunctionType, seen: set[int]) -> Iterator[_Seen]:
     """Yield what cloudpickle takes along of a function, and of the functions that it uses.
 
     Raises:
@@ -154,7 +177,9 @@ def _uses_of(fn: types.FunctionType, seen: set[int]) -> Iterator[_Use | _Cell]:
     seen.add(id(fn))
     if len(seen) > _MAX_USES or vars(fn) or fn.__kwdefaults__:
         raise _Changing
+    yield _Body(fn, fn.__code__, fn.__defaults__)
     if _travels_by_name(fn):
+        yield _name_of(fn)
         return
     for value in fn.__defaults__ or ():
         yield from _check(value, seen)
@@ -172,9 +197,21 @@ def _uses_of(fn: types.FunctionType, seen: set[int]) -> Iterator[_Use | _Cell]:
             yield from _check(value, seen)
 
 
-def _check(value: object, seen: set[int]) -> Iterator[_Use | _Cell]:
+def _check(value: object, seen: set[int]) -> Iterator[_Seen]:
     kind = type(value)
-    if kind in _UNCHANGING or kind is types.BuiltinFunctionType:
+    if kind in _UNCHANGING:
+        return
+    if kind is types.BuiltinFunctionType:  # or a method of something, as in get = table.get
+        if not isinstance(value.__self__, types.ModuleType | None):  # type: ignore[attr-defined]
+            raise _Changing
+        return
+    if kind is types.ModuleType:
+        name = value.__name__  # type: ignore[attr-defined]
+        if (
+            sys.modules.get(name) is not value
+            or name in cloudpickle.list_registry_pickle_by_value()
+        ):
+            raise _Changing  # it is taken along as a whole
         return
     if kind in (tuple, frozenset):
         for item in value:  # type: ignore[attr-defined]
@@ -187,10 +224,14 @@ def _check(value: object, seen: set[int]) -> Iterator[_Use | _Cell]:
         raise _Changing
 
 
-def _uses_of_class(kind: type, seen: set[int]) -> Iterator[_Use | _Cell]:
-    if _travels_by_name(kind) or id(kind) in seen:
+def _uses_of_class(kind: type, seen: set[int]) -> Iterator[_Seen]:
+    if id(kind) in seen:
         return
     seen.add(id(kind))
+    if _travels_by_name(kind):
+        yield _name_of(kind)
+        return
+    yield _Members(kind, len(vars(kind)))
     for base in kind.__bases__:
         yield from _uses_of_class(base, seen)
     for name, value in vars(kind).items():
@@ -214,6 +255,12 @@ def _travels_by_name(thing: Any) -> bool:
     for part in thing.__qualname__.split("."):
         found = getattr(found, part, None)
     return found is thing
+
+
+def _name_of(thing: Any) -> _Use:
+    """Return where a thing that travels by name is found."""
+    namespace, name = vars(sys.modules[thing.__module__]), thing.__qualname__.partition(".")[0]
+    return _Use(namespace, name, namespace.get(name, _MISSING))
 
 
 def _names_in(code: types.CodeType) -> Iterator[str]:

@@ -35,6 +35,14 @@ def counting():
         nonlocal n
         n += 1
     return inner, step
+TABLE = {"a": 1}
+get = TABLE.get
+def looked_up(): return get("a")
+def tuned(): return getattr(tuned, "by", 1)
+def helper(x=1): return x
+def with_helper(): return helper()
+class Config: pass
+def configured(): return getattr(Config, "mode", "a")
 def recursive(n=3): return n if n < 1 else recursive(n - 1)
 """
 
@@ -118,3 +126,26 @@ def test_what_cannot_be_sent_is_named(main: types.ModuleType) -> None:
         FunctionPacker().pack(main.limit)
     with pytest.raises(NotPicklable, match="a task is a function, not 3"):
         FunctionPacker().pack(3)  # type: ignore[arg-type]
+
+
+def test_what_changes_and_stays_the_same_object_is_noticed(main: types.ModuleType) -> None:
+    packer = FunctionPacker()
+    fns = main.looked_up, main.tuned, main.with_helper, main.configured
+    assert [run(packer, fn) for fn in fns] == [1, 1, 1, "a"]
+    main.TABLE["a"] = 2
+    main.tuned.by = 2
+    main.helper.__defaults__ = (2,)
+    main.Config.mode = "b"
+    assert [run(packer, fn) for fn in fns] == [2, 2, 2, "b"]
+    main.helper.__code__ = (lambda x: -x).__code__
+    assert run(packer, main.with_helper) == -2
+
+
+def test_a_module_that_travels_as_a_whole_is_looked_at_each_time(main: types.ModuleType) -> None:
+    packer = FunctionPacker()
+    main.made_up = types.ModuleType("made_up")
+    main.made_up.x = 1
+    exec("def of_module(): return made_up.x", vars(main))
+    assert run(packer, main.of_module) == 1
+    main.made_up.x = 2
+    assert run(packer, main.of_module) == 2
