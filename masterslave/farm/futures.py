@@ -10,6 +10,7 @@ state of one future.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 from collections.abc import Callable, Generator
@@ -239,8 +240,8 @@ class FarmFuture(Future[Result], Single):
 
     def note_progress(self, payload: bytes) -> None:
         """Keep how far the task is."""
-        done, total = msgspec.msgpack.decode(payload, type=tuple[float, float])
-        self.parts().progress = (done, total)
+        with contextlib.suppress(msgspec.DecodeError):  # whatever a slave sends
+            self.parts().progress = msgspec.msgpack.decode(payload, type=tuple[float, float])
 
     def fail(self, error: Exception) -> None:
         """Settle it with an error of this process: the master never sees it."""

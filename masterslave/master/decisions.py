@@ -229,11 +229,12 @@ class Decisions:
         return stop <= submission.number + count
 
     def _note(self, outcome: Outcome) -> None:
+        # Under the lock: another thread may be about to hand the task's answer over.
         submission = self.book.find(outcome.task)
         if submission is not None and outcome.kind == PART:
-            self.answers.append((submission.note_part, (outcome.item, outcome.payload)))
+            submission.note_part(outcome.item, outcome.payload)
         elif submission is not None:
-            self.answers.append((submission.note_progress, (outcome.payload,)))
+            submission.note_progress(outcome.payload)
 
     def _take_other(self, slave: str, outcome: Outcome) -> None:
         hand_out = HandOut(outcome.task, outcome.attempt, outcome.count)

@@ -76,11 +76,11 @@ class Submission(abc.ABC):
 
     @abc.abstractmethod
     def note_part(self, item: int, payload: bytes) -> None:
-        """The task has yielded a value while it runs."""
+        """The task has yielded a value while it runs. Called with the lock: it must not wait."""
 
     @abc.abstractmethod
     def note_progress(self, payload: bytes) -> None:
-        """The task has told how far it is."""
+        """The task has told how far it is. Called with the lock: it must not wait."""
 
 
 class Single(Submission):
