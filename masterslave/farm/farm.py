@@ -268,6 +268,8 @@ class Farm(Calls):
         Blocks: on the tasks, as long as they take, and on the slaves' end, a few seconds.
         Threads: any; several may wait.
         """
+        if self._is_of_parent():
+            return
         self._submitter.take_no_more()
         if cancel_futures:
             self._master.cancel_waiting()
@@ -283,7 +285,7 @@ class Farm(Calls):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if kind is not None:
+        if kind is not None and not self._is_of_parent():
             interrupted = issubclass(kind, KeyboardInterrupt)
             self._interrupt("interrupted" if interrupted else f"stopped by {kind.__name__}")
             return
@@ -315,6 +317,10 @@ class Farm(Calls):
                 dropped,
             )
         self._close()
+
+    def _is_of_parent(self) -> bool:
+        """Tell whether this process is a fork of the script, in which the farm has no threads."""
+        return self._record.pid != os.getpid()
 
     def _close(self) -> None:
         with self._close_lock:

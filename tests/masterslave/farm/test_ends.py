@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import Callable
 from concurrent.futures import CancelledError
 from typing import Any
@@ -73,3 +75,23 @@ def test_a_broken_farm_keeps_no_room() -> None:
         for _ in range(3):
             with pytest.raises(FarmBroken):
                 farm.submit(abs, -1)
+
+
+FORKING = """
+import os, sys
+from masterslave import Farm
+with Farm("test", local_slaves=1) as farm:
+    waiting = farm.submit(abs, -1)
+    child = os.fork()
+    if not child:
+        sys.exit(7)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+    print(waiting.result(timeout=10), farm.submit(abs, -2).result(timeout=10))
+"""
+
+
+def test_a_fork_that_leaves_the_block_leaves_the_farm_alone() -> None:
+    told = subprocess.run(
+        [sys.executable, "-c", FORKING], check=False, capture_output=True, text=True, timeout=30
+    )
+    assert told.stdout == "1 2\n", told.stderr
