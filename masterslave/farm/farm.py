@@ -182,7 +182,7 @@ class Farm(Calls):
             self._doors,
         )
         self._forgotten = weakref.finalize(
-            self, _end_soon, self._submitter, self._master, self._end
+            self, _end_soon, os.getpid(), self._submitter, self._master, self._end
         )
         self._forgotten.atexit = False
         try:
@@ -352,7 +352,7 @@ def _end(*parts: Watchman | Places | Master | Carrier | LocalSlaves | Doors) -> 
         part.close()
 
 
-def _end_soon(submitter: Submitter, master: Master, end: Callable[[], None]) -> None:
+def _end_soon(pid: int, submitter: Submitter, master: Master, end: Callable[[], None]) -> None:
     """Nobody holds the farm any more: when what was submitted is done, end it.
 
     Called wherever memory is taken, so it takes no lock.
@@ -363,7 +363,8 @@ def _end_soon(submitter: Submitter, master: Master, end: Callable[[], None]) -> 
         master.wait_until_answered()
         end()
 
-    threading.Thread(target=when_done, name="farm shutdown").start()
+    if os.getpid() == pid:  # else a fork of the script forgets it: the farm is its parent's
+        threading.Thread(target=when_done, name="farm shutdown").start()
 
 
 def _status_of(farm: weakref.ref[Farm]) -> dict[str, Any]:

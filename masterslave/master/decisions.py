@@ -13,10 +13,11 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, cast
 
-from masterslave.errors import FarmBroken, SlaveTraceback
+from masterslave.errors import FarmBroken
 from masterslave.lent import Lender
 from masterslave.master.book import TaskBook
 from masterslave.master.carrier import Carrier
+from masterslave.master.evidence import broken_by, reason_of_loss
 from masterslave.master.mailbox import Mailbox
 from masterslave.master.seats import Poll, Seat, answer, take_poll
 from masterslave.master.submission import (
@@ -40,9 +41,6 @@ from masterslave.protocol import (
     Instructions,
     Introduction,
     Outcome,
-    PostMortem,
-    Raised,
-    decode,
     encode,
 )
 from masterslave.scheduler import (
@@ -242,10 +240,7 @@ class Decisions:
             self._end_loans((hand_out,))
         match outcome.kind:
             case kind if kind == LOST:
-                words = decode(outcome.payload, PostMortem)
-                reason = (
-                    f"{words.how}; its last output: {words.output}" if words.output else words.how
-                )
+                reason = reason_of_loss(outcome.payload)
                 culprit = outcome.task + outcome.item if outcome.item >= 0 else -1
                 self.handle(HandOutsLost(slave, hand_out, reason, culprit))
             case kind if kind == GIVEN_BACK:
@@ -253,7 +248,7 @@ class Decisions:
             case kind if kind == BROKEN:
                 submission = self.book.find(outcome.task)
                 if submission is not None and self.broken is None:
-                    self._break(_broken_by(outcome.payload, slave))
+                    self._break(broken_by(outcome.payload, slave))
 
     def handle(self, event: Event, outcomes: _Outcomes | None = None) -> None:
         """Ask the scheduler, and carry out what it says."""
@@ -372,16 +367,6 @@ class Decisions:
     def _log(self, level: int, message: str, *args: object) -> None:
         # By the carrier: a handler of the script's may wait for a lock, or print repr(farm).
         self._carrier.carry(partial(log.log, level, message, *args))
-
-
-def _broken_by(payload: bytes, slave: str) -> FarmBroken:
-    raised = decode(payload, Raised)
-    error = FarmBroken(
-        f"the initializer failed on slave {slave.rpartition('#')[0]}: {raised.type_name}: "
-        f"{raised.message}; no task can run: make a new farm"
-    )
-    error.__cause__ = SlaveTraceback(slave, raised.traceback)
-    return error
 
 
 def _outcome_around(hand_out: HandOut, outcomes: _Outcomes) -> Outcome:

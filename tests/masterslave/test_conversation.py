@@ -294,6 +294,17 @@ def test_an_item_that_cannot_be_sent_costs_no_other(lonely_farm: Farm, join: Joi
     assert set(outcomes) == expected
 
 
+def test_a_loss_that_is_told_in_no_words_is_a_loss(lonely_farm: Farm, join: Join) -> None:
+    future = lonely_farm.submit(abs, -7)
+    slave = join()
+    (task,) = slave.ask(1, 0).tasks
+    slave.deliver(1, Outcome(task.task, task.attempt, 1, LOST, b"junk"))
+    (again,) = slave.ask(1, 1).tasks
+    assert again.attempt == 2
+    slave.deliver(2, value(again, 7))
+    assert future.result(timeout=5) == 7
+
+
 def test_a_broken_initializer_breaks_the_farm(lonely_farm: Farm, join: Join) -> None:
     futures = [lonely_farm.submit(abs, -number) for number in range(3)]
     slave = join()
