@@ -220,7 +220,8 @@ class Results(Iterator[Any]):
             if batch:
                 span = self._make_span(batch, self._arrivals.put)
                 self._spans[span] = len(batch)
-                self._order.append(span)
+                if self._early is not None:
+                    self._order.append(span)
                 self._under_way += len(batch)
                 if self._max_bytes is not None:
                     self._limit = max(1, min(self._limit, self._max_bytes // span.item_bytes))
