@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 from tests.benchmarks.farm.systems import SYSTEMS, System
 
@@ -12,6 +13,8 @@ _ALL = tuple(system.key for system in SYSTEMS)
 _STANDARD = ("farm", "ppe", "pool", "loky")
 _MAPS = (*_STANDARD, "mpi4py", "ray", "dask", "ipyparallel")
 _GROWS = ("farm", "ray", "dask", "ipyparallel")
+_NOT_DISPY = tuple(key for key in _ALL if key != "dispy")  # it has a process for each task
+_OURS = ("farm",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,99 +36,81 @@ class Measure:
 
     Attributes:
         key: Its name on the command line.
+        words: What it is called, where ``{count}``, ``{ms}`` and ``{at_s}`` are its own.
         workload: Module, in ``workloads/``, and function.
         unit: Of the value.
+        systems: Keys of those that are measured.
         is_rate: More is better.
+        is_log: How its axis is drawn.
         count: Tasks.
         ms: Of one task.
         at_s: When something happens to the workers.
         least: Tasks that it makes no sense without, on any scale.
         seconds: For how long slow systems are given tasks; None gives them all of them.
         patience_s: How long one run of the workload may take.
-        is_log: How its axis is drawn.
     """
 
     key: str
-    title: str
+    words: str
     workload: str
-    systems: tuple[str, ...]
     unit: str
-    is_rate: bool
+    systems: tuple[str, ...] = _ALL
+    is_rate: bool = False
+    is_log: bool = True
     count: int = 1
     ms: float = 0.0
     at_s: float = 0.0
     least: int = 1
     seconds: float | None = 2.0
     patience_s: float = 60.0
-    is_log: bool = True
+
+    @property
+    def title(self) -> str:
+        return self.words.format(count=f"{self.count:,}", ms=f"{self.ms:g}", at_s=self.at_s)
 
 
-START = Measure(
-    "start",
-    "Start of the script to the first result",
-    "start:first_result",
-    _ALL,
-    "s",
-    is_rate=False,
-)
+_rate = partial(Measure, is_rate=True)
+_efficiency = partial(Measure, unit="ideal / actual time", is_rate=True, is_log=False)
+_change = partial(Measure, is_log=False, ms=10.0, seconds=None)  # of the workers, while tasks run
+
+START = Measure("start", "Start of the script to the first result", "start:first_result", "s")
 MEASURES = (
-    Measure(
+    _rate(
         "submit",
-        "20,000 null tasks, each by submit",
+        "{count} null tasks, each by submit",
         "rates:each_by_submit",
-        _ALL,
         "tasks/s",
-        is_rate=True,
         count=20_000,
     ),
-    Measure(
+    _rate(
         "map",
-        "map of 200,000 null items; the farm chooses its chunks, the others take 64 items in one",
+        "map of {count} null items; the farm chooses its chunks, the others take 64 items in one",
         "rates:mapped",
-        _MAPS,
         "items/s",
-        is_rate=True,
+        _MAPS,
         count=200_000,
         seconds=6.0,
     ),
-    Measure(
-        "efficiency-1ms",
-        "2,000 tasks of 1 ms of CPU time",
-        "rates:busy",
-        _ALL,
-        "ideal / actual time",
-        is_rate=True,
-        count=2000,
-        ms=1.0,
-        is_log=False,
+    _efficiency(
+        "efficiency-1ms", "{count} tasks of {ms} ms of CPU time", "rates:busy", count=2000, ms=1.0
     ),
-    Measure(
-        "efficiency-10ms",
-        "1,000 tasks of 10 ms of CPU time",
-        "rates:busy",
-        _ALL,
-        "ideal / actual time",
-        is_rate=True,
-        count=1000,
-        ms=10.0,
-        is_log=False,
+    _efficiency(
+        "efficiency-10ms", "{count} tasks of {ms} ms of CPU time", "rates:busy", count=1000, ms=10.0
     ),
-    Measure(
+    _rate(
         "arrays",
-        "200 tasks, each with an array of 1 MiB",
+        "{count} tasks, each with an array of 1 MiB",
         "rates:arrays",
-        tuple(key for key in _ALL if key != "dispy"),
         "tasks/s",
-        is_rate=True,
+        _NOT_DISPY,
         count=200,
     ),
     Measure(
         "memory",
-        "The script's memory for a task, 100,000 null tasks in flight",
+        "The script's memory for a task, {count} null tasks in flight",
         "memory:in_flight",
-        _MAPS,
         "KB a task",
-        is_rate=False,
+        _MAPS,
         count=100_000,
         seconds=5.0,
         patience_s=120.0,
@@ -134,84 +119,61 @@ MEASURES = (
         "one",
         "One task at a time: submit(null).result()",
         "rates:one_at_a_time",
-        _ALL,
         "us a task",
-        is_rate=False,
         count=1000,
     ),
-    Measure(
+    _efficiency(
         "computing",
-        "The script computes in Python while 400 tasks of 10 ms run",
+        "The script computes in Python while {count} tasks of {ms} ms run",
         "rates:computing",
-        (*_STANDARD, "ray", "dask"),
-        "ideal / actual time",
-        is_rate=True,
+        systems=(*_STANDARD, "ray", "dask"),
         count=400,
         ms=10.0,
-        is_log=False,
     ),
     Measure(
         "stream",
-        "Growth of the script's memory while 1,000,000 null items stream through",
+        "Growth of the script's memory while {count} null items stream through",
         "memory:streamed",
-        _STANDARD,
         "MB",
-        is_rate=False,
+        _STANDARD,
         count=1_000_000,
-        patience_s=60.0,
     ),
     START,
-    Measure(
+    _change(
         "child-killed",
-        "One of 2 workers killed at 0.7 s of 400 tasks of 10 ms",
+        "One of 2 workers killed at {at_s} s of {count} tasks of {ms} ms",
         "losses:child_killed",
-        tuple(key for key in _ALL if key != "dispy"),  # it has a process for each task
         "s more than undisturbed",
-        is_rate=False,
+        _NOT_DISPY,
         count=400,
-        ms=10.0,
         at_s=0.7,
-        seconds=None,
-        is_log=False,
     ),
-    Measure(
+    _change(
         "agent-killed",
-        "One of 2 agents killed at 0.7 s of 400 tasks of 10 ms",
+        "One of 2 agents killed at {at_s} s of {count} tasks of {ms} ms",
         "losses:agent_killed",
-        ("farm",),
         "s more than undisturbed",
-        is_rate=False,
+        _OURS,
         count=400,
-        ms=10.0,
         at_s=0.7,
-        seconds=None,
-        is_log=False,
     ),
-    Measure(
+    _change(
         "join",
-        "A second worker asked for at 0.7 s of 800 tasks of 10 ms",
+        "A second worker asked for at {at_s} s of {count} tasks of {ms} ms",
         "joining:second_worker",
-        _GROWS,
         "s in all",
-        is_rate=False,
+        _GROWS,
         count=800,
-        ms=10.0,
         at_s=0.7,
-        seconds=None,
-        is_log=False,
     ),
-    Measure(
+    _change(
         "joined",
         "A slave that joins while tasks run: registration to its first task",
         "joining:registered_to_first_task",
-        ("farm",),
         "s",
-        is_rate=False,
+        _OURS,
         count=400,
-        ms=10.0,
         least=150,  # the slave joins before they are done
-        seconds=None,
-        is_log=False,
     ),
 )
 
