@@ -14,6 +14,7 @@ from tests.benchmarks.farm.goals import GOALS, OURS, Goal, Line
 from tests.benchmarks.farm.measures import MEASURES, START, Scale
 from tests.benchmarks.farm.measuring import measure, try_out
 from tests.benchmarks.farm.report import tables
+from tests.benchmarks.farm.results import Plan, Table, keep, kept
 from tests.benchmarks.farm.sample import Sample
 from tests.benchmarks.farm.systems import BY_KEY, System
 from tests.benchmarks.process import ROOT
@@ -67,7 +68,7 @@ def test_every_measure_gives_a_number_of_the_farm_and_the_page_says_what_was_mis
     for goal in GOALS:
         line = re.search(rf"^\| {re.escape(goal.says)} \|(.*)\|$", page, re.MULTILINE)
         assert line, goal.says
-        verdict = line[1].split("|")[-1].strip()
+        verdict = line[1].split("|")[-2].strip()
         if goal.against:
             assert verdict.startswith("missed: no number of")
         else:
@@ -100,7 +101,7 @@ def test_a_system_that_is_missing_or_fails_is_a_row_that_says_why(tmp_path: Path
     assert said == ["trying out loky", "trying out mpi4py"]
     broken = replace(START, workload="start:no_such_workload")
     lines = measure(broken, Scale(2), {**why, "ppe": ""}, tmp_path, said.append)
-    text = tables({START.key: lines})
+    text = tables({START.key: Table(lines)})
     assert "| loky | - | not installed: no_such_module |" in text
     assert "| mpi4py.futures | - | not installed: no-such-mpirun |" in text
     assert re.search(
@@ -118,10 +119,60 @@ def test_goals_are_medians_of_ratios_within_a_repetition_and_flaws_miss_them() -
     assert not Goal("submit", "rate", ">", 3.0).is_met_by(3.0)
     assert goal.reached([ours]) is None
     says = GOALS[0].says
-    assert f"| {says} | >= 3 | 3 | met |" in tables({"submit": [ours, other]})
+    assert f"| {says} | >= 3 | 3 | met |" in tables({"submit": Table([ours, other])})
     ours.samples[1] = Sample(20.0, flaw="1 of 9 tasks lost")
     verdict = "missed: 1 of 9 tasks lost (1 of 3 times)"
-    assert f"| {says} | >= 3 | 3 | {verdict} |" in tables({"submit": [ours, other]})
+    assert f"| {says} | >= 3 | 3 | {verdict} |" in tables({"submit": Table([ours, other])})
+
+
+def test_a_page_is_written_from_several_runs_in_pieces(tmp_path: Path) -> None:
+    store = tmp_path / "so-far.json"
+    pieces = ("--systems", "ppe", "--resume", str(store))
+    first = run(*pieces, "--only", "one")
+    assert "One task at a time" in first
+    held = kept(store, Plan(Scale(1, 0.01), ["ppe"]))
+    held["one"] = replace(held["one"], began="1999-12-31 23:59", machine="an abacus")
+    keep(store, Plan(Scale(1, 0.01), ["ppe"]), held)
+    second = run(*pieces, "--only", "one,submit", "--docs", str(tmp_path))
+    assert f"{store} holds one" in second
+    assert "One task at a time" not in second, "it is not measured again"
+    page = (tmp_path / "performance-farm.md").read_text(encoding="utf-8")
+    assert "One task at a time: submit(null).result()\n\nMeasured 1999-12-31 23:59 UTC." in page
+    assert len(re.findall(r"^Measured 2\d{3}-\d\d-\d\d \d\d:\d\d UTC\.$", page, re.MULTILINE)) == 1
+    assert "* 1999-12-31, an abacus; 0.01 of the tasks\n* 2" in page
+
+
+def test_what_a_cut_run_has_seen_is_told_and_kept(tmp_path: Path) -> None:
+    command = [*(sys.executable, "-u", "-m", "tests.benchmarks.farm"), *TINY]
+    with subprocess.Popen(
+        [*command, "--systems", OURS, "--only", "one,stream", "--docs", tmp_path],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.startswith("| Farm |"):
+                break
+        process.terminate()
+        rest = process.stdout.read()
+    assert process.returncode == 1
+    assert "interrupted" in rest
+    assert "one task at a time" in rest, "the goals it has a number for"
+    store = tmp_path / "performance-farm.json"
+    assert list(kept(store, Plan(Scale(1, 0.01), [OURS]))) == ["one"]
+    assert not (tmp_path / "performance-farm.md").exists(), "what a whole run wrote stays"
+
+
+@pytest.mark.parametrize("held", ["{", "[]", None])
+def test_a_file_of_other_runs_is_not_resumed(tmp_path: Path, held: str | None) -> None:
+    store = tmp_path / "so-far.json"
+    if held is None:
+        keep(store, Plan(Scale(2, 0.01), ["ppe"]), {})
+    else:
+        store.write_text(held, encoding="utf-8")
+    with pytest.raises(ValueError, match=re.escape(str(store))):
+        kept(store, Plan(Scale(1, 0.01), ["ppe"]))
 
 
 def test_a_section_is_replaced_and_what_is_around_it_stays() -> None:

@@ -11,9 +11,8 @@ from tests.benchmarks.farm.process import run_job
 from tests.benchmarks.farm.systems import BY_KEY, System, missing
 from tests.benchmarks.process import Failed
 
-__all__ = ["Results", "measure", "try_out"]
+__all__ = ["measure", "try_out"]
 
-Results = dict[str, list[Line]]
 _START_S = 90.0  # of the slowest system, when nothing of it is in the machine's memory
 
 

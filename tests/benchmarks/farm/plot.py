@@ -8,7 +8,7 @@ from typing import Any
 
 from tests.benchmarks.farm.goals import GOALS, OURS, Line
 from tests.benchmarks.farm.measures import MEASURES, Measure
-from tests.benchmarks.farm.measuring import Results
+from tests.benchmarks.farm.results import Results
 from tests.benchmarks.farm.systems import BY_KEY
 
 __all__ = ["draw"]
@@ -58,7 +58,11 @@ def draw(results: Results, folder: Path) -> Path | None:
     mpl.rcParams["svg.hashsalt"] = "remoteobj"
     from matplotlib import pyplot as plt
 
-    shown = [what for what in MEASURES if any(line.values() for line in results.get(what.key, []))]
+    shown = [
+        what
+        for what in MEASURES
+        if what.key in results and any(line.values() for line in results[what.key].lines)
+    ]
     if not shown:
         return None
     rows = (len(shown) + 1) // 2
@@ -66,7 +70,7 @@ def draw(results: Results, folder: Path) -> Path | None:
     for place in places.flat[len(shown) :]:
         place.set_visible(False)
     for place, what in zip(places.flat, shown, strict=False):
-        _draw_one(place, what, results[what.key])
+        _draw_one(place, what, results[what.key].lines)
     figure.suptitle("green: what the farm has to reach", fontsize=9)
     figure.tight_layout()
     path = folder / _PLOT

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import importlib.metadata
-from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 
 from tests.benchmarks.farm.goals import GOALS, OURS, Goal, Line
 from tests.benchmarks.farm.measures import MEASURES, Measure, Scale
-from tests.benchmarks.farm.measuring import Results
+from tests.benchmarks.farm.results import Results, Table
 from tests.benchmarks.farm.systems import BY_KEY, SYSTEMS
 from tests.benchmarks.report import number, table
 
-__all__ = ["goals_table", "page", "section", "tables"]
+__all__ = ["goals_part", "measure_part", "page", "section", "tables"]
 
 _BASE = "ppe"
 _HOW = """\
@@ -57,6 +56,12 @@ def _measure_table(what: Measure, lines: list[Line]) -> str:
     return table(["system", what.unit, kind], [[row[0], row[1], row[4]] for row in rows])
 
 
+def measure_part(what: Measure, measured: Table) -> str:
+    """Return the part of the page of one measure, as markdown."""
+    began = [f"Measured {measured.began} UTC."] if measured.began else []
+    return "\n\n".join([f"## {what.title}", *began, _measure_table(what, measured.lines)])
+
+
 def _verdict(goal: Goal, lines: list[Line]) -> list[str]:
     bound = f"{goal.sign} {goal.bound:g}"
     reached = goal.reached(lines)
@@ -74,23 +79,25 @@ def _verdict(goal: Goal, lines: list[Line]) -> list[str]:
     return [goal.says, bound, number(reached), verdict + of_less]
 
 
-def goals_table(results: Results) -> str:
+def goals_part(results: Results) -> str:
+    """Return the goals, as the page has them; empty if the farm was not measured."""
+    goals = _goals_table(results)
+    return f"## Goals\n\n{goals}" if goals else ""
+
+
+def _goals_table(results: Results) -> str:
     rows = [
-        _verdict(goal, results[goal.measure])
+        [*_verdict(goal, found.lines), found.began]
         for goal in GOALS
-        if any(line.system == OURS for line in results.get(goal.measure, []))
+        if (found := results.get(goal.measure)) and any(line.system == OURS for line in found.lines)
     ]
-    return table(["goal", "must be", "measured", ""], rows)
+    return table(["goal", "must be", "measured", "", "when, UTC"], rows) if rows else ""
 
 
 def tables(results: Results) -> str:
     """Return the goals and every table that was measured, as markdown."""
-    is_ours = any(line.system == OURS for lines in results.values() for line in lines)
-    parts = ["## Goals", goals_table(results)] if is_ours else []
-    for what in MEASURES:
-        if what.key in results:
-            parts += [f"## {what.title}", _measure_table(what, results[what.key])]
-    return "\n\n".join(parts) + "\n"
+    parts = [measure_part(what, results[what.key]) for what in MEASURES if what.key in results]
+    return "\n\n".join(part for part in [goals_part(results), *parts] if part) + "\n"
 
 
 def _versions() -> str:
@@ -103,13 +110,14 @@ def _versions() -> str:
     return ", ".join(found)
 
 
-def page(results: Results, scale: Scale, plot: Path | None, machine: str) -> str:
-    """Return docs/performance-farm.md; *machine* is where it was measured."""
+def page(results: Results, scale: Scale, plot: Path | None) -> str:
+    """Return docs/performance-farm.md."""
     share = f"; {scale.share:g} of the tasks" if scale.share != 1 else ""
+    runs = "\n".join(f"* {run}{share}" for run in _runs(results))
     parts = [
         "# How fast the farm is",
         "Written by `make bench-farm` (`tests/benchmarks/farm/`); nothing here is written by hand.",
-        f"* {_today()}, {machine}{share}\n* {_versions()}",
+        f"{runs}\n* {_versions()}",
         _HOW.format(repeat=scale.repeat),
         _picture(plot),
         tables(results),
@@ -117,21 +125,24 @@ def page(results: Results, scale: Scale, plot: Path | None, machine: str) -> str
     return "\n\n".join(part for part in parts if part)
 
 
-def section(results: Results, scale: Scale, plot: Path | None, machine: str) -> str:
+def section(results: Results, scale: Scale, plot: Path | None) -> str:
     """Return the farm's part of docs/performance.md."""
     share = f" and {scale.share:g} of the tasks" if scale.share != 1 else ""
+    runs = "; ".join(_runs(results))
     parts = [
         "## The farm",
-        f"Written by `make bench-farm`: {_today()}, {machine}; medians of {scale.repeat}{share}.",
+        f"Written by `make bench-farm`: {runs}; medians of {scale.repeat}{share}.",
         "[All tables, and how it is measured](performance-farm.md).",
         _picture(plot),
-        goals_table(results),
+        _goals_table(results),
     ]
     return "\n\n".join(part for part in parts if part)
 
 
-def _today() -> str:
-    return f"{datetime.now(UTC):%Y-%m-%d}"
+def _runs(results: Results) -> list[str]:
+    """Return the days and machines of the runs that measured these."""
+    days = (f"{each.began.partition(' ')[0]}, {each.machine}" for each in results.values())
+    return list(dict.fromkeys(days))
 
 
 def _picture(plot: Path | None) -> str:
