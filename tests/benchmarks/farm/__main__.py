@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tests.benchmarks.farm.measures import MEASURES, Scale
+from tests.benchmarks.farm.measures import MEASURES, Measure, Scale
 from tests.benchmarks.farm.measuring import measure, try_out
 from tests.benchmarks.farm.plot import draw
 from tests.benchmarks.farm.report import goals_part, measure_part, page, section
@@ -87,10 +87,12 @@ def main() -> None:
     ended = "measured"
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # what is started is ended, too
     try:
-        for key, table in _measured(options.only, plan, set(results)):
-            results[key] = table
+        for what, table in _measured(options.only, plan, set(results)):
+            results[what.key] = table
             if store:
                 keep(store, plan, results)
+            _say("")
+            print(measure_part(what, table), end="\n\n", flush=True)
     except KeyboardInterrupt:
         ended = "interrupted; measured"
     _say("")
@@ -101,8 +103,8 @@ def main() -> None:
     sys.exit(ended != "measured")
 
 
-def _measured(only: list[str], plan: Plan, done: set[str]) -> Iterator[tuple[str, Table]]:
-    """Measure what is not done, and print each table as it ends: a cut run has cost minutes."""
+def _measured(only: list[str], plan: Plan, done: set[str]) -> Iterator[tuple[Measure, Table]]:
+    """Measure what is not done, and give each table when it ends: a cut run has cost minutes."""
     left = [what for what in MEASURES if what.key in only and what.key not in done]
     if not left:
         return
@@ -112,10 +114,7 @@ def _measured(only: list[str], plan: Plan, done: set[str]) -> Iterator[tuple[str
         for what in left:
             began = f"{datetime.now(UTC):%Y-%m-%d %H:%M}"
             lines = measure(what, plan.scale, why_not, Path(cache), _say)
-            table = Table(lines, began, machine)
-            _say("")
-            print(measure_part(what, table), end="\n\n", flush=True)
-            yield what.key, table
+            yield what, Table(lines, began, machine)
 
 
 def _write(results: Results, scale: Scale, docs: Path) -> None:
