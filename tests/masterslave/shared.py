@@ -1,4 +1,7 @@
-"""For folders whose tests share farms: directories, and the check of what is left, by module."""
+"""For folders whose tests share farms: farms, directories, and the check of what is left.
+
+A ``conftest.py`` takes what it needs by importing it.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +15,10 @@ from pathlib import Path
 
 import pytest
 
+from masterslave import Farm
 from tests.conftest import eventually, processes_of
 
-__all__ = ["own_machine", "wait_for_file"]
+__all__ = ["farm", "fresh", "own_machine", "wait_for_file"]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -37,6 +41,21 @@ def own_machine() -> Iterator[Path]:
         if sys.platform == "linux":
             eventually(lambda: not processes_of(short), f"processes end: {processes_of(short)}")
     shutil.rmtree(short)
+
+
+@pytest.fixture(scope="module")
+def farm(own_machine: Path) -> Iterator[Farm]:
+    """A farm with two local slaves of one slot each, that the tests of a module share."""
+    with Farm("shared", local_slaves=2) as running:
+        yield running
+
+
+@pytest.fixture
+def fresh(own_machine: Path) -> Iterator[Farm]:
+    """A farm with two idle slots that know of no short tasks: none waits behind a long one."""
+    with Farm("fresh", local_slaves=2) as running:
+        eventually(lambda: len(running.slaves) == 2, "both slaves join")
+        yield running
 
 
 def wait_for_file(path: Path) -> Path:

@@ -8,25 +8,10 @@ from pathlib import Path
 import pytest
 
 from masterslave import Farm
-from tests.conftest import eventually
-from tests.masterslave.shared import own_machine
+from tests.masterslave.shared import farm as executor
+from tests.masterslave.shared import fresh, own_machine
 
-__all__ = ["own_machine"]
-
-
-@pytest.fixture(scope="module")
-def executor(own_machine: Path) -> Iterator[Farm]:
-    """A farm that the tests of a module share."""
-    with Farm("stdlib", local_slaves=2) as farm:
-        yield farm
-
-
-@pytest.fixture
-def fresh(own_machine: Path) -> Iterator[Farm]:
-    """A farm with two idle slots that know of no short tasks: none waits behind a long one."""
-    with Farm("fresh", local_slaves=2) as farm:
-        eventually(lambda: len(farm.slaves) == 2, "both slaves join")
-        yield farm
+__all__ = ["executor", "fresh", "own_machine"]
 
 
 @pytest.fixture
