@@ -73,15 +73,18 @@ print(f"{spent * 1000:.1f}", *packages)
 def test_importing_takes_less_than_a_tenth_of_a_second(
     start_script: StartScript, tmp_path: Path
 ) -> None:
-    """Processor time above bare Python's, bytecode at hand; the least of some, for others run."""
+    """Processor time of the import, bytecode at hand; others only add to it: one is enough."""
     with_bytecode = {"PYTHONPYCACHEPREFIX": str(tmp_path), "PYTHONDONTWRITEBYTECODE": ""}
-    told = [output_of(start_script, IMPORT, **with_bytecode).split() for _ in range(6)]
-    while len(told) < 25 and min(float(first) for first, *_ in told[1:]) >= 100:
-        told.append(output_of(start_script, IMPORT, **with_bytecode).split())
-    milliseconds = min(float(first) for first, *_ in told[1:])
-    print(f"{milliseconds} ms: {', '.join(told[0][1:])}")
-    assert milliseconds < 100
-    assert {"Pyro5", "msgspec", "remoteobj"} <= set(told[0][1:])
+    output_of(start_script, IMPORT, **with_bytecode)
+    least = float("inf")
+    for _ in range(25):
+        spent, *packages = output_of(start_script, IMPORT, **with_bytecode).split()
+        assert {"Pyro5", "msgspec", "remoteobj"} <= set(packages)
+        least = min(least, float(spent))
+        if least < 100:
+            break
+    print(f"{least} ms: {', '.join(packages)}")
+    assert least < 100
 
 
 @pytest.mark.parametrize(
