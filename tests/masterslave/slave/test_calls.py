@@ -277,16 +277,20 @@ def test_what_a_child_printed_last_is_in_its_post_mortem(
     eventually(lambda: "by another process" in capfd.readouterr().err, "it is passed on")
 
 
-def test_two_children_draw_different_numbers(make_master: MakeMaster, serve: Serve) -> None:
-    def draw() -> tuple[int, float]:
+def test_two_children_draw_different_numbers(
+    make_master: MakeMaster, serve: Serve, tmp_path: Path
+) -> None:
+    def draw(here: str) -> tuple[int, float]:
         import random
 
-        time.sleep(0.05)
+        open(os.path.join(here, str(os.getpid())), "w").close()
+        while len(os.listdir(here)) < 2:  # the other one draws, too
+            time.sleep(0.005)
         return os.getpid(), random.random()
 
     master = make_master()
     serve(master, slots=2)
-    tasks = [master.submit(draw) for _ in range(4)]
+    tasks = [master.submit(draw, str(tmp_path)) for _ in range(4)]
     drawn = [value_of(outcome) for outcome in master.wait_for(*tasks)]
     assert len({pid for pid, _ in drawn}) == 2
     assert len({number for _, number in drawn}) == 4
