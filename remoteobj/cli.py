@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import click
 from click.core import ParameterSource
 
-from remoteobj.errors import BadInput, BadURI, RemoteObjError
+from remoteobj.errors import BadInput, BadURI, InsecureRefused, RemoteObjError
 from remoteobj.identity import Identity
 from remoteobj.proxy import Proxy
 from remoteobj.uri import URI
@@ -89,7 +89,10 @@ def read_identity(files: IdentityFiles | None, insecure: bool) -> tuple[Identity
 @click.version_option(package_name="remoteobj-farm")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def main_group(debug: bool) -> None:
-    """Look at remote objects."""
+    """Look at remote objects.
+
+    Exit code 2: wrong usage; 1: any other failure; 130: Ctrl-C.
+    """
 
 
 def _read_uri(_ctx: click.Context, _param: click.Parameter, value: str) -> URI:
@@ -140,7 +143,7 @@ def run_command(group: click.Group, arguments: list[str] | None = None) -> int:
         if "--debug" in arguments:
             raise
         click.echo(f"{name}: {str(error).splitlines()[0]}", err=True)
-        return 2 if isinstance(error, BadInput) else 1
+        return 2 if isinstance(error, (BadInput, InsecureRefused)) else 1
     return result if isinstance(result, int) else 0
 
 

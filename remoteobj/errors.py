@@ -6,7 +6,7 @@
     ├── BadInput             (ValueError)       an argument that cannot be one; exit code 2
     │   ├── BadURI                              a URI that cannot be read
     │   └── IdentityUnusable                    files that are no identity of a cluster
-    ├── InsecureRefused                         plain TCP without ``insecure=True``
+    ├── InsecureRefused                         plain TCP without ``insecure=True``; exit code 2
     ├── AddressUnusable      (OSError)          a daemon cannot listen where it was told to
     ├── RuntimeDirUnsafe     (PermissionError)  this user's private directory is not private
     ├── ConnectionLost       (ConnectionError)  carries ``executed``: "no" or "maybe"

@@ -18,7 +18,10 @@ __all__ = ["main"]
 @click.version_option(package_name="remoteobj-farm")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def main_group(debug: bool) -> None:
-    """Farm tasks to the computers of the room: run a slave here, look at the farms there are."""
+    """Farm tasks to the computers of the room: run a slave here, look at the farms there are.
+
+    Exit code 2: wrong usage; 1: any other failure; 130: Ctrl-C.
+    """
 
 
 for command in (slave, list_farms, show, run):

@@ -72,6 +72,8 @@ def slave(
     """
     if label != ANY_LABEL:
         check_label(label)
+    if local and (nameserver is not None or cluster is not None):
+        raise click.UsageError("--local asks no name server: leave it out, or what says which one")
     who = None
     if not local and farm is None:  # on one machine none is needed, so a bad one does no harm
         who, insecure = read_identity(identity, insecure)

@@ -20,7 +20,10 @@ __all__ = ["main"]
 @click.version_option(package_name="remoteobj-farm")
 @debug_option
 def main_group(debug: bool) -> None:
-    """Find objects by name, on this machine and on the network."""
+    """Find objects by name, on this machine and on the network.
+
+    Exit code 2: wrong usage; 1: any other failure; 130: Ctrl-C.
+    """
 
 
 for command in (run, list_names, lookup, register, remove, watch, ping, doctor):

@@ -12,9 +12,9 @@ from nameserver.cli.options import Reach, examples, json_option, prefix_option, 
 from nameserver.cli.printing import HERE, as_dict, print_names, until_nobody_reads
 from nameserver.clusters import cluster_in
 from nameserver.directory import Directory
-from nameserver.errors import NameServerNotFound, NameUnknown
+from nameserver.errors import NameServerNotFound, NameUnknown, NamingError
 from nameserver.record import NAME_SERVER, Record, check_name, make_record
-from remoteobj import URI, RemoteObjError
+from remoteobj import URI, BadInput, RemoteObjError
 
 __all__ = ["list_names", "lookup", "ping", "register", "remove"]
 
@@ -126,7 +126,12 @@ def register(
     then, and 'nameserver list' marks it if it does not answer. A URI that the server does not reach
     is registered with a warning.
     """
-    make_record(name, uri, meta)
+    try:
+        make_record(name, uri, meta)
+    except BadInput:
+        raise
+    except NamingError as error:  # its URI or metadata: here they are arguments
+        raise BadInput(str(error)) from error
     if replace and replaces is not None:
         raise click.UsageError("--replace means whatever it stands for, --replaces means only that "
                                "one: give one of them")  # fmt: skip

@@ -122,3 +122,4 @@ def test_the_command_line_chooses_a_cluster(start_script: StartScript) -> None:
     no_name = run("slave", "--cluster", "no name!", "--insecure")
     assert no_name.returncode == 2
     assert "is no name of a cluster" in no_name.stderr
+    assert len(no_name.stderr.splitlines()) == 1, "no traceback"

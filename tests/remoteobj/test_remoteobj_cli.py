@@ -47,7 +47,7 @@ def test_describe_warns_in_one_line_on_plain_tcp(
     ("arguments", "code", "words"),
     [
         (["describe", "PYRO:x@./u:/no/such.sock"], 1, "nobody answers at ./u:/no/such.sock"),
-        (["describe", "PYRO:x@127.0.0.1:9"], 1, "or insecure=True"),
+        (["describe", "PYRO:x@127.0.0.1:9"], 2, "or insecure=True"),
         (["describe", "shop"], 2, "'shop' is no URI"),
         (["describe", "PYRONAME:shop"], 2, "nameserver lookup shop"),
         (["describe"], 2, "Missing argument"),
