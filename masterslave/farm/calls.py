@@ -9,11 +9,12 @@ from queue import SimpleQueue
 from typing import Any, ParamSpec, TypeVar
 
 from masterslave.farm.futures import FarmFuture
-from masterslave.farm.options import CallOptions, RetryPolicy
+from masterslave.farm.options import CallOptions, RetryPolicy, TaskTerms
 from masterslave.farm.progress import show_progress
 from masterslave.farm.spans import Arrival, ItemSpan
 from masterslave.farm.stream import OrderedStream, Progress, Stream, map_results
 from masterslave.farm.submitting import Submitter
+from masterslave.master.submission import Function
 from masterslave.protocol import EACH, EACH_STARRED
 
 __all__ = ["Calls", "FarmView"]
@@ -97,7 +98,7 @@ class Calls(Executor):
     ) -> OrderedStream[Result]:
         """Return an iterator of results in the order of the items; else as ``imap_unordered``."""
         return OrderedStream(
-            *self._stream(fn, items), **self._of_stream(items, limit, progress), ordered=True
+            self._sink(fn), items, **self._of_stream(items, limit, progress), ordered=True
         )
 
     def imap_unordered(
@@ -119,20 +120,13 @@ class Calls(Executor):
             FarmClosed: The farm was shut down.
         """
         return Stream(
-            *self._stream(fn, items), **self._of_stream(items, limit, progress), ordered=False
+            self._sink(fn), items, **self._of_stream(items, limit, progress), ordered=False
         )
 
-    def _stream(self, fn: Callable[..., Any], items: Iterable[Any]) -> tuple[Any, Iterable[Any]]:
+    def _sink(self, fn: Callable[..., Any]) -> _Sink:
         function = self._submitter.pack(fn)
         self._submitter.check_open()
-        terms = self._options.terms_of(function)
-
-        def make_span(batch: list[Any], put: Callable[[Arrival], None]) -> ItemSpan:
-            span = ItemSpan(function, terms, EACH, batch, put)
-            self._submitter.submit_span(span)
-            return span
-
-        return make_span, iter(items)
+        return _Sink(self._submitter, function, self._options.terms_of(function))
 
     def _of_stream(self, items: Iterable[Any], limit: int, progress: bool) -> dict[str, Any]:
         if limit < 1:
@@ -144,7 +138,6 @@ class Calls(Executor):
         return {
             "limit": limit,
             "progress": bar,
-            "drop": self._submitter.cancel_spans_soon,
             "max_bytes": self._submitter.max_open_bytes,
             "data_only": self._submitter.data_only,
         }
@@ -173,6 +166,20 @@ class Calls(Executor):
             priority=priority, retries=retries, repeatable=repeatable, max_attempts=max_attempts
         )
         return FarmView(self, changed)
+
+
+class _Sink:
+    """Takes the items of a stream, for one function."""
+
+    def __init__(self, submitter: Submitter, function: Function, terms: TaskTerms) -> None:
+        self._function = function
+        self._terms = terms
+        self.submit = submitter.submit_span
+        self.has_taken = submitter.has_taken
+        self.drop = submitter.cancel_spans_soon
+
+    def make_span(self, items: list[Any], put: Callable[[Arrival], None]) -> ItemSpan:
+        return ItemSpan(self._function, self._terms, EACH, items, put)
 
 
 class FarmView(Calls):

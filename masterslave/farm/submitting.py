@@ -99,6 +99,10 @@ class Submitter:
             self._master.put(span)
         self._master.look(span)
 
+    def has_taken(self, span: ItemSpan) -> bool:
+        """Tell whether a span was submitted: who was interrupted meanwhile cannot know."""
+        return self._master.view(lambda _: span.number >= 0)
+
     def pack(self, fn: Callable[..., Any]) -> Function:
         """Pickle a function.
 

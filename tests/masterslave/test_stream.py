@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import NoReturn
 
 import pytest
@@ -13,35 +13,7 @@ import rich
 from rich.console import Console
 
 from masterslave import Farm
-from masterslave.farm.options import TaskTerms
-from masterslave.farm.spans import Arrival, ItemSpan
-from masterslave.farm.stream import Progress, Stream
-from masterslave.master.submission import Function
-from masterslave.packed import pack_value
-from masterslave.protocol import EACH, VALUE, Outcome
-
-
-def squares(items: Iterator[int], limit: int = 1000) -> Stream[int, int]:
-    """A stream whose tasks are done as soon as they are submitted."""
-
-    function = Function(b"", b"", "square", "square")
-
-    def make_span(batch: list[int], put: Callable[[Arrival], None]) -> ItemSpan:
-        span = ItemSpan(function, TaskTerms(0), EACH, batch, put)
-        payload = pack_value([item * item for item in batch])
-        span.settle(0, len(batch), Outcome(0, 1, len(batch), VALUE, payload), 0, "slave")
-        return span
-
-    return Stream(
-        make_span,
-        items,
-        limit=limit,
-        progress=Progress(),
-        drop=lambda spans: None,
-        max_bytes=None,
-        ordered=False,
-        data_only=False,
-    )
+from tests.masterslave.squares import squares
 
 
 def test_a_result_does_not_wait_for_items_that_come_slowly() -> None:
