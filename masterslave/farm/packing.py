@@ -99,7 +99,7 @@ def why_not_item(function: str, item: Any) -> NotPicklable | None:
         small_enough(cloudpickle.dumps(item, protocol=5), f"an item for {function}()")
     except NotPicklable as error:
         return error
-    except Exception as error:
+    except BaseException as error:  # exit() in what an item does when it is pickled
         return NotPicklable(
             f"an item for {function}() cannot be sent to a slave: {reason_of(error)}; "
             "send plain data instead"

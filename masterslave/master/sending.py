@@ -6,6 +6,7 @@ import threading
 from contextlib import AbstractContextManager
 from typing import cast
 
+from masterslave.errors import NotPicklable
 from masterslave.lent import Lender
 from masterslave.master.decisions import Decisions
 from masterslave.master.mailbox import Parcel
@@ -18,6 +19,8 @@ __all__ = ["Sender"]
 
 _LEND_BYTES = 64 * 1024
 """From here on, arguments for a slave of the farm's own are lent instead of sent."""
+
+_NOTHING = encode(Instructions())
 
 
 class Sender:
@@ -49,7 +52,10 @@ class Sender:
                 span = cast(Span, submission)
                 try:
                     arguments = span.pack(number - span.number, count)
-                except Exception as error:
+                except BaseException as error:
+                    if not isinstance(error, Exception) and _is_main_thread():
+                        answer(poll, _NOTHING)  # Ctrl-C: the slave asks again, and gets it then
+                        raise
                     self._refuse_items(seat, hand_out, span, error)
                     continue
                 if seat.is_own and len(arguments) >= _LEND_BYTES:
@@ -87,7 +93,9 @@ class Sender:
                 self._decisions.loans[key] = (reference, seat.slave)
         return reference
 
-    def _refuse_items(self, seat: Seat, hand_out: HandOut, span: Span, cause: Exception) -> None:
+    def _refuse_items(
+        self, seat: Seat, hand_out: HandOut, span: Span, cause: BaseException
+    ) -> None:
         """Items cannot be sent: each of these has its error as answer, the others go elsewhere."""
         first = hand_out.task - span.number
         reasons = {item: span.why_not(item) for item in range(first, first + hand_out.count)}
@@ -101,4 +109,9 @@ class Sender:
             elif hand_out.count > 1:  # together they are too large: one by one from now on
                 decisions.handle(HandOutsLost(seat.slave, hand_out, "too large together", -1))
             else:  # its pickling has failed once, and then not
-                decisions.fail((hand_out.task,), Failed(cause))
+                again = cause if isinstance(cause, Exception) else NotPicklable(repr(cause))
+                decisions.fail((hand_out.task,), Failed(again))
+
+
+def _is_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()

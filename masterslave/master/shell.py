@@ -140,6 +140,8 @@ class Master:
         """Drop the items of spans that have no answer yet."""
         with self._turn as decisions:
             for span in spans:
+                if span.number < 0:  # it was not submitted: its stream was interrupted
+                    continue
                 decisions.cancel(range(span.number, span.number + span.count))
 
     def cancel_waiting(self) -> None:
@@ -351,6 +353,13 @@ class _Turn:
         answers, decisions.answers = decisions.answers, []
         master._being_answered += len(answers)
         master._lock.release()
+        interrupts: list[BaseException] = []
         for seat, poll, parcel in parcels:
-            master._sender.send(seat, poll, parcel)
+            try:
+                master._sender.send(seat, poll, parcel)
+            except BaseException as error:  # Ctrl-C: the others get theirs all the same
+                interrupts.append(error)
+        if interrupts:
+            master._hand_over(answers)
+            raise interrupts[0]
         return answers
