@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import InvalidStateError
 from typing import Any
 
 __all__ = ["DeferredReply"]
@@ -24,20 +25,62 @@ class DeferredReply:
     Threads: any. Set the value without a lock that packing it, or a destructor, might take.
     """
 
-    __slots__ = ("_answer", "_turns", "_value", "afterwards", "is_set")
+    __slots__ = (
+        "_answer",
+        "_claims",
+        "_method",
+        "_sets",
+        "_turns",
+        "_value",
+        "afterwards",
+        "is_set",
+    )
 
     def __init__(self) -> None:
         self.is_set = False
         self.afterwards: Callable[[], None] | None = None
         self._value: Any = None
         self._answer: Callable[[Any], None] | None = None
-        self._turns = [None]  # whoever takes it out answers: pop() is one step
+        self._method = ""
+        # Whoever takes out of these sets, belongs, answers: pop() is one step.
+        self._sets, self._claims, self._turns = [None], [None], [None]
 
     def set(self, value: Any) -> None:
-        """Answer with this value, now or as soon as the daemon is ready for it. Only once."""
+        """Answer with this value, now or as soon as the daemon is ready for it.
+
+        Raises:
+            InvalidStateError: It has a value already, which stays: a caller gets one answer. Make a
+                new ``DeferredReply`` for each call.
+        """
+        try:
+            self._sets.pop()
+        except IndexError:
+            raise InvalidStateError(
+                f"{self!r} was set before, and answers one call once: make a new DeferredReply for "
+                "each call, and set it once"
+            ) from None
         self._value = value
         self.is_set = True
         self._answer_once()
+
+    def belong_to(self, method: str) -> None:
+        """Have it answer a call of this method: one call, the first.
+
+        Raises:
+            InvalidStateError: It answers another one. Make a new ``DeferredReply`` for each call.
+        """
+        try:
+            self._claims.pop()
+        except IndexError:
+            raise InvalidStateError(
+                f"{method} has returned {self!r}, which answers another call: make a new "
+                "DeferredReply for each call"
+            ) from None
+        self._method = method
+
+    def __repr__(self) -> str:
+        of = f" of {self._method}" if self._method else ""
+        return f"<{type(self).__name__}{of}: {'set' if self.is_set else 'pending'}>"
 
     def when_set(self, answer: Callable[[Any], None]) -> None:
         """Have *answer* called with the value, by this thread or the one that sets it."""

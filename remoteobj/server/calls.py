@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
 from functools import partial
 from inspect import iscoroutine
 from typing import Any
@@ -160,7 +160,12 @@ class CallRunner:
             return value
         if isinstance(value, DeferredReply):  # of a call within a batch, or of a oneway call
             future: Future[Any] = Future()
-            value.when_set(future.set_result)
+            try:
+                value.belong_to("a method of a batch, or one that is oneway,")
+            except InvalidStateError as error:
+                future.set_exception(error)
+            else:
+                value.when_set(future.set_result)
             return future
         if iscoroutine(value):
             return self._coroutines.run(value)
@@ -188,6 +193,11 @@ class CallRunner:
     ) -> None:
         """Have whoever sets a reply answer with it."""
         message = without_payload(message)
+        try:
+            reply.belong_to(f"{method}()")
+        except InvalidStateError as error:
+            self.answers.error(connection, message, error)
+            return
         cost = connection.cost_of_later
         connection.begin(cost)
 

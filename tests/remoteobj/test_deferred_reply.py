@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from concurrent.futures import InvalidStateError
 from typing import Any
 
 import pytest
@@ -45,6 +46,10 @@ class Desk:
         reply.afterwards = lambda: self.afterwards.append(threading.current_thread().name)
         reply.set(1)
         return reply
+
+    @expose
+    def shared(self) -> DeferredReply:
+        return self.orders.setdefault(0, DeferredReply())
 
     @expose
     @oneway
@@ -161,6 +166,46 @@ def test_a_daemon_that_closes_does_not_wait_for_it(desk: Desk) -> None:
     desk.orders[1].set(1)  # nobody is there any more, and that is no error
     assert lost
     release(first)
+
+
+def test_a_reply_answers_one_call_and_refuses_others(desk: Desk, proxy: Proxy) -> None:
+    thread, answers = in_thread(proxy.shared)
+    eventually(lambda: 0 in desk.orders and desk.orders[0]._method, "the first call waits")
+    for _ in range(2):
+        with pytest.raises(Exception, match=r"shared\(\) has returned <.*make a new DeferredReply"):
+            proxy.shared()
+    calls = batch(proxy)
+    calls.plain(1)
+    calls.shared()
+    results = calls()
+    assert next(results) == 1
+    with pytest.raises(Exception, match="make a new DeferredReply for each call"):
+        next(results)
+    desk.orders[0].set("for the first")
+    thread.join()
+    assert answers == ["for the first"]
+    with pytest.raises(Exception, match="make a new DeferredReply for each call"):
+        proxy.shared()
+    assert proxy.plain(1) == 1, "the connection goes on"
+
+
+def test_a_reply_is_set_once(desk: Desk, proxy: Proxy) -> None:
+    thread, answers = in_thread(proxy.order, 1)
+    eventually(lambda: 1 in desk.orders and desk.orders[1]._method, "the order has come")
+    reply = desk.orders[1]
+    assert repr(reply) == "<DeferredReply of order(): pending>"
+    reply.set("first")
+    with pytest.raises(
+        InvalidStateError, match=r"<DeferredReply of order\(\): set> was set before"
+    ):
+        reply.set("second")
+    thread.join()
+    assert answers == ["first"]
+    unused = DeferredReply()
+    unused.set(1)
+    with pytest.raises(InvalidStateError, match="make a new DeferredReply for each call"):
+        unused.set(2)
+    assert proxy.plain(1) == 1, "the connection goes on"
 
 
 def test_races_of_setting_and_waiting() -> None:
