@@ -314,6 +314,15 @@ class KnownFunctions:
             forgotten.append(oldest)
         return forgotten
 
+    def forget_all(self) -> None:
+        """What the other side knows is in doubt: everything is sent anew.
+
+        What is used from now on is at both sides what was used last, so the other one, which may
+        know more, keeps it for as long as this one believes.
+        """
+        self._sizes.clear()
+        self._bytes = 0
+
 
 def hash_of(pickled: bytes) -> bytes:
     """Return the name that a pickled function travels under."""

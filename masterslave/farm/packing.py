@@ -96,7 +96,7 @@ def _names_main(packed: bytes, value: Any) -> bool:
 def why_not_item(function: str, item: Any) -> NotPicklable | None:
     """Return why an item cannot be sent, or None if it can."""
     try:
-        small_enough(cloudpickle.dumps(item, protocol=5), f"an item for {function}()")
+        small_enough(cloudpickle.dumps(item, protocol=5), f"the bytes of an item for {function}()")
     except NotPicklable as error:
         return error
     except BaseException as error:  # exit() in what an item does when it is pickled

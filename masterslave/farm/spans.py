@@ -140,7 +140,9 @@ class ItemSpan(Span):
 
     def pack(self, offset: int, count: int) -> bytes:
         """Return so many items, pickled; raises where one of them cannot be."""
-        return pack_items(self.items[offset : offset + count])
+        packed = pack_items(self.items[offset : offset + count])
+        self.item_bytes = max(self.item_bytes, len(packed) // count)  # it was the first one's
+        return packed
 
     def why_not(self, offset: int) -> Exception | None:
         """Return why this item cannot be sent, or None if it can."""

@@ -13,9 +13,10 @@ from masterslave.master.submission import Single, Span, Submission
 from masterslave.protocol import KnownFunctions, Stop
 from masterslave.scheduler import HandOut
 
-__all__ = ["Mailbox", "Parcel"]
+__all__ = ["MAX_PARCEL_BYTES", "Mailbox", "Parcel"]
 
-_MAX_PARCEL_BYTES = 16 * 1024 * 1024
+MAX_PARCEL_BYTES = 16 * 1024 * 1024
+"""A parcel holds no more, unless it holds one hand-out only."""
 
 Post = tuple[HandOut, Submission]
 
@@ -97,13 +98,13 @@ class Mailbox:
             if function.digest != digest:
                 is_new = function.digest not in self._known
                 size += len(function.packed) if is_new else 0
-                if posts and size > _MAX_PARCEL_BYTES:
+                if posts and size > MAX_PARCEL_BYTES:
                     break
                 digest = function.digest
                 self._known.use(digest, len(function.packed))
                 if is_new:
                     parcel.functions[digest] = function.packed
-            elif posts and size > _MAX_PARCEL_BYTES:
+            elif posts and size > MAX_PARCEL_BYTES:
                 break
             posts.append(post)
         if len(posts) == len(self._posts):
@@ -117,6 +118,24 @@ class Mailbox:
     def unpost(self, hand_out: HandOut) -> None:
         """Take a hand-out out of the parcel that is on its way: it cannot be packed."""
         self._parcel.posts = [post for post in self._parcel.posts if post[0] is not hand_out]
+        self._known.forget_all()  # the slave keeps functions of tasks that it has seen
+
+    def postpone(self, posts: Iterable[Post]) -> None:
+        """Leave these for the next parcel: packed, they are too large for the one on its way."""
+        late = {(post[0].task, post[0].attempt) for post in posts}
+        kept: list[Post] = []
+        first: dict[tuple[int, int], Post] = {}
+        for post in self._parcel.posts:
+            key = (post[0].task, post[0].attempt)
+            if key not in late:
+                kept.append(post)
+            elif Stop(*key) in self._stops:  # stopped meanwhile: it simply does not leave
+                self._stops.remove(Stop(*key))
+            else:
+                first[key] = post
+        self._parcel.posts = kept
+        self._known.forget_all()
+        self._posts = first | self._posts
 
 
 def _bytes_of(hand_out: HandOut, submission: Submission) -> int:

@@ -9,7 +9,7 @@ from typing import cast
 from masterslave.errors import NotPicklable
 from masterslave.lent import Lender
 from masterslave.master.decisions import Decisions
-from masterslave.master.mailbox import Parcel
+from masterslave.master.mailbox import MAX_PARCEL_BYTES, Parcel
 from masterslave.master.seats import Poll, Seat, answer
 from masterslave.master.submission import Failed, Single, Span
 from masterslave.protocol import CALL, Instructions, WireTask, encode
@@ -43,9 +43,15 @@ class Sender:
         self._lender = lender
 
     def send(self, seat: Seat, poll: Poll, parcel: Parcel) -> None:
-        """Pack a parcel and answer the slave's poll with it."""
-        tasks = []
-        for hand_out, submission in parcel.posts:
+        """Pack a parcel and answer the slave's poll with it.
+
+        What makes it too large waits for the next one: how large items are is known when they are
+        packed, and what was reckoned before may be far too low.
+        """
+        tasks: list[WireTask] = []
+        size = sum(map(len, parcel.functions.values()))
+        posts = parcel.posts
+        for place, (hand_out, submission) in enumerate(posts):
             number, count = hand_out.task, hand_out.count
             digest = submission.function.digest
             if submission.is_span:
@@ -66,6 +72,11 @@ class Sender:
                 if seat.is_own and len(arguments) >= _LEND_BYTES:
                     arguments = self._lend(seat, hand_out, arguments)
                 task = WireTask(number, hand_out.attempt, 1, CALL, digest, arguments)
+            size += len(arguments)
+            if tasks and size > MAX_PARCEL_BYTES:
+                with self._lock:
+                    seat.mailbox.postpone(posts[place:])
+                break
             tasks.append(task)
         instructions = Instructions(
             parcel.number,
