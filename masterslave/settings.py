@@ -46,3 +46,23 @@ class FarmSettings:
     max_open_bytes: int | None = None
     """``submit`` waits, and streams take no further item, while the arguments of tasks that have no
     answer take so many bytes, pickled; None: no limit but memory."""
+
+    def __post_init__(self) -> None:
+        for name in ("heartbeat_s", "silence_s"):
+            _check(name, getattr(self, name), may_be_0=False)
+        for name in ("patience_s", "explain_after_s", "auto_slaves_after_s"):
+            _check(name, getattr(self, name), may_be_0=True)
+        for name in ("max_attempts", "max_open_tasks", "max_open_bytes"):
+            number = getattr(self, name)
+            if number is not None or name == "max_attempts":
+                _check(name, number, may_be_0=False)
+        if not isinstance(self.feeding, Feeding):
+            raise TypeError(f"feeding is a Feeding, not {self.feeding!r}")
+
+
+def _check(name: str, number: object, *, may_be_0: bool) -> None:
+    """Check a time or a limit: a bad one would end the farm's clock, or have it wait for ever."""
+    if not isinstance(number, int | float):
+        raise TypeError(f"{name} is a number, not {number!r}")
+    if not (number > 0 or (may_be_0 and number == 0)):
+        raise ValueError(f"{name} is a number {'from' if may_be_0 else 'above'} 0, not {number}")

@@ -9,7 +9,7 @@ from queue import SimpleQueue
 from typing import Any, ParamSpec, TypeVar
 
 from masterslave.farm.futures import FarmFuture
-from masterslave.farm.options import CallOptions, RetryPolicy, TaskTerms
+from masterslave.farm.options import CallOptions, RetryPolicy, TaskTerms, whole
 from masterslave.farm.progress import show_progress
 from masterslave.farm.spans import Arrival, ItemSpan
 from masterslave.farm.stream import OrderedStream, Progress, Stream, map_results
@@ -72,7 +72,8 @@ class Calls(Executor):
             NotPicklable: The function cannot be sent.
             FarmClosed: The farm was shut down.
         """
-        if chunksize is not None and chunksize < 1:
+        chunk = 0 if chunksize is None else whole(chunksize, "chunksize")
+        if chunksize is not None and chunk < 1:
             raise ValueError("chunksize must be >= 1.")
         end_s = None if timeout is None else time.monotonic() + timeout
         form = EACH if len(iterables) == 1 else EACH_STARRED
@@ -82,7 +83,7 @@ class Calls(Executor):
         if not items:
             return iter(())
         arrivals: SimpleQueue[Arrival] = SimpleQueue()
-        terms = self._options.terms_of(function, chunksize or 0)
+        terms = self._options.terms_of(function, chunk)
         span = ItemSpan(function, terms, form, items, arrivals.put)
         self._submitter.submit_span(span)
         submitter = self._submitter
@@ -129,6 +130,7 @@ class Calls(Executor):
         return _Sink(self._submitter, function, self._options.terms_of(function))
 
     def _of_stream(self, items: Iterable[Any], limit: int, progress: bool) -> dict[str, Any]:
+        limit = whole(limit, "limit")
         if limit < 1:
             raise ValueError(f"limit is the number of tasks under way, at least 1, not {limit}")
         bar = Progress()
@@ -194,6 +196,9 @@ class FarmView(Calls):
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Shut the farm down."""
         self._farm.shutdown(wait, cancel_futures=cancel_futures)
+
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        return self._farm.__reduce__()  # a task that names it is told as one that names the farm
 
     def __repr__(self) -> str:
         return f"<{self._farm!r} with {self._options!r}>"

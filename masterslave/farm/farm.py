@@ -31,7 +31,7 @@ from masterslave.farm.functions import pack_initializer
 from masterslave.farm.futures import FarmFuture
 from masterslave.farm.inside import FarmInside, report_progress
 from masterslave.farm.local import LocalSlaves
-from masterslave.farm.options import CallOptions
+from masterslave.farm.options import CallOptions, whole
 from masterslave.farm.places import Places
 from masterslave.farm.records import FarmStatistics, SlaveRecord, record_of, statistics_of
 from masterslave.farm.submitting import Submitter
@@ -121,10 +121,15 @@ class Farm(Calls):
             raise ValueError(f'local_slaves is "auto" or a number from 0, not {local_slaves!r}')
         if results not in ("any", "data"):
             raise ValueError(f'results is "any" or "data", not {results!r}')
-        if max_tasks_per_child is not None and max_tasks_per_child < 1:
+        if (
+            max_tasks_per_child is not None
+            and whole(max_tasks_per_child, "max_tasks_per_child") < 1
+        ):
             raise ValueError(f"max_tasks_per_child is at least 1, not {max_tasks_per_child!r}")
         if initializer is not None and not callable(initializer):
             raise TypeError("initializer must be a callable")
+        if not isinstance(self._settings, FarmSettings):
+            raise TypeError(f"settings is a FarmSettings, not {settings!r}")
         self._close_lock = threading.Lock()
         self._closed = False
         self._doors = Doors(host, identity)
@@ -226,6 +231,8 @@ class Farm(Calls):
 
     def add_local_slaves(self, count: int) -> None:
         """Start slaves of one slot each on this machine; they end with the farm or the script."""
+        if whole(count, "the number of slaves") < 0:
+            raise ValueError(f"the number of slaves is at least 0, not {count}")
         self._submitter.check_open()
         self._local.add(count)
 
@@ -245,7 +252,7 @@ class Farm(Calls):
 
     def explain(self, future: Future[Any]) -> str:
         """Return in words where a task is, and what it waits for."""
-        if not isinstance(future, FarmFuture):
+        if not isinstance(future, FarmFuture) or future._owner is not self._submitter:
             raise TypeError(f"explain() is about a future of this farm, not {future!r}")
         return self._master.view(lambda decisions: explain_task(future, decisions))
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import operator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, SupportsIndex
 
 from masterslave.master.submission import Function
 from masterslave.scheduler import Terms
 
-__all__ = ["CallOptions", "RetryPolicy", "TaskTerms"]
+__all__ = ["CallOptions", "RetryPolicy", "TaskTerms", "whole"]
 
 _MAX_KNOWN = 10_000
 _next_number = itertools.count().__next__
@@ -70,7 +71,7 @@ class CallOptions:
         """Return these options, with others where given."""
         values = dict(self._values)
         if priority is not None:
-            values["priority"] = _whole(priority, "priority")
+            values["priority"] = whole(priority, "priority")
         if retries is not None:
             policy = retries if isinstance(retries, RetryPolicy) else RetryPolicy(retries)
             values |= {
@@ -82,9 +83,9 @@ class CallOptions:
         if repeatable is not None:
             values["repeatable"] = bool(repeatable)
         if max_attempts is not None:
-            if _whole(max_attempts, "max_attempts") < 1:
+            values["max_attempts"] = whole(max_attempts, "max_attempts")
+            if values["max_attempts"] < 1:
                 raise ValueError(f"max_attempts is at least 1, not {max_attempts}")
-            values["max_attempts"] = max_attempts
         return CallOptions(self._kinds, **values)
 
     def terms_of(self, function: Function, chunk: int = 0) -> TaskTerms:
@@ -104,7 +105,13 @@ class CallOptions:
         return ", ".join(f"{name}={value!r}" for name, value in self._values.items())
 
 
-def _whole(value: int, name: str) -> int:
-    if not isinstance(value, int):
-        raise TypeError(f"{name} is a whole number, not {value!r}")
-    return value
+def whole(value: SupportsIndex, name: str) -> int:
+    """Return a whole number, of whatever type it came: a fraction would reach the scheduler.
+
+    Raises:
+        TypeError: It is none.
+    """
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} is a whole number, not {value!r}") from None
