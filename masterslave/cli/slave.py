@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -15,6 +16,7 @@ from masterslave.launch.local import SIGNAL_S
 from masterslave.naming import ANY_LABEL, FarmRecord, check_label
 from masterslave.slave.agent import Agent, usable_cpus
 from masterslave.slave.watch import FarmWatch
+from masterslave.slave.wires import hold_standard_streams
 from remoteobj import URI
 from remoteobj.cli import IdentityFiles, identity_option, insecure_option, read_identity
 from remoteobj.runtime import runtime_dir
@@ -74,6 +76,7 @@ def slave(
         check_label(label)
     if local and (nameserver is not None or cluster is not None):
         raise click.UsageError("--local asks no name server: leave it out, or what says which one")
+    hold_standard_streams()
     who = None
     if not local and farm is None:  # on one machine none is needed, so a bad one does no harm
         who, insecure = read_identity(identity, insecure)
@@ -171,4 +174,5 @@ def _in_background(target: object, *args: object) -> None:
 
 
 def _say(line: str) -> None:
-    print(f"{time.strftime('%H:%M:%S')} {line}", flush=True)
+    with contextlib.suppress(OSError):  # nobody reads it any more: the slave works on
+        print(f"{time.strftime('%H:%M:%S')} {line}", flush=True)

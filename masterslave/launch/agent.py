@@ -20,7 +20,7 @@ if __name__ == "__main__":
     sys.modules["masterslave"] = _face
     sys.path.append(os.path.dirname(_folder))
 
-from masterslave.slave.wires import start_child
+from masterslave.slave.wires import hold_standard_streams, start_child
 
 __all__ = ["main"]
 
@@ -29,6 +29,7 @@ _LEAVE_S = 3.0
 
 def main(uri: str) -> None:
     """Serve the farm at *uri* until it ends, or standard input does."""
+    hold_standard_streams()
     started = start_child()
 
     import signal

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 
 from masterslave.slave.child.frames import MARK_BYTES
 
-__all__ = ["Wires", "start_child"]
+__all__ = ["Wires", "hold_standard_streams", "start_child"]
 
 _PROGRAM = str(Path(__file__).parent / "child" / "__main__.py")
 _PIPE_BYTES = 1024 * 1024
@@ -49,6 +49,17 @@ class Wires:
         self.hang_up()
         self.results.close()
         self.mark.release()
+
+
+def hold_standard_streams() -> None:
+    """Open what is closed of the descriptors 0, 1 and 2, on nothing.
+
+    Else pipes and sockets that are made later get these numbers, and what tasks print goes there.
+    """
+    nothing = os.open(os.devnull, os.O_RDWR)
+    while nothing <= 2:
+        nothing = os.dup(nothing)
+    os.close(nothing)
 
 
 def start_child() -> tuple[subprocess.Popen[bytes], Wires]:
