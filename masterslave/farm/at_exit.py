@@ -1,4 +1,5 @@
-"""What a script leaves open is done before Python ends, as the standard library does it."""
+"""What a script leaves open is done before Python ends, as the standard library does it; a fork of
+the script leaves its farms alone."""
 
 from __future__ import annotations
 
@@ -35,6 +36,11 @@ def _shut_down_open_farms() -> None:
             farm.__exit__(None, None, None)
 
 
+def _leave_to_parent() -> None:
+    for farm in list(open_farms):
+        farm._submitter.leave_to_parent()
+
+
 def _threads_can_start() -> bool:
     """Tell whether slaves can still be served: Python 3.12.0 and 3.12.1 start no thread by now."""
     try:
@@ -47,3 +53,6 @@ def _threads_can_start() -> bool:
 # concurrent.futures registers there too: at atexit's time, Python 3.12 starts no thread any more,
 # and a slave that joins then needs one.
 getattr(threading, "_register_atexit", atexit.register)(_shut_down_open_farms)
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_leave_to_parent)

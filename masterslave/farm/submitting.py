@@ -53,6 +53,7 @@ class Submitter:
         self._packer = FunctionPacker()
         self._gate = threading.Lock()
         self._closing = False
+        self._is_of_parent = False
         self._reuses_blocks = False
 
     def submit(
@@ -117,6 +118,11 @@ class Submitter:
         Raises:
             FarmClosed: They are not.
         """
+        if self._is_of_parent:
+            raise FarmClosed(
+                f"farm {self._label!r} belongs to the process of which this one is a fork: submit "
+                "there, or make a farm here"
+            )
         if self._closing:
             raise FarmClosed(
                 f"cannot schedule new futures after shutdown: farm {self._label!r} was shut down, "
@@ -130,9 +136,18 @@ class Submitter:
         if self.room is not None:
             self.room.open_wide()
 
+    def leave_to_parent(self) -> None:
+        """This process is a fork of the script: the farm has no threads here, and its locks may
+        be held by those of the parent.
+        """
+        self._is_of_parent = self._closing = True
+        self._gate = threading.Lock()
+        self.room = None
+
     def cancel(self, futures: Sequence[Single]) -> None:
         """Drop tasks, in one step, so that no slave is handed a task that is dropped next."""
-        self._master.cancel(futures)
+        if not self._is_of_parent:
+            self._master.cancel(futures)
 
     def cancel_spans_soon(self, spans: Sequence[ItemSpan]) -> None:
         """Drop spans from a destructor, which must not take a lock: the carrier does it."""
