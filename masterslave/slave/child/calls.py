@@ -17,7 +17,9 @@ from .frames import (
     EACH,
     GIVEN_BACK,
     LARGE_BYTES,
+    MAX_PAYLOAD_BYTES,
     MIXED,
+    NOT_PICKLABLE,
     PART,
     PROGRESS,
     RAISED,
@@ -34,6 +36,10 @@ __all__ = ["Caller"]
 _PROGRESS_S = 0.1
 _clock = time.perf_counter
 _NONE = b"D\xc0"
+_TOO_LARGE = (
+    f"results of items that travel together take more than {MAX_PAYLOAD_BYTES // 2**20} MiB: use a "
+    "smaller chunksize, or write them to files and return their names"
+)
 
 
 class _TakenBack(BaseException):
@@ -152,7 +158,7 @@ class Caller:
         if now is None:
             return
         number, call = now
-        payload = encode((done, total))
+        payload = encode((float(done), float(total)))  # any numbers: numpy's, or very large ones
         outcome = Outcome(call.task, call.attempt, call.count, PROGRESS, payload)
         time_now = _clock()
         if time_now - self._told_at < _PROGRESS_S:
@@ -235,6 +241,7 @@ class Caller:
             except Unsendable:  # which one, is found out below
                 pass
         outcomes = []
+        room = MAX_PAYLOAD_BYTES - 1024 * 1024  # what is said of those that do not fit is short
         for index, value in enumerate(values):
             kind, payload = RAISED, errors.get(index, b"")
             if not payload:
@@ -242,6 +249,9 @@ class Caller:
                     kind, payload = VALUE, pack_result(value, function, data_only)
                 except Unsendable as error:
                     payload = describe(error, data_only)
+            if len(payload) > room:
+                kind, payload = RAISED, describe(Unsendable(NOT_PICKLABLE, _TOO_LARGE), data_only)
+            room -= len(payload)
             outcomes.append(ItemOutcome(kind, payload))
         return MIXED, small_enough(encode(outcomes))
 
