@@ -23,6 +23,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import msgspec
+
 from masterslave.farm.at_exit import open_farms
 from masterslave.farm.calls import Calls
 from masterslave.farm.doors import Doors
@@ -31,6 +33,7 @@ from masterslave.farm.functions import pack_initializer
 from masterslave.farm.futures import FarmFuture
 from masterslave.farm.inside import FarmInside, report_progress
 from masterslave.farm.local import LocalSlaves
+from masterslave.farm.modules import search_path
 from masterslave.farm.options import CallOptions, whole
 from masterslave.farm.places import Places
 from masterslave.farm.records import FarmStatistics, SlaveRecord, record_of, statistics_of
@@ -130,6 +133,11 @@ class Farm(Calls):
             raise TypeError("initializer must be a callable")
         if not isinstance(self._settings, FarmSettings):
             raise TypeError(f"settings is a FarmSettings, not {settings!r}")
+        if max_tasks_per_child is not None:  # a hand-out is never taken apart
+            feeding = self._settings.feeding
+            most = min(feeding.max_chunk, max_tasks_per_child)
+            feeding = msgspec.structs.replace(feeding, max_chunk=most)
+            self._settings = replace(self._settings, feeding=feeding)
         self._close_lock = threading.Lock()
         self._closed = False
         self._doors = Doors(host, identity)
@@ -155,7 +163,7 @@ class Farm(Calls):
         welcome = Welcome(
             heartbeat_s=self._settings.heartbeat_s,
             label=label,
-            search_path=_search_path(),
+            search_path=search_path(),
             initializer=pack_initializer(initializer, initargs),
             max_tasks_per_child=max_tasks_per_child or 0,
             data_only=results == "data",
@@ -182,9 +190,9 @@ class Farm(Calls):
             self._watchman,
             self._places,
             self._master,
-            self._carrier,
             self._local,
             self._doors,
+            self._carrier,  # at last: a callback may take its time, and slaves do not wait for it
         )
         self._forgotten = weakref.finalize(
             self, _end_soon, os.getpid(), self._submitter, self._master, self._end
@@ -386,14 +394,3 @@ def _title_of(farm: weakref.ref[Farm]) -> tuple[str, Callable[[], str]]:
 
 def _count(number: int, thing: str) -> str:
     return f"{number} {thing}{'s' * (number != 1)}"
-
-
-def _search_path() -> tuple[str, ...]:
-    """Return where this script finds modules beside those of the interpreter itself."""
-    own = {str(Path(prefix).resolve()) for prefix in (sys.prefix, sys.base_prefix)}
-    entries = (Path(entry).resolve() for entry in sys.path)
-    return tuple(
-        str(entry)
-        for entry in entries
-        if entry.is_dir() and not any(str(parent) in own for parent in (entry, *entry.parents))
-    )

@@ -190,8 +190,9 @@ class Workshop:
             welcome = farm.welcome
             limit = welcome.max_tasks_per_child
             if limit:
-                most = min(most, limit - load.given.get(farm.number, 0))
-                if most <= 0:
+                given = load.given.get(farm.number, 0)
+                most = _fitting(work.waiting, limit - given, most) or int(not given)
+                if not most:
                     child.is_doomed = True
                     self._retire(child)
                     return
@@ -380,6 +381,16 @@ class Workshop:
         return [
             job for child in self._children for job in child.load.jobs.values() if job.work is work
         ]
+
+
+def _fitting(waiting: Iterable[Job], left: int, most: int) -> int:
+    """Return how many tasks the next hand-outs have: about *most*, and no more than *left*."""
+    count = 0
+    for job in waiting:
+        if count >= most or count + job.task.count > left:
+            break
+        count += job.task.count
+    return count
 
 
 def _has_waiting(work: FarmWork) -> bool:

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import sys
+import threading
+from collections import Counter
 from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from masterslave import Farm, FarmSettings, OnlyInScript
+from masterslave import Farm, FarmSettings, NotPicklable, OnlyInScript
+from tests.conftest import StartScript, eventually
+from tests.masterslave.conftest import StartSlave
 
 
 @pytest.mark.parametrize(
@@ -64,3 +73,143 @@ def test_a_task_that_names_a_view_of_its_farm_is_told_what_it_may(farm: Farm) ->
 
     with pytest.raises(OnlyInScript):
         farm.submit(submit_more).result(timeout=10)
+
+
+CLOSED = """
+import os
+import sys
+import threading
+for descriptor in 0, 1, 2:
+    os.close(descriptor)
+from masterslave import Farm
+
+def shout(number):
+    for stream in 1, 2:
+        os.write(stream, b"loud " * 1000)
+    return number
+
+with Farm("test", local_slaves=2) as farm:
+    assert list(farm.map(shout, range(100))) == list(range(100))
+    assert farm.statistics().slaves_lost == 0
+    os._exit(42)
+"""
+
+
+def test_a_script_without_standard_streams_has_slaves_all_the_same(
+    start_script: StartScript,
+) -> None:
+    """What tasks printed went into the sockets of their slave, which then had these numbers."""
+    assert start_script("-c", CLOSED).wait(timeout=20) == 42
+
+
+def test_a_slave_whose_output_nobody_reads_any_more_works_on(start_slave: StartSlave) -> None:
+    slave = start_slave("--slots", "1")
+    assert slave.stdout is not None
+    assert "looks for" in slave.stdout.readline()
+    slave.stdout.close()
+    with Farm("test", local_slaves=0) as farm:
+        assert farm.submit(abs, -1).result(timeout=10) == 1
+    slave.stdout = None
+
+
+FORKING = """
+import os, time
+from masterslave import Farm, FarmClosed
+
+with Farm("test", local_slaves=2) as farm:
+    runs, waits = farm.submit(time.sleep, 0.5), [farm.submit(abs, -n) for n in range(100)]
+    while not runs.running():
+        time.sleep(0.01)
+    child = os.fork()
+    if not child:
+        refused = 0
+        for ask in (
+            lambda: farm.submit(abs, -1),
+            lambda: farm.map(abs, [-1]),
+            lambda: farm.imap(abs, [-1]),
+            lambda: farm.add_local_slaves(1),
+        ):
+            try:
+                ask()
+            except FarmClosed as error:
+                refused += "fork" in str(error)
+        os._exit(refused + 10 * runs.cancel())
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+    print(runs.result(timeout=10), [one.result(timeout=10) for one in waits] == list(range(100)))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks")
+def test_a_fork_of_the_script_is_told_that_the_farm_is_not_its_own(
+    start_script: StartScript,
+) -> None:
+    """It had no answer, for ever; and started slaves for its parent."""
+    output, errors = start_script("-c", FORKING).communicate(timeout=20)
+    assert output.split() == ["4", "None", "True"], errors
+
+
+def test_a_farm_is_made_where_the_directory_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    monkeypatch.syspath_prepend("")
+    here.rmdir()
+    with Farm("test", local_slaves=1) as farm:
+        assert farm.submit(abs, -1).result(timeout=10) == 1
+
+
+@pytest.mark.parametrize("most", [1, 3])
+def test_a_process_runs_no_more_items_than_it_may(most: int) -> None:
+    def pid_of(_: object) -> int:  # travels by value: this module is slow to import
+        return os.getpid()
+
+    with Farm("test", local_slaves=2, max_tasks_per_child=most) as farm:
+        for pids, asked in (
+            (farm.map(pid_of, range(20)), False),
+            (farm.imap(pid_of, range(20)), False),
+            (farm.map(pid_of, range(20), chunksize=2), True),  # what travels together stays so
+        ):
+            times = Counter(pids)
+            assert sum(times.values()) == 20
+            assert max(times.values()) <= max(most, 2 if asked else 0), times
+
+
+def test_progress_is_told_in_any_numbers(farm: Farm) -> None:
+    def tell(done: Any, total: Any) -> None:
+        Farm.progress(done, total)
+
+    for done, total in ((1, 10**30), (Fraction(1, 2), np.int64(3)), (True, np.float32(2))):
+        future = farm.submit(tell, done, total)
+        future.result(timeout=10)
+        assert future.progress == (float(done), float(total))
+    with pytest.raises((TypeError, ValueError)):
+        farm.submit(tell, "half", 1).result(timeout=10)
+
+
+def test_items_whose_results_are_large_together_cost_no_other(farm: Farm) -> None:
+    results = farm.map(bytes, [70_000_000, 70_000_000, 1], chunksize=3)
+    assert len(next(results)) == 70_000_000
+    with pytest.raises(NotPicklable, match="smaller chunksize"):
+        next(results)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_slaves_end_with_the_farm_while_a_callback_still_runs() -> None:
+    """Ctrl-C left them running for as long as the callback took."""
+    go_on = threading.Event()
+    farm = Farm("test", local_slaves=0)
+    future = farm.submit(abs, -1)
+    future.add_done_callback(lambda _: go_on.wait(30))
+    farm.add_local_slaves(1)
+    assert future.result(timeout=10) == 1
+    (slave,) = farm.slaves
+    ending = threading.Thread(target=farm.shutdown)
+    ending.start()
+    try:
+        eventually(lambda: not Path(f"/proc/{slave.pid}/stat").exists(), "it is gone")
+        assert ending.is_alive()
+    finally:
+        go_on.set()
+        ending.join()
