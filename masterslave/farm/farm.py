@@ -190,9 +190,9 @@ class Farm(Calls):
             self._watchman,
             self._places,
             self._master,
+            self._carrier,
             self._local,
             self._doors,
-            self._carrier,  # at last: a callback may take its time, and slaves do not wait for it
         )
         self._forgotten = weakref.finalize(
             self, _end_soon, os.getpid(), self._submitter, self._master, self._end

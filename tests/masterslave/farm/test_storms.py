@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import random
+import signal
 import sys
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ import numpy as np
 import pytest
 
 from masterslave import Farm, FarmSettings, NotPicklable, OnlyInScript
-from tests.conftest import StartScript, eventually
+from tests.conftest import StartScript, eventually, processes_of
 from tests.masterslave.conftest import StartSlave
 
 
@@ -77,6 +79,8 @@ def test_a_task_that_names_a_view_of_its_farm_is_told_what_it_may(farm: Farm) ->
 
 CLOSED = """
 import os
+import random
+import signal
 import sys
 import threading
 for descriptor in 0, 1, 2:
@@ -197,7 +201,6 @@ def test_items_whose_results_are_large_together_cost_no_other(farm: Farm) -> Non
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 def test_slaves_end_with_the_farm_while_a_callback_still_runs() -> None:
-    """Ctrl-C left them running for as long as the callback took."""
     go_on = threading.Event()
     farm = Farm("test", local_slaves=0)
     future = farm.submit(abs, -1)
@@ -213,3 +216,92 @@ def test_slaves_end_with_the_farm_while_a_callback_still_runs() -> None:
     finally:
         go_on.set()
         ending.join()
+
+
+def test_a_storm_of_cancels_from_many_threads_leaves_each_task_settled(farm: Farm) -> None:
+    def storm(seed: int) -> None:
+        chance = random.Random(seed)
+        mine = []
+        for number in range(300):
+            mine.append(farm.submit(abs, -number))
+            if chance.random() < 0.5:
+                chance.choice(mine).cancel()
+        answers = [None if one.cancelled() else one.result(timeout=20) for one in mine]
+        assert all(answer in (None, number) for number, answer in enumerate(answers))
+        calm.append(seed)
+
+    calm: list[int] = []
+    threads = [threading.Thread(target=storm, args=(seed,)) for seed in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(calm) == list(range(16))
+    counts = farm.statistics()
+    assert counts.done + counts.cancelled == counts.submitted == 16 * 300
+
+
+def test_ten_thousand_parts_come_once_though_the_child_is_killed_half_way(
+    farm: Farm, tmp_path: Path
+) -> None:
+    def count_up(limit: int, died: str) -> Iterator[int]:
+        for number in range(limit):
+            if number == limit // 2 and not os.path.exists(died):
+                os.close(os.open(died, os.O_CREAT))
+                os._exit(9)
+            yield number
+
+    parts = farm.submit(count_up, 10_000, str(tmp_path / "died")).parts()
+    assert list(parts) == list(range(10_000))
+    half = farm.submit(count_up, 10**9, str(tmp_path / "died"))
+    assert [next(half.parts()) for _ in range(5_000)] == list(range(5_000))
+    assert half.cancel()
+    assert farm.submit(abs, -1).result(timeout=10) == 1
+
+
+HANGING = """
+import time
+from masterslave import Farm
+
+with Farm("test", local_slaves=2, initializer=time.sleep, initargs=(3600,)) as farm:
+    future = farm.submit(abs, -1)
+    while not future.running():
+        time.sleep(0.01)
+    print("hangs", flush=True)
+    future.result()
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C is sent otherwise")
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, -2), (signal.SIGTERM, -15)])
+def test_an_initializer_that_hangs_ends_with_its_script(
+    start_script: StartScript, own_machine: Path, sent: signal.Signals, code: int
+) -> None:
+    script = start_script("-c", HANGING)
+    assert script.stdout is not None
+    assert script.stdout.readline() == "hangs\n"
+    script.send_signal(sent)
+    assert script.wait(timeout=10) == code
+    eventually(lambda: not processes_of(own_machine), "slaves end, too")
+
+
+def test_farms_that_come_and_go_leave_nothing_behind() -> None:
+    def come_and_go() -> None:
+        farms = [Farm("test", local_slaves=1) for _ in range(4)]
+        answers = [farm.map(abs, range(100)) for farm in farms]
+        assert [list(each) for each in answers] == [list(range(100))] * 4
+        for farm in farms:
+            farm.shutdown()
+
+    come_and_go()
+    threads = threading.active_count()
+    descriptors = count_descriptors()
+    for _ in range(4):
+        come_and_go()
+    assert threading.active_count() <= threads
+    assert count_descriptors() <= descriptors
+
+
+def count_descriptors() -> int:
+    folder = Path("/proc/self/fd" if sys.platform == "linux" else "/dev/fd")
+    return len(list(folder.iterdir())) if folder.exists() else 0
