@@ -45,9 +45,9 @@ def explain(
                 f"{tasks}: every slave is quarantined, because it failed tasks that succeeded "
                 "elsewhere; 'masterslave show' says which; start another slave"
             )
-        case Wait.NO_CREDIT:
+        case Wait.NO_SLOTS:
             return (
-                f"{tasks}: the slaves take nothing now: they are busy with other farms, or leaving"
+                f"{tasks}: the slaves offer no slots: they are busy with other farms, or leaving"
             )
 
 
@@ -70,7 +70,7 @@ def _where(wait: TaskWait, now: float) -> str:
         WaitsFor.ITS_DELAY: f"raised, and is run again in {left_s:.1f} s",
         WaitsFor.A_SLAVE: f"waits for a slave: none is here{before}",
         WaitsFor.A_SLOT: f"waits for a slot: all are busy{before}",
-        WaitsFor.A_WILLING_SLAVE: f"waits: the slaves take nothing now{before}",
+        WaitsFor.AN_OFFER: f"waits for slots: the slaves offer none now{before}",
         WaitsFor.NOTHING: "has its answer on the way",
     }
     return words[wait.waits_for]

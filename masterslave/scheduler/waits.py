@@ -20,7 +20,7 @@ class Wait(enum.Enum):
     NOTHING = "nothing waits"
     NO_SLAVE = "no slave"
     ALL_BUSY = "all slots are busy"
-    NO_CREDIT = "the slaves take nothing: they are busy elsewhere"
+    NO_SLOTS = "the slaves offer no slots: they are busy elsewhere, or leaving"
     QUARANTINED = "all slaves are quarantined"
 
 
@@ -33,7 +33,7 @@ class WaitsFor(enum.Enum):
     ITS_DELAY = "it raised, and is run again after a delay"
     A_SLAVE = "no slave is there"
     A_SLOT = "all slots are busy"
-    A_WILLING_SLAVE = "the slaves take nothing"
+    AN_OFFER = "the slaves offer no slots"
 
 
 class TaskWait(Struct, frozen=True):
@@ -67,7 +67,7 @@ def wait_of(state: State) -> Wait:
         return Wait.ALL_BUSY
     if all(slave.is_quarantined for slave in state.slaves.values()):
         return Wait.QUARANTINED
-    return Wait.NO_CREDIT
+    return Wait.NO_SLOTS
 
 
 def wait_of_task(state: State, task: int) -> TaskWait:
@@ -82,7 +82,7 @@ def wait_of_task(state: State, task: int) -> TaskWait:
         wait = TaskWait(WaitsFor.ITS_DELAY, until=state.delays.due_of(piece))
     else:
         reasons = {Wait.NO_SLAVE: WaitsFor.A_SLAVE, Wait.ALL_BUSY: WaitsFor.A_SLOT}
-        reason = reasons.get(wait_of(state), WaitsFor.A_WILLING_SLAVE)
+        reason = reasons.get(wait_of(state), WaitsFor.AN_OFFER)
         wait = TaskWait(reason, behind=_before_in_queue(state, piece, task))
     return TaskWait(
         wait.waits_for, wait.slave, wait.since, wait.until, wait.behind, failures, losses

@@ -104,7 +104,7 @@ def test_refused_slaves_are_named_with_address_and_reason(
         (Wait.NO_SLAVE, (), "2 tasks wait: no slave seen; start one with 'masterslave slave x'"),
         (Wait.NO_SLAVE, (Refused("a at b", "no"),), "seen, but refused: a at b: no"),
         (Wait.ALL_BUSY, (Refused("a at b", "no"),), "all 4 slots are busy"),
-        (Wait.NO_CREDIT, (), "busy with other farms"),
+        (Wait.NO_SLOTS, (), "busy with other farms"),
     ],
 )
 def test_each_condition_has_its_words(wait: Wait, refused: tuple[Refused, ...], said: str) -> None:

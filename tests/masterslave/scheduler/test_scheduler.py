@@ -315,8 +315,8 @@ def test_it_says_what_a_task_waits_for() -> None:
     assert (waiting.waits_for, waiting.behind) == (WaitsFor.A_SLOT, 1)
     assert wait_of(scheduler.state) is Wait.ALL_BUSY
     scheduler.handle(SlaveAsked("a", 0), 1.0)
-    assert wait_of_task(scheduler.state, 5).waits_for is WaitsFor.A_WILLING_SLAVE
-    assert wait_of(scheduler.state) is Wait.NO_CREDIT
+    assert wait_of_task(scheduler.state, 5).waits_for is WaitsFor.AN_OFFER
+    assert wait_of(scheduler.state) is Wait.NO_SLOTS
     assert wait_of_task(scheduler.state, 99).waits_for is WaitsFor.NOTHING
 
 
