@@ -11,8 +11,10 @@ on a connection of its own, so that a long poll never delays a result:
     Hands outcomes over. The slave keeps them until they are acknowledged, and delivers them again
     if they were not; the master drops what it has taken in already.
 
-Both say how many tasks the slave would run at once, and which batch it has taken in. ``join`` comes
-first; ``Instructions.unknown`` says that the master does not know the slave (any more): join anew.
+A slave is known by a name that its master has drawn at random and told it alone, so that no slave
+can speak for another; both verbs carry it. They say how many tasks the slave would run at once,
+and which batch it has taken in. ``join`` comes first; ``Instructions.unknown`` says that the
+master does not know the slave (any more): join anew, and say by which name it was known.
 
 A hand-out is one call of a function, or a *span*: one function for each of many items, whose
 outcomes come together, each item with its own.
@@ -110,7 +112,12 @@ DATA, PICKLED = b"D", b"P"
 
 
 class Introduction(Struct, frozen=True):
-    """A slave says who it is."""
+    """A slave says who it is.
+
+    Attributes:
+        formerly: The name that it was given when it joined before; what it still holds from then
+            is taken of it.
+    """
 
     version: int
     name: str
@@ -118,12 +125,14 @@ class Introduction(Struct, frozen=True):
     pid: int
     slots: int
     python: tuple[int, int]
+    formerly: str = ""
 
 
 class Welcome(Struct, frozen=True):
     """The slave is let in, or told in ``refused`` why not and what to do.
 
     Attributes:
+        slave: The name that every verb carries from now on. It is a secret of these two.
         label: The farm's.
         search_path: Where the script finds modules.
         initializer: Pickled ``(function, args)`` that each child calls before its first task of

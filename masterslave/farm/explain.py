@@ -46,9 +46,7 @@ def explain(
                 "elsewhere; 'masterslave show' says which; start another slave"
             )
         case Wait.NO_SLOTS:
-            return (
-                f"{tasks}: the slaves offer no slots: they are busy with other farms, or leaving"
-            )
+            return f"{tasks}: the slaves offer no slots: they are busy with other farms, or leaving"
 
 
 def explain_task(future: FarmFuture[Any], decisions: Decisions) -> str:

@@ -7,6 +7,7 @@ have something to fetch are noted in ``due``, and answers in ``answers``, for wh
 from __future__ import annotations
 
 import logging
+import secrets
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -17,6 +18,7 @@ from masterslave.errors import FarmBroken
 from masterslave.lent import Lender
 from masterslave.master.book import TaskBook
 from masterslave.master.carrier import Carrier
+from masterslave.master.claims import Claims
 from masterslave.master.evidence import broken_by, reason_of_loss
 from masterslave.master.mailbox import Mailbox
 from masterslave.master.seats import Poll, Seat, answer, take_poll
@@ -78,9 +80,9 @@ _Outcomes = dict[tuple[int, int], Outcome]
 _UNKNOWN = encode(Instructions(unknown=True))
 _LARGE_BYTES = 65536
 _REMEMBER_SLAVES = 1000
+_REMEMBER_NAMES = 8
 _TELL_AGAIN_S = 0.1
 _LONGEST_S = 1e9
-_MOST_LATE = 100_000
 _ENDS = (VALUE, RAISED, MIXED)
 _GOES_ON = (PART, PROGRESS)
 
@@ -91,6 +93,7 @@ class Decisions:
     Attributes:
         inbox: What was submitted, and the scheduler has not heard of; any thread may append.
         seats: The slaves at the table, by the name that the scheduler knows.
+        by_token: They and the former ones, by the name on the wire.
         former: Those that left or were lost, the latest last.
         joined: How many have joined so far.
         slots: Of all slaves together.
@@ -108,6 +111,7 @@ class Decisions:
         self.book = TaskBook()
         self.inbox: deque[Submission] = deque()
         self.seats: dict[str, Seat] = {}
+        self.by_token: dict[str, Seat] = {}
         self.former: deque[Seat] = deque(maxlen=_REMEMBER_SLAVES)
         self.joined = 0
         self.slots = 0
@@ -118,6 +122,7 @@ class Decisions:
         self._lender = lender
         self._carrier = carrier
         self._next_task = 0
+        self._claims = Claims(self.book, scheduler.state)
 
     def empty_inbox(self) -> None:
         """Hand what was submitted to the scheduler: singles of the same terms in one event."""
@@ -150,8 +155,11 @@ class Decisions:
     def seat(self, introduction: Introduction, peer: str, *, is_own: bool) -> Seat:
         """Give a slave a seat."""
         self.joined += 1
-        seat = Seat(f"{introduction.name}#{self.joined}", introduction, peer, is_own)
-        self.seats[seat.slave] = seat
+        name, before = f"{introduction.name}#{self.joined}", introduction.formerly
+        seat = Seat(name, secrets.token_hex(16), introduction, peer, is_own, (name,))
+        if before in self.by_token:
+            seat.names = (name, *self.by_token[before].names)[:_REMEMBER_NAMES]
+        self.seats[name] = self.by_token[seat.token] = seat
         self.slots += introduction.slots
         self.handle(SlaveJoined(seat.slave, introduction.slots))
         self._log(logging.INFO, "slave %s joined from %s", introduction.name, peer)
@@ -165,90 +173,85 @@ class Decisions:
         self.handle(SlaveLeft(slave, reason, in_peace))
         return poll
 
-    def hear(self, slave: str, slots: int, acknowledged: int, now: float) -> Seat | None:
+    def hear(self, token: str, slots: int, acknowledged: int, now: float) -> Seat | None:
         """A slave says how much it would take and what it has; None if it has no seat."""
-        seat = self.seats.get(slave)
-        if seat is not None:
-            seat.mailbox.acknowledge(acknowledged)
-            if slots != seat.slots or now - seat.told_at > _TELL_AGAIN_S:
-                seat.slots, seat.told_at = slots, now
-                self.handle(SlaveAsked(slave, slots))
+        seat = self.by_token.get(token)
+        if seat is None or seat.is_gone:
+            return None
+        seat.mailbox.acknowledge(acknowledged)
+        if slots != seat.slots or now - seat.told_at > _TELL_AGAIN_S:
+            seat.slots, seat.told_at = slots, now
+            self.handle(SlaveAsked(seat.slave, slots))
         return seat
 
     def take_outcomes(
-        self, slave: str, sequence: int, outcomes: Sequence[Outcome], to_retry: frozenset[int]
+        self, token: str, sequence: int, outcomes: Sequence[Outcome], to_retry: frozenset[int]
     ) -> None:
         """Take outcomes in, those that have not come before; *sequence* is the last one's number.
 
-        A stranger's are all taken.
+        Of a slave that is gone they are taken, too; of a stranger none is.
         """
-        seat = self.seats.get(slave)
-        new = len(outcomes)
-        if seat is not None:
-            new = min(new, sequence - seat.delivered)
-            seat.delivered = max(seat.delivered, sequence)
+        seat = self.by_token.get(token)
+        if seat is None:
+            return
+        new = min(len(outcomes), sequence - seat.delivered)
+        seat.delivered = max(seat.delivered, sequence)
         if new > 0:
-            self._sort_outcomes(slave, outcomes[-new:], to_retry)
+            self._sort_outcomes(seat, outcomes[-new:], to_retry)
 
     def _sort_outcomes(
-        self, slave: str, outcomes: Sequence[Outcome], to_retry: frozenset[int]
+        self, seat: Seat, outcomes: Sequence[Outcome], to_retry: frozenset[int]
     ) -> None:
         """Take outcomes in, those that settle tasks first."""
-        returned: list[HandOut] = []
-        seconds: list[float] = []
+        returned: dict[str, list[Outcome]] = {}
         by_key: _Outcomes = {}
         others: list[Outcome] = []
         for outcome in outcomes:
             kind = outcome.kind
-            if not self._is_possible(outcome) or (outcome.task, outcome.attempt) in by_key:
+            if not self._claims.is_possible(outcome, self._next_task):
+                continue
+            if (outcome.task, outcome.attempt) in by_key:
                 continue
             if kind in _ENDS:
-                returned.append(HandOut(outcome.task, outcome.attempt, outcome.count))
-                seconds.append(outcome.seconds if 0 <= outcome.seconds < _LONGEST_S else 0.0)
+                returned.setdefault(self._claims.name_of(seat, outcome), []).append(outcome)
                 by_key[outcome.task, outcome.attempt] = outcome
             elif kind in _GOES_ON:  # before its task is settled
-                self._note(outcome)
+                self._note(seat, outcome)
             else:
                 others.append(outcome)
-        if returned:
-            self.handle(TasksReturned(slave, returned, seconds, to_retry), by_key)
+        for name, ended in returned.items():
+            hand_outs = [HandOut(one.task, one.attempt, one.count) for one in ended]
+            seconds = [one.seconds if 0 <= one.seconds < _LONGEST_S else 0.0 for one in ended]
+            self._end_loans(hand_outs, name)
+            self.handle(TasksReturned(name, hand_outs, seconds, to_retry), by_key)
         for outcome in others:
-            self._take_other(slave, outcome)
+            self._take_other(seat, outcome)
 
-    def _is_possible(self, outcome: Outcome) -> bool:
-        """Tell whether there was such a hand-out: a slave may say anything."""
-        first, stop = outcome.task, outcome.task + outcome.count
-        if not 0 <= first < stop <= self._next_task:
-            return False
-        submission = self.book.find(first)
-        if submission is None:  # it is late
-            return outcome.count <= _MOST_LATE
-        count = cast(Span, submission).count if submission.is_span else 1
-        return stop <= submission.number + count
-
-    def _note(self, outcome: Outcome) -> None:
+    def _note(self, seat: Seat, outcome: Outcome) -> None:
         # Under the lock: another thread may be about to hand the task's answer over.
         submission = self.book.find(outcome.task)
-        if submission is not None and outcome.kind == PART:
+        if submission is None or not self._claims.was_handed(seat, outcome):
+            return
+        if outcome.kind == PART:
             submission.note_part(outcome.item, outcome.payload)
-        elif submission is not None:
+        else:
             submission.note_progress(outcome.payload)
 
-    def _take_other(self, slave: str, outcome: Outcome) -> None:
+    def _take_other(self, seat: Seat, outcome: Outcome) -> None:
         hand_out = HandOut(outcome.task, outcome.attempt, outcome.count)
+        name = self._claims.name_of(seat, outcome)
         if outcome.kind != BROKEN:
-            self._end_loans((hand_out,))
+            self._end_loans((hand_out,), name)
         match outcome.kind:
             case kind if kind == LOST:
                 reason = reason_of_loss(outcome.payload)
                 culprit = outcome.task + outcome.item if outcome.item >= 0 else -1
-                self.handle(HandOutsLost(slave, hand_out, reason, culprit))
+                self.handle(HandOutsLost(name, hand_out, reason, culprit))
             case kind if kind == GIVEN_BACK:
-                self.handle(HandOutsGivenBack(slave, (hand_out,)))
+                self.handle(HandOutsGivenBack(name, (hand_out,)))
             case kind if kind == BROKEN:
-                submission = self.book.find(outcome.task)
-                if submission is not None and self.broken is None:
-                    self._break(broken_by(outcome.payload, slave))
+                if self.broken is None and self.scheduler.state.find_out(hand_out, name):
+                    self._break(broken_by(outcome.payload, name))
 
     def handle(self, event: Event, outcomes: _Outcomes | None = None) -> None:
         """Ask the scheduler, and carry out what it says."""
@@ -267,7 +270,7 @@ class Decisions:
             case GiveUpTask():
                 self._drop((order.task,), GivenUp(order.story))
             case StopTasks():
-                self._end_loans(order.hand_outs)
+                self._end_loans(order.hand_outs, order.slave)
                 if order.slave in self.seats:
                     self.seats[order.slave].mailbox.stop(order.hand_outs)
                     self.due.append(self.seats[order.slave])
@@ -288,7 +291,6 @@ class Decisions:
 
     def _settle(self, hand_outs: Sequence[HandOut], slave: str, outcomes: _Outcomes) -> None:
         """Note who gets which outcome as answer."""
-        self._end_loans(hand_outs)
         seat, name = self.seats.get(slave), slave.rpartition("#")[0]
         append, settle_single, done = self.answers.append, self.book.settle_single, 0
         for hand_out in hand_outs:
@@ -309,12 +311,14 @@ class Decisions:
         if seat is not None:
             seat.done += done
 
-    def _end_loans(self, hand_outs: Sequence[HandOut]) -> None:
-        """Take back what these were lent: nobody has to read it any more."""
+    def _end_loans(self, hand_outs: Sequence[HandOut], slave: str) -> None:
+        """Take back what this slave was lent for these: it does not have to read it any more."""
         if self.loans:
             for hand_out in hand_outs:
-                loan = self.loans.pop((hand_out.task, hand_out.attempt), None)
-                if loan is not None:
+                key = (hand_out.task, hand_out.attempt)
+                loan = self.loans.get(key)
+                if loan is not None and loan[1] == slave:
+                    del self.loans[key]
                     self._lender.take_back(loan[0])
 
     def cancel(self, tasks: Sequence[int]) -> None:
@@ -356,9 +360,11 @@ class Decisions:
         seat = self.seats.pop(slave)
         seat.state = state
         lent = [key for key, loan in self.loans.items() if loan[1] == slave]
-        self._end_loans([HandOut(*key) for key in lent])
+        self._end_loans([HandOut(*key) for key in lent], slave)
         seat.mailbox = Mailbox()  # what was on its way is not kept with the memory of the slave
         self.slots -= seat.introduction.slots
+        if len(self.former) == _REMEMBER_SLAVES:
+            del self.by_token[self.former[0].token]
         self.former.append(seat)
         level = logging.INFO if state == "left" else logging.WARNING
         self._log(level, "slave %s %s: %s", seat.introduction.name, state, reason)

@@ -15,7 +15,6 @@ from masterslave.protocol import (
     Ask,
     Delivery,
     Introduction,
-    Receipt,
     Welcome,
     decode,
     encode,
@@ -65,7 +64,7 @@ class Door:
         is_own = peer == THIS_MACHINE and self._is_own(introduction.pid)
         seat = self._master.join(introduction, peer, is_own=is_own)
         on_disconnect(lambda: self._master.leave(seat.slave, "its connection closed"))
-        return encode(msgspec.structs.replace(self._welcome, slave=seat.slave))
+        return encode(msgspec.structs.replace(self._welcome, slave=seat.token))
 
     @expose
     def next(self, message: bytes) -> Poll:
@@ -78,9 +77,6 @@ class Door:
         """Take outcomes (``Delivery -> Receipt``)."""
         delivery = decode(message, Delivery)
         receipt = self._master.take_delivery(delivery)
-        if delivery.leaving:
-            self._master.leave(delivery.slave, "it was told to leave", in_peace=True)
-            receipt = Receipt(delivery.sequence)
         return encode(receipt)
 
     @expose

@@ -24,6 +24,9 @@ class Seat:
     """A slave at the table.
 
     Attributes:
+        slave: Its name at the scheduler, and to people: ``host#1``.
+        token: Its name on the wire, which it alone is told: who knows it is the slave.
+        names: By which names the scheduler has known it: this one, and those before it joined anew.
         delivered: Number of the last outcome that it has delivered.
         done: Tasks that it has answered.
         state: "here", "quarantined", "left" or "lost".
@@ -35,9 +38,11 @@ class Seat:
     """
 
     slave: str
+    token: str = field(repr=False)
     introduction: Introduction
     peer: str
     is_own: bool = False
+    names: tuple[str, ...] = ()
     mailbox: Mailbox = field(default_factory=Mailbox)
     delivered: int = 0
     done: int = 0
@@ -46,6 +51,11 @@ class Seat:
     poll: Poll | None = None
     slots: int = -1
     told_at: float = 0.0
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether it has left the table, in peace or not."""
+        return self.state in ("left", "lost")
 
 
 def take_poll(seat: Seat) -> Poll | None:

@@ -222,16 +222,20 @@ class Master:
         return poll
 
     def take_delivery(self, delivery: Delivery) -> Receipt:
-        """Take outcomes in; says up to which number they are safe, and whether it is a stranger.
+        """Take outcomes in; says up to which number they are safe, and whether to join anew.
 
-        A stranger's outcomes are taken all the same: it may be a slave that was given up, and the
-        first outcome of any attempt is the task's answer.
+        Those of a slave that was given up are taken all the same: the first outcome of any attempt
+        is the task's answer.
         """
         slave, sequence = delivery.slave, delivery.sequence
         to_retry = self._find_retries(delivery.outcomes)
         with self._turn as decisions:
             seat = decisions.hear(slave, delivery.slots, delivery.acknowledged, time.monotonic())
             decisions.take_outcomes(slave, sequence, delivery.outcomes, to_retry)
+        if delivery.leaving:
+            if seat is not None:
+                self.leave(seat.slave, "it was told to leave", in_peace=True)
+            return Receipt(sequence)
         return Receipt(0, unknown=True) if seat is None else Receipt(sequence)
 
     def _find_retries(self, outcomes: Sequence[Outcome]) -> frozenset[int]:

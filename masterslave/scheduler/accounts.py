@@ -33,6 +33,10 @@ class Accounts:
         self.status = bytearray()
         self.latest = array("l")
         """Number of the latest hand-out of each task."""
+        self.holder: list[str] = []
+        """Who was handed it."""
+        self.earlier: dict[Key, str] = {}
+        """Who was handed those before it: by task and number."""
         self.submissions: list[Submission] = []
         self._firsts: list[int] = []
         self.losses: Counter[int] = Counter()
@@ -63,6 +67,12 @@ class Accounts:
         self.fastest: dict[int, float] = {}
         self.slowest: dict[int, float] = {}
         self._touched: dict[str, Seat] = {}
+
+    def was_handed(self, slave: str, task: int, attempt: int) -> bool:
+        """Tell whether a slave was handed this attempt at a task."""
+        if attempt == self.latest[task]:
+            return self.holder[task] == slave
+        return self.earlier.get((task, attempt)) == slave
 
     def is_open(self, task: int) -> bool:
         """Tell whether a task was submitted and has no end yet."""
@@ -99,11 +109,13 @@ class Accounts:
         self.fastest[function] = min(self.fastest.get(function, item_s), item_s)
         self.slowest[function] = max(self.slowest.get(function, item_s), item_s)
 
-    def _end_attempt(self, hand_out: HandOut) -> Out | None:
-        """Note that a hand-out is not out any more; returns what it was, None if it was not out."""
+    def _end_attempt(self, hand_out: HandOut, slave: str) -> Out | None:
+        """Note that a hand-out is not out any more; returns what it was, None if it was not out,
+        or with another slave.
+        """
         key = (hand_out.task, hand_out.attempt)
         out = self.out.get(key)
-        if out is None or len(out.tasks) != hand_out.count:
+        if out is None or len(out.tasks) != hand_out.count or out.slave != slave:
             return None
         del self.out[key]
         self.moment.stops.discard(key)

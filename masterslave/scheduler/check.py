@@ -33,8 +33,8 @@ def an_answer_is_an_outcome_that_was_delivered(ledger: Ledger) -> None:
 
 
 def the_first_outcome_is_the_answer(ledger: Ledger) -> None:
-    """Whatever attempt it is of, whoever brings it, and whatever became of the rest of its span;
-    except for an exception that is to be retried.
+    """Whatever attempt it is of, and whatever became of the rest of its span, from the slave that
+    was handed the attempt; except for an exception that is to be retried.
     """
     _none(ledger.moment.answers)
 

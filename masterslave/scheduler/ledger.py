@@ -89,7 +89,7 @@ class Ledger(Accounts):
                 self._note_returned(event)
             case HandOutsGivenBack():
                 for hand_out in event.hand_outs:
-                    self._end_attempt(hand_out)
+                    self._end_attempt(hand_out, event.slave)
             case HandOutsLost():
                 self._note_lost(event)
             case TasksSubmitted(tasks=tasks, terms=terms):
@@ -131,6 +131,7 @@ class Ledger(Accounts):
         self._firsts.append(submission.first)
         self.status.extend(bytes([OPEN]) * count)
         self.latest.extend(array("l", [0]) * count)
+        self.holder.extend([""] * count)
         self._wait(submission, count)
         self.counts["submitted"] += count
 
@@ -138,7 +139,7 @@ class Ledger(Accounts):
         self._hear(event.slave)
         self.moment.raised = event.to_retry
         for hand_out, seconds in zip(event.hand_outs, event.seconds, strict=True):
-            out = self._end_attempt(hand_out)
+            out = self._end_attempt(hand_out, event.slave)
             self.moment.returned.add((hand_out.task, hand_out.attempt))
             if out is not None:
                 self._learn(out.terms.function, seconds / hand_out.count)
@@ -148,7 +149,11 @@ class Ledger(Accounts):
         """Write down which tasks this outcome has to settle."""
         answers, attempt = self.moment.answers, hand_out.attempt
         for task in range(hand_out.task, hand_out.task + hand_out.count):
-            if not self.is_open(task) or task in answers or not 1 <= attempt <= self.latest[task]:
+            if (
+                not self.is_open(task)
+                or task in answers
+                or not self.was_handed(event.slave, task, attempt)
+            ):
                 self.counts["late"] += 1
             elif task not in event.to_retry:
                 answers[task] = attempt
@@ -171,7 +176,7 @@ class Ledger(Accounts):
             heappush(self._dues, (due, task))
 
     def _note_lost(self, event: HandOutsLost) -> None:
-        out = self._end_attempt(event.hand_out)
+        out = self._end_attempt(event.hand_out, event.slave)
         if out is None or (event.culprit >= 0 and event.culprit not in out.tasks):
             return
         if len(out.tasks) == 1:
@@ -196,7 +201,8 @@ class Ledger(Accounts):
         self._touch(name)
         started = list(seat.started)
         for task, number in [*started, *seat.ahead]:
-            out = self._end_attempt(HandOut(task, number, len(self.out[task, number].tasks)))
+            count = len(self.out[task, number].tasks)
+            out = self._end_attempt(HandOut(task, number, count), name)
             if out is None or in_peace or (task, number) not in started:
                 continue
             if len(out.tasks) == 1:
@@ -224,7 +230,7 @@ class Ledger(Accounts):
                         continue
                     if key not in self.moment.stops or self.out[key].slave != order.slave:
                         self.faults["stopped though wanted"].append((order.slave, hand_out))
-                    self._end_attempt(hand_out)
+                    self._end_attempt(hand_out, order.slave)
             case GiveUpTask():
                 is_due = order.task in self.moment.give_ups
                 if not is_due or len(order.story) != self.losses[order.task]:
@@ -272,7 +278,10 @@ class Ledger(Accounts):
         latest = self.latest[tasks.start : tasks.stop]
         if max(latest) >= hand_out.attempt:
             self.faults["number used before"].append(hand_out)
+        for task in tasks if hand_out.attempt > 1 else ():
+            self.earlier[task, self.latest[task]] = self.holder[task]
         self.latest[tasks.start : tasks.stop] = array("l", [hand_out.attempt]) * len(tasks)
+        self.holder[tasks.start : tasks.stop] = [name] * len(tasks)
         self.counts["handed_out"] += len(tasks)
         self.counts["handed_out_again"] += len(tasks) if hand_out.attempt > 1 else 0
         first, second = self.cover

@@ -19,7 +19,7 @@ __all__ = ["give_back", "lose", "take_back_all"]
 def give_back(state: State, event: HandOutsGivenBack, step: Step) -> None:
     """A slave will not run these after all; they wait at the front, in their order."""
     for hand_out in reversed(event.hand_outs):
-        piece = state.end_attempt(hand_out)
+        piece = state.end_attempt(hand_out, event.slave)
         if piece is not None:
             _wait_again(state, piece, Trigger.GIVEN_BACK)
 
@@ -27,7 +27,7 @@ def give_back(state: State, event: HandOutsGivenBack, step: Step) -> None:
 def lose(state: State, event: HandOutsLost, step: Step) -> None:
     """The process that ran this has died."""
     hand_out = event.hand_out
-    piece = state.end_attempt(hand_out)
+    piece = state.end_attempt(hand_out, event.slave)
     if piece is None:
         return
     if event.culprit >= 0 and event.culprit not in range(piece.first, piece.stop):

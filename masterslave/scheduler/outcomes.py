@@ -1,10 +1,14 @@
 """What comes back: outcomes settle tasks, whichever attempt they are of, or have them run again.
 
+They count from the slave that was handed the attempt, also when it was given up meanwhile.
+
 Most are of a task that is out once and has no past: those take the short way, which is why it
 is written out.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from masterslave.scheduler import quarantine
 from masterslave.scheduler.events import HandOut, TasksReturned
@@ -19,8 +23,14 @@ _AFTER_RETURN = next_phase(Phase.OUT, Trigger.RETURNED)
 
 
 def take_in(state: State, event: TasksReturned, step: Step) -> None:
-    """Take in outcomes that a slave has delivered."""
+    """Take in outcomes that a slave has delivered.
+
+    Raises:
+        ValueError: There is not one time for each hand-out; nothing has changed then.
+    """
     name, to_retry, all_seconds = event.slave, event.to_retry, event.seconds
+    if len(all_seconds) != len(event.hand_outs):
+        raise ValueError(f"{len(all_seconds)} times for {len(event.hand_outs)} hand-outs")
     by_first, drop = state.pieces.by_first, state.pieces.drop
     slave = state.roster.hear(name, step.now)
     settled: list[HandOut] = []
@@ -86,14 +96,16 @@ def _take_in_one(
     step: Step,
 ) -> int:
     """Take in one outcome, of whatever; returns how many tasks it has settled."""
+    if hand_out.count < 1:
+        return 0
     first, stop = hand_out.task, hand_out.task + hand_out.count
-    out = state.end_attempt(hand_out)
+    out = state.end_attempt(hand_out, event.slave)
     if out is not None:
         per_item_s = seconds / hand_out.count
         state.estimates.note(out.terms.function, 1, per_item_s, per_item_s)
     done = 0
-    for piece in state.pieces.between(first, stop):
-        if not 1 <= hand_out.attempt <= piece.attempts:
+    for piece in _pieces_of(state, hand_out):
+        if piece.holder_of(hand_out.attempt) != event.slave:
             continue
         kept = event.to_retry if piece is not out or _has_retries(piece) else frozenset()
         for part in piece.open_within(first, stop):
@@ -111,6 +123,14 @@ def _take_in_one(
             _retry(state, piece, hand_out, event.slave, step)
     state.counts.late += hand_out.count - done - (0 if out is None else out.count_open())
     return done
+
+
+def _pieces_of(state: State, hand_out: HandOut) -> Sequence[Piece]:
+    """Return the pieces in which its tasks are: only items of a span go out together."""
+    if hand_out.count > 1:
+        return state.pieces.of_spans(hand_out.task, hand_out.task + hand_out.count)
+    piece = state.pieces.around(hand_out.task)
+    return () if piece is None else (piece,)
 
 
 def _has_retries(piece: Piece) -> bool:

@@ -8,7 +8,6 @@ which leaves holes. A piece is found by its first task; which one a later item i
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Iterator
 from operator import attrgetter
 
 import msgspec
@@ -20,6 +19,7 @@ from masterslave.scheduler.transitions import Phase
 __all__ = ["Past", "Piece", "Pieces", "Span"]
 
 _start = attrgetter("start")
+_first = attrgetter("first")
 
 
 class Past(Struct, frozen=True, gc=False):
@@ -69,6 +69,8 @@ class Piece(Struct, eq=False, gc=False):
         expected_s: What it was expected to take when it was handed out, in seconds.
         size: Bytes of its arguments; of a span, see there.
         open: What of it has not ended, in order; None stands for all of it.
+        former: Attempts that are not out any more: number and slave. A late outcome is taken of who
+            was handed the attempt, and of nobody else.
     """
 
     first: int
@@ -84,6 +86,7 @@ class Piece(Struct, eq=False, gc=False):
     expected_s: float = 0.0
     open: list[range] | None = None
     past: Past | None = None
+    former: tuple[tuple[int, str], ...] = ()
 
     def count_open(self) -> int:
         """Return how many of its tasks have not ended."""
@@ -116,6 +119,13 @@ class Piece(Struct, eq=False, gc=False):
         """Return its attempts that are out: number and slave."""
         first = [(self.attempt, self.holder)] if self.attempt else []
         return first if self.second is None else [*first, self.second]
+
+    def holder_of(self, attempt: int) -> str:
+        """Return the slave that was handed an attempt, out or not; empty if there was none."""
+        for number, slave in (*self.live(), *self.former):
+            if number == attempt:
+                return slave
+        return ""
 
     def change_past(self, **changes: object) -> Past:
         """Write down what has gone wrong."""
@@ -160,6 +170,7 @@ class Pieces:
             piece.phase,
             attempts=piece.attempts,
             past=piece.past,
+            former=piece.former,
         )
         if piece.open is not None:
             front.open = piece.open_within(piece.first, stop)
@@ -187,6 +198,7 @@ class Pieces:
                 phase=piece.phase,
                 attempts=piece.attempts,
                 past=piece.past,
+                former=piece.former,
             )
             for row in rows[1:]
         ]
@@ -204,30 +216,23 @@ class Pieces:
         piece = self.by_first[self._firsts[at]]
         return piece if task < piece.stop else None
 
-    def between(self, first: int, stop: int) -> Iterator[Piece]:
-        """Go through the pieces of which something is between two numbers, in their order.
+    def of_spans(self, first: int, stop: int) -> list[Piece]:
+        """Return the pieces of spans of which something is between two numbers, in their order."""
+        at = max(0, bisect_right(self._firsts, first) - 1)
+        numbers = self._firsts[at : bisect_left(self._firsts, stop)]
+        pieces = [self.by_first[number] for number in numbers]
+        return pieces[1:] if pieces and pieces[0].stop <= first else pieces
 
-        Each may be dropped when its turn has come, or cut.
+    def between(self, first: int, stop: int) -> list[Piece]:
+        """Return the pieces of which something is between two numbers, in their order.
+
+        Costs what is there at most, however far apart the numbers are.
         """
-        task = first
-        while task < stop:
-            piece = self.around(task)
-            if piece is not None:
-                after = piece.stop
-                yield piece
-                task = after
-            else:
-                task = self._next_after_gap(task)
-
-    def _next_after_gap(self, task: int) -> int:
-        """Return the next task after one that has ended: within a span, that of its next piece."""
-        at = bisect_right(self._firsts, task)
-        if at < len(self._firsts):
-            following = self.by_first[self._firsts[at]]
-            if following.span is not None and following.span.first <= task:
-                return following.first
-        if at > 0:
-            span = self.by_first[self._firsts[at - 1]].span
-            if span is not None and task < span.stop:
-                return span.stop if at == len(self._firsts) else min(span.stop, self._firsts[at])
-        return task + 1
+        pieces = self.of_spans(first, stop)
+        by_first = self.by_first
+        are_many = stop - first > len(by_first)
+        for number in list(by_first) if are_many else range(first, stop):
+            piece = by_first.get(number)
+            if piece is not None and piece.span is None and first <= number < stop:
+                pieces.append(piece)
+        return sorted(pieces, key=_first)

@@ -156,6 +156,7 @@ class State:
 
     def release(self, piece: Piece, attempt: int) -> None:
         """An attempt of a piece is not out any more."""
+        piece.former = (*piece.former, (attempt, piece.holder_of(attempt)))
         if piece.attempt == attempt:
             self._release_from(piece.holder, piece)
             piece.attempt, piece.holder = piece.second or (0, "")
@@ -164,15 +165,21 @@ class State:
             self._release_from(piece.second[1], piece)
         piece.second = None
 
-    def end_attempt(self, hand_out: HandOut) -> Piece | None:
-        """Return the piece of which this was out, and is not any more; None if it was not."""
+    def end_attempt(self, hand_out: HandOut, slave: str) -> Piece | None:
+        """Return the piece of which this was out with a slave, and is not any more; None if it was
+        not, or is out with another one.
+        """
+        piece = self.find_out(hand_out, slave)
+        if piece is not None:
+            self.release(piece, hand_out.attempt)
+        return piece
+
+    def find_out(self, hand_out: HandOut, slave: str) -> Piece | None:
+        """Return the piece of which this is out with a slave; None if it is not."""
         piece = self.pieces.by_first.get(hand_out.task)
         if piece is None or piece.stop - piece.first != hand_out.count:
             return None
-        if all(hand_out.attempt != attempt for attempt, _ in piece.live()):
-            return None
-        self.release(piece, hand_out.attempt)
-        return piece
+        return piece if (hand_out.attempt, slave) in piece.live() else None
 
     def _release_from(self, name: str, piece: Piece) -> None:
         slave = self.roster.by_name.get(name)

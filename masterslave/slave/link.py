@@ -10,6 +10,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
+from msgspec import structs
+
 from masterslave.errors import SlaveRefused
 from masterslave.protocol import Introduction, Welcome
 from masterslave.slave.asking import Asker
@@ -136,7 +138,8 @@ class Link:
         with self._join_lock:
             if self.welcome.slave != unknown:
                 return  # the other thread has done it meanwhile
-            welcome = self._caller.call(self._talk, "join", self._introduction, Welcome)
+            introduction = structs.replace(self._introduction, formerly=unknown)
+            welcome = self._caller.call(self._talk, "join", introduction, Welcome)
             if welcome.refused:
                 raise SlaveRefused(welcome.refused)
             with self._workshop.lock:

@@ -53,9 +53,9 @@ Join = Callable[..., "ByHand"]
 class ByHand:
     """A slave that speaks by hand."""
 
-    def __init__(self, farm: Farm, name: str) -> None:
+    def __init__(self, farm: Farm, name: str, formerly: str = "") -> None:
         self.door = Proxy(farm.uri)
-        me = Introduction(VERSION, name, "here", 1, 1, sys.version_info[:2])
+        me = Introduction(VERSION, name, "here", 1, 1, sys.version_info[:2], formerly)
         self.slave = decode(self.door.join(encode(me)), Welcome).slave
 
     def ask(
@@ -89,8 +89,8 @@ def join(lonely_farm: Farm) -> Iterator[Callable[..., ByHand]]:
     """Let a slave join that speaks by hand."""
     joined: list[ByHand] = []
 
-    def join_by_hand(name: str = "hand") -> ByHand:
-        joined.append(ByHand(lonely_farm, name))
+    def join_by_hand(name: str = "hand", formerly: str = "") -> ByHand:
+        joined.append(ByHand(lonely_farm, name, formerly))
         return joined[-1]
 
     yield join_by_hand
@@ -149,8 +149,7 @@ def test_the_first_result_counts_even_of_a_slave_that_was_given_up(
     future = lonely_farm.submit(abs, -7)
     first = join("first")
     (task,) = first.ask(1, 0).tasks
-    dead = first.slave
-    lonely_farm._master.leave(dead, "declared dead")
+    lonely_farm._master.leave("first#1", "declared dead")
     second = join("second")
     (again,) = second.ask(1, 0).tasks
     assert (again.task, again.attempt) == (task.task, task.attempt + 1)
@@ -160,6 +159,27 @@ def test_the_first_result_counts_even_of_a_slave_that_was_given_up(
     assert second.ask(0, 1).stops == (Stop(again.task, again.attempt),)
     second.deliver(1, value(again, 8))
     assert lonely_farm.statistics().late == 1
+
+
+def test_the_first_result_counts_also_of_a_slave_that_has_joined_anew(
+    lonely_farm: Farm, join: Join
+) -> None:
+    futures = [lonely_farm.submit(abs, -7) for _ in range(2)]
+    first = join("first")
+    (task,) = first.ask(1, 0).tasks
+    lonely_farm._master.leave("first#1", "declared dead")
+    assert first.ask(1, 1).unknown
+    anew = join("first", first.slave)
+    other = join("other")
+    (again,) = anew.ask(1, 0).tasks
+    assert (again.task, again.attempt) == (task.task, task.attempt + 1)
+    (second,) = other.ask(1, 0).tasks
+    assert other.deliver(1, value(task, 8)).acknowledged == 1, "it was not handed that"
+    assert not futures[0].done()
+    anew.deliver(1, value(task, 7))
+    assert futures[0].result(timeout=5) == 7
+    other.deliver(2, value(second, 9))
+    assert futures[1].result(timeout=5) == 9
 
 
 def test_a_stranger_is_told_to_join(lonely_farm: Farm, join: Join) -> None:
@@ -179,7 +199,7 @@ def test_what_is_given_back_or_lost_goes_to_the_next(lonely_farm: Farm, join: Jo
     slave.deliver(2, Outcome(task.task, task.attempt, 1, GIVEN_BACK, b""), leaving=True)
     (task,) = join().ask(1, 0).tasks
     assert task.attempt == 3
-    lonely_farm._master.leave(slave.slave, "gone")
+    lonely_farm._master.leave("hand#1", "gone")
     assert lonely_farm.statistics().slaves_left == 1
     future.cancel()
 

@@ -11,8 +11,22 @@ from typing import Any
 import pytest
 
 from masterslave import Farm, NotPicklable, TaskFailed
+from masterslave.master.decisions import Decisions
 from masterslave.packed import PICKLED, pack_value
-from masterslave.protocol import MIXED, PART, RAISED, VALUE, ItemOutcome, Outcome, Raised, encode
+from masterslave.protocol import (
+    BROKEN,
+    GIVEN_BACK,
+    LOST,
+    MIXED,
+    PART,
+    PROGRESS,
+    RAISED,
+    VALUE,
+    ItemOutcome,
+    Outcome,
+    Raised,
+    encode,
+)
 from remoteobj import release
 from tests.masterslave.test_conversation import SHORT, ByHand
 
@@ -111,6 +125,57 @@ def test_outcomes_of_what_was_never_handed_out_change_nothing(
     (mine,) = slave.ask(1, 1).tasks
     slave.deliver(3, Outcome(mine.task, 1, 1, VALUE, pack_value(2)))
     assert again.result(timeout=5) == 2
+
+
+@pytest.mark.parametrize("kind", [VALUE, RAISED, LOST, GIVEN_BACK, BROKEN, PART, PROGRESS])
+def test_what_a_slave_says_of_what_another_was_handed_changes_nothing(meet: Any, kind: int) -> None:
+    farm, honest = meet()
+    future = farm.submit(abs, -1)
+    (task,) = honest.ask(1, 0).tasks
+    liar = ByHand(farm, "liar")
+    payload = pack_value((1.0, 2.0)) if kind in (VALUE, PART) else encode((1.0, 2.0))
+    for number, attempt in enumerate((task.attempt, task.attempt + 1), 1):
+        liar.deliver(number, Outcome(task.task, attempt, 1, kind, payload, 0.0, 0))
+    assert not future.done()
+    assert future.progress is None
+    assert honest.ask(1, 1).stops == ()
+    honest.deliver(1, Outcome(task.task, task.attempt, 1, VALUE, pack_value(1)))
+    assert future.result(timeout=5) == 1
+    assert list(future.parts()) == []
+    assert farm.submit(abs, -2).cancel(), "it is not broken"
+    statistics = farm.statistics()
+    assert (statistics.done, statistics.handed_out_again) == (1, 0)
+    release(liar.door)
+
+
+def test_no_slave_can_speak_for_another(meet: Any) -> None:
+    farm, honest = meet()
+    future = farm.submit(abs, -1)
+    (task,) = honest.ask(1, 0).tasks
+    token, liar = honest.slave, ByHand(farm, "liar")
+    assert len(token) == 32
+    assert token != liar.slave
+    seen = (
+        repr(farm.slaves)
+        + repr(farm)
+        + repr(honest.door.status())
+        + repr(farm._master.view(repr_of))
+    )
+    assert token not in seen
+    for guess in ("liar#1", "liar", "", token[:-1], token.upper() + "x"):
+        liar.slave = guess
+        assert liar.ask(1, 0).unknown
+        assert liar.deliver(9, Outcome(task.task, 1, 1, VALUE, pack_value(99))).unknown
+        liar.deliver(10, leaving=True)
+    assert not future.done()
+    assert [slave.state for slave in farm.slaves] == ["busy", "idle"]
+    honest.deliver(1, Outcome(task.task, 1, 1, VALUE, pack_value(1)))
+    assert future.result(timeout=5) == 1
+    release(liar.door)
+
+
+def repr_of(decisions: Decisions) -> str:
+    return repr(list(decisions.seats.values()))
 
 
 def test_where_results_are_data_a_part_runs_no_code(meet: Any, tmp_path: Path) -> None:

@@ -34,12 +34,14 @@ class Door:
     def __init__(self) -> None:
         self.asks: list[Ask] = []
         self.joined = 0
+        self.formerly: list[str] = []
         self.joined_anew = threading.Event()
         self.asked_again = threading.Event()
 
     @expose
     def join(self, message: bytes) -> bytes:
         self.joined += 1
+        self.formerly.append(decode(message, Introduction).formerly)
         return encode(Welcome(f"hand#{self.joined}", 1.0))
 
     @expose
@@ -109,6 +111,7 @@ def test_a_batch_for_a_lost_seat_is_not_taken_for_one_of_the_new(serve: Serve) -
     assert how == "has ended"
     asks = [(ask.slave, ask.acknowledged) for ask in door.asks]
     assert asks == [("hand#1", 0), ("hand#1", 1), ("hand#2", 0)]
+    assert door.formerly == ["", "hand#1"], "it says who it was"
     assert not link.work.waiting
 
 

@@ -154,6 +154,15 @@ class Weather(RuleBasedStateMachine):
         hand_outs = self.first_of(slave, count)
         self.say(TasksReturned(slave, hand_outs, [one_s * h.count for h in hand_outs]))
 
+    @rule(slave=st.one_of(slaves, buried), data=st.data())
+    def lie_about_what_others_hold(self, slave: str, data: st.DataObject) -> None:
+        """Whatever it says is lost or given back, it changes nothing."""
+        for hand_out in [h for h in self.pick(data) if (slave, h) not in self.ever_sent]:
+            open_before = {*self.ledger.out}
+            self.say(HandOutsLost(slave, hand_out, "it says", hand_out.task))
+            self.say(HandOutsGivenBack(slave, (hand_out,)))
+            assert open_before <= {*self.ledger.out}
+
     @rule(slave=slaves, data=st.data())
     def lose_a_child(self, slave: str, data: st.DataObject) -> None:
         for hand_out in self.pick(data, slave):

@@ -1,0 +1,51 @@
+"""What a slave may speak of: hand-outs that there were, and that it was handed itself.
+
+A slave may say anything. What it says of others' hand-outs changes nothing, and what was never
+handed out is not looked for.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+from masterslave.master.book import TaskBook
+from masterslave.master.seats import Seat
+from masterslave.master.submission import Span
+from masterslave.protocol import Outcome
+from masterslave.scheduler import State
+
+__all__ = ["Claims"]
+
+_MOST_LATE = 100_000
+
+
+class Claims:
+    """Judges what slaves say. Who uses it holds the master's lock."""
+
+    def __init__(self, book: TaskBook, state: State) -> None:
+        self._book = book
+        self._state = state
+
+    def is_possible(self, outcome: Outcome, next_task: int) -> bool:
+        """Tell whether there may have been such a hand-out; *next_task* is the next number."""
+        first, stop = outcome.task, outcome.task + outcome.count
+        if not 0 <= first < stop <= next_task:
+            return False
+        submission = self._book.find(first)
+        if submission is None:  # it is late
+            return outcome.count <= _MOST_LATE
+        count = cast(Span, submission).count if submission.is_span else 1
+        return stop <= submission.number + count
+
+    def was_handed(self, seat: Seat, outcome: Outcome) -> bool:
+        """Tell whether a slave was handed this attempt, by whatever name; the task is open."""
+        piece = self._state.pieces.around(outcome.task)
+        return piece is not None and piece.holder_of(outcome.attempt) in seat.names
+
+    def name_of(self, seat: Seat, outcome: Outcome) -> str:
+        """Return by which of its names a slave was handed this; its present one where by none."""
+        if len(seat.names) == 1:
+            return seat.slave
+        piece = self._state.pieces.around(outcome.task)
+        holder = "" if piece is None else piece.holder_of(outcome.attempt)
+        return holder if holder in seat.names else seat.slave
