@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_right
-from collections import Counter, OrderedDict, defaultdict
+from bisect import bisect_left, bisect_right, insort
+from collections import Counter, OrderedDict, defaultdict, deque
 from heapq import heappop
 
 from masterslave.scheduler.entries import OPEN, Key, Moment, Out, Seat, Submission
+from masterslave.scheduler.estimates import WINDOW, bar_of
 from masterslave.scheduler.events import HandOut
 from masterslave.scheduler.feeding import Feeding
 
@@ -64,8 +65,11 @@ class Accounts:
         self.known: Counter[int] = Counter()
         """Outcomes of each function."""
         self.known_since: dict[int, float] = {}
+        """Since when the bar of each function is as low as it is."""
         self.fastest: dict[int, float] = {}
-        self.slowest: dict[int, float] = {}
+        self.latest_s: defaultdict[int, deque[float]] = defaultdict(deque)
+        """What the last ones of each function took, per item; ``ordered``: the same, sorted."""
+        self.ordered: defaultdict[int, list[float]] = defaultdict(list)
         self._touched: dict[str, Seat] = {}
 
     def was_handed(self, slave: str, task: int, attempt: int) -> bool:
@@ -94,8 +98,8 @@ class Accounts:
         function = out.terms.function
         if self.known[function] < 3:
             return float("inf")
-        slowest_s = self.slowest[function] * len(out.tasks)
-        return max(self.feeding.straggler_factor * slowest_s, self.feeding.straggler_min_s)
+        bar_s = bar_of(self.ordered[function]) * len(out.tasks)
+        return max(self.feeding.straggler_factor * bar_s, self.feeding.straggler_min_s)
 
     def _hear(self, name: str) -> None:
         if name in self.heard:
@@ -107,7 +111,14 @@ class Accounts:
         if self.known[function] == 3:
             self.known_since[function] = self.now
         self.fastest[function] = min(self.fastest.get(function, item_s), item_s)
-        self.slowest[function] = max(self.slowest.get(function, item_s), item_s)
+        latest_s, ordered = self.latest_s[function], self.ordered[function]
+        bar_before_s = bar_of(ordered) if ordered else 0.0
+        latest_s.append(item_s)
+        insort(ordered, item_s)
+        if len(latest_s) > WINDOW:
+            del ordered[bisect_left(ordered, latest_s.popleft())]
+        if bar_of(ordered) < bar_before_s and function in self.known_since:
+            self.known_since[function] = self.now
 
     def _end_attempt(self, hand_out: HandOut, slave: str) -> Out | None:
         """Note that a hand-out is not out any more; returns what it was, None if it was not out,

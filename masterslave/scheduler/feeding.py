@@ -28,7 +28,7 @@ class Feeding(Struct, frozen=True, kw_only=True):
     """Most items in one hand-out. At 1,024 null items, what an item costs is the item's own."""
 
     straggler_factor: float = 3.0
-    """A task that runs so many times longer than the slowest one of its function so far gets a
+    """A task that runs so many times longer than 95 of the last hundred of its function did gets a
     second attempt, when a slot has nothing else to do."""
 
     straggler_min_s: float = 2.0

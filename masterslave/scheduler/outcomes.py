@@ -19,6 +19,9 @@ from masterslave.scheduler.transitions import Phase, Trigger, next_phase
 
 __all__ = ["take_in"]
 
+Measured = dict[int, list[float]]
+"""What hand-outs took, per item, by function."""
+
 _AFTER_RETURN = next_phase(Phase.OUT, Trigger.RETURNED)
 
 
@@ -37,7 +40,7 @@ def take_in(state: State, event: TasksReturned, step: Step) -> None:
     settle = settled.append
     done = 0
     terms = None
-    outcomes, total_s, slowest_s = 0, 0.0, 0.0
+    measured: Measured = {}
     for at, hand_out in enumerate(event.hand_outs):
         number, count = hand_out.task, hand_out.count
         seconds = all_seconds[at]
@@ -53,19 +56,12 @@ def take_in(state: State, event: TasksReturned, step: Step) -> None:
             or piece.holder != name
             or (to_retry and (count > 1 or number in to_retry))
         ):
-            done += _take_in_one(state, hand_out, seconds, event, settled, step)
+            done += _take_in_one(state, hand_out, seconds, event, settled, measured, step)
             continue
         if piece.terms is not terms:
-            if terms is not None:
-                state.estimates.note(terms.function, outcomes, total_s, slowest_s)
-                outcomes, total_s, slowest_s = 0, 0.0, 0.0
             terms = piece.terms
-        if count > 1:
-            seconds /= count
-        outcomes += 1
-        total_s += seconds
-        if seconds > slowest_s:  # noqa: PLR1730 (max() takes three times as long)
-            slowest_s = seconds
+            measure = measured.setdefault(terms.function, []).append
+        measure(seconds if count == 1 else seconds / count)
         piece.phase = _AFTER_RETURN
         if piece.span is None:
             del by_first[number]
@@ -76,8 +72,8 @@ def take_in(state: State, event: TasksReturned, step: Step) -> None:
             slave.leave_ahead(piece)
         settle(hand_out)
         done += count
-    if terms is not None:
-        state.estimates.note(terms.function, outcomes, total_s, slowest_s)
+    for function, times in measured.items():
+        state.estimates.note(function, times)
     if slave is not None:
         state.roster.touched[name] = slave
         quarantine.note_done(slave, len(settled))
@@ -93,6 +89,7 @@ def _take_in_one(
     seconds: float,
     event: TasksReturned,
     settled: list[HandOut],
+    measured: Measured,
     step: Step,
 ) -> int:
     """Take in one outcome, of whatever; returns how many tasks it has settled."""
@@ -101,8 +98,7 @@ def _take_in_one(
     first, stop = hand_out.task, hand_out.task + hand_out.count
     out = state.end_attempt(hand_out, event.slave)
     if out is not None:
-        per_item_s = seconds / hand_out.count
-        state.estimates.note(out.terms.function, 1, per_item_s, per_item_s)
+        measured.setdefault(out.terms.function, []).append(seconds / hand_out.count)
     done = 0
     for piece in _pieces_of(state, hand_out):
         if piece.holder_of(hand_out.attempt) != event.slave:

@@ -78,8 +78,8 @@ def _patience_s(state: State, piece: Piece) -> float:
     known = state.estimates.by_function.get(piece.terms.function)
     if known is None or known.outcomes < _KNOWN_FROM:
         return float("inf")
-    slowest_s = known.slowest_s * (piece.stop - piece.first)
-    return max(feed.straggler_factor * slowest_s, feed.straggler_min_s)
+    bar_s = known.bar_s() * (piece.stop - piece.first)
+    return max(feed.straggler_factor * bar_s, feed.straggler_min_s)
 
 
 def _double(state: State, piece: Piece, holder: Slave, step: Step) -> bool:

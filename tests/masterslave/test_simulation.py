@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from masterslave.scheduler import Scheduler, SettleTasks
+from masterslave.scheduler import HandOut, Scheduler, SettleTasks, Terms
 from masterslave.testing import BrokenPromise, Climate, SimFarm, SimReport
 
 SEEDS = int(os.environ.get("SEEDS", "2000"))
@@ -81,6 +81,23 @@ def test_calm_farms_are_busy() -> None:
     report = SimFarm(1, slaves=10, tasks=500, climate=CALM).run()
     assert (report.done, report.handed_out_again, report.late) == (500, 0, 0)
     assert report.idle_slot_s < 0.02 * report.busy_slot_s
+
+
+def test_a_straggler_is_tried_twice_though_one_task_was_slow_long_ago() -> None:
+    class OneSlow(SimFarm):
+        """The first task takes 10 minutes, and much later one hangs on the slave that has it."""
+
+        def seconds_of(self, hand_out: HandOut) -> float:
+            if hand_out.task == 0:
+                return 600.0
+            return 1e6 if (hand_out.task, hand_out.attempt) == (8000, 1) else 1.0
+
+    farm = OneSlow(1, slaves=10, tasks=8001, climate=CALM, check_every=1000)
+    farm._workload._draw_terms = lambda *, is_span: Terms(0)  # type: ignore[method-assign]
+    report = farm.run()
+    assert report.done == 8001
+    assert report.speculated == 1
+    assert report.seconds < 1000.0
 
 
 def test_a_task_costs_the_same_with_ten_thousand_slaves() -> None:

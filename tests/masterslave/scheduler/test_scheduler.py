@@ -20,6 +20,7 @@ from masterslave.scheduler import (
     SendTasks,
     SettleTasks,
     SlaveAsked,
+    SlaveHeard,
     SlaveJoined,
     SlaveLeft,
     SpanSubmitted,
@@ -43,7 +44,8 @@ def make_scheduler(*slots: int, known_s: float | None = None) -> Scheduler:
     """Return one with slaves a, b, ... of so many slots; *known_s* is known of function 1."""
     scheduler = Scheduler(silence_s=5.0, feeding=Feeding(feed_ahead_s=0.05))
     if known_s is not None:
-        scheduler.state.estimates.note(1, 10, 10 * known_s, known_s)
+        for _ in range(10):
+            scheduler.state.estimates.note(1, [known_s])
     for name, count in zip("abcdef", slots, strict=False):
         scheduler.handle(SlaveJoined(name, count), 0.0)
     return scheduler
@@ -313,6 +315,43 @@ def test_a_straggler_is_tried_twice_if_it_may_be(repeatable: bool) -> None:
         assert now == 3.0
         orders = scheduler.handle(returned("b", HandOut(0, 2)), 3.5)
         assert StopTasks("a", [HandOut(0, 1)]) in orders
+
+
+def second_attempt_at(scheduler: Scheduler, task: int, now: float, patience_s: float) -> float:
+    """Submit a task that never ends; return after how long it is tried twice."""
+    scheduler.handle(TasksSubmitted((task,), ONCE), now)
+    at = now
+    while at < now + patience_s:
+        at = scheduler.next_deadline() or now + patience_s
+        events = [*map(SlaveHeard, scheduler.state.slaves), TimePassed()]
+        if any(sent(scheduler.handle(event, at)) for event in events):
+            return at - now
+    return float("inf")
+
+
+@pytest.mark.parametrize(
+    ("slow", "quick", "expected_s"),
+    [(1, 2, 300.0), (1, 20, 3.0), (5, 95, 3.0), (6, 94, 300.0), (60, 40, 300.0), (60, 100, 3.0)],
+)
+def test_what_was_slow_now_and_then_or_long_ago_does_not_raise_the_bar(
+    slow: int, quick: int, expected_s: float
+) -> None:
+    scheduler = make_scheduler(1, 1)
+    for task in range(slow + quick):
+        orders = scheduler.handle(TasksSubmitted((task,), ONCE), 0.0)
+        ((slave, *_),) = sent(orders)
+        seconds = 100.0 if task < slow else 1.0
+        scheduler.handle(TasksReturned(slave, (HandOut(task, 1),), (seconds,)), 0.0)
+    assert second_attempt_at(scheduler, 1000, 0.0, 400.0) == pytest.approx(expected_s, abs=0.3)
+
+
+@pytest.mark.parametrize("seconds", [float("nan"), float("inf"), -1.0, 1e300])
+def test_times_that_cannot_be_are_passed_over(seconds: float) -> None:
+    scheduler = make_scheduler(1, known_s=0.01)
+    scheduler.handle(SpanSubmitted(0, 1000, ONCE), 0.0)
+    scheduler.handle(TasksReturned("a", (HandOut(0, 1, 2),), (seconds,)), 0.0)
+    assert scheduler.state.estimates.by_function[1].mean_s == pytest.approx(0.01)
+    assert sent(scheduler.handle(SlaveJoined("b", 1), 0.0))
 
 
 def test_a_slave_that_fails_what_others_do_is_quarantined() -> None:

@@ -1,0 +1,169 @@
+"""The ledger's one ear: what is said to the scheduler, and what it has to lead to."""
+
+from __future__ import annotations
+
+from array import array
+from heapq import heappush
+
+from masterslave.scheduler.accounts import Accounts
+from masterslave.scheduler.entries import CANCELLED, OPEN, Seat, Submission
+from masterslave.scheduler.events import (
+    Event,
+    HandOut,
+    HandOutsGivenBack,
+    HandOutsLost,
+    SlaveAsked,
+    SlaveHeard,
+    SlaveJoined,
+    SlaveLeft,
+    SpanSubmitted,
+    TasksCancelled,
+    TasksReturned,
+    TasksSubmitted,
+    TimePassed,
+)
+from masterslave.scheduler.feeding import Feeding
+
+__all__ = ["Hearing"]
+
+
+class Hearing(Accounts):
+    """Writes events down.
+
+    Args:
+        silence_s: As the scheduler's.
+    """
+
+    def __init__(self, feeding: Feeding, silence_s: float) -> None:
+        super().__init__(feeding)
+        self.silence_s = silence_s
+
+    def _note_event(self, event: Event) -> None:
+        match event:
+            case TasksReturned():
+                self._note_returned(event)
+            case HandOutsGivenBack():
+                for hand_out in event.hand_outs:
+                    self._end_attempt(hand_out, event.slave)
+            case HandOutsLost():
+                self._note_lost(event)
+            case TasksSubmitted(tasks=tasks, terms=terms):
+                self._note_submitted(Submission(tasks[0], tasks[-1] + 1, terms, event.sizes))
+            case SpanSubmitted(first=first, count=count, terms=terms):
+                self._note_submitted(
+                    Submission(first, first + count, terms, (), event.item_bytes, is_span=True)
+                )
+            case TasksCancelled():
+                for task in filter(self.is_open, event.tasks):
+                    self.counts["cancelled"] += 1
+                    self._end(range(task, task + 1), CANCELLED)
+            case TimePassed():
+                for name, heard_at in self.heard.items():
+                    if heard_at + self.silence_s > self.now:
+                        break
+                    self.moment.silent.add(name)
+            case _:
+                self._note_word(event)
+
+    def _note_word(self, event: SlaveJoined | SlaveAsked | SlaveHeard | SlaveLeft) -> None:
+        match event:
+            case SlaveJoined():
+                self.seats[event.slave] = Seat(event.slave, event.slots)
+                self.heard[event.slave] = self.now
+                self.counts["slaves_joined"] += 1
+                self._touch(event.slave)
+            case SlaveAsked() if event.slave in self.seats:
+                self.seats[event.slave].slots = max(0, event.slots)
+                self._touch(event.slave)
+            case SlaveLeft():
+                self._note_left(event.slave, in_peace=event.in_peace)
+        self._hear(event.slave)
+
+    def _note_submitted(self, submission: Submission) -> None:
+        count = submission.stop - submission.first
+        assert submission.first == len(self.status), "tasks have to be numbered in a row"
+        self.submissions.append(submission)
+        self._firsts.append(submission.first)
+        self.status.extend(bytes([OPEN]) * count)
+        self.latest.extend(array("l", [0]) * count)
+        self.holder.extend([""] * count)
+        self._wait(submission, count)
+        self.counts["submitted"] += count
+
+    def _note_returned(self, event: TasksReturned) -> None:
+        self._hear(event.slave)
+        self.moment.raised = event.to_retry
+        for hand_out, seconds in zip(event.hand_outs, event.seconds, strict=True):
+            out = self._end_attempt(hand_out, event.slave)
+            self.moment.returned.add((hand_out.task, hand_out.attempt))
+            if out is not None:
+                self._learn(out.terms.function, seconds / hand_out.count)
+            self._expect_answers(hand_out, event, was_live=out is not None)
+
+    def _expect_answers(self, hand_out: HandOut, event: TasksReturned, *, was_live: bool) -> None:
+        """Write down which tasks this outcome has to settle."""
+        answers, attempt = self.moment.answers, hand_out.attempt
+        for task in range(hand_out.task, hand_out.task + hand_out.count):
+            if (
+                not self.is_open(task)
+                or task in answers
+                or not self.was_handed(event.slave, task, attempt)
+            ):
+                self.counts["late"] += 1
+            elif task not in event.to_retry:
+                answers[task] = attempt
+            elif not was_live:
+                self.counts["late"] += 1  # it runs again anyway
+            elif self.retried[task] >= self.submission_of(task).terms.retries:
+                answers[task] = attempt
+            else:
+                self._retry(task, event.slave)
+
+    def _retry(self, task: int, slave: str) -> None:
+        terms = self.submission_of(task).terms
+        due = self.now + terms.delay_s * terms.factor ** self.retried[task]
+        self.retried[task] += 1
+        self.counts["retried"] += 1
+        self.failed_at[task].append(slave)
+        if not self._is_covered(task):
+            self._wait(self.submission_of(task), -1)
+            self.delayed[task] = due
+            heappush(self._dues, (due, task))
+
+    def _note_lost(self, event: HandOutsLost) -> None:
+        out = self._end_attempt(event.hand_out, event.slave)
+        if out is None or (event.culprit >= 0 and event.culprit not in out.tasks):
+            return
+        if len(out.tasks) == 1:
+            self._blame(out.tasks.start, out.slave)
+        elif event.culprit < 0:
+            self.suspects.update(out.tasks)
+        elif self.is_open(event.culprit) and not any(map(self._is_covered, out.tasks)):
+            self._blame(event.culprit, out.slave)
+
+    def _blame(self, task: int, slave: str) -> None:
+        if self.is_open(task):
+            self.losses[task] += 1
+            self.failed_at[task].append(slave)
+            if self.losses[task] >= self.submission_of(task).terms.max_attempts:
+                self.moment.give_ups.add(task)
+
+    def _note_left(self, name: str, *, in_peace: bool) -> None:
+        seat = self.seats.get(name)
+        if seat is None:
+            return
+        seat.slots = 0
+        self._touch(name)
+        started = list(seat.started)
+        for task, number in [*started, *seat.ahead]:
+            count = len(self.out[task, number].tasks)
+            out = self._end_attempt(HandOut(task, number, count), name)
+            if out is None or in_peace or (task, number) not in started:
+                continue
+            if len(out.tasks) == 1:
+                self._blame(task, name)
+            else:
+                self.suspects.update(out.tasks)
+        self._settle_seats()
+        del self.seats[name], self.heard[name]
+        self.counts["slaves_left" if in_peace else "slaves_lost"] += 1
