@@ -7,7 +7,7 @@ from bisect import bisect_left, bisect_right, insort
 from collections import Counter, OrderedDict, defaultdict, deque
 from heapq import heappop
 
-from masterslave.scheduler.entries import OPEN, Key, Moment, Out, Seat, Submission
+from masterslave.scheduler.entries import CANCELLED, OPEN, Key, Moment, Out, Seat, Submission
 from masterslave.scheduler.estimates import WINDOW, bar_of
 from masterslave.scheduler.events import HandOut
 from masterslave.scheduler.feeding import Feeding
@@ -170,8 +170,11 @@ class Accounts:
             keys = [key for key in (cover.pop(task, None) for cover in self.cover) if key]
             for key in keys:
                 self.out[key].open -= 1
+                if status == CANCELLED:
+                    self.moment.thinned.add(key)
                 if not self.out[key].open:
                     self.moment.stops.add(key)
+                    self.moment.thinned.discard(key)
             if not keys:
                 waited += self.delayed.pop(task, None) is None
         if waited:

@@ -49,6 +49,15 @@ def what_has_ended_is_not_handed_out(ledger: Ledger) -> None:
     _none(ledger.faults["sent after its end"])
 
 
+def what_is_cancelled_does_not_start_with_others(ledger: Ledger) -> None:
+    """A hand-out of which some tasks were cancelled is recalled; the others go out again."""
+    _none(
+        key
+        for key in ledger.moment.thinned
+        if key in ledger.out and key not in ledger.seats[ledger.out[key].slave].recalled
+    )
+
+
 def pointless_attempts_are_stopped(ledger: Ledger) -> None:
     """When the last task of a hand-out has ended, who works on it is told to stop; no sooner."""
     _none(ledger.moment.stops)
@@ -133,8 +142,8 @@ def quarantine_has_evidence(ledger: Ledger) -> None:
 
 
 def recalls_have_a_reason(ledger: Ledger) -> None:
-    """What is recalled was not started, for a slot that is free, when nothing else is there for it;
-    and a slave has answered one recall before it gets the next.
+    """What is recalled was not started, for a slot that is free, when nothing else is there for it,
+    and a slave has answered one such recall before it gets the next; or was cancelled in part.
     """
     _none(ledger.faults["recalled for nothing"])
 
@@ -283,6 +292,7 @@ def _none(found: Iterable[object]) -> None:
 
 MOMENTARY = (
     the_first_outcome_is_the_answer,
+    what_is_cancelled_does_not_start_with_others,
     pointless_attempts_are_stopped,
     losses_are_bounded,
     priorities_are_kept,

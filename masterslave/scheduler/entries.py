@@ -90,6 +90,7 @@ class Moment(Struct):
         give_ups: Tasks that have to be given up.
         stops: Hand-outs that have to be stopped.
         recalls: Hand-outs that have to be recalled: their slave is quarantined.
+        thinned: Hand-outs of which some tasks were cancelled: they have to be recalled, too.
         silent: Slaves that have to be dismissed.
         returned: Hand-outs that it has brought back.
         raised: Of the answers, those that are exceptions that would have been retried.
@@ -103,6 +104,7 @@ class Moment(Struct):
     give_ups: set[int] = field(default_factory=set)
     stops: set[Key] = field(default_factory=set)
     recalls: set[Key] = field(default_factory=set)
+    thinned: set[Key] = field(default_factory=set)
     silent: set[str] = field(default_factory=set)
     returned: set[Key] = field(default_factory=set)
     raised: frozenset[int] = frozenset()

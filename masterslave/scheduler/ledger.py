@@ -221,6 +221,9 @@ class Ledger(Hearing):
 
     def _note_recalled(self, order: RecallTasks) -> None:
         seat = self.seats[order.slave]
+        if all((one.task, one.attempt) in self.moment.thinned for one in order.hand_outs):
+            self._note_thinned_recalled(seat, order)
+            return
         if not seat.is_quarantined:
             self._settle_seats()
             if seat.recalled or self.waiting_count or self.recalls >= self.free_slots:
@@ -233,6 +236,17 @@ class Ledger(Hearing):
             self.recalls += 1
             self.moment.recalls.discard(key)
             self.counts["recalled"] += hand_out.count
+
+    def _note_thinned_recalled(self, seat: Seat, order: RecallTasks) -> None:
+        for hand_out in order.hand_outs:
+            key = (hand_out.task, hand_out.attempt)
+            self.moment.thinned.discard(key)
+            if key in seat.recalled:
+                self.faults["recalled for nothing"].append((order.slave, hand_out))
+            if key in seat.ahead:
+                seat.recalled.add(key)
+                self.recalls += 1
+                self.counts["recalled"] += hand_out.count
 
     def _note_quarantined(self, order: QuarantineSlave) -> None:
         seat = self.seats[order.slave]

@@ -69,6 +69,8 @@ class Scheduler:
         state = self.state
         if step.stops:
             step.order_stops(state.slaves)
+        if step.thinned:
+            rebalancing.recall_thinned(state, step)
         if step.accused:
             quarantine.judge(state, step)
         if state.delays:
@@ -149,6 +151,8 @@ class Scheduler:
                     state.counts.cancelled += len(part)
                 if piece.is_over():
                     state.end(piece, Trigger.CANCELLED, step)
+                else:
+                    step.thinned[piece.first] = piece
 
     def _join(self, event: SlaveJoined, now: float) -> None:
         state = self.state

@@ -1,4 +1,7 @@
-"""When slots are free and nothing waits: work is recalled from who holds much, or tried twice."""
+"""When slots are free and nothing waits: work is recalled from who holds much, or tried twice.
+
+What was cancelled in part is recalled, too.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from masterslave.scheduler.slaves import Slave
 from masterslave.scheduler.state import State, Step
 from masterslave.scheduler.transitions import Trigger, next_phase
 
-__all__ = ["recall", "try_stragglers_twice"]
+__all__ = ["recall", "recall_thinned", "try_stragglers_twice"]
 
 _KNOWN_FROM = 3
 """Outcomes of a function that have to be known before one of its tasks is called slow."""
@@ -29,6 +32,25 @@ def recall(state: State, step: Step) -> None:
         roster.line_up(slave)
         state.counts.recalled += sum(hand_out.count for hand_out in hand_outs)
         step.orders.append(RecallTasks(slave.name, hand_outs))
+
+
+def recall_thinned(state: State, step: Step) -> None:
+    """Recall hand-outs of which tasks were cancelled: these must not start with the others, which
+    are handed out again without them. The slave keeps what it has started.
+    """
+    for piece in step.thinned.values():
+        if piece.is_over():
+            continue
+        for attempt, name in piece.live():
+            slave = state.slaves[name]
+            if piece.first in slave.recalled:
+                continue
+            count = piece.stop - piece.first
+            if piece.first not in slave.started:
+                slave.recalled.add(piece.first)
+                state.roster.touched[name] = slave
+                state.counts.recalled += count
+            step.orders.append(RecallTasks(name, (HandOut(piece.first, attempt, count),)))
 
 
 def _second_half(state: State, slave: Slave) -> list[HandOut]:

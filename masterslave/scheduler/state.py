@@ -79,15 +79,17 @@ class Step:
     Attributes:
         stops: Hand-outs that nobody waits for any more, by slave.
         accused: Slaves that failed tasks which were done elsewhere.
+        thinned: Pieces of which some tasks were cancelled, by their first one.
     """
 
-    __slots__ = ("accused", "now", "orders", "stops")
+    __slots__ = ("accused", "now", "orders", "stops", "thinned")
 
     def __init__(self, now: float) -> None:
         self.now = now
         self.orders: list[Order] = []
         self.stops: dict[str, list[HandOut]] = {}
         self.accused: dict[str, Slave] = {}
+        self.thinned: dict[int, Piece] = {}
 
     def order_stops(self, slaves: Container[str]) -> None:
         """Say which hand-outs have become pointless, to those slaves that are still here."""

@@ -301,6 +301,22 @@ def test_a_recall_that_is_not_worth_it_is_not_made() -> None:
     assert scheduler.handle(SlaveJoined("b", 1), 0.0) == []
 
 
+def test_items_that_are_cancelled_do_not_start_with_the_others() -> None:
+    scheduler = make_scheduler(1, known_s=0.001)
+    orders = scheduler.handle(SpanSubmitted(0, 30, Terms(1, chunk=10)), 0.0)
+    assert [h[1:] for h in sent(orders)] == [(0, 1, 10), (10, 1, 10), (20, 1, 10)]
+    orders = scheduler.handle(TasksCancelled((12, 13)), 0.0)
+    assert orders == [RecallTasks("a", (HandOut(10, 1, 10),))]
+    assert scheduler.handle(TasksCancelled((14,)), 0.0) == [], "it is recalled already"
+    orders = scheduler.handle(HandOutsGivenBack("a", (HandOut(10, 1, 10),)), 0.0)
+    assert sent(orders) == [("a", 10, 2, 2), ("a", 15, 2, 5)]
+    orders = scheduler.handle(TasksCancelled((3, 15, 16, 17, 18, 19)), 0.0)
+    assert orders == [StopTasks("a", [HandOut(15, 2, 5)]), RecallTasks("a", (HandOut(0, 1, 10),))]
+    orders = scheduler.handle(returned("a", HandOut(0, 1, 10)), 0.0)
+    assert settled(orders) == [HandOut(0, 1, 3), HandOut(4, 1, 6)], "it had been started"
+    assert scheduler.state.counts.recalled == 10
+
+
 @pytest.mark.parametrize("repeatable", [True, False])
 def test_a_straggler_is_tried_twice_if_it_may_be(repeatable: bool) -> None:
     scheduler = make_scheduler(1, 1, known_s=1.0)
