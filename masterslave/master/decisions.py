@@ -55,6 +55,7 @@ from masterslave.scheduler import (
     Order,
     QuarantineSlave,
     RecallTasks,
+    ReleaseSlave,
     Scheduler,
     SendTasks,
     SettleTasks,
@@ -288,6 +289,11 @@ class Decisions:
                 seat.state, seat.evidence = "quarantined", order.evidence
                 name = seat.introduction.name
                 self._log(logging.WARNING, "slave %s is quarantined: %s", name, order.evidence)
+            case ReleaseSlave():
+                seat = self.seats[order.slave]
+                seat.state, seat.evidence = "here", ()
+                name = seat.introduction.name
+                self._log(logging.INFO, "slave %s is in quarantine no more: it did its trial", name)
 
     def _settle(self, hand_outs: Sequence[HandOut], slave: str, outcomes: _Outcomes) -> None:
         """Note who gets which outcome as answer."""

@@ -98,7 +98,7 @@ class Sender:
         if reference is None:
             return arguments
         with self._lock:
-            if self._decisions.book.find(hand_out.task) is None or seat.state != "here":
+            if self._decisions.book.find(hand_out.task) is None or seat.is_gone:
                 self._lender.take_back(reference)  # nobody waits for it any more
             else:
                 self._decisions.loans[key] = (reference, seat.slave)

@@ -124,7 +124,7 @@ def nobody_is_overfed(ledger: Ledger) -> None:
 
 
 def who_is_gone_gets_nothing(ledger: Ledger) -> None:
-    """Only slaves that are here, take tasks, and are not quarantined get any."""
+    """Only slaves that are here and take tasks get any; in quarantine one, after a while."""
     _none(ledger.faults["sent to who takes nothing"])
 
 
@@ -139,6 +139,12 @@ def quarantine_has_evidence(ledger: Ledger) -> None:
         for key in ledger.moment.recalls
         if key in ledger.out and key in ledger.seats[ledger.out[key].slave].ahead
     )
+
+
+def quarantine_ends_with_a_task_that_is_done(ledger: Ledger) -> None:
+    """A slave in quarantine is tried with one task at a time; if it does that, it is free."""
+    _none(ledger.moment.releases)
+    _none(ledger.faults["released for nothing"])
 
 
 def recalls_have_a_reason(ledger: Ledger) -> None:
@@ -299,6 +305,7 @@ MOMENTARY = (
     no_slot_idles_while_a_task_waits,
     free_slots_come_first,
     quarantine_has_evidence,
+    quarantine_ends_with_a_task_that_is_done,
     silence_is_noticed,
 )
 """Checked after every event; they cost the same however many tasks and slaves there are."""

@@ -63,6 +63,9 @@ class Seat(Struct):
     ahead_bytes: int = 0
     recalled: set[Key] = field(default_factory=set)
     is_quarantined: bool = False
+    tried_at: float = 0.0
+    """When it was quarantined, or tried last."""
+    trial: Key | None = None
     free: int = 0
     free_since: float = 0.0
     able: int = 0
@@ -91,6 +94,7 @@ class Moment(Struct):
         stops: Hand-outs that have to be stopped.
         recalls: Hand-outs that have to be recalled: their slave is quarantined.
         thinned: Hand-outs of which some tasks were cancelled: they have to be recalled, too.
+        releases: Slaves whose quarantine has to end.
         silent: Slaves that have to be dismissed.
         returned: Hand-outs that it has brought back.
         raised: Of the answers, those that are exceptions that would have been retried.
@@ -105,6 +109,7 @@ class Moment(Struct):
     stops: set[Key] = field(default_factory=set)
     recalls: set[Key] = field(default_factory=set)
     thinned: set[Key] = field(default_factory=set)
+    releases: set[str] = field(default_factory=set)
     silent: set[str] = field(default_factory=set)
     returned: set[Key] = field(default_factory=set)
     raised: frozenset[int] = frozenset()

@@ -31,5 +31,9 @@ class Feeding(Struct, frozen=True, kw_only=True):
     """A task that runs so many times longer than 95 of the last hundred of its function did gets a
     second attempt, when a slot has nothing else to do."""
 
+    quarantine_s: float = 60.0
+    """A slave in quarantine is tried with one task after so long, in seconds; each time that it
+    fails again, after twice as long, and 64 times that at most."""
+
     straggler_min_s: float = 2.0
     """But none that runs for less than this, in seconds."""

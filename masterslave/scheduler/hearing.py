@@ -93,12 +93,26 @@ class Hearing(Accounts):
     def _note_returned(self, event: TasksReturned) -> None:
         self._hear(event.slave)
         self.moment.raised = event.to_retry
+        self._note_trial(event)
         for hand_out, seconds in zip(event.hand_outs, event.seconds, strict=True):
             out = self._end_attempt(hand_out, event.slave)
             self.moment.returned.add((hand_out.task, hand_out.attempt))
             if out is not None:
                 self._learn(out.terms.function, seconds / hand_out.count)
             self._expect_answers(hand_out, event, was_live=out is not None)
+
+    def _note_trial(self, event: TasksReturned) -> None:
+        """Write down whether it ends a quarantine."""
+        seat = self.seats.get(event.slave)
+        if seat is None or seat.trial is None:
+            return
+        for hand_out in event.hand_outs:
+            if (hand_out.task, hand_out.attempt) == seat.trial:
+                tasks = range(hand_out.task, hand_out.task + hand_out.count)
+                if event.to_retry.isdisjoint(tasks):
+                    self.moment.releases.add(event.slave)
+                else:
+                    seat.trial = None
 
     def _expect_answers(self, hand_out: HandOut, event: TasksReturned, *, was_live: bool) -> None:
         """Write down which tasks this outcome has to settle."""
@@ -132,6 +146,9 @@ class Hearing(Accounts):
 
     def _note_lost(self, event: HandOutsLost) -> None:
         out = self._end_attempt(event.hand_out, event.slave)
+        seat = self.seats.get(event.slave)
+        if out and seat and seat.trial == (event.hand_out.task, event.hand_out.attempt):
+            seat.trial = None
         if out is None or (event.culprit >= 0 and event.culprit not in out.tasks):
             return
         if len(out.tasks) == 1:

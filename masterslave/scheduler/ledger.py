@@ -101,6 +101,8 @@ class Ledger(Hearing):
                 self._note_left(order.slave, in_peace=False)
             case QuarantineSlave():
                 self._note_quarantined(order)
+            case _:
+                self._note_released(order.slave)
 
     def _note_settled(self, hand_outs: Sequence[HandOut]) -> None:
         slave = self.event.slave if isinstance(self.event, TasksReturned) else ""
@@ -121,7 +123,9 @@ class Ledger(Hearing):
         tasks = range(hand_out.task, hand_out.task + hand_out.count)
         key = (hand_out.task, hand_out.attempt)
         seat = self.seats.get(name)
-        if seat is None or not seat.able:
+        if seat is not None and seat.is_quarantined:
+            self._check_trial(seat, key)
+        elif seat is None or not seat.able:
             self.faults["sent to who takes nothing"].append((name, hand_out))
             return
         submission = self.submission_of(tasks.start)
@@ -163,6 +167,13 @@ class Ledger(Hearing):
             seat.ahead_bytes += out.size
             self.moment.fed_ahead[seat.name] += len(out.tasks)
         self._touch(seat.name)
+
+    def _check_trial(self, seat: Seat, key: Key) -> None:
+        """Note it when a slave in quarantine is tried that must not be."""
+        is_early = self.now - seat.tried_at < self.feeding.quarantine_s - 1e-9
+        if is_early or seat.started or seat.ahead or not seat.slots:
+            self.faults["sent to who takes nothing"].append((seat.name, key))
+        seat.tried_at, seat.trial = self.now, key
 
     def _check_chunk(self, tasks: range, submission: Submission) -> None:
         """Note it when more go out together than may."""
@@ -255,6 +266,16 @@ class Ledger(Hearing):
         if self.able - seat.able < 1:
             self.faults["the last one quarantined"].append(order.slave)
         self.counts["slaves_quarantined"] += 1
-        seat.is_quarantined = True
+        seat.is_quarantined, seat.tried_at = True, self.now
         self.moment.recalls.update(key for key in seat.ahead if key not in seat.recalled)
         self._touch(order.slave)
+
+    def _note_released(self, name: str) -> None:
+        if name not in self.moment.releases:
+            self.faults["released for nothing"].append(name)
+        self.moment.releases.discard(name)
+        seat = self.seats[name]
+        seat.is_quarantined, seat.trial = False, None
+        self.against[name] = 0
+        self.counts["slaves_released"] += 1
+        self._touch(name)

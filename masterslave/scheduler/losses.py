@@ -6,6 +6,7 @@ all of them are suspect, and handed out one by one from then on, where a loss co
 
 from __future__ import annotations
 
+from masterslave.scheduler import quarantine
 from masterslave.scheduler.events import HandOutsGivenBack, HandOutsLost
 from masterslave.scheduler.orders import GiveUpTask
 from masterslave.scheduler.pieces import Past, Piece
@@ -30,6 +31,7 @@ def lose(state: State, event: HandOutsLost, step: Step) -> None:
     piece = state.end_attempt(hand_out, event.slave)
     if piece is None:
         return
+    quarantine.fail_trial(state, event.slave, hand_out, step)
     if event.culprit >= 0 and event.culprit not in range(piece.first, piece.stop):
         _wait_again(state, piece, Trigger.GIVEN_BACK)
     elif piece.stop - piece.first == 1:
@@ -80,7 +82,7 @@ def _blame(state: State, piece: Piece, attempt: int, slave: str, reason: str, st
     past = piece.change_past(
         losses=past.losses + 1,
         story=(*past.story, line),
-        failed_at=(*past.failed_at, (slave, f"attempt {attempt} was lost here ({reason})")),
+        failed_at=(*past.failed_at, (slave, f"attempt {attempt} was lost here ({reason})", False)),
     )
     if past.losses < piece.terms.max_attempts:
         _wait_again(state, piece, Trigger.LOST)

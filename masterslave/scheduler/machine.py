@@ -58,6 +58,8 @@ class Scheduler:
         due = state.delays.next_due()
         if due is not None:
             deadlines.append(due)
+        if state.waiting and state.trials:
+            deadlines.append(state.trials[0][0])
         if state.roster.free and not state.waiting and state.pieces.by_first:
             deadlines.append(state.look_at)
         return min(deadlines, default=None)

@@ -14,6 +14,7 @@ __all__ = [
     "Order",
     "QuarantineSlave",
     "RecallTasks",
+    "ReleaseSlave",
     "SendTasks",
     "SettleTasks",
     "StopTasks",
@@ -72,6 +73,19 @@ class QuarantineSlave(Struct, frozen=True):
     evidence: tuple[str, ...]
 
 
+class ReleaseSlave(Struct, frozen=True):
+    """The slave did the task that it was tried with: its quarantine is over."""
+
+    slave: str
+
+
 Order = (
-    SendTasks | SettleTasks | GiveUpTask | StopTasks | RecallTasks | DismissSlave | QuarantineSlave
+    SendTasks
+    | SettleTasks
+    | GiveUpTask
+    | StopTasks
+    | RecallTasks
+    | DismissSlave
+    | QuarantineSlave
+    | ReleaseSlave
 )

@@ -77,6 +77,8 @@ def take_in(state: State, event: TasksReturned, step: Step) -> None:
     if slave is not None:
         state.roster.touched[name] = slave
         quarantine.note_done(slave, len(settled))
+        if slave.trial is not None:
+            quarantine.hear_trial(state, slave, event, step)
     if settled:
         state.counts.done += done
         state.changed_at = step.now
@@ -153,7 +155,7 @@ def _retry(state: State, piece: Piece, hand_out: HandOut, slave: str, step: Step
     state.counts.retried += piece.count_open()
     due = step.now + piece.terms.delay_s * piece.terms.factor**past.failures
     what = f"attempt {hand_out.attempt} raised here"
-    piece.change_past(failures=past.failures + 1, failed_at=(*past.failed_at, (slave, what)))
+    piece.change_past(failures=past.failures + 1, failed_at=(*past.failed_at, (slave, what, True)))
     if piece.attempt:  # its other attempt is the retry
         piece.phase = next_phase(piece.phase, Trigger.ONE_OF_TWO_ENDED)
     else:
@@ -166,7 +168,7 @@ def _note_success(
 ) -> None:
     """Hold it against the slaves at which tasks have failed that this one has done."""
     if piece.past is not None and piece.past.failed_at and part.start not in event.to_retry:
-        for slave, what in piece.past.failed_at:
+        for slave, what, has_raised in piece.past.failed_at:
             if slave != event.slave:
                 line = f"task {part.start}: {what}, and was done by {event.slave}"
-                quarantine.note_against(state, slave, line, step)
+                quarantine.note_against(state, slave, line, step, has_raised=has_raised)

@@ -29,7 +29,8 @@ class Past(Struct, frozen=True, gc=False):
         losses: Hand-outs that were lost and are held against it.
         failures: Runs that raised and were retried.
         story: A line for each loss.
-        failed_at: Slaves at which it was lost or raised, with what happened there.
+        failed_at: Slaves at which it was lost or raised, with what happened there, and whether it
+            raised.
         is_suspect: It was lost together with others, and nobody knows which is to blame.
         is_doubled: It has had its second attempt.
     """
@@ -37,7 +38,7 @@ class Past(Struct, frozen=True, gc=False):
     losses: int = 0
     failures: int = 0
     story: tuple[str, ...] = ()
-    failed_at: tuple[tuple[str, str], ...] = ()
+    failed_at: tuple[tuple[str, str, bool], ...] = ()
     is_suspect: bool = False
     is_doubled: bool = False
 

@@ -6,6 +6,7 @@ that has not come back yet, or that take longer than all that a slot may have ah
 
 from __future__ import annotations
 
+from masterslave.scheduler import quarantine
 from masterslave.scheduler.events import HandOut, Terms
 from masterslave.scheduler.orders import SendTasks
 from masterslave.scheduler.pieces import Piece, Span
@@ -23,6 +24,8 @@ Batches = dict[str, list[HandOut]]
 def feed(state: State, step: Step) -> None:
     """Give waiting tasks to slaves that take them."""
     batches: Batches = {}
+    if state.trials:
+        _try_quarantined(state, batches, step.now)
     _feed_free_slots(state, batches, step.now)
     if state.waiting and state.roster.hungry:
         _feed_ahead(state, batches)
@@ -45,6 +48,16 @@ def _feed_free_slots(state: State, batches: Batches, now: float) -> None:
         slave.started[hand_out.task] = now
         batches.setdefault(name, []).append(hand_out)
         roster.line_up(slave)
+
+
+def _try_quarantined(state: State, batches: Batches, now: float) -> None:
+    """Try slaves whose quarantine has lasted for long enough, each with one hand-out."""
+    while state.waiting and (slave := quarantine.take_due(state, now)) is not None:
+        head = state.queue.head()
+        assert head is not None
+        slave.trial = _hand_out(state, head, slave, 0.0)
+        slave.started[slave.trial.task] = now
+        batches[slave.name] = [slave.trial]
 
 
 def _feed_ahead(state: State, batches: Batches) -> None:

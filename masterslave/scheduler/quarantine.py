@@ -1,19 +1,39 @@
-"""Slaves that fail tasks which succeed elsewhere get no more, visibly, and with the evidence."""
+"""Slaves that fail tasks which succeed elsewhere get no more, visibly, and with the evidence.
+
+After a while such a slave is tried with one task (a *circuit breaker*, half open): if it does that,
+its quarantine is over, and what was found against it is forgotten; if not, the next one is twice as
+long. It is tried with a task that can afford to fail, so that none is given up, and no exception
+is an answer, for the sake of a trial.
+"""
 
 from __future__ import annotations
 
-from masterslave.scheduler.events import HandOut
-from masterslave.scheduler.orders import QuarantineSlave, RecallTasks
+from heapq import heappop, heappush
+
+from masterslave.scheduler.events import HandOut, TasksReturned
+from masterslave.scheduler.orders import QuarantineSlave, RecallTasks, ReleaseSlave
+from masterslave.scheduler.pieces import Piece
 from masterslave.scheduler.slaves import Slave
 from masterslave.scheduler.state import State, Step
 
-__all__ = ["EVIDENCE", "judge", "note_against", "note_done"]
+__all__ = [
+    "EVIDENCE",
+    "fail_trial",
+    "hear_trial",
+    "judge",
+    "note_against",
+    "note_done",
+    "take_due",
+]
 
 EVIDENCE = 3
 """So many tasks speak against a slave before it is quarantined: one or two may be bad luck."""
 
 # "Lately" is about so many hand-outs.
 _LATELY = 10.0
+
+_LONGEST = 64
+_SHORTEST_S = 0.001
 
 
 def note_done(slave: Slave, count: int) -> None:
@@ -22,11 +42,12 @@ def note_done(slave: Slave, count: int) -> None:
     _forget_old(slave)
 
 
-def note_against(state: State, name: str, line: str, step: Step) -> None:
+def note_against(state: State, name: str, line: str, step: Step, *, has_raised: bool) -> None:
     """A task that failed at this slave has been done elsewhere."""
     slave = state.slaves.get(name)
     if slave is not None and not slave.is_quarantined:
         slave.bad += 1
+        slave.raises = slave.raises or has_raised
         slave.evidence = (*slave.evidence, line)[-2 * EVIDENCE :]
         _forget_old(slave)
         step.accused[name] = slave
@@ -40,6 +61,64 @@ def judge(state: State, step: Step) -> None:
             _quarantine(state, slave, step)
 
 
+def take_due(state: State, now: float) -> Slave | None:
+    """Return a slave that is to be tried with the task whose turn it is, if there is one."""
+    trials = state.trials
+    while trials and trials[0][0] <= now:
+        due, name = heappop(trials)
+        slave = state.slaves.get(name)
+        if slave is None or not slave.is_quarantined or slave.trial_due != due:
+            continue
+        _set_due(state, slave, now)  # should nothing be heard of it, or should it not be possible
+        head = state.queue.head()
+        is_free = slave.slots > 0 and not slave.held_count
+        if is_free and head is not None and _can_afford(head, slave):
+            return slave
+    return None
+
+
+def _can_afford(piece: Piece, slave: Slave) -> bool:
+    """Tell whether a task has an attempt left if it fails at this slave as others did."""
+    failures, losses = (piece.past.failures, piece.past.losses) if piece.past else (0, 0)
+    may_raise = failures < piece.terms.retries or not slave.raises
+    return may_raise and losses + 1 < piece.terms.max_attempts
+
+
+def hear_trial(state: State, slave: Slave, event: TasksReturned, step: Step) -> None:
+    """A slave that was tried has delivered something: if it has done its task, it is free."""
+    trial = slave.trial
+    if trial is None or trial not in event.hand_outs:
+        return
+    if not event.to_retry.isdisjoint(range(trial.task, trial.task + trial.count)):
+        fail_trial(state, slave.name, trial, step)
+        return
+    slave.trial, slave.is_quarantined, slave.raises = None, False, False
+    slave.done = slave.bad = 0.0
+    slave.evidence = ()
+    state.counts.slaves_released += 1
+    state.changed_at = step.now
+    step.orders.append(ReleaseSlave(slave.name))
+
+
+def fail_trial(state: State, name: str, hand_out: HandOut, step: Step) -> None:
+    """A hand-out was lost at a slave, or raised: if it was tried with this, it stays there."""
+    slave = state.slaves.get(name)
+    if slave is not None and slave.trial == hand_out:
+        slave.trial = None
+        _begin(state, slave, step.now)
+
+
+def _begin(state: State, slave: Slave, now: float) -> None:
+    first_s = max(state.feeding.quarantine_s, _SHORTEST_S)
+    slave.quarantined_s = min(2 * slave.quarantined_s or first_s, _LONGEST * first_s)
+    _set_due(state, slave, now)
+
+
+def _set_due(state: State, slave: Slave, now: float) -> None:
+    slave.trial_due = now + slave.quarantined_s
+    heappush(state.trials, (slave.trial_due, slave.name))
+
+
 def _forget_old(slave: Slave) -> None:
     total = slave.done + slave.bad
     if total > _LATELY:
@@ -49,6 +128,7 @@ def _forget_old(slave: Slave) -> None:
 
 def _quarantine(state: State, slave: Slave, step: Step) -> None:
     slave.is_quarantined = True
+    _begin(state, slave, step.now)
     state.counts.slaves_quarantined += 1
     state.changed_at = step.now
     step.orders.append(QuarantineSlave(slave.name, slave.evidence))

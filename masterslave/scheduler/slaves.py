@@ -31,6 +31,9 @@ class Slave(Struct, eq=False):
         ahead_count: How many of them have not.
         ahead_s: What these are expected to take, in seconds.
         recalled: First tasks of those that it was asked to give back and has not.
+        quarantined_s: How long its next quarantine is, in seconds; 0 before the first.
+        trial: With what it was tried last in quarantine, until that is heard of.
+        raises: Whether tasks of the evidence have raised here; else they were lost.
         done: Hand-outs that it finished lately; ``bad``: those it failed and others did not.
     """
 
@@ -48,6 +51,10 @@ class Slave(Struct, eq=False):
     bad: float = 0.0
     evidence: tuple[str, ...] = ()
     is_quarantined: bool = False
+    quarantined_s: float = 0.0
+    trial_due: float = 0.0
+    trial: HandOut | None = None
+    raises: bool = False
     slots_counted: int = 0
     free_counted: int = 0
     recalls_counted: int = 0

@@ -38,6 +38,7 @@ class Counts(Struct):
     slaves_left: int = 0
     slaves_lost: int = 0
     slaves_quarantined: int = 0
+    slaves_released: int = 0
 
 
 class Delays:
@@ -103,6 +104,7 @@ class State:
 
     Attributes:
         waiting: Tasks in the queue.
+        trials: When which slave in quarantine is to be tried, at the soonest; a heap.
         changed_at: When a task was last handed out or settled, or a slave came or went.
         look_at: When to look for stragglers next.
     """
@@ -117,6 +119,7 @@ class State:
         "pieces",
         "queue",
         "roster",
+        "trials",
         "waiting",
     )
 
@@ -129,6 +132,7 @@ class State:
         self.roster = Roster(feeding)
         self.estimates = Estimates()
         self.counts = Counts()
+        self.trials: list[tuple[float, str]] = []
         self.changed_at = 0.0
         self.look_at = 0.0
 

@@ -26,10 +26,17 @@ def main() -> None:
         silence_s=20.0,
         check_every=0 if chosen.unchecked else 100_000,
     )
+    print(
+        f"{chosen.slaves:,} slaves, {chosen.tasks:,} tasks, seed {chosen.seed}",
+        flush=True,
+    )
     begin = perf_counter()
     report = farm.run()
     for name, value in dataclasses.asdict(report).items():
-        print(f"{name:20} {value:,}" if isinstance(value, int) else f"{name:20} {value}")
+        if isinstance(value, int):
+            print(f"{name:20} {value:,}")
+        elif isinstance(value, float) and (name != "scheduler_s" or chosen.unchecked):
+            print(f"{name:20} {value:,.1f}")  # with a ledger, the scheduler's own time is not known
     print(f"{'took':20} {perf_counter() - begin:.0f} s{_peak_memory()}")
 
 

@@ -16,7 +16,8 @@ class SimReport:
         submitted, done, given_up, cancelled: Tasks, by what became of them.
         handed_out: Attempts at tasks; ``handed_out_again`` those after a task's first.
         retried, speculated, recalled, late: As in the scheduler's counts.
-        slaves_joined, slaves_left, slaves_lost, slaves_quarantined: Slaves.
+        slaves_joined, slaves_left, slaves_lost: Slaves.
+        slaves_quarantined, slaves_released: Slaves, each as often as it was.
         busy_slot_s: How long slots were at work, together.
         idle_slot_s: How long slots were idle while some task had not been started; each as often as
             there were slots that could have started one.
@@ -41,6 +42,7 @@ class SimReport:
     slaves_left: int
     slaves_lost: int
     slaves_quarantined: int
+    slaves_released: int
     busy_slot_s: float
     idle_slot_s: float
     events: int

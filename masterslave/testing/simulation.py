@@ -301,6 +301,7 @@ class SimFarm:
             slaves_left=counts.slaves_left,
             slaves_lost=counts.slaves_lost,
             slaves_quarantined=counts.slaves_quarantined,
+            slaves_released=counts.slaves_released,
             busy_slot_s=self._busy_s,
             idle_slot_s=self._idle_s,
             events=self._events,

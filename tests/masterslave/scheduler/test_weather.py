@@ -29,7 +29,11 @@ from masterslave.scheduler import (
 from masterslave.scheduler.check import Ledger, check_all
 
 SILENCE_S = 5.0
-FEEDINGS = (Feeding(), Feeding(max_ahead=3, max_chunk=5), Feeding(feed_ahead_s=0.5, chunk_s=0.2))
+FEEDINGS = (
+    Feeding(quarantine_s=1.0),
+    Feeding(max_ahead=3, max_chunk=5),
+    Feeding(feed_ahead_s=0.5, chunk_s=0.2, quarantine_s=0.0),
+)
 TIMES = (0.0, 1e-5, 0.001, 0.004, 0.01, 0.03, 0.3, 5.0)
 
 terms = st.builds(
