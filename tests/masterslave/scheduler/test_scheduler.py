@@ -14,9 +14,7 @@ from masterslave.scheduler import (
     HandOutsLost,
     Order,
     Phase,
-    QuarantineSlave,
     RecallTasks,
-    ReleaseSlave,
     Scheduler,
     SendTasks,
     SettleTasks,
@@ -153,53 +151,6 @@ def test_a_late_result_settles_the_items_that_are_open() -> None:
     assert stop.slave == "b"
     assert len(stop.hand_outs) == 8
     assert not scheduler.state.tasks
-
-
-@pytest.mark.parametrize("liar", ["b", "a", "nobody"])
-def test_what_others_say_of_an_attempt_changes_nothing(liar: str) -> None:
-    scheduler = make_scheduler(1, 1)
-    scheduler.handle(TasksSubmitted((0,), ONCE), 0.0)
-    scheduler.handle(SlaveAsked("b", 0), 0.0)
-    scheduler.handle(SlaveLeft("a", "silent"), 6.0)
-    scheduler.handle(SlaveJoined("c", 1), 6.0)
-    for attempt in (2, 1, 0, -1, 3) if liar != "a" else (2, 0):
-        lie = HandOut(0, attempt)
-        assert scheduler.handle(HandOutsLost(liar, lie, "killed"), 7.0) == []
-        assert scheduler.handle(HandOutsGivenBack(liar, (lie,)), 7.0) == []
-        assert scheduler.handle(returned(liar, lie), 7.0) == []
-        assert scheduler.handle(returned(liar, lie, to_retry=[0]), 7.0) == []
-    assert settled(scheduler.handle(returned("a", HandOut(0, 1)), 8.0)) == [HandOut(0, 1)]
-
-
-def test_of_items_that_are_out_with_several_a_slave_answers_its_own() -> None:
-    scheduler = make_scheduler(1, 1)
-    scheduler.handle(SpanSubmitted(0, 10, Terms(1, chunk=5)), 0.0)
-    orders = scheduler.handle(returned("a", HandOut(0, 1, 10)), 1.0)
-    assert settled(orders) == [HandOut(0, 1, 5)]
-    assert settled(scheduler.handle(returned("b", HandOut(5, 1, 5)), 1.0)) == [HandOut(5, 1, 5)]
-
-
-@pytest.mark.parametrize("count", [0, -1, -(2**62), 2**62])
-@pytest.mark.parametrize("first", [-(2**62), -1, 0, 3, 1000, 2**62])
-def test_a_range_that_is_nonsense_costs_nothing_and_changes_nothing(first: int, count: int) -> None:
-    scheduler = make_scheduler(2)
-    scheduler.handle(SpanSubmitted(0, 6, Terms(1, chunk=3)), 0.0)
-    scheduler.handle(TasksSubmitted(range(10, 20), ONCE), 0.0)
-    nobodys = "nobody", HandOut(first, 1, count)
-    assert scheduler.handle(returned(*nobodys), 0.0) == []
-    scheduler.handle(HandOutsGivenBack("a", (HandOut(first, 1, count),)), 0.0)
-    scheduler.handle(HandOutsLost("a", HandOut(first, 1, count), "killed", first), 0.0)
-    assert scheduler.state.roster.by_name["a"].held_count == 6
-    scheduler.handle(TasksCancelled(range(first, first + max(0, count))), 0.0)
-    assert scheduler.handle(returned("a", HandOut(first, 1, count)), 0.0) is not None
-
-
-def test_outcomes_without_their_times_change_nothing() -> None:
-    scheduler = make_scheduler(2)
-    scheduler.handle(TasksSubmitted((0, 1), ONCE), 0.0)
-    with pytest.raises(ValueError, match="1 times for 2 hand-outs"):
-        scheduler.handle(TasksReturned("a", (HandOut(0, 1), HandOut(1, 1)), (0.1,)), 0.0)
-    assert [scheduler.state.phase_of(task) for task in (0, 1)] == [Phase.OUT, Phase.OUT]
 
 
 def test_pieces_between_two_numbers_are_found_whatever_lies_there() -> None:
@@ -360,128 +311,6 @@ def test_what_was_slow_now_and_then_or_long_ago_does_not_raise_the_bar(
         seconds = 100.0 if task < slow else 1.0
         scheduler.handle(TasksReturned(slave, (HandOut(task, 1),), (seconds,)), 0.0)
     assert second_attempt_at(scheduler, 1000, 0.0, 400.0) == pytest.approx(expected_s, abs=0.3)
-
-
-@pytest.mark.parametrize("seconds", [float("nan"), float("inf"), -1.0, 1e300])
-def test_times_that_cannot_be_are_passed_over(seconds: float) -> None:
-    scheduler = make_scheduler(1, known_s=0.01)
-    scheduler.handle(SpanSubmitted(0, 1000, ONCE), 0.0)
-    scheduler.handle(TasksReturned("a", (HandOut(0, 1, 2),), (seconds,)), 0.0)
-    assert scheduler.state.estimates.by_function[1].mean_s == pytest.approx(0.01)
-    assert sent(scheduler.handle(SlaveJoined("b", 1), 0.0))
-
-
-def test_a_slave_that_fails_what_others_do_is_quarantined() -> None:
-    scheduler = make_scheduler(1, 1)
-    quarantined: list[Order] = []
-    for task in range(5):
-        scheduler.handle(SlaveAsked("b", 0), 0.0)
-        scheduler.handle(TasksSubmitted((task,), Terms(1, retries=1, delay_s=1.0)), 0.0)
-        scheduler.handle(returned("a", HandOut(task, 1), to_retry=[task]), 2.0 * task)
-        scheduler.handle(SlaveAsked("b", 1), 2.0 * task)
-        scheduler.handle(SlaveAsked("a", 0), 2.0 * task)
-        scheduler.handle(TimePassed(), 2.0 * task + 1)
-        scheduler.handle(SlaveAsked("a", 1), 2.0 * task + 1)
-        orders = scheduler.handle(returned("b", HandOut(task, 2)), 2.0 * task + 1)
-        quarantined += [order for order in orders if isinstance(order, QuarantineSlave)]
-        if quarantined:
-            break
-    (order,) = quarantined
-    assert isinstance(order, QuarantineSlave)
-    assert order.slave == "a"
-    assert len(order.evidence) == 3
-    assert order.evidence[0] == "task 0: attempt 1 raised here, and was done by b"
-    assert sent(scheduler.handle(TasksSubmitted((9,), ONCE), 9.0)) == [("b", 9, 1, 1)]
-    assert scheduler.state.roster.able == 1
-
-
-def quarantined(*, dies: bool = False) -> Scheduler:
-    """Return a scheduler with slaves a, in quarantine since 10.0, and b, which runs task 99."""
-    scheduler = make_scheduler(1, 1)
-    for task in range(3):
-        scheduler.handle(SlaveAsked("b", 0), 9.0)
-        scheduler.handle(TasksSubmitted((task,), Terms(1, retries=1)), 9.0)
-        scheduler.handle(SlaveAsked("a", 0), 9.0)
-        if dies:
-            scheduler.handle(HandOutsLost("a", HandOut(task, 1), "killed"), 9.0)
-        else:
-            scheduler.handle(returned("a", HandOut(task, 1), to_retry=[task]), 9.0)
-        scheduler.handle(SlaveAsked("b", 1), 9.0)
-        scheduler.handle(SlaveAsked("a", 1), 9.0)
-        orders = scheduler.handle(returned("b", HandOut(task, 2)), 10.0)
-    assert any(isinstance(order, QuarantineSlave) for order in orders)
-    scheduler.handle(TasksSubmitted((99,), ONCE), 10.0)
-    return scheduler
-
-
-def let_it_be(scheduler: Scheduler, now: float) -> list[Order]:
-    """Return what comes of it when nothing happens, but that the slaves are heard."""
-    orders: list[Order] = []
-    for event in (SlaveHeard("a"), SlaveHeard("b"), TimePassed()):
-        orders += scheduler.handle(event, now)
-    return orders
-
-
-CAN_FAIL = Terms(2, retries=1)
-
-
-def test_a_slave_in_quarantine_is_tried_with_one_task_and_comes_back() -> None:
-    scheduler = quarantined()
-    assert sent(scheduler.handle(TasksSubmitted((3, 4), CAN_FAIL), 11.0)) == []
-    assert sent(let_it_be(scheduler, 69.9)) == []
-    assert scheduler.next_deadline() == 70.0
-    assert sent(let_it_be(scheduler, 70.0)) == [("a", 3, 1, 1)]
-    orders = scheduler.handle(returned("a", HandOut(3, 1)), 71.0)
-    assert ReleaseSlave("a") in orders
-    assert sent(orders) == [("a", 4, 1, 1)]
-    assert scheduler.state.slaves["a"].evidence == ()
-    assert scheduler.state.roster.able == 2
-
-
-@pytest.mark.parametrize("dies", [True, False])
-def test_a_trial_that_fails_makes_the_next_quarantine_twice_as_long(dies: bool) -> None:
-    scheduler = quarantined()
-    for task in range(3, 20):
-        scheduler.handle(TasksSubmitted((task,), Terms(task, retries=1)), 11.0)
-    now, lengths = 10.0, []
-    for _ in range(8):
-        since = now
-        while not (trial := sent(let_it_be(scheduler, now))):
-            now += 10.0
-        ((name, task, attempt, _),) = trial
-        assert name == "a"
-        lengths.append(now - since)
-        hand_out = HandOut(task, attempt)
-        failed = HandOutsLost("a", hand_out, "killed", task)
-        scheduler.handle(failed if dies else returned("a", hand_out, to_retry=[task]), now)
-        scheduler.handle(TasksCancelled((task,)), now)
-    assert lengths == [60.0, 120.0, 240.0, 480.0, 960.0, 1920.0, 3840.0, 3840.0]
-
-
-@pytest.mark.parametrize(
-    ("dies", "terms", "is_tried"),
-    [
-        (False, Terms(2), False),
-        (True, Terms(2), True),
-        (True, Terms(2, max_attempts=1), False),
-        (False, Terms(2, retries=1, max_attempts=1), False),
-    ],
-)
-def test_a_trial_is_a_task_that_can_afford_to_fail(
-    dies: bool, terms: Terms, is_tried: bool
-) -> None:
-    scheduler = quarantined(dies=dies)
-    scheduler.handle(TasksSubmitted((3,), terms), 11.0)
-    assert bool(sent(let_it_be(scheduler, 70.0))) is is_tried
-
-
-def test_a_trial_that_comes_to_nothing_is_made_again() -> None:
-    scheduler = quarantined()
-    scheduler.handle(TasksSubmitted((3, 4), CAN_FAIL), 11.0)
-    assert sent(let_it_be(scheduler, 70.0)) == [("a", 3, 1, 1)]
-    scheduler.handle(TasksCancelled((3,)), 71.0)
-    assert sent(let_it_be(scheduler, 129.0)) == []
-    assert sent(let_it_be(scheduler, 130.0)) == [("a", 4, 1, 1)]
 
 
 def test_cancelled_items_are_not_handed_out_and_cost_little() -> None:
