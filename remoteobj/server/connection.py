@@ -42,6 +42,7 @@ class Connection(Outbox):
     __slots__ = (
         "_at_end",
         "_decoder",
+        "_quiet_since",
         "_sharing",
         "agreement",
         "caller",
@@ -50,6 +51,7 @@ class Connection(Outbox):
         "context",
         "cost_of_later",
         "in_flight",
+        "lingers",
         "most_in_flight",
         "recv",
         "shared",
@@ -72,6 +74,8 @@ class Connection(Outbox):
         self.calls = 0
         self.in_flight = 0
         self.most_in_flight = 1
+        self.lingers = True
+        self._quiet_since = 0.0
         self.cost_of_later = 1
         self.takes_plain = False
         self.can_share = False
@@ -138,14 +142,34 @@ class Connection(Outbox):
     # Reading: by the one worker that has the connection.
 
     @property
+    def is_between_messages(self) -> bool:
+        """Whether all that has been read of the peer has been taken in."""
+        return self.backlog is None and self._decoder.is_between_messages
+
+    @property
     def is_alone(self) -> bool:
         """Whether nothing of the peer waits or runs: what it says next is answered at once."""
         return (
             self.in_flight == 0
             and not self.is_writing
-            and self.backlog is None
-            and self._decoder.is_between_messages
+            and self.is_between_messages
         )
+
+    def begin_to_read(self) -> int:
+        """A worker takes it up; returns what ``quiet_down`` wants to know."""
+        if not self.lingers and time.monotonic() - self._quiet_since < LINGER_S:
+            self.lingers = True
+        return self.calls
+
+    def quiet_down(self, calls: int) -> None:
+        """Put it aside, as its peer is quiet.
+
+        To wait for a peer costs a wake-up more if nothing comes, so it ``lingers`` only as long as
+        its calls follow each other.
+        """
+        self.lingers = self.lingers and self.calls - calls > 1
+        self._quiet_since = time.monotonic()
+        self.park()
 
     def feed(self, data: bytes) -> None:
         """Take in what was received."""

@@ -251,20 +251,21 @@ class Engine:
             run, run_plain = self._runner.run, self._plain.run
             nobody_waits = self._workers.nobody_waits
             serve_as(connection.context)
+            calls = connection.begin_to_read()
             while not self.is_closing:
                 if (
                     connection.takes_plain
-                    and connection.is_alone
+                    and connection.is_between_messages
                     and run_plain(connection, nobody_waits)
                 ):
-                    connection.park()
+                    connection.quiet_down(calls)
                     return
                 message = connection.backlog
                 if message is None:
-                    message = connection.read(wait=nobody_waits())
+                    message = connection.read(wait=connection.lingers and nobody_waits())
                 if message is None or not connection.may_call:
                     connection.backlog = message
-                    connection.park()
+                    connection.quiet_down(calls)
                     self._resume(connection)
                     return
                 connection.backlog = None

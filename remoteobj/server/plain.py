@@ -60,7 +60,7 @@ class PlainRunner:
         unpacked, no message made of it, no lock, since nobody else sends meanwhile.
 
         Args:
-            connection: One that ``is_alone`` and ``takes_plain``.
+            connection: One that ``takes_plain`` and ``is_between_messages``.
             nobody_waits: Tells whether to wait for the next call, or to look and leave.
         Returns:
             Whether the peer is quiet; else something is to be read that has to go the long way.
@@ -69,11 +69,11 @@ class PlainRunner:
             OSError: The connection broke.
         """
         recv, send, exposures = connection.recv, connection.send_some, self._published.exposures
-        context = connection.context
-        has_deferred = False
+        context, lingers = connection.context, connection.lingers
+        has_deferred = not connection.is_alone
         while not self.is_closing:
             try:
-                data = recv(PLAIN_BYTES, 0 if nobody_waits() else NOWAIT)
+                data = recv(PLAIN_BYTES, 0 if lingers and nobody_waits() else NOWAIT)
             except QUIET:
                 return True
             if not data:

@@ -46,6 +46,7 @@ class Workers:
         self._idle = 0
         self._taken = self._taken_before = 0
         self._was_stuck = False
+        self._is_short = False
         self._next_tick = 0.0
         self._closed = False
 
@@ -58,17 +59,23 @@ class Workers:
         waiting = self._jobs.qsize()
         if waiting <= self._idle:
             return False
+        self._is_short = True
         if len(self._threads) < min(_SPREAD, self._most):
             self._start(1)
         return True
 
     def tick(self, now: float) -> bool:
-        """Start workers if no job was taken for two ticks; tells whether jobs wait.
+        """Start workers if no job was taken for two ticks; tells whether jobs wait for a worker.
 
         It may be called more often than every ``TICK_S``: on a busy machine it is, many times
         before a worker has had its turn, and that says nothing.
         """
+        if not self._is_short:
+            return False
+        self._is_short = False  # before looking: who puts a job in meanwhile sets it again
         waiting = self._jobs.qsize()
+        if waiting:
+            self._is_short = True
         if now < self._next_tick:
             return waiting > 0
         self._next_tick = now + TICK_S
