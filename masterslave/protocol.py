@@ -7,9 +7,11 @@ on a connection of its own, so that a long poll never delays a result:
     Takes outcomes, if any, and waits until there is something for the slave, at most a heartbeat.
     The master repeats a batch until the slave has acknowledged it, so a reply that is lost loses
     nothing; the slave drops a batch that it has taken in already.
-``deliver(Delivery) -> Receipt``
+``deliver(Delivery) -> Instructions``
     Hands outcomes over. The slave keeps them until they are acknowledged, and delivers them again
-    if they were not; the master drops what it has taken in already.
+    if they were not; the master drops what it has taken in already. It does not wait, but what
+    there is for the slave just then it brings along, if it is small: so as long as a slave has
+    something to tell, its poll is left alone.
 
 A slave is known by a name that its master has drawn at random and told it alone, so that no slave
 can speak for another; both verbs carry it. They say how many tasks the slave would run at once,
@@ -69,7 +71,6 @@ __all__ = [
     "OutcomeKind",
     "PostMortem",
     "Raised",
-    "Receipt",
     "Stop",
     "Welcome",
     "WireTask",
@@ -78,7 +79,7 @@ __all__ = [
     "hash_of",
 ]
 
-VERSION = 2
+VERSION = 3
 """Version of this conversation; a slave of another one is refused in words."""
 
 MAX_PAYLOAD_BYTES = 128 * 1024 * 1024
@@ -280,13 +281,6 @@ class Delivery(Struct, frozen=True):
     slots: int
     acknowledged: int
     leaving: bool = False
-
-
-class Receipt(Struct, frozen=True):
-    """Outcomes up to this sequence number are safe with the master."""
-
-    acknowledged: int
-    unknown: bool = False
 
 
 class KnownFunctions:

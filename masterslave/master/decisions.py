@@ -20,7 +20,7 @@ from masterslave.master.book import TaskBook
 from masterslave.master.carrier import Carrier
 from masterslave.master.claims import Claims
 from masterslave.master.evidence import broken_by, reason_of_loss
-from masterslave.master.mailbox import Mailbox
+from masterslave.master.mailbox import Mailbox, Parcel
 from masterslave.master.seats import Poll, Seat, answer, take_poll
 from masterslave.master.submission import (
     Answer,
@@ -82,6 +82,8 @@ _UNKNOWN = encode(Instructions(unknown=True))
 _LARGE_BYTES = 65536
 _REMEMBER_SLAVES = 1000
 _REMEMBER_NAMES = 8
+_ALONG_BYTES = 64 * 1024
+"""The answer to a delivery is waited for: it takes no time to speak of up to this size."""
 _TELL_AGAIN_S = 0.1
 _LONGEST_S = 1e9
 _ENDS = (VALUE, RAISED, MIXED)
@@ -199,6 +201,15 @@ class Decisions:
         seat.delivered = max(seat.delivered, sequence)
         if new > 0:
             self._sort_outcomes(seat, outcomes[-new:], to_retry)
+
+    def give_along(self, seat: Seat) -> Parcel | None:
+        """Return what is due for a slave that has delivered, if that is to go with the answer."""
+        if seat.poll is None or seat not in self.due:
+            return None
+        parcel = seat.mailbox.give_along(_ALONG_BYTES)
+        if parcel is not None:
+            self.due = [one for one in self.due if one is not seat]
+        return parcel
 
     def _sort_outcomes(
         self, seat: Seat, outcomes: Sequence[Outcome], to_retry: frozenset[int]

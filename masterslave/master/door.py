@@ -74,10 +74,9 @@ class Door:
 
     @expose
     def deliver(self, message: bytes) -> bytes:
-        """Take outcomes (``Delivery -> Receipt``)."""
+        """Take outcomes (``Delivery -> Instructions``), and answer with what there is just now."""
         delivery = decode(message, Delivery)
-        receipt = self._master.take_delivery(delivery)
-        return encode(receipt)
+        return self._master.take_delivery(delivery)
 
     @expose
     def status(self) -> dict[str, Any]:

@@ -27,6 +27,8 @@ class Parcel:
 
     Attributes:
         functions: Those that the slave lacks, by hash.
+        size: Bytes of arguments and functions.
+        is_along: Whether it went with the answer to a delivery.
     """
 
     number: int = 0
@@ -34,6 +36,8 @@ class Parcel:
     functions: dict[bytes, bytes] = field(default_factory=dict)
     stops: tuple[Stop, ...] = ()
     recalls: tuple[Stop, ...] = ()
+    size: int = 0
+    is_along: bool = False
 
 
 class Mailbox:
@@ -106,6 +110,7 @@ class Mailbox:
                     parcel.functions[digest] = function.packed
             elif posts and size > MAX_PARCEL_BYTES:
                 break
+            parcel.size = size
             posts.append(post)
         if len(posts) == len(self._posts):
             self._posts = {}
@@ -114,6 +119,26 @@ class Mailbox:
                 del self._posts[hand_out.task, hand_out.attempt]
         self._parcel = parcel
         return parcel
+
+    def give_along(self, most_bytes: int) -> Parcel | None:
+        """Return the parcel that is due, if it is no larger: to go with the answer to a delivery.
+
+        None: there is nothing, or it is for the poll, which may have it already.
+        """
+        if self._parcel.number and not self._parcel.is_along:
+            return None
+        parcel = self.give_out()
+        parcel.is_along = parcel.number > 0 and parcel.size <= most_bytes
+        return parcel if parcel.is_along else None
+
+    @property
+    def is_along(self) -> bool:
+        """Whether the last parcel went with the answer to a delivery, and may have arrived."""
+        return self._parcel.is_along
+
+    def has_come_back(self) -> None:
+        """The slave asks anew: what it has not acknowledged has not arrived, and is repeated."""
+        self._parcel.is_along = False
 
     def unpost(self, hand_out: HandOut) -> None:
         """Take a hand-out out of the parcel that is on its way: it cannot be packed."""

@@ -19,7 +19,7 @@ class Poll(DeferredReply):
         self.until = until
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Seat:
     """A slave at the table.
 

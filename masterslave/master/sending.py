@@ -43,7 +43,16 @@ class Sender:
         self._lender = lender
 
     def send(self, seat: Seat, poll: Poll, parcel: Parcel) -> None:
-        """Pack a parcel and answer the slave's poll with it.
+        """Answer the slave's poll with a parcel."""
+        try:
+            packed = self.pack(seat, parcel)
+        except BaseException:  # Ctrl-C: the slave asks again, and gets it then
+            answer(poll, _NOTHING)
+            raise
+        answer(poll, packed)
+
+    def pack(self, seat: Seat, parcel: Parcel) -> bytes:
+        """Return a parcel as it is sent.
 
         What makes it too large waits for the next one: how large items are is known when they are
         packed, and what was reckoned before may be far too low.
@@ -60,7 +69,6 @@ class Sender:
                     arguments = span.pack(number - span.number, count)
                 except BaseException as error:
                     if not isinstance(error, Exception) and _is_main_thread():
-                        answer(poll, _NOTHING)  # Ctrl-C: the slave asks again, and gets it then
                         raise
                     self._refuse_items(seat, hand_out, span, error)
                     continue
@@ -78,15 +86,16 @@ class Sender:
                     seat.mailbox.postpone(posts[place:])
                 break
             tasks.append(task)
-        instructions = Instructions(
-            parcel.number,
-            tuple(tasks),
-            parcel.functions,
-            parcel.stops,
-            parcel.recalls,
-            delivered=seat.delivered,
+        return encode(
+            Instructions(
+                parcel.number,
+                tuple(tasks),
+                parcel.functions,
+                parcel.stops,
+                parcel.recalls,
+                delivered=seat.delivered,
+            )
         )
-        answer(poll, encode(instructions))
 
     def _lend(self, seat: Seat, hand_out: HandOut, arguments: bytes) -> bytes:
         """Put large arguments where the slave's child can read them; returns what is sent."""

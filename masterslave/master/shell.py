@@ -44,7 +44,6 @@ from masterslave.protocol import (
     Instructions,
     Introduction,
     Outcome,
-    Receipt,
     encode,
 )
 from masterslave.scheduler import (
@@ -211,6 +210,7 @@ class Master:
                 poll.set(_ENDED if self._ended else _UNKNOWN)
             else:
                 old = take_poll(seat)  # it asks anew: that answer would be lost
+                seat.mailbox.has_come_back()
                 seat.poll = poll
                 if seat.mailbox.has_mail():
                     decisions.due.append(seat)
@@ -221,8 +221,8 @@ class Master:
         answer(old, _NOTHING)
         return poll
 
-    def take_delivery(self, delivery: Delivery) -> Receipt:
-        """Take outcomes in; says up to which number they are safe, and whether to join anew.
+    def take_delivery(self, delivery: Delivery) -> bytes:
+        """Take outcomes in; returns instructions, packed: what there is for the slave just now.
 
         Those of a slave that was given up are taken all the same: the first outcome of any attempt
         is the task's answer.
@@ -232,11 +232,16 @@ class Master:
         with self._turn as decisions:
             seat = decisions.hear(slave, delivery.slots, delivery.acknowledged, time.monotonic())
             decisions.take_outcomes(slave, sequence, delivery.outcomes, to_retry)
-        if delivery.leaving:
-            if seat is not None:
-                self.leave(seat.slave, "it was told to leave", in_peace=True)
-            return Receipt(sequence)
-        return Receipt(0, unknown=True) if seat is None else Receipt(sequence)
+            parcel = None
+            if seat is not None and not delivery.leaving:
+                parcel = decisions.give_along(seat)
+        if seat is not None and parcel is not None:
+            return self._sender.pack(seat, parcel)
+        if seat is not None and delivery.leaving:
+            self.leave(seat.slave, "it was told to leave", in_peace=True)
+        if seat is None and not delivery.leaving:
+            return _UNKNOWN
+        return encode(Instructions(delivered=sequence))
 
     def _find_retries(self, outcomes: Sequence[Outcome]) -> frozenset[int]:
         """Ask the submissions what is to be run again; without the lock, as it unpacks errors."""
@@ -345,11 +350,14 @@ class _Turn:
         """Let the lock go and send parcels; returns the answers, for ``_hand_over``."""
         master = self._master
         decisions = master._decisions
-        parcels = []
+        parcels, called = [], []
         due, decisions.due = decisions.due, []
         for seat in due:
             poll = seat.poll
-            if poll is not None:
+            if poll is not None and seat.mailbox.is_along:  # asking anew, it says what it has
+                seat.poll = None
+                called.append((poll, seat.delivered))
+            elif poll is not None:
                 parcel = seat.mailbox.give_out()
                 if parcel.number:
                     seat.poll = None
@@ -357,6 +365,8 @@ class _Turn:
         answers, decisions.answers = decisions.answers, []
         master._being_answered += len(answers)
         master._lock.release()
+        for poll, delivered in called:
+            answer(poll, encode(Instructions(delivered=delivered)))
         interrupts: list[BaseException] = []
         for seat, poll, parcel in parcels:
             try:

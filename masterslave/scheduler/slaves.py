@@ -175,7 +175,7 @@ class Roster:
             slave.recalls_counted = len(slave.recalled)
         if free:
             self.free.setdefault(name, slave)
-            if not slave.started:  # it is served next: its processes are awake, and their memory near
+            if not slave.started:  # served next: its processes are awake
                 self.free.move_to_end(name, last=False)
         else:
             self.free.pop(name, None)

@@ -22,6 +22,7 @@ from masterslave.protocol import Ask, Instructions, decode, encode
 from masterslave.slave.calling import Caller
 from masterslave.slave.children import Child
 from masterslave.slave.courier import Courier
+from masterslave.slave.intake import Intake
 from masterslave.slave.work import FarmWork
 from masterslave.slave.workshop import Workshop
 from remoteobj import Proxy, RemoteObjError
@@ -49,12 +50,13 @@ class Asker:
         workshop: Workshop,
         caller: Caller,
         courier: Courier,
+        intake: Intake,
         *,
         slave: Callable[[], str],
         slots: Callable[[], int],
     ) -> None:
         self._work, self._workshop = work, workshop
-        self._caller, self._courier = caller, courier
+        self._caller, self._courier, self._intake = caller, courier, intake
         self._slave, self._slots = slave, slots
         self._turn = threading.Condition(workshop.lock)
         self._rests = False
@@ -138,25 +140,8 @@ class Asker:
         return Ask(self._slave(), self._slots(), work.acknowledged, sequence, outcomes)
 
     def _take(self, told: Instructions, slave: str) -> None:
-        workshop, work = self._workshop, self._work
-        with workshop.lock:
-            # Joined anew meanwhile: batches count from 1 again, and the master hands out anew
-            # what this one holds.
-            if self._slave() != slave:
-                return
-            work.acknowledge(told.delivered)
-            if told.batch <= work.acknowledged:
-                return
-            work.take_in(told.batch, told.tasks, told.functions)
-            children = workshop.assign_locked() if told.tasks and not told.stops else ()
-        for child in children:
-            child.flush()
-        if told.stops:
-            workshop.stop(work, told.stops)
-            workshop.assign()
-        if told.recalls:
-            workshop.recall(work, told.recalls)
-        if work.draining or (told.recalls and work.has_outcomes):
+        self._intake.take(told, slave)
+        if self._work.draining or (told.recalls and self._work.has_outcomes):
             self._courier.deliver_soon()
 
     def _go_on(self) -> None:

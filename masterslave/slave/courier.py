@@ -14,8 +14,9 @@ import time
 from collections.abc import Callable
 
 from masterslave.errors import SlaveRefused
-from masterslave.protocol import Delivery, Receipt, decode, encode
+from masterslave.protocol import Delivery, Instructions, decode, encode
 from masterslave.slave.calling import Caller, MasterGone
+from masterslave.slave.intake import Intake
 from masterslave.slave.work import FarmWork
 from remoteobj import Proxy, RemoteObjError, options
 
@@ -28,10 +29,11 @@ _PROMPT_S = 0.002
 _ANSWER_S = 5.0
 _SLOWEST_BYTES_PER_S = 1024 * 1024
 _WEIGHT_OF_LATEST = 0.25
-GATHER_S = 0.05
-"""While a child has more to do, its outcomes are delivered no more often than this, in seconds: a
-delivery and what it leads to take some 0.4 ms of CPU on the two machines. It is well below what a
-slot is fed ahead (``Feeding.feed_ahead_s``), so that the next tasks come in time."""
+GATHER_S = 0.04
+"""While children have more to do, their outcomes are delivered no more often than this, in seconds:
+a delivery and what it leads to take some 0.4 ms of CPU on the two machines. A child tells what it
+has no more often either (``child.outbox.GATHER_S``), so what one child tells goes on at once. Both
+are well below what a slot is fed ahead (``Feeding.feed_ahead_s``): the next tasks come in time."""
 
 
 class Courier:
@@ -52,6 +54,7 @@ class Courier:
         lock: threading.Lock,
         caller: Caller,
         talk: Proxy,
+        intake: Intake,
         *,
         slave: Callable[[], str],
         slots: Callable[[], int],
@@ -62,10 +65,13 @@ class Courier:
         self._changed = threading.Condition(lock)
         self._caller = caller
         self._talk = talk
+        self._intake = intake
         self._talk_briefly = options(talk, timeout_s=_SHORT_S)
         self._slave, self._slots, self._join_anew = slave, slots, join_anew
         self._is_under_way = False
-        """Whether some thread makes a delivery, or the courier's own is to make one."""
+        """Whether some thread makes a delivery."""
+        self._is_wanted = False
+        """Whether the courier's own thread is to make one."""
         self._usual_s = 0.0
         self._delivered_at = 0.0
         self._due: float | None = None
@@ -93,31 +99,31 @@ class Courier:
         Blocks: for one short delivery, at most 0.25 s; or not at all.  Threads: any.
         """
         with self._changed:
-            if self._is_under_way or self._caller.over.is_set():
+            if self._is_under_way or self._is_wanted or self._caller.over.is_set():
                 return
             if may_gather and self._gathers():
                 return
             delivery = self._next()
             if delivery is None:
                 return
-            self._is_under_way = True
             self._due = None
             if self._usual_s > _PROMPT_S or delivery.leaving or _size_of(delivery) > _SMALL_BYTES:
+                self._is_wanted = True
                 self._changed.notify()
                 return
+            self._is_under_way = True
+            self._delivered_at = time.monotonic()
         try:
             start = time.perf_counter()
-            receipt = decode(self._talk_briefly.deliver(encode(delivery)), Receipt)
+            told = decode(self._talk_briefly.deliver(encode(delivery)), Instructions)
             self._note(time.perf_counter() - start)
+            self._intake.take(told, delivery.slave)
         except RemoteObjError:
             self._note(_SHORT_S)
-            receipt = Receipt(0, unknown=True)
         with self._changed:
-            if not receipt.unknown:
-                self._work.acknowledge(receipt.acknowledged)
-            if self._next() is None:
-                self._is_under_way = False
-            else:  # this thread has a child to listen to
+            self._is_under_way = False
+            if self._next() is not None:  # this thread has a child to listen to
+                self._is_wanted = True
                 self._changed.notify()
 
     def _gathers(self) -> bool:
@@ -127,7 +133,6 @@ class Courier:
             return now < self._due
         due = self._delivered_at + GATHER_S
         if now >= due:
-            self._delivered_at = now
             return False
         self._due = due
         self._changed.notify()
@@ -153,10 +158,10 @@ class Courier:
         try:
             while True:
                 with self._changed:
-                    while not over.is_set() and not self._is_under_way:
+                    while not over.is_set() and not self._is_wanted:
                         left_s = None if self._due is None else self._due - time.monotonic()
-                        if left_s is not None and left_s <= 0:
-                            self._is_under_way = True
+                        if left_s is not None and left_s <= 0 and not self._is_under_way:
+                            self._is_wanted = True
                         else:
                             self._changed.wait(left_s)
                     if over.is_set():
@@ -164,7 +169,7 @@ class Courier:
                     self._due = None
                     delivery = self._next()
                     if delivery is None:
-                        self._is_under_way = False
+                        self._is_wanted = False
                         continue
                 self._delivered_at = time.monotonic()
                 self._deliver(delivery)
@@ -178,15 +183,13 @@ class Courier:
         size = _size_of(delivery)
         talk = options(self._talk, timeout_s=_ANSWER_S + size / _SLOWEST_BYTES_PER_S)
         start = time.perf_counter()
-        receipt = self._caller.call(talk, "deliver", delivery, Receipt)
+        told = self._caller.call(talk, "deliver", delivery, Instructions)
         if size < _SMALL_BYTES:
             self._note(time.perf_counter() - start)
-        if receipt.unknown:
-            if not delivery.leaving:
-                self._join_anew(delivery.slave)
-            return
-        with self._changed:
-            self._work.acknowledge(receipt.acknowledged)
+        if not told.unknown:
+            self._intake.take(told, delivery.slave)
+        elif not delivery.leaving:
+            self._join_anew(delivery.slave)
 
 
 def _size_of(delivery: Delivery) -> int:

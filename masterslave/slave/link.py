@@ -17,6 +17,7 @@ from masterslave.protocol import Introduction, Welcome
 from masterslave.slave.asking import Asker
 from masterslave.slave.calling import Caller, MasterGone
 from masterslave.slave.courier import Courier
+from masterslave.slave.intake import Intake
 from masterslave.slave.work import FarmWork
 from masterslave.slave.workshop import Workshop
 from remoteobj import URI, Identity, Proxy, options, release
@@ -59,11 +60,13 @@ class Link:
         proxy = Proxy(uri, identity=identity)
         self._talk = options(proxy, timeout_s=_ANSWER_S)
         self._listen = Proxy(uri, identity=identity)
+        intake = Intake(self.work, workshop, lambda: self.welcome.slave)
         self._courier = Courier(
             self.work,
             workshop.lock,
             self._caller,
             self._talk,
+            intake,
             slave=lambda: self.welcome.slave,
             slots=self._slots,
             join_anew=self._join,
@@ -73,6 +76,7 @@ class Link:
             workshop,
             self._caller,
             self._courier,
+            intake,
             slave=lambda: self.welcome.slave,
             slots=self._slots,
         )

@@ -14,9 +14,9 @@ from masterslave.slave.work import Job
 
 __all__ = ["Load", "Pace"]
 
-AHEAD_S = 0.04
+AHEAD_S = 0.16
 """Work that a child is given beyond what it runs, in seconds. It is given more when half of that is
-left: each time costs agent and child some 0.05 ms."""
+left: that is more than it does from one report to the next (``child.outbox.GATHER_S``)."""
 
 ONE_AHEAD_S = 0.05
 """Of tasks that take less than this, one is given ahead in any case: to fetch the next one when the

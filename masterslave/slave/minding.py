@@ -5,14 +5,16 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
+from masterslave.slave.child.outbox import GATHER_S
 from masterslave.slave.children import Child
 from masterslave.slave.clock import Clock
 from masterslave.slave.work import Job
 
 __all__ = ["Minder"]
 
-_OVERDUE_S = 0.05
-"""A child that holds several calls and has told of none for so long is asked."""
+_OVERDUE_S = 2 * GATHER_S
+"""A child that holds several calls and has told of none for so long is asked: twice as
+long as it gathers."""
 
 _GRACE_S = 0.05
 """A task that is to be stopped may end by itself within this time, in seconds."""

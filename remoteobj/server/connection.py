@@ -149,11 +149,7 @@ class Connection(Outbox):
     @property
     def is_alone(self) -> bool:
         """Whether nothing of the peer waits or runs: what it says next is answered at once."""
-        return (
-            self.in_flight == 0
-            and not self.is_writing
-            and self.is_between_messages
-        )
+        return self.in_flight == 0 and not self.is_writing and self.is_between_messages
 
     def begin_to_read(self) -> int:
         """A worker takes it up; returns what ``quiet_down`` wants to know."""

@@ -36,7 +36,6 @@ from masterslave.protocol import (
     Outcome,
     PostMortem,
     Raised,
-    Receipt,
     Stop,
     Welcome,
     WireTask,
@@ -64,9 +63,9 @@ class ByHand:
         ask = Ask(self.slave, slots, acknowledged, sequence, outcomes)
         return decode(self.door.next(encode(ask)), Instructions)
 
-    def deliver(self, sequence: int, *outcomes: Outcome, leaving: bool = False) -> Receipt:
+    def deliver(self, sequence: int, *outcomes: Outcome, leaving: bool = False) -> Instructions:
         delivery = Delivery(self.slave, sequence, outcomes, 0 if leaving else 1, 99, leaving)
-        return decode(self.door.deliver(encode(delivery)), Receipt)
+        return decode(self.door.deliver(encode(delivery)), Instructions)
 
 
 SHORT = FarmSettings(heartbeat_s=0.1)
@@ -135,9 +134,9 @@ def test_a_delivery_that_comes_twice_settles_once(lonely_farm: Farm, join: Join)
     future = lonely_farm.submit(abs, -7)
     slave = join()
     (task,) = slave.ask(1, 0).tasks
-    assert slave.deliver(1, value(task, 7)).acknowledged == 1
-    assert slave.deliver(1, value(task, 8)).acknowledged == 1
-    assert slave.deliver(2, value(task, 9)).acknowledged == 2
+    assert slave.deliver(1, value(task, 7)).delivered == 1
+    assert slave.deliver(1, value(task, 8)).delivered == 1
+    assert slave.deliver(2, value(task, 9)).delivered == 2
     assert future.result(timeout=5) == 7
     assert lonely_farm.statistics().done == 1
     assert lonely_farm.statistics().late == 1

@@ -16,7 +16,6 @@ from masterslave.protocol import (
     Delivery,
     Instructions,
     Introduction,
-    Receipt,
     Welcome,
     WireTask,
     decode,
@@ -63,7 +62,7 @@ class Door:
         self.asked_again.wait(10)
         if delivery.slave == "hand#2":
             self.joined_anew.set()
-        return encode(Receipt(delivery.sequence, unknown=delivery.slave == "hand#1"))
+        return encode(Instructions(delivered=delivery.sequence, unknown=delivery.slave == "hand#1"))
 
 
 class Babbler(Door):

@@ -31,7 +31,6 @@ from masterslave.protocol import (
     KnownFunctions,
     Outcome,
     Raised,
-    Receipt,
     Stop,
     Welcome,
     WireTask,
@@ -269,13 +268,13 @@ class FakeMaster:
         delivery = decode(message, Delivery)
         with self.changed:
             if delivery.slave != self._slave or (self.has_left and not delivery.leaving):
-                return encode(Receipt(0, unknown=True))
+                return encode(Instructions(unknown=True))
             self._acknowledge(delivery.acknowledged)
             self.deliveries += 1
             self._take_all(delivery.sequence, delivery.outcomes)
             self.has_left = self.has_left or delivery.leaving
             self.changed.notify_all()
-            return encode(Receipt(delivery.sequence))
+            return encode(Instructions(delivered=delivery.sequence))
 
     def _take_all(self, sequence: int, outcomes: tuple[Outcome, ...]) -> None:
         new = sequence - self._taken

@@ -1,0 +1,43 @@
+"""Takes in what the master says, whichever verb it has come with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from masterslave.protocol import Instructions
+from masterslave.slave.work import FarmWork
+from masterslave.slave.workshop import Workshop
+
+__all__ = ["Intake"]
+
+
+class Intake:
+    """Takes in instructions for one farm.  Threads: any.
+
+    Args:
+        slave: Returns by which name the master knows the slave.
+    """
+
+    def __init__(self, work: FarmWork, workshop: Workshop, slave: Callable[[], str]) -> None:
+        self._work, self._workshop, self._slave = work, workshop, slave
+
+    def take(self, told: Instructions, slave: str) -> None:
+        """Take in what the master has said to *slave*; a batch that has come before is nothing."""
+        workshop, work = self._workshop, self._work
+        with workshop.lock:
+            # Joined anew meanwhile: batches count from 1 again, and the master hands out anew
+            # what this one holds.
+            if self._slave() != slave:
+                return
+            work.acknowledge(told.delivered)
+            if told.batch <= work.acknowledged:
+                return
+            work.take_in(told.batch, told.tasks, told.functions)
+            children = workshop.assign_locked() if told.tasks and not told.stops else ()
+        for child in children:
+            child.flush()
+        if told.stops:
+            workshop.stop(work, told.stops)
+            workshop.assign()
+        if told.recalls:
+            workshop.recall(work, told.recalls)
