@@ -1,17 +1,22 @@
 """The threads that serve: few while calls are short, more when all of them are held up.
 
 A worker takes a job (a connection that has something to say, or an answer that is ready), and then
-the next. A thread is started at once while there are fewer than ``_SPREAD``, and then only when no
-job was taken for two ticks: then every worker is inside a method of the user's that takes its time.
+the next. One that has nothing to do rests, and is handed its next job; the one that rested last
+comes first, since its memory is near, and the others are left asleep. A thread is started at once
+while there are fewer than ``_SPREAD``, and then only when no job was taken for two ticks: then
+every worker is inside a method of the user's that takes its time.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
-from queue import Empty, SimpleQueue
+from functools import partial
+from operator import not_
 
 __all__ = ["TICK_S", "Workers"]
 
@@ -38,12 +43,13 @@ class Workers:
     def __init__(self, name: str, most: int) -> None:
         self._name = name
         self._most = most
-        self._jobs: SimpleQueue[Job | None] = SimpleQueue()
-        self.nobody_waits = self._jobs.empty
+        self._jobs: deque[Job] = deque()
+        """What waits for a worker."""
+        self.nobody_waits: Callable[[], bool] = partial(not_, self._jobs)
         """Tells whether no job waits: then a worker may wait for a connection to go on."""
         self._lock = threading.RLock()  # a signal handler may close while its thread is in here
         self._threads: set[threading.Thread] = set()
-        self._idle = 0
+        self._resting: list[_Rest] = []
         self._taken = self._taken_before = 0
         self._was_stuck = False
         self._is_short = False
@@ -55,14 +61,27 @@ class Workers:
 
     def submit(self, job: Job) -> bool:
         """Have a worker do this. Returns whether ``tick`` has to be called until it is taken."""
-        self._jobs.put(job)
-        waiting = self._jobs.qsize()
-        if waiting <= self._idle:
-            return False
+        # Whoever is about to rest looks for jobs once more then: one of the two sees the other.
+        self._jobs.append(job)
+        if self._resting:
+            self._hand_out()
+            if not self._jobs:
+                return False
         self._is_short = True
         if len(self._threads) < min(_SPREAD, self._most):
             self._start(1)
         return True
+
+    def _hand_out(self) -> None:
+        """Hand jobs to workers that rest."""
+        while self._jobs:
+            try:
+                rest = self._resting.pop()
+            except IndexError:
+                return
+            with contextlib.suppress(IndexError):  # another thread was faster
+                rest.job = self._jobs.popleft()
+            rest.over.release()
 
     def tick(self, now: float) -> bool:
         """Start workers if no job was taken for two ticks; tells whether jobs wait for a worker.
@@ -73,7 +92,7 @@ class Workers:
         if not self._is_short:
             return False
         self._is_short = False  # before looking: who puts a job in meanwhile sets it again
-        waiting = self._jobs.qsize()
+        waiting = len(self._jobs)
         if waiting:
             self._is_short = True
         if now < self._next_tick:
@@ -81,7 +100,7 @@ class Workers:
         self._next_tick = now + TICK_S
         is_stuck = waiting > 0 and self._taken == self._taken_before
         if is_stuck and self._was_stuck:
-            self._start(max(1, min(waiting - self._idle, len(self._threads) // 2)))
+            self._start(max(1, min(waiting, len(self._threads) // 2)))
         self._was_stuck = is_stuck
         self._taken_before = self._taken
         return waiting > 0
@@ -91,8 +110,9 @@ class Workers:
         with self._lock:
             self._closed = True
             threads = list(self._threads)
-        for _ in threads:
-            self._jobs.put(None)
+        while self._resting:
+            with contextlib.suppress(IndexError):
+                self._resting.pop().over.release()
         for thread in threads:
             if thread is not threading.current_thread():
                 thread.join(max(0.0, deadline - time.monotonic()))
@@ -128,21 +148,47 @@ class Workers:
                 self._threads.discard(threading.current_thread())
 
     def _next_job(self) -> Job | None:
-        try:
-            return self._jobs.get_nowait()
-        except Empty:
-            pass
-        with self._lock:
-            if len(self._threads) > _SPREAD:
+        """Return what to do next, waiting for it; None: the thread is not needed any more."""
+        while True:
+            try:
+                return self._jobs.popleft()
+            except IndexError:
+                pass
+            if self._closed or len(self._threads) > _SPREAD:
                 return None
-            self._idle += 1
-        job: Job | None = None
-        is_late = False
+            rest = _Rest()
+            self._resting.append(rest)
+            if self._jobs or self._closed:  # since before it could be seen to rest
+                if self._gets_up(rest):
+                    continue
+            elif not rest.over.acquire(timeout=_IDLE_S) and self._gets_up(rest):
+                if not self._jobs:
+                    return None
+                continue
+            if rest.job is not None:
+                return rest.job
+
+    def _gets_up(self, rest: _Rest) -> bool:
+        """Stop resting; False if somebody has ended it meanwhile."""
         try:
-            job = self._jobs.get(timeout=_IDLE_S)
-        except Empty:
-            is_late = True
-        with self._lock:
-            self._idle -= 1
-        # Who put a job in just now may have counted on this thread.
-        return self._next_job() if is_late and not self._jobs.empty() else job
+            self._resting.remove(rest)
+        except ValueError:
+            rest.over.acquire()
+            return False
+        return True
+
+
+class _Rest:
+    """A worker that waits.
+
+    Attributes:
+        job: What it is handed; None: it is to look for itself.
+        over: Locked until it is to get up.
+    """
+
+    __slots__ = ("job", "over")
+
+    def __init__(self) -> None:
+        self.job: Job | None = None
+        self.over = threading.Lock()
+        self.over.acquire()
