@@ -175,8 +175,6 @@ class Roster:
             slave.recalls_counted = len(slave.recalled)
         if free:
             self.free.setdefault(name, slave)
-            if not slave.started:  # served next: its processes are awake
-                self.free.move_to_end(name, last=False)
         else:
             self.free.pop(name, None)
         self._line_up_ahead(slave, slots, free)
