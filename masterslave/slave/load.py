@@ -1,8 +1,8 @@
 """How much a child is given at once, as pure rules.
 
-A child always has the task that it runs, and as much more as it does in a few milliseconds, so that
-it does not wait for its agent between short tasks; of longer ones, one. What it has not started can
-be taken back. As long as it is not known how long a function takes, it is given one task of it.
+A child always has the task that it runs, and as much more as it does in ``AHEAD_S``, so that it
+does not wait for its agent between short tasks. What it has not started can be taken back. As long
+as it is not known how long a function takes, it is given one task of it.
 """
 
 from __future__ import annotations
@@ -17,10 +17,6 @@ __all__ = ["Load", "Pace"]
 AHEAD_S = 0.16
 """Work that a child is given beyond what it runs, in seconds. It is given more when half of that is
 left: that is more than it does from one report to the next (``child.outbox.GATHER_S``)."""
-
-ONE_AHEAD_S = 0.05
-"""Of tasks that take less than this, one is given ahead in any case: to fetch the next one when the
-last has ended costs 0.1 to 0.3 ms."""
 
 AHEAD_BYTES = 32 * 1024
 """Most bytes of arguments ahead: they are in the pipe while the child runs, and whoever writes them
@@ -99,7 +95,7 @@ class Load:
                 if per_task_s is None or size + len(task.arguments) > AHEAD_BYTES:
                     break
                 ahead_s += expected_s
-                if ahead_s > AHEAD_S and not (held == 1 and expected_s < ONE_AHEAD_S):
+                if ahead_s > AHEAD_S:
                     break
             waiting.popleft()
             job.expected_s = expected_s

@@ -7,6 +7,7 @@ import pickle
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import islice
 
@@ -45,6 +46,7 @@ from masterslave.protocol import (
 from masterslave.scheduler import HandOut
 from masterslave.settings import FarmSettings
 from remoteobj import Proxy, WireError, release
+from tests.conftest import eventually
 
 Join = Callable[..., "ByHand"]
 
@@ -63,8 +65,11 @@ class ByHand:
         ask = Ask(self.slave, slots, acknowledged, sequence, outcomes)
         return decode(self.door.next(encode(ask)), Instructions)
 
-    def deliver(self, sequence: int, *outcomes: Outcome, leaving: bool = False) -> Instructions:
-        delivery = Delivery(self.slave, sequence, outcomes, 0 if leaving else 1, 99, leaving)
+    def deliver(
+        self, sequence: int, *outcomes: Outcome, leaving: bool = False, acknowledged: int = 99
+    ) -> Instructions:
+        slots = 0 if leaving else 1
+        delivery = Delivery(self.slave, sequence, outcomes, slots, acknowledged, leaving)
         return decode(self.door.deliver(encode(delivery)), Instructions)
 
 
@@ -130,6 +135,37 @@ def test_a_function_travels_once(lonely_farm: Farm, join: Join) -> None:
     assert not second.functions
 
 
+@pytest.mark.parametrize("arrives", [True, False])
+def test_the_answer_to_a_delivery_brings_what_is_next(arrives: bool) -> None:
+    patient = FarmSettings(heartbeat_s=10.0)
+    with (
+        contextlib.suppress(_Over),
+        Farm("test", local_slaves=0, settings=patient) as farm,
+        ThreadPoolExecutor(1) as aside,
+    ):
+        slave = ByHand(farm, "hand")
+        futures = [farm.submit(abs, -number) for number in (7, 8)]
+        first = slave.ask(1, 0)
+        poll = aside.submit(slave.ask, 1, first.batch)
+        eventually(lambda: _is_polled(farm), "its poll waits")
+        told = slave.deliver(1, value(first.tasks[0], 7), acknowledged=first.batch)
+        assert (told.delivered, len(told.tasks)) == (1, 1)
+        assert not poll.done(), "it needs no answer"
+        assert futures[1].cancel()
+        assert poll.result(timeout=5).batch == 0, "it only tells it to ask anew"
+        if not arrives:
+            again = slave.ask(1, first.batch)
+            assert again.batch == told.batch
+            assert again.tasks[0].task == told.tasks[0].task
+        assert slave.ask(1, told.batch).stops == (Stop(told.tasks[0].task, 1),)
+        release(slave.door)
+        raise _Over
+
+
+def _is_polled(farm: Farm) -> bool:
+    return farm._master.view(lambda master: any(seat.poll for seat in master.seats.values()))
+
+
 def test_a_delivery_that_comes_twice_settles_once(lonely_farm: Farm, join: Join) -> None:
     future = lonely_farm.submit(abs, -7)
     slave = join()
@@ -173,7 +209,7 @@ def test_the_first_result_counts_also_of_a_slave_that_has_joined_anew(
     (again,) = anew.ask(1, 0).tasks
     assert (again.task, again.attempt) == (task.task, task.attempt + 1)
     (second,) = other.ask(1, 0).tasks
-    assert other.deliver(1, value(task, 8)).acknowledged == 1, "it was not handed that"
+    assert other.deliver(1, value(task, 8)).delivered == 1, "it was not handed that"
     assert not futures[0].done()
     anew.deliver(1, value(task, 7))
     assert futures[0].result(timeout=5) == 7

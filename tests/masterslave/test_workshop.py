@@ -14,7 +14,7 @@ import pytest
 from masterslave.protocol import GIVEN_BACK, LOST, VALUE, Outcome, Stop, Welcome, WireTask
 from masterslave.slave.child.frames import Ready, Run, Unstarted
 from masterslave.slave.children import Child, Frame, Told
-from masterslave.slave.load import Load
+from masterslave.slave.load import AHEAD_S, Load
 from masterslave.slave.work import MAX_DEATHS, FarmWork
 from masterslave.slave.workshop import Workshop
 from tests.conftest import eventually
@@ -117,13 +117,15 @@ def test_a_child_is_given_one_task_until_its_time_is_known(shop: Shop) -> None:
     child.say(Ready())
     assert child.runs_on == [0]
     child.finish(0, seconds=0.001)
-    assert child.runs_on[1:] == [*range(1, 41)], "the running one, and 40 ms"
-    for number in range(1, 18):
+    ahead = round(1000 * AHEAD_S)
+    assert child.runs_on[1:] == [*range(1, ahead + 1)], "the running one, and so many ms"
+    half = ahead // 2
+    for number in range(1, half - 2):
         child.finish(number, seconds=0.001)
-    assert child.runs_on[-1] == 40, "more than half of that is left"
-    for number in range(18, 22):
+    assert child.runs_on[-1] == ahead, "more than half of that is left"
+    for number in range(half - 2, half + 2):
         child.finish(number, seconds=0.001)
-    assert child.runs_on[-1] > 55
+    assert child.runs_on[-1] > ahead + half - 5
 
 
 def test_of_longer_tasks_one_is_given_ahead_and_of_long_ones_none(shop: Shop) -> None:
@@ -131,7 +133,7 @@ def test_of_longer_tasks_one_is_given_ahead_and_of_long_ones_none(shop: Shop) ->
     work = work_of(1000)
     add(shop, work)
     child.say(Ready())
-    child.finish(0, seconds=0.04)
+    child.finish(0, seconds=AHEAD_S)
     assert child.runs_on == [0, 1, 2]
     child.finish(1, seconds=0.9)
     child.finish(2, seconds=0.9)
