@@ -12,14 +12,15 @@ TICK_S = 0.025
 
 
 class Clock:
-    """Calls *tick* with the time, as often as ``TICK_S``, for as long as that returns True.
+    """Calls *tick* with the time, for as long as there is something to look after.
 
     Args:
-        tick: Returns whether there is something to look after.
+        tick: Returns in how many seconds to look again; None: when ``wake`` is called.
     """
 
-    def __init__(self, tick: Callable[[float], bool]) -> None:
+    def __init__(self, tick: Callable[[float], float | None]) -> None:
         self._tick = tick
+        self._tick_s = TICK_S
         self._condition = threading.Condition(threading.Lock())
         self._is_awake = False
         self._closed = False
@@ -62,7 +63,7 @@ class Clock:
                 if self._closed:
                     return
                 if self._is_awake or self._alarms:
-                    self._condition.wait(TICK_S)
+                    self._condition.wait(TICK_S if self._alarms else self._tick_s)
                 else:
                     self._condition.wait()
                 self._is_awake = False  # before the look: who wakes us after it is heard
@@ -73,5 +74,6 @@ class Clock:
                     return
             for alarm in due:
                 alarm()
-            if self._tick(now):
-                self._is_awake = True
+            again_s = self._tick(now)
+            if again_s is not None:
+                self._tick_s, self._is_awake = again_s, True

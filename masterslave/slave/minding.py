@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from masterslave.slave.child.outbox import GATHER_S
 from masterslave.slave.children import Child
-from masterslave.slave.clock import Clock
+from masterslave.slave.clock import TICK_S, Clock
 from masterslave.slave.work import Job
 
 __all__ = ["Minder"]
@@ -46,10 +46,10 @@ class Minder:
                 self._to_kill += [(None, child, number) for number in numbers]
                 self.clock.wake()
 
-    def _tick(self, now: float) -> bool:
-        """Look after what is overdue; returns whether there is something to look after."""
+    def _tick(self, now: float) -> float | None:
+        """Look after what is overdue; returns when to look again, as ``Clock`` wants to know."""
         with self._lock:
-            waits = self._kill_those_that_run_on(now)
+            again_s = TICK_S if self._kill_those_that_run_on(now) else None
             is_idle = any(
                 child.is_ready and not child.load.jobs and not child.is_doomed
                 for child in self._children
@@ -57,14 +57,14 @@ class Minder:
             for child in self._children:
                 if len(child.load.jobs) < 2:
                     continue
-                waits = True
+                again_s = again_s or _OVERDUE_S / 2
                 if now - child.heard_at > _OVERDUE_S:
                     if not child.is_overdue:
                         child.is_overdue = True
                         child.nudge()
                     if is_idle:
                         child.reclaim([*child.load.jobs])
-        return waits
+        return again_s
 
     def _kill_those_that_run_on(self, now: float) -> bool:
         left: list[tuple[float | None, Child, int]] = []

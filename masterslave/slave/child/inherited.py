@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import select
 import signal
 import sys
 from functools import partial
@@ -11,7 +12,7 @@ from typing import BinaryIO, NamedTuple
 
 from .frames import MARK_BYTES
 
-__all__ = ["Inherited", "end_group", "open_inherited"]
+__all__ = ["Inherited", "end_group", "has_more", "open_inherited"]
 
 
 class Inherited(NamedTuple):
@@ -48,6 +49,13 @@ def open_inherited(arguments: list[str]) -> Inherited:
         results,
         memoryview(shared).cast("q"),
     )
+
+
+def has_more(pipe: BinaryIO) -> bool:
+    """Tell whether something waits in a pipe; no, where the system does not tell."""
+    if sys.platform == "win32":  # select() takes sockets only there
+        return False
+    return bool(select.select([pipe], [], [], 0)[0])
 
 
 def end_group() -> None:

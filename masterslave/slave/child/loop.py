@@ -13,7 +13,7 @@ import msgspec
 from ...memory import reuse_large_blocks
 from .calls import Caller, Farm
 from .frames import Call, Define, Flush, Forget, Prepare, Reclaim, Run, read_frame
-from .inherited import end_group, open_inherited
+from .inherited import end_group, has_more, open_inherited
 from .outbox import Outbox
 
 __all__ = ["main"]
@@ -91,6 +91,8 @@ def _serve(tasks: BinaryIO, caller: Caller, pending: Pending, outbox: Outbox) ->
             if tail:
                 frame.calls[-1].arguments = tail
             _run(frame, farms[frame.farm], caller, pending, outbox)
+            if not has_more(tasks):  # else it is told with what comes of that
+                outbox.flush()
             continue
         match frame:
             case Define():
@@ -106,16 +108,16 @@ def _serve(tasks: BinaryIO, caller: Caller, pending: Pending, outbox: Outbox) ->
 
 def _run(frame: Run, farm: Farm, caller: Caller, pending: Pending, outbox: Outbox) -> None:
     first, calls = frame.first, frame.calls
+    run = caller.run
     if len(calls) == 1 and not pending.is_contested:  # it is started in this moment
-        caller.run(first, calls[0], farm)
-        outbox.flush()
+        if run(first, calls[0], farm) > outbox.due:
+            outbox.flush()
         return
-    take, run = pending.add(first, calls), caller.run
+    take = pending.add(first, calls)
     for number in range(first, first + len(calls)):
         call = take(number, None)
         if call is not None and run(number, call, farm) > outbox.due:
             outbox.flush()
-    outbox.flush()
 
 
 def _watch(control: BinaryIO, pending: Pending, outbox: Outbox) -> None:
