@@ -12,9 +12,10 @@ The rules in words:
   of the queue; one that was lost too often is given up. When a slave is lost, that is held against
   the tasks that it ran; those that only waited there count as given back. Of a hand-out of many,
   only the task that ran is blamed; where that is not known, they are handed out one by one.
-* One that runs much longer than others of its function gets a second attempt, on a slave that has
-  nothing better to do. While one of the two is out, the task is out.
-* Cancelled, it is never handed out again, and what comes of it later is dropped.
+* One that runs three times longer than 95 of the last hundred of its function did gets a second
+  attempt, on a slave that has nothing better to do. While one of the two is out, the task is out.
+* Cancelled, it is never handed out again, and what comes of it later is dropped. If it waits at a
+  slave with others, as one hand-out, that is recalled, and the others go out again without it.
 * What is done, given up or cancelled stays so.
 """
 
