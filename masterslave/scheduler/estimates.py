@@ -18,7 +18,7 @@ from msgspec import Struct
 __all__ = ["WINDOW", "Estimate", "Estimates", "bar_of"]
 
 WINDOW = 100
-"""The bar is known from so many hand-outs, the last ones. Of 20 or fewer it is the slowest."""
+"""The bar is known from so many hand-outs, the last ones. Of fewer than 20 it is the slowest."""
 
 _PERCENTILE = 95
 
