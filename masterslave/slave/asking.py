@@ -14,6 +14,7 @@ expected; so a slave is never out of reach for more than a moment.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable
@@ -26,6 +27,7 @@ from masterslave.slave.intake import Intake
 from masterslave.slave.work import FarmWork
 from masterslave.slave.workshop import Workshop
 from remoteobj import Proxy, RemoteObjError
+from remoteobj.handing import hand_over
 
 __all__ = ["Asker"]
 
@@ -34,6 +36,28 @@ _REST_S = 0.003
 _TICK_S = 0.004
 _LULL_S = 0.02
 _SMALL_BYTES = 64 * 1024
+_LANE_AFTER = 16
+"""So many tasks have to come one by one for the child to be given a lane."""
+_LANE_PATIENCE_S = 5.0
+_ANSWER_S = 0.05
+"""So long a child may take to close its lane, before it is done without its word."""
+
+
+class _Lane:
+    """The lane that is open; see ``lanes``.
+
+    Attributes:
+        seen: What its mark showed; ``since`` when.
+        told_at: When the child was told to close it; 0: it was not.
+    """
+
+    __slots__ = ("child", "seen", "since", "slave", "told_at")
+
+    def __init__(self, child: Child, slave: str) -> None:
+        self.child, self.slave = child, slave
+        self.seen = (0, 0)
+        self.since = time.monotonic()
+        self.told_at = 0.0
 
 
 class Asker:
@@ -54,10 +78,11 @@ class Asker:
         *,
         slave: Callable[[], str],
         slots: Callable[[], int],
+        heartbeat_s: Callable[[], float],
     ) -> None:
         self._work, self._workshop = work, workshop
         self._caller, self._courier, self._intake = caller, courier, intake
-        self._slave, self._slots = slave, slots
+        self._slave, self._slots, self._heartbeat_s = slave, slots, heartbeat_s
         self._turn = threading.Condition(workshop.lock)
         self._rests = False
         """Whether the poll's thread leaves it to others to ask."""
@@ -68,6 +93,9 @@ class Asker:
         self._sleeps = False
         """Whether the poll's thread has to be woken."""
         self._is_called_back = False
+        self._in_a_row = 0
+        """How many times another thread has asked since this one rests."""
+        self._lane: _Lane | None = None
 
     def poll(self, listen: Proxy) -> Instructions:
         """Ask, take in what comes, and so on, until the master says that this is over, or that it
@@ -80,7 +108,9 @@ class Asker:
         over = self._caller.over
         told = Instructions()
         while not over.is_set():
-            ask = Ask(self._slave(), self._slots(), self._work.acknowledged)
+            with self._workshop.lock:
+                self._workshop.lanes.note_batches(self._work)
+                ask = Ask(self._slave(), self._slots(), self._work.acknowledged)
             told = self._caller.call(listen, "next", ask, Instructions)
             if told.ended or told.unknown:
                 return told
@@ -98,6 +128,13 @@ class Asker:
                 ask = self._ask_in_place()
             if ask is None:
                 break
+            if (
+                self._in_a_row >= _LANE_AFTER
+                and child.takes_lanes
+                and self._open_lane(child, ask.slave)
+            ):
+                return
+            self._in_a_row += 1
             child.step_away()
             try:
                 told = decode(self._listen.next(encode(ask)), Instructions)
@@ -117,6 +154,49 @@ class Asker:
         self._courier.deliver_soon(may_gather=child is not None and bool(child.load.jobs))
         if self._rests and not self._is_asked:
             self._go_on()
+
+    def lane_closed(self, answer: bytes) -> None:
+        """The child asks no more; what the master has said and it has not taken in is *answer*."""
+        with self._turn:
+            lane, self._lane = self._lane, None
+            self._is_asked = False
+            self._since = time.monotonic()
+            self._turn.notify()
+        if lane is not None and answer:
+            told = decode(answer, Instructions)
+            if not (told.unknown or told.ended):  # else the poll will hear the same
+                self._take(told, lane.slave)
+
+    def _open_lane(self, child: Child, slave: str) -> bool:
+        """Have the child ask itself, where it can."""
+        self._in_a_row = 0
+        handed = hand_over(self._listen, "next")
+        if handed is None:
+            return False
+        with contextlib.closing(handed.sock):
+            patience_s = self._heartbeat_s() + _LANE_PATIENCE_S
+            self._lane = _Lane(child, slave)
+            if self._workshop.open_lane(self._work, child, slave, handed, patience_s):
+                return True
+            self._lane = None
+            return False
+
+    def _watch_lane(self, lane: _Lane) -> bool:
+        """See that the lane is closed when a call takes long, or none comes; the lock is held.
+
+        Returns:
+            Whether that takes so long that this thread has to ask meanwhile.
+        """
+        now, mark = time.monotonic(), lane.child.lane_mark
+        seen = (mark.batch, mark.runs)
+        if seen != lane.seen:
+            lane.seen, lane.since = seen, now
+        if lane.told_at:
+            return now - lane.told_at > _ANSWER_S
+        if now - lane.since > (_REST_S if mark.runs >= 0 else _LULL_S):
+            lane.told_at = now
+            self._workshop.lanes.close(self._work)
+        return False
 
     def _ask_in_place(self) -> Ask | None:
         """Return what the thread of a child is to ask, if it is; the lock is held."""
@@ -168,8 +248,14 @@ class Asker:
             if not self._is_lone():
                 return
             self._rests, self._is_called_back = True, False
+            self._in_a_row = 0
             self._since = time.monotonic()
             while not (self._is_called_back or self._caller.over.is_set()):
+                if self._lane is not None:
+                    if self._watch_lane(self._lane):
+                        break
+                    self._turn.wait(_TICK_S)
+                    continue
                 passed = time.monotonic() - self._since
                 if not self._is_asked and passed > _REST_S:
                     break

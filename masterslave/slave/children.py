@@ -5,16 +5,22 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import socket
 import subprocess
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import msgspec
 
-from masterslave.protocol import Outcome
+from masterslave.protocol import Outcome, WireTask
 from masterslave.slave.child.frames import (
+    MARK_RUNS,
+    MARK_TASK,
+    CloseLane,
     Flush,
+    OpenLane,
     Ready,
     Reclaim,
     Unstarted,
@@ -24,11 +30,22 @@ from masterslave.slave.child.frames import (
 from masterslave.slave.load import Load
 from masterslave.slave.wires import Wires, own_session, start_child
 
-__all__ = ["Child", "Frame", "Told", "describe_exit"]
+__all__ = ["Child", "Frame", "LaneClosed", "Told", "describe_exit"]
 
 _OUTPUT_BYTES = 4096
 _RECLAIM_AT_ONCE = 400  # a frame of PIPE_BUF bytes is written whole, or not at all
 _LAST_WORDS_S = 0.2
+
+
+class LaneClosed(msgspec.Struct, tag="X", array_like=True):
+    """``child.frames.LaneClosed``, in words of the protocol."""
+
+    acknowledged: int
+    sequence: int
+    outcomes: list[Outcome]
+    number: int
+    running: WireTask | None
+    answer: bytes
 
 
 class Told(msgspec.Struct, tag="T", array_like=True):
@@ -38,8 +55,20 @@ class Told(msgspec.Struct, tag="T", array_like=True):
     outcomes: list[Outcome]
 
 
-Frame = Ready | Told | Unstarted
+Frame = Ready | Told | Unstarted | LaneClosed
 _read = msgspec.msgpack.Decoder(Frame).decode
+
+
+class LaneMark(NamedTuple):
+    """What a lane has noted last: a hand-out that it has taken in, how far it is, and the number of
+    the call that runs, or -1.
+    """
+
+    task: int
+    attempt: int
+    batch: int
+    sequence: int
+    runs: int
 
 
 class Child:
@@ -141,6 +170,38 @@ class Child:
         thread = threading.Thread(target=self._listen, name=f"child {self.pid}", daemon=True)
         self._listeners.append(thread)
         thread.start()
+
+    @property
+    def lane_mark(self) -> LaneMark:
+        """How far its lane is."""
+        return LaneMark(*self._wires.mark[MARK_TASK : MARK_RUNS + 1])
+
+    @property
+    def takes_lanes(self) -> bool:
+        """Whether it can be handed a connection."""
+        return self._wires.lanes is not None
+
+    def open_lane(self, frame: OpenLane, connection: socket.socket) -> bool:
+        """Hand it a connection to the master, for calls that come one by one; False: it cannot be.
+
+        The child ``takes_lanes``, and has nothing to do. It tells when that is over.
+        """
+        lanes = self._wires.lanes
+        assert lanes is not None
+        mark = LaneMark(-1, 0, frame.acknowledged, frame.sequence, -1)
+        for place, number in enumerate(mark, MARK_TASK):
+            self._wires.mark[place] = number
+        try:
+            socket.send_fds(lanes, [b"\0"], [connection.fileno()])
+        except OSError:  # it has died: that is told elsewhere
+            return False
+        self.post([frame])
+        self.flush()
+        return True
+
+    def close_lane(self, number: int) -> None:
+        """Have it close the lane that began with this number, in a moment."""
+        self._control(CloseLane(number))
 
     def nudge(self) -> None:
         """Have it say what it knows, though it runs a long call."""

@@ -79,6 +79,7 @@ class Link:
             intake,
             slave=lambda: self.welcome.slave,
             slots=self._slots,
+            heartbeat_s=lambda: self.welcome.heartbeat_s,
         )
 
     @property
@@ -94,7 +95,9 @@ class Link:
         """
         try:
             self._join("")
-            self._workshop.add(self.work, self.welcome, self._asker.has_outcomes)
+            self._workshop.add(
+                self.work, self.welcome, self._asker.has_outcomes, self._asker.lane_closed
+            )
             self._courier.start()
             self._courier.deliver_soon()  # it may have been told to leave before
             self._poll()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import mmap
 import os
+import socket
 import subprocess
 import sys
 import tempfile
@@ -28,12 +29,14 @@ class Wires:
     Attributes:
         mark: Two numbers: the call that runs in the child, and the item of it.
         output: What the child prints.
+        lanes: Takes connections to the child; None where the system cannot hand them over.
     """
 
     tasks: int
     control: int
     results: BinaryIO
     output: BinaryIO
+    lanes: socket.socket | None
     mark: memoryview
 
     def hang_up(self) -> None:
@@ -48,6 +51,8 @@ class Wires:
         """Close all of them."""
         self.hang_up()
         self.results.close()
+        if self.lanes is not None:
+            self.lanes.close()
         self.mark.release()
 
 
@@ -87,16 +92,21 @@ def start_child() -> tuple[subprocess.Popen[bytes], Wires]:
         our_results, results = pipe_from_child()
         our_output, output = pipe_from_child()
         _enlarge(our_tasks, our_results)
+        our_lanes, lanes = _make_lanes()
+        if our_lanes is not None and lanes is not None:
+            theirs.callback(lanes.close)
+            ours.callback(our_lanes.close)
         memory, shared, name = _make_mark()
         if memory >= 0:
             theirs.callback(os.close, memory)
+        handed = str(lanes.fileno() if lanes is not None else -1)
         process = subprocess.Popen(
-            [sys.executable, "-P", _PROGRAM, *_inherit(tasks, results, control), name],
+            [sys.executable, "-P", _PROGRAM, *_inherit(tasks, results, control), handed, name],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
             start_new_session=own_session(),
-            **_passing(tasks, results, control, memory),
+            **_passing(tasks, results, control, int(handed), memory),
         )
         ours.pop_all()
     if sys.platform != "win32":
@@ -106,6 +116,7 @@ def start_child() -> tuple[subprocess.Popen[bytes], Wires]:
         our_control,
         os.fdopen(our_results, "rb", 65536),
         os.fdopen(our_output, "rb", 0),
+        our_lanes,
         memoryview(shared).cast("q"),
     )
 
@@ -126,6 +137,13 @@ def _enlarge(*pipes: int) -> None:
         for each in pipes:
             with contextlib.suppress(OSError):
                 fcntl.fcntl(each, _SET_SIZE, _PIPE_BYTES)
+
+
+def _make_lanes() -> tuple[socket.socket | None, socket.socket | None]:
+    """Make what connections are handed over by: the agent's end and the child's."""
+    if sys.platform == "win32" or not hasattr(socket, "send_fds"):  # untried
+        return None, None
+    return socket.socketpair()
 
 
 def _make_mark() -> tuple[int, mmap.mmap, str]:
@@ -165,4 +183,4 @@ def _passing(*descriptors: int) -> dict[str, Any]:
         handles = [msvcrt.get_osfhandle(each) for each in descriptors if each >= 0]
         startup.lpAttributeList = {"handle_list": handles}
         return {"close_fds": True, "startupinfo": startup}
-    return {"pass_fds": descriptors}
+    return {"pass_fds": [each for each in descriptors if each >= 0]}

@@ -66,6 +66,9 @@ class FarmWork:
         """How many were given to children."""
         self.done = 0
         self.draining = False
+        self.is_in_lane = False
+        """Whether a child asks and delivers: nobody else delivers then."""
+        self.times_joined = 0
         self._functions: dict[bytes, bytes] = {}
         self._known = known or KnownFunctions()
         self._last_function = self._last_pickled = b""
@@ -88,9 +91,33 @@ class FarmWork:
     def join_anew(self) -> None:
         """The master knows nothing of this slave any more: it sends batch 1, and all functions."""
         self.acknowledged = 0
+        self.times_joined += 1
         self._functions.clear()
         self._last_function = b""
         self._known = KnownFunctions()
+
+    def give_to_lane(self) -> tuple[int, list[Outcome]]:
+        """A child delivers and asks from now on; returns what is to be delivered.
+
+        Returns:
+            The number of the last outcome that the master has, and the outcomes after it.
+        """
+        outcomes = list(self._outcomes)
+        self._outcomes.clear()
+        self.is_in_lane = True
+        return self._sequence - len(outcomes), outcomes
+
+    def take_from_lane(self, batch: int, sequence: int, outcomes: Iterable[Outcome]) -> None:
+        """The child does not any more.
+
+        Args:
+            batch: The last one that was taken in.
+            sequence: As ``give_to_lane`` returns it, with *outcomes*.
+        """
+        self.is_in_lane = False
+        self.acknowledged = max(self.acknowledged, batch)
+        self._outcomes = deque([*outcomes, *self._outcomes])
+        self._sequence = sequence + len(self._outcomes)
 
     def tell(self, outcomes: list[Outcome]) -> None:
         """Note what became of tasks, to be delivered."""
@@ -172,6 +199,8 @@ class FarmWork:
         Args:
             max_bytes: Stop before this many bytes of payload, but return one at least.
         """
+        if self.is_in_lane:
+            return self._sequence, ()
         count = size = 0
         for outcome in self._outcomes:
             size += len(outcome.payload)
@@ -185,6 +214,8 @@ class FarmWork:
 
     def acknowledge(self, sequence: int) -> None:
         """The master has these outcomes: forget them."""
+        if self.is_in_lane:
+            return
         has = sequence - (self._sequence - len(self._outcomes))
         if has >= len(self._outcomes):
             self._outcomes.clear()
@@ -195,11 +226,11 @@ class FarmWork:
     @property
     def has_outcomes(self) -> bool:
         """Whether something is to be delivered."""
-        return bool(self._outcomes)
+        return bool(self._outcomes) and not self.is_in_lane
 
     def is_empty(self) -> bool:
         """Tell whether nothing waits, runs, or is to be delivered."""
-        return not (self.waiting or self.running or self._outcomes)
+        return not (self.waiting or self.running or self._outcomes or self.is_in_lane)
 
     def _use(self, function: bytes, new: dict[bytes, bytes]) -> None:
         pickled = new.get(function) or self._functions[function]

@@ -12,29 +12,28 @@ through no other thread.
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from masterslave.protocol import PART, PROGRESS, Outcome, PostMortem, Stop, Welcome
+from masterslave.protocol import PostMortem, Stop, Welcome
 from masterslave.slave.child.frames import Prepare, Ready, Unstarted
-from masterslave.slave.children import Child, Frame, Told
+from masterslave.slave.children import Child, Frame, LaneClosed, Told
+from masterslave.slave.lanes import Lanes
 from masterslave.slave.load import Pace
 from masterslave.slave.minding import Minder
 from masterslave.slave.posting import post_jobs
+from masterslave.slave.reports import note_report
 from masterslave.slave.shares import Shares
+from masterslave.slave.staff import Staff
 from masterslave.slave.work import FarmWork, Job
+from remoteobj.handing import HandedOver
 
 __all__ = ["Workshop"]
 
-log = logging.getLogger("masterslave")
-
-_RETRY_START_S = 1.0
 _BRIEF_S = 0.001
 """Below this, it does not pay to let another thread ask for more meanwhile, in seconds."""
-_GOES_ON = (PART, PROGRESS)
 
 
 @dataclass(eq=False, slots=True)
@@ -43,6 +42,7 @@ class _Farm:
     work: FarmWork
     welcome: Welcome
     on_outcomes: Callable[[Child | None], None]
+    on_lane_closed: Callable[[bytes], None]
     prepared: set[Child] = field(default_factory=set)
 
 
@@ -59,25 +59,32 @@ class Workshop:
     def __init__(self, slots: int, *, make_child: Callable[..., Child] = Child) -> None:
         self.slots = slots
         self.lock = threading.Lock()
-        self._make_child = make_child
         self._farms: dict[FarmWork, _Farm] = {}
         self._numbers = 0
         self._shares: Shares[FarmWork] = Shares()
         self._pace = Pace()
         self._children: list[Child] = []
-        self._gone: set[Child] = set()
-        """Those that were replaced, and have not died yet."""
-        self._closed = False
+        self.lanes = Lanes()
         self._minder = Minder(self.lock, self._children)
+        self._staff = Staff(
+            self._children,
+            slots,
+            lambda: make_child(self._heard, self._died),
+            self.lock,
+            self._minder.clock,
+        )
 
     def open(self) -> None:
         """Start the children."""
         with self.lock:
-            for _ in range(self.slots):
-                self._start_child()
+            self._staff.fill_up()
 
     def add(
-        self, work: FarmWork, welcome: Welcome, on_outcomes: Callable[[Child | None], None]
+        self,
+        work: FarmWork,
+        welcome: Welcome,
+        on_outcomes: Callable[[Child | None], None],
+        on_lane_closed: Callable[[bytes], None] = lambda answer: None,
     ) -> None:
         """Serve one more farm.
 
@@ -87,10 +94,13 @@ class Workshop:
             on_outcomes: Called when there may be something to deliver: with a child, in the thread
                 that listens to it, which it may keep while the child has nothing to do; or
                 without one.
+            on_lane_closed: Called before that when a lane was closed, with what the master has
+                said in it and was not taken in: packed instructions, or empty.
         """
         with self.lock:
             self._numbers += 1
-            self._farms[work] = _Farm(self._numbers, work, welcome, on_outcomes)
+            self._farms[work] = _Farm(self._numbers, work, welcome, on_outcomes, on_lane_closed)
+            self.lanes.close()
             now = time.monotonic()
             self._shares.add(work, welcome.label, now)
             for child in self._children:
@@ -101,6 +111,7 @@ class Workshop:
         with self.lock:
             self._farms.pop(work, None)
             self._shares.remove(work)
+            self.lanes.close(work, is_unwanted=True)
             work.waiting.clear()
             work.give_back_running(self._jobs_of(work))
             self._minder.stop(lambda job: job.work is work)
@@ -113,6 +124,7 @@ class Workshop:
                 if is_meant(job):
                     job.is_unwanted = True
             self._minder.stop(is_meant)
+            self.lanes.stop(work, is_meant)
 
     def recall(self, work: FarmWork, stops: Iterable[Stop]) -> None:
         """Give hand-outs back that have not been started."""
@@ -128,6 +140,7 @@ class Workshop:
     def give_back_unstarted(self, work: FarmWork) -> None:
         """Hand back what was given to children of this farm, and has not been started."""
         with self.lock:
+            self.lanes.close(work)
             for child in self._children:
                 numbers = [n for n, job in child.load.jobs.items() if job.work is work]
                 if len(numbers) > 1:
@@ -136,6 +149,7 @@ class Workshop:
     def give_back_running(self, work: FarmWork) -> None:
         """Hand back what runs of this farm, and stop it."""
         with self.lock:
+            self.lanes.close(work, is_unwanted=True)
             work.give_back_running(self._jobs_of(work))
             self._minder.stop(lambda job: job.work is work)
 
@@ -156,6 +170,29 @@ class Workshop:
             self._fill(child, now, len(children) - place)
         return children.copy()
 
+    def open_lane(
+        self, work: FarmWork, child: Child, slave: str, handed: HandedOver, patience_s: float
+    ) -> bool:
+        """Have a child that has nothing to do ask the master itself; tells whether it does."""
+        with self.lock:
+            farm = self._farms.get(work)
+            if (
+                farm is None
+                or child not in farm.prepared
+                or child.is_doomed
+                or farm.welcome.max_tasks_per_child
+                or not self.is_alone(work)
+            ):
+                return False
+            frame = self.lanes.open(
+                child, work, farm=farm.number, slave=slave, handed=handed, patience_s=patience_s
+            )
+        is_open = child.open_lane(frame, handed.sock)
+        if not is_open:
+            with self.lock:
+                self.lanes.forget(child)
+        return is_open
+
     def is_alone(self, work: FarmWork) -> bool:
         """Tell whether nobody but this farm gives tasks, to the only slot; the lock is held."""
         return self.slots == 1 and len(self._farms) == 1 and work in self._farms
@@ -170,8 +207,7 @@ class Workshop:
     def close(self) -> None:
         """End every child. Blocks until they are gone."""
         with self.lock:
-            self._closed = True
-            children = [*self._children, *self._gone]
+            children = self._staff.dismiss()
         self._minder.clock.close()
         for child in children:
             child.kill()
@@ -194,7 +230,7 @@ class Workshop:
                 most = _fitting(work.waiting, limit - given, most) or int(not given)
                 if not most:
                     child.is_doomed = True
-                    self._retire(child)
+                    self._staff.retire(child)
                     return
             first = load.calls
             was_idle = not load.jobs
@@ -232,70 +268,37 @@ class Workshop:
                     self._fill(child, now, self.slots)
                 case Unstarted():
                     told = self._take_back(child, frame.numbers, now)
+                case LaneClosed():
+                    told = self._lane_closed(child, frame, now)
                 case Ready():
                     child.is_ready = True
                     self._fill(child, now, self.slots)
             if child.is_doomed and not child.load.jobs:
-                self._retire(child)
+                self._staff.retire(child)
         child.flush()
         if type(frame) is Unstarted:
             self.assign()
         for farm in told:
+            if type(frame) is LaneClosed:
+                farm.on_lane_closed(frame.answer)
             farm.on_outcomes(child)
+
+    def _lane_closed(self, child: Child, frame: LaneClosed, now: float) -> Iterable[_Farm]:
+        """Go on as before a lane."""
+        work, job = self.lanes.take_back(child, frame)
+        if job is not None:
+            child.heard_at, child.is_overdue = now, False
+            self._shares.give(work, job.expected_s)
+            if job.is_unwanted:
+                self._minder.stop(lambda one: one is job)
+        farm = self._farms.get(work)
+        return (farm,) if farm is not None else ()
 
     def _told(self, child: Child, told: Told, now: float) -> Iterable[_Farm]:
         """Note what became of calls; returns the farms that are to hear of it."""
-        load = child.load
-        if len(told.numbers) == 1 and told.outcomes[0].kind not in _GOES_ON:
-            return self._told_one(child, told.numbers[0], told.outcomes[0], now)
-        farms: dict[FarmWork, _Farm] = {}
-        pending: list[Outcome] = []
-        work: FarmWork | None = None
-        function, seconds, tasks, count, expected_s = b"", 0.0, 0, 0, 0.0
-
-        def book() -> None:
-            if work is None:
-                return
-            if count:
-                self._shares.take(work, expected_s)
-                self._pace.note(function, seconds, tasks)
-            work.hear(pending, count)
-            farm = self._farms.get(work)
-            if farm is not None:
-                farms[work] = farm
-
-        for number, outcome in zip(told.numbers, told.outcomes, strict=True):
-            goes_on = outcome.kind in _GOES_ON
-            job = load.jobs.get(number) if goes_on else load.drop(number)
-            if job is None:
-                continue
-            if job.work is not work or job.task.function != function:
-                book()
-                work, function = job.work, job.task.function
-                pending, seconds, tasks, count, expected_s = [], 0.0, 0, 0, 0.0
-            if not goes_on:
-                seconds += outcome.seconds
-                tasks += outcome.count
-                count += 1
-                expected_s += job.expected_s
-            if not job.is_unwanted:
-                pending.append(outcome)
-        book()
+        works = note_report(child.load, told, self._pace, self._shares)
         self._note_occupant(child, now)
-        return farms.values()
-
-    def _told_one(self, child: Child, number: int, outcome: Outcome, now: float) -> Iterable[_Farm]:
-        """The same for a call that has ended alone, as the only one often does."""
-        job = child.load.drop(number)
-        if job is None:
-            return ()
-        work = job.work
-        self._shares.take(work, job.expected_s)
-        self._pace.note(job.task.function, outcome.seconds, outcome.count)
-        work.hear([] if job.is_unwanted else [outcome], 1)
-        self._note_occupant(child, now)
-        farm = self._farms.get(work)
-        return (farm,) if farm is not None else ()
+        return [self._farms[work] for work in works if work in self._farms]
 
     def _take_back(self, child: Child, numbers: list[int], now: float) -> Iterable[_Farm]:
         """Calls were not started after all."""
@@ -332,6 +335,7 @@ class Workshop:
             now = time.monotonic()
             for farm in self._farms.values():
                 farm.prepared.discard(child)
+            lane_of = self.lanes.mourn(child, post_mortem)
             number, item = child.runs_now()
             culprit = child.load.drop(number)
             others = list(child.load.jobs.values())
@@ -345,37 +349,14 @@ class Workshop:
                         [culprit], lambda work, jobs: work.give_up(jobs[0], post_mortem, item)
                     )
                 )
-            self._gone.discard(child)
-            if child in self._children:
-                self._children.remove(child)
-                if not self._closed and child.is_ready:
-                    self._start_child()
-                elif not self._closed:  # it cannot even start: not as fast as processes can die
-                    self._minder.clock.at(now + _RETRY_START_S, self._replace_child)
+            if lane_of is not None and lane_of in self._farms:
+                told.add(self._farms[lane_of])
+            self._staff.bury(child)
         self.assign()
         for farm in told:
+            if lane_of is farm.work:
+                farm.on_lane_closed(b"")
             farm.on_outcomes(None)
-
-    def _retire(self, child: Child) -> None:
-        """Replace a child that has run as many tasks as it may, when it has ended them."""
-        if not child.load.jobs and child in self._children:
-            self._children.remove(child)
-            self._gone.add(child)
-            child.kill()
-            if not self._closed:
-                self._start_child()
-
-    def _start_child(self) -> None:
-        try:
-            self._children.append(self._make_child(self._heard, self._died))
-        except OSError as error:  # no memory, or too many processes: it may pass
-            log.warning("cannot start a process for tasks: %s; trying again", error)
-            self._minder.clock.at(time.monotonic() + _RETRY_START_S, self._replace_child)
-
-    def _replace_child(self) -> None:
-        with self.lock:
-            if not self._closed and len(self._children) < self.slots:
-                self._start_child()
 
     def _jobs_of(self, work: FarmWork) -> list[Job]:
         return [

@@ -24,7 +24,12 @@ __all__ = [
     "EACH_STARRED",
     "GIVEN_BACK",
     "LARGE_BYTES",
+    "MARK_ATTEMPT",
+    "MARK_BATCH",
     "MARK_BYTES",
+    "MARK_RUNS",
+    "MARK_SEQUENCE",
+    "MARK_TASK",
     "MAX_PAYLOAD_BYTES",
     "MIXED",
     "NOT_DATA",
@@ -33,11 +38,16 @@ __all__ = [
     "PROGRESS",
     "RAISED",
     "VALUE",
+    "Ask",
     "Call",
+    "CloseLane",
     "Define",
     "Flush",
     "Forget",
+    "Instructions",
     "ItemOutcome",
+    "LaneClosed",
+    "OpenLane",
     "Outcome",
     "Prepare",
     "Raised",
@@ -57,8 +67,12 @@ MAX_PAYLOAD_BYTES = 128 * 1024 * 1024
 NOT_PICKLABLE = "masterslave.errors.NotPicklable"
 NOT_DATA = "masterslave.errors.NotData"
 
-MARK_BYTES = 16
-"""The mark is two signed numbers of 8 bytes: the call that runs, and the item of it."""
+MARK_BYTES = 56
+"""The mark is signed numbers of 8 bytes: the call that was started last and the item of it; and of
+a lane the hand-out that it has brought last (task, attempt), how far it is (batch, sequence), and
+the call that runs, or -1."""
+
+MARK_TASK, MARK_ATTEMPT, MARK_BATCH, MARK_SEQUENCE, MARK_RUNS = range(2, 7)
 
 LARGE_BYTES = 32 * 1024
 """From this size on, arguments and payloads travel as a tail."""
@@ -138,6 +152,79 @@ class Told(Struct, tag="T", array_like=True):
 
     numbers: list[int]
     outcomes: list[Outcome]
+
+
+class OpenLane(Struct, tag="O", array_like=True):
+    """Ask the master over the connection that has come beside this, until something comes that is
+    no lone call; LaneClosed tells the rest.
+
+    Attributes:
+        slave: As in ``protocol.Ask``, with the next three.
+        number: Of the next call.
+        patience_s: How long the master may take to answer.
+        prefix: As in ``remoteobj.handing.HandedOver``, with the next five.
+    """
+
+    slave: str
+    acknowledged: int
+    sequence: int
+    outcomes: list[Outcome]
+    farm: int
+    number: int
+    patience_s: float
+    prefix: bytes
+    answer_prefix: bytes
+    suffix: bytes
+    before: bytes
+    after: bytes
+    calls: int
+
+
+class CloseLane(Struct, tag="E", array_like=True):
+    """Ask no more in the lane that began with this number; what runs is a call of the agent's."""
+
+    number: int
+
+
+class LaneClosed(Struct, tag="X", array_like=True):
+    """The agent asks again.
+
+    Attributes:
+        sequence: Number of the last outcome that the master has; *outcomes* come after it.
+        number: Of the next call.
+        running: The call that runs, with the number before that.
+        answer: What the master has said and was not taken in: ``protocol.Instructions``, packed.
+    """
+
+    acknowledged: int
+    sequence: int
+    outcomes: list[Outcome]
+    number: int
+    running: Call | None
+    answer: bytes
+
+
+class Ask(Struct):
+    """``protocol.Ask``."""
+
+    slave: str
+    slots: int
+    acknowledged: int
+    sequence: int
+    outcomes: list[Outcome]
+
+
+class Instructions(Struct):
+    """``protocol.Instructions``."""
+
+    batch: int = 0
+    tasks: list[Call] = []
+    functions: dict[bytes, bytes] = {}
+    stops: list[msgspec.Raw] = []
+    recalls: list[msgspec.Raw] = []
+    unknown: bool = False
+    ended: bool = False
+    delivered: int = 0
 
 
 class Unstarted(Struct, tag="U", array_like=True):

@@ -6,6 +6,7 @@ import mmap
 import os
 import select
 import signal
+import socket
 import sys
 from functools import partial
 from typing import BinaryIO, NamedTuple
@@ -21,6 +22,7 @@ class Inherited(NamedTuple):
     tasks: BinaryIO
     control: BinaryIO
     results: int
+    lanes: socket.socket | None
     mark: memoryview
 
 
@@ -32,14 +34,15 @@ def open_inherited(arguments: list[str]) -> Inherited:
         tasks = msvcrt.open_osfhandle(int(arguments[1]), os.O_RDONLY | os.O_BINARY)
         results = msvcrt.open_osfhandle(int(arguments[2]), os.O_BINARY)
         control = msvcrt.open_osfhandle(int(arguments[3]), os.O_RDONLY | os.O_BINARY)
-        shared = mmap.mmap(-1, MARK_BYTES, tagname=arguments[4])
+        shared, lanes = mmap.mmap(-1, MARK_BYTES, tagname=arguments[5]), None
     else:
-        tasks, results, control, memory = map(int, arguments[1:5])
-        for descriptor in (tasks, results, control):
+        tasks, results, control, handed, memory = map(int, arguments[1:6])
+        for descriptor in (tasks, results, control, handed):
             os.set_inheritable(descriptor, False)
         shared = mmap.mmap(memory, MARK_BYTES)
         os.close(memory)
-        os.register_at_fork(after_in_child=partial(_disown, tasks, results, control))
+        os.register_at_fork(after_in_child=partial(_disown, tasks, results, control, handed))
+        lanes = socket.socket(fileno=handed)
     sys.argv[1:] = []
     if sys.stdout is not None:
         sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
@@ -47,6 +50,7 @@ def open_inherited(arguments: list[str]) -> Inherited:
         os.fdopen(tasks, "rb", 65536),
         os.fdopen(control, "rb"),
         results,
+        lanes,
         memoryview(shared).cast("q"),
     )
 

@@ -12,14 +12,28 @@ import msgspec
 
 from ...memory import reuse_large_blocks
 from .calls import Caller, Farm
-from .frames import Call, Define, Flush, Forget, Prepare, Reclaim, Run, read_frame
+from .frames import (
+    Call,
+    CloseLane,
+    Define,
+    Flush,
+    Forget,
+    OpenLane,
+    Prepare,
+    Ready,
+    Reclaim,
+    Run,
+    Unstarted,
+    read_frame,
+)
 from .inherited import end_group, has_more, open_inherited
+from .lane import Lanes
 from .outbox import Outbox
 
 __all__ = ["main"]
 
-_read_task = msgspec.msgpack.Decoder(Prepare | Define | Forget | Run).decode
-_read_control = msgspec.msgpack.Decoder(Reclaim | Flush).decode
+_read_task = msgspec.msgpack.Decoder(Prepare | Define | Forget | Run | OpenLane).decode
+_read_control = msgspec.msgpack.Decoder(Reclaim | Flush | CloseLane).decode
 
 
 class Pending:
@@ -54,7 +68,7 @@ class Pending:
             if number < before:  # it was started before it was taken back
                 self._reclaimed.discard(number)
         if taken:
-            self._outbox.unstarted(taken)
+            self._outbox.say(Unstarted(taken))
 
 
 def main(arguments: list[str]) -> None:
@@ -64,15 +78,16 @@ def main(arguments: list[str]) -> None:
     outbox = Outbox(pipes.results)
     caller = Caller(outbox, pipes.mark)
     pending = Pending(outbox)
+    lanes = Lanes(pipes.lanes, caller, outbox, pipes.mark)
     sys.modules["_masterslave"].report_progress = caller.report_progress  # type: ignore[attr-defined]
     watchdog = threading.Thread(
-        target=_watch, args=(pipes.control, pending, outbox), name="watchdog", daemon=True
+        target=_watch, args=(pipes.control, pending, outbox, lanes), name="watchdog", daemon=True
     )
     watchdog.start()
-    outbox.ready()
+    outbox.say(Ready())
     _warm_up()
     with contextlib.suppress(BrokenPipeError):  # nobody hears us any more
-        _serve(pipes.tasks, caller, pending, outbox)
+        _serve(pipes.tasks, caller, pending, outbox, lanes)
     end_group()
 
 
@@ -82,7 +97,7 @@ def _warm_up() -> None:
         import cloudpickle  # noqa: F401
 
 
-def _serve(tasks: BinaryIO, caller: Caller, pending: Pending, outbox: Outbox) -> None:
+def _serve(tasks: BinaryIO, caller: Caller, pending: Pending, outbox: Outbox, lanes: Lanes) -> None:
     farms: dict[int, Farm] = {}
     while (read := read_frame(tasks)) is not None:
         body, tail = read
@@ -95,6 +110,8 @@ def _serve(tasks: BinaryIO, caller: Caller, pending: Pending, outbox: Outbox) ->
                 outbox.flush()
             continue
         match frame:
+            case OpenLane():
+                lanes.open(frame, farms[frame.farm])
             case Define():
                 caller.pickled[frame.function] = tail or frame.pickled
             case Forget():
@@ -120,7 +137,7 @@ def _run(frame: Run, farm: Farm, caller: Caller, pending: Pending, outbox: Outbo
             outbox.flush()
 
 
-def _watch(control: BinaryIO, pending: Pending, outbox: Outbox) -> None:
+def _watch(control: BinaryIO, pending: Pending, outbox: Outbox, lanes: Lanes) -> None:
     """Hear the agent beside the running task: when it is gone, so is this process."""
     try:
         while (read := read_frame(control)) is not None:
@@ -129,6 +146,8 @@ def _watch(control: BinaryIO, pending: Pending, outbox: Outbox) -> None:
                     pending.reclaim(reclaim.numbers)
                 case Flush():
                     outbox.flush()
+                case CloseLane() as close:
+                    lanes.close(close.number)
     except BrokenPipeError:
         pass
     finally:

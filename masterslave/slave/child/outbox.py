@@ -6,7 +6,9 @@ import threading
 import time
 from collections.abc import Callable
 
-from .frames import LARGE_BYTES, Outcome, Ready, Told, Unstarted, write_frame
+from msgspec import Struct
+
+from .frames import LARGE_BYTES, Outcome, Told, write_frame
 
 __all__ = ["Outbox"]
 
@@ -27,21 +29,24 @@ class Outbox:
     def __init__(self, descriptor: int) -> None:
         self.due = 0.0
         """When what was posted is to be flushed, by ``time.perf_counter``."""
+        self.before_flush: Callable[[], None] | None = None
+        """What has to be said first: a lane is closed before the agent hears of its calls."""
         self._descriptor = descriptor
         self._lock = threading.Lock()
         self._posted: list[tuple[int, Outcome]] = []
         self.post: Callable[[tuple[int, Outcome]], None] = self._posted.append
         """Add a call's number and what became of it, to be flushed soon."""
 
-    def ready(self) -> None:
-        """Say that the child is up."""
+    def say(self, frame: Struct) -> None:
+        """Write a frame at once."""
         with self._lock:
-            write_frame(self._descriptor, [Ready()])
+            write_frame(self._descriptor, [frame])
 
-    def unstarted(self, numbers: list[int]) -> None:
-        """Say that these calls are not run."""
-        with self._lock:
-            write_frame(self._descriptor, [Unstarted(numbers)])
+    def take_only(self) -> Outcome | None:
+        """Take out what was posted, if that is one outcome and nothing else."""
+        if len(self._posted) != 1:
+            return None
+        return self._posted.pop()[1]
 
     def post_large(self, number: int, outcome: Outcome) -> None:
         """Say what was posted, and this, whose payload is not gathered."""
@@ -52,6 +57,8 @@ class Outbox:
         """Write what was posted. Blocks until it is in the pipe."""
         if not self._posted:
             return
+        if self.before_flush is not None:
+            self.before_flush()
         with self._lock:
             posted = self._posted[:]
             del self._posted[: len(posted)]  # what is posted meanwhile stays

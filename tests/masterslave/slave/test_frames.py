@@ -10,10 +10,11 @@ import threading
 import pytest
 
 from masterslave import packed, protocol
-from masterslave.slave.child import frames
+from masterslave.slave.child import frames, lane
+from remoteobj.wire import SIMPLE
 
 
-@pytest.mark.parametrize("name", ["Outcome", "ItemOutcome", "Raised"])
+@pytest.mark.parametrize("name", ["Outcome", "ItemOutcome", "Raised", "Ask", "Instructions"])
 def test_records_are_those_of_the_protocol(name: str) -> None:
     ours, theirs = getattr(frames, name), getattr(protocol, name)
     assert ours.__struct_fields__ == theirs.__struct_fields__
@@ -23,6 +24,10 @@ def test_records_are_those_of_the_protocol(name: str) -> None:
 def test_calls_are_tasks_of_the_protocol() -> None:
     assert frames.Call.__struct_fields__ == protocol.WireTask.__struct_fields__
     assert frames.Call.__struct_config__.array_like
+
+
+def test_lanes_speak_the_wire_of_remoteobj() -> None:
+    assert lane._SIMPLE.format == SIMPLE.format
 
 
 def test_numbers_are_those_of_the_protocol() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import threading
 
-from masterslave.slave.child.frames import Call
+from masterslave.slave.child.frames import Call, Unstarted
 from masterslave.slave.child.loop import Pending
 
 
@@ -15,8 +15,8 @@ class Said:
     def __init__(self) -> None:
         self.numbers: list[int] = []
 
-    def unstarted(self, numbers: list[int]) -> None:
-        self.numbers += numbers
+    def say(self, frame: Unstarted) -> None:
+        self.numbers += frame.numbers
 
 
 def calls(count: int) -> list[Call]:

@@ -1,0 +1,82 @@
+"""The children of a workshop as such: as many as there are slots, each replaced when it is gone."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+from masterslave.slave.children import Child
+from masterslave.slave.clock import Clock
+
+__all__ = ["Staff"]
+
+log = logging.getLogger("masterslave")
+
+_RETRY_START_S = 1.0
+
+
+class Staff:
+    """Starts and replaces children.  The workshop's lock is held in each method.
+
+    Args:
+        children: Those that are given tasks; kept here.
+        make_child: Starts one.
+        clock: For what is tried again.
+    """
+
+    def __init__(
+        self,
+        children: list[Child],
+        slots: int,
+        make_child: Callable[[], Child],
+        lock: threading.Lock,
+        clock: Clock,
+    ) -> None:
+        self._children, self._slots = children, slots
+        self._make_child = make_child
+        self._lock, self._clock = lock, clock
+        self._gone: set[Child] = set()
+        """Those that were replaced, and have not died yet."""
+        self._closed = False
+
+    def fill_up(self) -> None:
+        """Start as many as are missing; what cannot be started now is tried again."""
+        while not self._closed and len(self._children) < self._slots:
+            try:
+                self._children.append(self._make_child())
+            except OSError as error:  # no memory, or too many processes: it may pass
+                log.warning("cannot start a process for tasks: %s; trying again", error)
+                self._fill_up_later()
+                return
+
+    def retire(self, child: Child) -> None:
+        """Replace a child that has run as many tasks as it may, when it has ended them."""
+        if not child.load.jobs and child in self._children:
+            self._children.remove(child)
+            self._gone.add(child)
+            child.kill()
+            self.fill_up()
+
+    def bury(self, child: Child) -> None:
+        """A child has died: replace it, unless it was replaced before."""
+        self._gone.discard(child)
+        if child in self._children:
+            self._children.remove(child)
+            if child.is_ready:
+                self.fill_up()
+            elif not self._closed:  # it cannot even start: not as fast as processes can die
+                self._fill_up_later()
+
+    def dismiss(self) -> list[Child]:
+        """Start nobody any more; returns those that are to be killed."""
+        self._closed = True
+        return [*self._children, *self._gone]
+
+    def _fill_up_later(self) -> None:
+        def fill_up() -> None:
+            with self._lock:
+                self.fill_up()
+
+        self._clock.at(time.monotonic() + _RETRY_START_S, fill_up)
