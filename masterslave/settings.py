@@ -55,9 +55,13 @@ class FarmSettings:
         for name in ("max_attempts", "max_open_tasks", "max_open_bytes"):
             number = getattr(self, name)
             if number is not None or name == "max_attempts":
+                if not isinstance(number, int):
+                    raise TypeError(f"{name} is a whole number, not {number!r}")
                 _check(name, number, may_be_0=False)
         if not isinstance(self.feeding, Feeding):
             raise TypeError(f"feeding is a Feeding, not {self.feeding!r}")
+        for name in self.feeding.__struct_fields__:
+            _check(f"feeding.{name}", getattr(self.feeding, name), may_be_0=True)
 
 
 def _check(name: str, number: object, *, may_be_0: bool) -> None:

@@ -129,8 +129,9 @@ class Farm(Calls):
             and whole(max_tasks_per_child, "max_tasks_per_child") < 1
         ):
             raise ValueError(f"max_tasks_per_child is at least 1, not {max_tasks_per_child!r}")
-        if initializer is not None and not callable(initializer):
-            raise TypeError("initializer must be a callable")
+        packed_initializer = pack_initializer(initializer, initargs)
+        if not isinstance(nameserver, str | bool | None):
+            raise TypeError(f"nameserver is an address or True or False, not {nameserver!r}")
         if not isinstance(self._settings, FarmSettings):
             raise TypeError(f"settings is a FarmSettings, not {settings!r}")
         if max_tasks_per_child is not None:  # a hand-out is never taken apart
@@ -164,7 +165,7 @@ class Farm(Calls):
             heartbeat_s=self._settings.heartbeat_s,
             label=label,
             search_path=search_path(),
-            initializer=pack_initializer(initializer, initargs),
+            initializer=packed_initializer,
             max_tasks_per_child=max_tasks_per_child or 0,
             data_only=results == "data",
         )

@@ -12,7 +12,7 @@ import functools
 import sys
 import types
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import cloudpickle
@@ -145,9 +145,15 @@ def pack_initializer(initializer: Callable[..., object] | None, args: tuple[Any,
 
     Raises:
         NotPicklable: It cannot be sent.
+        TypeError: It cannot be called, or *args* are no row of arguments.
     """
     if initializer is None:
         return b""
+    if not callable(initializer):
+        raise TypeError(f"initializer must be a callable, not {initializer!r}")
+    if isinstance(args, str | bytes) or not isinstance(args, Iterable):
+        raise TypeError(f"initargs are the arguments of initializer, as a tuple, not {args!r}")
+    args = tuple(args)
     try:
         packed: bytes = cloudpickle.dumps((initializer, args), protocol=5)
     except Exception as error:

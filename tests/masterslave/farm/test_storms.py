@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from masterslave import Farm, FarmSettings, NotPicklable, OnlyInScript
+from masterslave.scheduler import Feeding
 from tests.conftest import StartScript, eventually, processes_of
 from tests.masterslave.conftest import StartSlave
 
@@ -46,8 +47,10 @@ def test_what_is_no_whole_number_is_refused(ask: Callable[[Farm], Any]) -> None:
         {"patience_s": None},
         {"explain_after_s": -1},
         {"max_attempts": None},
+        {"max_attempts": 1.5},
         {"max_open_tasks": -1},
         {"feeding": 3},
+        {"feeding": Feeding(max_ahead=-1)},
     ],
 )
 def test_settings_that_make_no_sense_are_refused(settings: dict[str, Any]) -> None:
@@ -65,6 +68,21 @@ def test_other_things_that_make_no_sense_are_refused(farm: Farm) -> None:
         pytest.raises(TypeError, match="a future of this farm"),
     ):
         other.explain(farm.submit(abs, -1))
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"initargs": 3, "initializer": print},
+        {"initargs": "ab", "initializer": print},
+        {"initializer": 3},
+        {"nameserver": 3},
+    ],
+    ids=str,
+)
+def test_arguments_of_a_farm_that_make_no_sense_are_refused(given: dict[str, Any]) -> None:
+    with pytest.raises(TypeError, match=next(iter(given))):
+        Farm("test", local_slaves=0, **given)
 
 
 def test_a_task_that_names_a_view_of_its_farm_is_told_what_it_may(farm: Farm) -> None:
