@@ -203,11 +203,15 @@ class Decisions:
             self._sort_outcomes(seat, outcomes[-new:], to_retry)
 
     def give_along(self, seat: Seat) -> Parcel | None:
-        """Return what is due for a slave that has delivered, if that is to go with the answer."""
-        if seat.poll is None or seat not in self.due:
+        """Return what is due for a slave that has delivered, if that is to go with the answer.
+
+        What went along with the last answer and is not acknowledged goes again: that was lost.
+        """
+        mailbox = seat.mailbox
+        if seat.poll is None or not mailbox.has_mail():
             return None
-        parcel = seat.mailbox.give_along(_ALONG_BYTES)
-        if parcel is not None:
+        parcel = mailbox.give_along(_ALONG_BYTES)
+        if parcel is not None and not mailbox.has_more():  # else the poll is told to ask anew
             self.due = [one for one in self.due if one is not seat]
         return parcel
 

@@ -84,7 +84,11 @@ class Mailbox:
 
     def has_mail(self) -> bool:
         """Tell whether there is something to give out."""
-        return bool(self._parcel.number or self._posts or self._stops or self._recalls)
+        return bool(self._parcel.number) or self.has_more()
+
+    def has_more(self) -> bool:
+        """Tell whether there is something that is in no parcel yet."""
+        return bool(self._posts or self._stops or self._recalls)
 
     def give_out(self) -> Parcel:
         """Return the parcel that is due: the last one again until it is acknowledged."""
