@@ -27,9 +27,13 @@ class Clock:
         self._alarms: list[tuple[float, Callable[[], None]]] = []
         self._thread: threading.Thread | None = None
 
-    def wake(self) -> None:
-        """There may be something to look after from now on."""
-        if not self._is_awake:
+    def wake(self, *, at_once: bool = False) -> None:
+        """There may be something to look after from now on.
+
+        Args:
+            at_once: Whether to look before the time that *tick* has asked for.
+        """
+        if at_once or not self._is_awake:
             self._start()
 
     def at(self, deadline: float, alarm: Callable[[], None]) -> None:

@@ -44,7 +44,7 @@ class Minder:
                 child.reclaim(numbers)
                 child.nudge()  # what has ended before is not lost with the child
                 self._to_kill += [(None, child, number) for number in numbers]
-                self.clock.wake()
+                self.clock.wake(at_once=True)
 
     def _tick(self, now: float) -> float | None:
         """Look after what is overdue; returns when to look again, as ``Clock`` wants to know."""
