@@ -163,8 +163,8 @@ class Connection(Outbox):
         To wait for a peer costs a wake-up more if nothing comes, so it ``lingers`` only as long as
         its calls follow each other.
         """
+        self._quiet_since = time.monotonic() - LINGER_S * self.lingers  # it was waited for
         self.lingers = self.lingers and self.calls - calls > 1
-        self._quiet_since = time.monotonic()
         self.park()
 
     def feed(self, data: bytes) -> None:
