@@ -133,6 +133,10 @@ class Outbox(Parkable):
             self._is_sending = True
         try:
             self._write_some(may_wait=may_wait)
+        except BaseException:  # Ctrl-C: nobody knows what has left, and nobody would go on
+            with self._lock:
+                self._fail()
+            raise
         finally:
             with self._lock:
                 self._is_sending = False

@@ -133,7 +133,8 @@ def _some_of(waiting: deque[memoryview]) -> Sequence[memoryview]:
         return (first[:_SOME_BYTES],)
     some: list[memoryview] = []
     size = 0
-    for view in list(islice(waiting, IOV_MAX)):  # others append meanwhile
+    for index in range(min(len(waiting), IOV_MAX)):  # no iterator: others append meanwhile
+        view = waiting[index]
         size += len(view)
         if some and size > _SOME_BYTES:
             break
