@@ -58,8 +58,10 @@ class Caller:
                 return decode(getattr(proxy, verb)(packed), kind)
             except PeerRefused as error:  # trying again is of no use
                 raise MasterGone(f"refuses this slave, or is refused by it ({error})") from error
-            except (ConnectionLost, DeadlinePassed) as error:
-                if _nobody_listens(error):
+            except Exception as error:  # lost, late, or a fault in the master: it may pass
+                if _is_foreign(error):
+                    raise MasterGone(f"does not speak as a farm does ({error})") from error
+                if isinstance(error, RemoteObjError) and _nobody_listens(error):
                     raise MasterGone("has ended") from error
                 now = time.monotonic()
                 give_up_at = give_up_at or now + self._patience_s
@@ -71,8 +73,11 @@ class Caller:
                     raise MasterGone(
                         f"did not answer for {self._patience_s:g} s ({error})"
                     ) from error
-            except RemoteObjError as error:
-                raise MasterGone(f"does not speak as a farm does ({error})") from error
+
+
+def _is_foreign(error: Exception) -> bool:
+    lost = (ConnectionLost, DeadlinePassed)
+    return isinstance(error, RemoteObjError) and not isinstance(error, lost)
 
 
 def _nobody_listens(error: Any) -> bool:

@@ -18,7 +18,7 @@ from masterslave.protocol import Delivery, Instructions, decode, encode
 from masterslave.slave.calling import Caller, MasterGone
 from masterslave.slave.intake import Intake
 from masterslave.slave.work import FarmWork
-from remoteobj import Proxy, RemoteObjError, options
+from remoteobj import Proxy, options
 
 __all__ = ["Courier"]
 
@@ -113,18 +113,22 @@ class Courier:
                 return
             self._is_under_way = True
             self._delivered_at = time.monotonic()
+        told = None
         try:
             start = time.perf_counter()
             told = decode(self._talk_briefly.deliver(encode(delivery)), Instructions)
             self._note(time.perf_counter() - start)
-            self._intake.take(told, delivery.slave)
-        except RemoteObjError:
+        except Exception:  # whatever it is: the courier's own thread meets it again
             self._note(_SHORT_S)
-        with self._changed:
-            self._is_under_way = False
-            if self._next() is not None:  # this thread has a child to listen to
-                self._is_wanted = True
-                self._changed.notify()
+        try:
+            if told is not None:
+                self._intake.take(told, delivery.slave)
+        finally:
+            with self._changed:
+                self._is_under_way = False
+                if self._next() is not None:  # this thread has a child to listen to
+                    self._is_wanted = True
+                    self._changed.notify()
 
     def _gathers(self) -> bool:
         """Tell whether outcomes wait for the next ones; the courier's thread sees to it then."""
