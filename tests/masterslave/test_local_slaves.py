@@ -13,7 +13,7 @@ import pytest
 
 from masterslave import Farm
 from masterslave.farm.local import MAX_RESTARTS
-from tests.conftest import eventually
+from tests.conftest import children_of, eventually
 
 
 def is_alive(pid: int) -> bool:
@@ -31,11 +31,6 @@ def nap(_: int) -> int:
 
 def agents(farm: Farm) -> set[int]:
     return {slave.pid for slave in farm.slaves}
-
-
-def children_of(pid: int) -> list[int]:
-    tasks = Path(f"/proc/{pid}/task").iterdir()
-    return [int(child) for task in tasks for child in (task / "children").read_text().split()]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")

@@ -16,6 +16,8 @@ how far the lane is, for an agent whose child has died.
 
 from __future__ import annotations
 
+import contextlib
+import os
 import socket
 import struct
 import threading
@@ -68,12 +70,15 @@ class Lanes:
         """Serve a lane until it is closed. Called in the thread that runs tasks."""
         assert self._handed is not None
         _, descriptors, _, _ = socket.recv_fds(self._handed, 1, 1)
+        os.set_inheritable(descriptors[0], False)
         with socket.socket(fileno=descriptors[0]) as sock:
             lane = self._lane = _Lane(told, sock, self._outbox, self._mark)
             if told.number <= self._closed:
                 lane.close()
             self._outbox.before_flush = lane.close
             lane.serve(self._caller, farm)
+            with contextlib.suppress(OSError):  # a process that a task forked may hold it, too
+                sock.shutdown(socket.SHUT_RDWR)
             self._outbox.before_flush = None
         self._outbox.flush()
 

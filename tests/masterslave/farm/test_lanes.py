@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from masterslave import Farm, FarmSettings
-from tests.conftest import eventually, processes_of
+from tests.conftest import children_of, eventually, processes_of
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="connections are handed over there")
 
@@ -24,14 +24,6 @@ ENOUGH = 40
 
 def double(number: int) -> int:
     return 2 * number
-
-
-def children_of(pid: int) -> list[int]:
-    found = []
-    for thread in Path(f"/proc/{pid}/task").iterdir():
-        with contextlib.suppress(OSError):
-            found += [int(child) for child in (thread / "children").read_text().split()]
-    return found
 
 
 def sockets_of(pid: int) -> int:
