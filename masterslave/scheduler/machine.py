@@ -148,12 +148,13 @@ class Scheduler:
         state = self.state
         for row in _rows(tasks):
             for piece in state.pieces.between(row.start, row.stop):
-                for part in piece.open_within(row.start, row.stop):
+                parts = list(piece.open_within(row.start, row.stop))
+                for part in parts:
                     state.end_part(piece, part)
                     state.counts.cancelled += len(part)
                 if piece.is_over():
                     state.end(piece, Trigger.CANCELLED, step)
-                else:
+                elif parts:
                     step.thinned[piece.first] = piece
 
     def _join(self, event: SlaveJoined, now: float) -> None:

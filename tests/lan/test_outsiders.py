@@ -36,9 +36,9 @@ class Asking:
     def __init__(self, host: Host, *command: str) -> None:
         self._process = host.python("-W", "ignore", "-m", *command)
 
-    def said(self) -> str:
-        """Wait for its end, and return the one line that it says."""
-        assert self._process.wait() == 1, self._process.output()
+    def said(self, code: int) -> str:
+        """Wait for its end with this code, and return the one line that it says."""
+        assert self._process.wait() == code, self._process.output()
         (line,) = (line.text for line in self._process.lines if "warning:" not in line.text)
         return line
 
@@ -63,20 +63,24 @@ def test_outsiders_get_no_names_and_no_tasks(room: Room, foreign: Files) -> None
     at = ("--nameserver", address)
     foreigner = ("--identity", *foreign_files)
     asked = [
-        (Asking(host, *command, *options), why)
+        (Asking(host, *command, *options), code, why)
         for command in (("nameserver", "list"), ("masterslave", "list"))
-        for host, options, why in (
-            (ben, at, f"{address} is on TCP: pass identity="),
-            (ben, (*at, "--insecure"), "TLS is spoken here: give an identity="),
-            (cleo, (*at, *foreigner), f"{address} {OTHER_CA}"),
+        for host, options, code, why in (
+            (ben, at, 2, f"{address} is on TCP: pass identity="),  # it was called in a wrong way
+            (ben, (*at, "--insecure"), 1, "TLS is spoken here: give an identity="),
+            (cleo, (*at, *foreigner), 1, f"{address} {OTHER_CA}"),
         )
     ]
     asked += [
-        (Asking(ben, "nameserver", "lookup", "masterslave.lan"), "it speaks TLS: pass identity="),
-        (Asking(cleo, "nameserver", "ping", *foreigner), f"it {OTHER_CA}"),
+        (
+            Asking(ben, "nameserver", "lookup", "masterslave.lan"),
+            1,
+            "it speaks TLS: pass identity=",
+        ),
+        (Asking(cleo, "nameserver", "ping", *foreigner), 1, f"it {OTHER_CA}"),
     ]
-    for asking, why in asked:
-        assert why in asking.said()
+    for asking, code, why in asked:
+        assert why in asking.said(code)
 
     # They know where the farm is.
     said = "code does not cross plain TCP; start the slave with --identity"
