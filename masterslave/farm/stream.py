@@ -7,6 +7,7 @@ time; here each item is one again, with its own result or exception.
 from __future__ import annotations
 
 import time
+from abc import abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
@@ -159,8 +160,9 @@ class Results(Iterator[Any]):
             raise StopAsyncIteration from None
 
     @staticmethod
+    @abstractmethod
     def _result_of(row: _Row) -> Any:
-        raise NotImplementedError
+        """Return what this kind of stream gives of a row."""
 
     def _next_row(self) -> _Row:
         while not self._is_next_here():

@@ -20,6 +20,7 @@ from masterslave.master.book import TaskBook
 from masterslave.master.carrier import Carrier
 from masterslave.master.claims import Claims
 from masterslave.master.evidence import broken_by, reason_of_loss
+from masterslave.master.loans import Loans
 from masterslave.master.mailbox import Mailbox, Parcel
 from masterslave.master.seats import Poll, Seat, answer, take_poll
 from masterslave.master.submission import (
@@ -103,7 +104,7 @@ class Decisions:
         broken: Why the farm takes no task any more.
         due: Slaves for which something may have come.
         answers: What is to be handed over.
-        loans: Memory that hand-outs are lent: by task and attempt, the reference and the slave.
+        loans: Memory that hand-outs are lent.
 
     Args:
         lender: Takes back what was lent.
@@ -121,8 +122,7 @@ class Decisions:
         self.broken: FarmBroken | None = None
         self.due: list[Seat] = []
         self.answers: list[HandOver] = []
-        self.loans: dict[tuple[int, int], tuple[bytes, str]] = {}
-        self._lender = lender
+        self.loans = Loans(lender)
         self._carrier = carrier
         self._next_task = 0
         self._claims = Claims(self.book, scheduler.state)
@@ -238,7 +238,7 @@ class Decisions:
         for name, ended in returned.items():
             hand_outs = [HandOut(one.task, one.attempt, one.count) for one in ended]
             seconds = [one.seconds if 0 <= one.seconds < _LONGEST_S else 0.0 for one in ended]
-            self._end_loans(hand_outs, name)
+            self.loans.end(hand_outs, name)
             self.handle(TasksReturned(name, hand_outs, seconds, to_retry), by_key)
         for outcome in others:
             self._take_other(seat, outcome)
@@ -257,7 +257,7 @@ class Decisions:
         hand_out = HandOut(outcome.task, outcome.attempt, outcome.count)
         name = self._claims.name_of(seat, outcome)
         if outcome.kind != BROKEN:
-            self._end_loans((hand_out,), name)
+            self.loans.end((hand_out,), name)
         match outcome.kind:
             case kind if kind == LOST:
                 reason = reason_of_loss(outcome.payload)
@@ -286,7 +286,7 @@ class Decisions:
             case GiveUpTask():
                 self._drop((order.task,), GivenUp(order.story))
             case StopTasks():
-                self._end_loans(order.hand_outs, order.slave)
+                self.loans.end(order.hand_outs, order.slave)
                 if order.slave in self.seats:
                     self.seats[order.slave].mailbox.stop(order.hand_outs)
                     self.due.append(self.seats[order.slave])
@@ -332,16 +332,6 @@ class Decisions:
         if seat is not None:
             seat.done += done
 
-    def _end_loans(self, hand_outs: Sequence[HandOut], slave: str) -> None:
-        """Take back what this slave was lent for these: it does not have to read it any more."""
-        if self.loans:
-            for hand_out in hand_outs:
-                key = (hand_out.task, hand_out.attempt)
-                loan = self.loans.get(key)
-                if loan is not None and loan[1] == slave:
-                    del self.loans[key]
-                    self._lender.take_back(loan[0])
-
     def cancel(self, tasks: Sequence[int]) -> None:
         """Drop those of these tasks that are open; what runs is stopped."""
         self.fail(tasks, Cancelled())
@@ -380,8 +370,7 @@ class Decisions:
         """Take a seat away; returns the poll that is to be answered."""
         seat = self.seats.pop(slave)
         seat.state = state
-        lent = [key for key, loan in self.loans.items() if loan[1] == slave]
-        self._end_loans([HandOut(*key) for key in lent], slave)
+        self.loans.end_all(slave)
         seat.mailbox = Mailbox()  # what was on its way is not kept with the memory of the slave
         self.slots -= seat.introduction.slots
         if len(self.former) == _REMEMBER_SLAVES:

@@ -99,10 +99,11 @@ class Sender:
 
     def _lend(self, seat: Seat, hand_out: HandOut, arguments: bytes) -> bytes:
         """Put large arguments where the slave's child can read them; returns what is sent."""
-        key = (hand_out.task, hand_out.attempt)
+        loans = self._decisions.loans
         with self._lock:
-            if key in self._decisions.loans:  # the parcel is sent again
-                return self._decisions.loans[key][0]
+            lent = loans.find(hand_out)
+        if lent is not None:  # the parcel is sent again
+            return lent
         reference = self._lender.lend(arguments)
         if reference is None:
             return arguments
@@ -110,7 +111,7 @@ class Sender:
             if self._decisions.book.find(hand_out.task) is None or seat.is_gone:
                 self._lender.take_back(reference)  # nobody waits for it any more
             else:
-                self._decisions.loans[key] = (reference, seat.slave)
+                loans.add(hand_out, reference, seat.slave)
         return reference
 
     def _refuse_items(

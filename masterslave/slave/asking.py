@@ -43,8 +43,8 @@ _ANSWER_S = 0.05
 """So long a child may take to close its lane, before it is done without its word."""
 
 
-class _Lane:
-    """The lane that is open; see ``lanes``.
+class _LaneWatch:
+    """What is seen of the lane that is open; see ``lanes``.
 
     Attributes:
         seen: What its mark showed; ``since`` when.
@@ -95,7 +95,7 @@ class Asker:
         self._is_called_back = False
         self._in_a_row = 0
         """How many times another thread has asked since this one rests."""
-        self._lane: _Lane | None = None
+        self._lane: _LaneWatch | None = None
 
     def poll(self, listen: Proxy) -> Instructions:
         """Ask, take in what comes, and so on, until the master says that this is over, or that it
@@ -175,13 +175,13 @@ class Asker:
             return False
         with contextlib.closing(handed.sock):
             patience_s = self._heartbeat_s() + _LANE_PATIENCE_S
-            self._lane = _Lane(child, slave)
+            self._lane = _LaneWatch(child, slave)
             if self._workshop.open_lane(self._work, child, slave, handed, patience_s):
                 return True
             self._lane = None
             return False
 
-    def _watch_lane(self, lane: _Lane) -> bool:
+    def _watch_lane(self, lane: _LaneWatch) -> bool:
         """See that the lane is closed when a call takes long, or none comes; the lock is held.
 
         Returns:

@@ -93,6 +93,7 @@ def test_a_straggler_is_tried_twice_though_one_task_was_slow_long_ago() -> None:
             return 1e6 if (hand_out.task, hand_out.attempt) == (8000, 1) else 1.0
 
     farm = OneSlow(1, slaves=10, tasks=8001, climate=CALM, check_every=1000)
+    # All of one function, which a workload does not draw by itself.
     farm._workload._draw_terms = lambda *, is_span: Terms(0)  # type: ignore[method-assign]
     report = farm.run()
     assert report.done == 8001

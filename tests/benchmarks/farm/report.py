@@ -116,7 +116,7 @@ def page(results: Results, scale: Scale, plot: Path | None) -> str:
     runs = "\n".join(f"* {run}{share}" for run in _runs(results))
     parts = [
         "# How fast the farm is",
-        "Written by `make bench-farm` (`tests/benchmarks/farm/`); nothing here is written by hand.",
+        "Written by `make bench-farm`; nothing here is written by hand.",
         f"{runs}\n* {_versions()}",
         _HOW.format(repeat=scale.repeat),
         _picture(plot),

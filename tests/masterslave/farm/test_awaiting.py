@@ -103,7 +103,7 @@ def test_each_result_once_under_cancels_of_all_kinds(
         for number in range(100_000):
             wait = asyncio.ensure_future(anext(stream))
             if number % 3:
-                await asyncio.sleep(0)
+                await asyncio.sleep(0)  # one turn of the loop: it has begun to wait
                 wait.cancel()
             try:
                 seen.append(await wait)
@@ -147,7 +147,7 @@ def test_two_coroutines_may_wait_at_the_same_time() -> None:
 
     async def main() -> list[Any]:
         waits = [asyncio.ensure_future(anext(stream, "over")) for _ in range(5)]
-        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # one turn of the loop: it has begun to wait
         for offset in range(4):
             answering = threading.Thread(target=sink.answer, args=(sink.taken[0], offset, 1))
             answering.start()
@@ -177,7 +177,7 @@ def test_who_no_more_waits_is_forgotten() -> None:
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(waiters.wait_async(lambda: False), 0)
             wait = asyncio.ensure_future(waiters.wait_async(lambda: False))
-            await asyncio.sleep(0)
+            await asyncio.sleep(0)  # one turn of the loop: it has begun to wait
             wait.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await wait

@@ -116,6 +116,7 @@ def test_the_number_of_a_span_that_was_not_submitted_drops_no_task() -> None:
     with Farm("idle", local_slaves=0) as idle:
         kept = [idle.submit(abs, -number) for number in range(3)]
         stream = idle.imap(abs, range(3))
+        # Ctrl-C in the very call, which no signal meets by chance.
         stream._sink.submit = _interrupt  # type: ignore[method-assign]
         with pytest.raises(KeyboardInterrupt):
             next(stream)

@@ -34,7 +34,7 @@ def test_who_is_to_be_killed_does_not_wait_for_what_is_looked_after_rarely(
 ) -> None:
     monkeypatch.setattr(minding, "_OVERDUE_S", 60.0)
     lock, child = threading.Lock(), Child("long", "short")
-    minder = Minder(lock, [child])  # type: ignore[list-item]
+    minder = Minder(lock, [child])  # type: ignore[list-item]  # one by hand
     try:
         minder.clock.wake()
         assert child.nudges.acquire(timeout=10.0), "it has told nothing: it looks again in 30 s"

@@ -35,7 +35,11 @@ def tell(number: int) -> Iterator[int]:
 
 
 class Mix:
-    """What can be asked of a farm; each act checks its own answers."""
+    """What can be asked of a farm; each act checks its own answers.
+
+    Pauses are drawn, too: they decide whether a lane is open, a child idle, a task begun. No answer
+    depends on them.
+    """
 
     def __init__(self, farm: Farm, seed: int) -> None:
         self.farm, self.random = farm, random.Random(seed)
