@@ -10,7 +10,7 @@ __all__ = ["Feeding"]
 class Feeding(Struct, frozen=True, kw_only=True):
     """How far ahead slaves are fed, and when a task is tried a second time."""
 
-    feed_ahead_s: float = 0.25
+    feed_ahead_s: float = 0.3
     """A slot is given so much work ahead, in seconds of the time that tasks of its function took,
     so that it does not wait for the network between short tasks. Longer tasks are not hoarded."""
 

@@ -14,7 +14,7 @@ from masterslave.slave.work import Job
 
 __all__ = ["Load", "Pace"]
 
-AHEAD_S = 0.25
+AHEAD_S = 0.3
 """Work that a child is given beyond what it runs, in seconds. It is given more when half of that is
 left: that is more than it does from one report to the next (``child.outbox.GATHER_S``)."""
 

@@ -12,7 +12,7 @@ from .frames import LARGE_BYTES, Outcome, Told, write_frame
 
 __all__ = ["Outbox"]
 
-GATHER_S = 0.1
+GATHER_S = 0.12
 """While it has more to do, a child tells what became of calls no more often than this, in seconds.
 To tell costs it and its agent some 0.1 ms, half of it because their memory is not near any more."""
 
