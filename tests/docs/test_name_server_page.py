@@ -37,8 +37,8 @@ COMMANDS = [shlex.split(line)[1:] for line in LINES if line.startswith("nameserv
 STARTS = [words for words in COMMANDS if words[0] == "run"]
 OTHERS = [words for words in COMMANDS if words[0] not in ("run", "watch")]
 WATCHES = [words for words in COMMANDS if words[0] == "watch"]
-UNIT = (DOCS / "services" / "nameserver.service").read_text(encoding="utf-8")
-PROPERTIES = (DOCS / "services" / "remoteobj.nameserver.plist").read_bytes()
+UNIT = (DOCS / "deploy" / "nameserver.service").read_text(encoding="utf-8")
+PROPERTIES = (DOCS / "deploy" / "remoteobj.nameserver.plist").read_bytes()
 
 
 def here(words: list[str]) -> list[str]:
