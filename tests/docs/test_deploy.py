@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.certificates import make_cluster
-from tests.conftest import PATIENCE_S, StartScript
+from tests.conftest import PATIENCE_S, StartScript, eventually
 from tests.docs.test_two_machines import SHELL
 
 DEPLOY = Path(__file__).parents[2] / "docs" / "deploy"
@@ -135,7 +135,9 @@ def test_a_room_is_started_looked_at_and_stopped(room: Path) -> None:
         _, said = classroom(room, "start")
         assert said["ben"] == "runs already"
         _, said = classroom(room, "status")
-        assert "looks for farm 'lesson'" in said["anna"]
+        assert said["anna"].startswith("runs: ")
+        log = room / "anna" / ".remoteobj" / "slave.log"
+        eventually(lambda: "looks for farm 'lesson'" in log.read_text(), "its first words")
     finally:
         _, said = classroom(room, "stop")
     assert (said["anna"], said["ben"], said["new"]) == ("stopped", "stopped", "does not run")
