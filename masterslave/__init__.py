@@ -13,8 +13,11 @@ from masterslave.errors import (
     OnlyInScript,
     SlaveRefused,
     SlaveTraceback,
+    TaskError,
     TaskFailed,
     TaskLost,
+    TaskOutOfMemory,
+    TaskTimedOut,
 )
 from masterslave.farm.farm import Farm
 from masterslave.farm.futures import FarmFuture
@@ -41,8 +44,11 @@ __all__ = [
     "SlaveRecord",
     "SlaveRefused",
     "SlaveTraceback",
+    "TaskError",
     "TaskFailed",
     "TaskLost",
+    "TaskOutOfMemory",
+    "TaskTimedOut",
     "as_completed",
     "wait",
 ]

@@ -11,8 +11,11 @@
         ├── FarmBroken      (BrokenExecutor) the initializer failed: no task can run
         ├── CodeRefused                      code would have crossed plain TCP
         ├── SlaveRefused                     the master does not take this slave
-        ├── TaskFailed                       the task raised what cannot be rebuilt in the script
-        ├── TaskLost                         its hand-outs were lost as often as is allowed
+        ├── TaskError                        what became of a task that has no result
+        │   ├── TaskFailed                   it raised what cannot be rebuilt in the script
+        │   ├── TaskLost                     its hand-outs were lost as often as is allowed
+        │   ├── TaskTimedOut (TimeoutError)  it ran for longer than its ``timeout_s``
+        │   └── TaskOutOfMemory (MemoryError)  it took more memory than its slot has
         └── OnlyInScript    (RuntimeError)   a task used the farm as only its script can
 """
 
@@ -33,8 +36,11 @@ __all__ = [
     "OnlyInScript",
     "SlaveRefused",
     "SlaveTraceback",
+    "TaskError",
     "TaskFailed",
     "TaskLost",
+    "TaskOutOfMemory",
+    "TaskTimedOut",
 ]
 
 
@@ -83,7 +89,25 @@ class SlaveRefused(FarmError):
     """The master does not take this slave; the message says why, and what to do."""
 
 
-class TaskFailed(FarmError):
+class TaskError(FarmError):
+    """A task has no result, for a reason that the farm tells: the root of those."""
+
+
+class TaskTimedOut(TaskError, TimeoutError):
+    """The task ran for longer than its ``timeout_s`` and was stopped, with its process.
+
+    Give it more time, or smaller tasks; the message ends with the last that it printed.
+    """
+
+
+class TaskOutOfMemory(TaskError, MemoryError):
+    """The task took more memory than its slot has, and was stopped, with its process.
+
+    Start the slave with fewer ``--slots`` or more ``--memory``, or make smaller tasks.
+    """
+
+
+class TaskFailed(TaskError):
     """The task raised an exception that cannot be rebuilt in the script.
 
     Attributes:
@@ -100,7 +124,7 @@ class TaskFailed(FarmError):
         return f"{self.type_name}: {self.message}" if self.message else self.type_name
 
 
-class TaskLost(FarmError):
+class TaskLost(TaskError):
     """Each process that ran the task went away; it is not handed out again.
 
     Attributes:

@@ -54,10 +54,12 @@ __all__ = [
     "MIXED",
     "NOT_DATA",
     "NOT_PICKLABLE",
+    "OUT_OF_MEMORY",
     "PART",
     "PICKLED",
     "PROGRESS",
     "RAISED",
+    "TIMED_OUT",
     "VALUE",
     "VERSION",
     "Ask",
@@ -96,6 +98,10 @@ NOT_PICKLABLE = "masterslave.errors.NotPicklable"
 
 NOT_DATA = "masterslave.errors.NotData"
 """The same in a farm that takes results as data only, of one that only pickle could carry."""
+
+TIMED_OUT = "masterslave.errors.TaskTimedOut"
+OUT_OF_MEMORY = "masterslave.errors.TaskOutOfMemory"
+"""The same of tasks that their slave has stopped: its agent says so, in the place of the task."""
 
 DOOR_ID = "masterslave.master"
 """Id of the master's door in its daemon."""
@@ -195,6 +201,8 @@ class Instructions(Struct, frozen=True):
         unknown: The master does not know this slave: join anew.
         ended: The farm is shut down: drop what is left of it, do not come back.
         delivered: Outcomes up to this number are safe with the master.
+        limits: By the number of the task, for how many seconds it may run; the others for ever.
+            Such a task travels alone: its hand-out is one task.
     """
 
     batch: int = 0
@@ -205,6 +213,7 @@ class Instructions(Struct, frozen=True):
     unknown: bool = False
     ended: bool = False
     delivered: int = 0
+    limits: dict[int, float] = {}
 
 
 class Outcome(Struct, frozen=True, array_like=True):

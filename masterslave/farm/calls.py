@@ -75,6 +75,11 @@ class Calls(Executor):
         chunk = 0 if chunksize is None else whole(chunksize, "chunksize")
         if chunksize is not None and chunk < 1:
             raise ValueError("chunksize must be >= 1.")
+        if chunk > 1 and self._options.has_limit:
+            raise ValueError(
+                f"chunksize={chunk}: items with a timeout_s travel one by one, each with its own "
+                "limit; leave chunksize out"
+            )
         end_s = None if timeout is None else time.monotonic() + timeout
         form = EACH if len(iterables) == 1 else EACH_STARRED
         items: list[Any] = list(iterables[0] if form == EACH else zip(*iterables, strict=False))
@@ -151,6 +156,7 @@ class Calls(Executor):
         retries: int | RetryPolicy | None = None,
         repeatable: bool | None = None,
         max_attempts: int | None = None,
+        timeout_s: float | None = None,
     ) -> FarmView:
         """Return a view of the farm on whose tasks these options apply.
 
@@ -163,9 +169,16 @@ class Calls(Executor):
                 slow slave. (It is still run again when its slave is lost.)
             max_attempts: Hand-outs that may be lost with their slave or child before the task is
                 given up.
+            timeout_s: Seconds that a task may run, each item of a ``map`` on its own, from when
+                it is started; then its process is ended, and it raises ``TaskTimedOut``.
+                ``math.inf`` takes back what the view had.
         """
         changed = self._options.changed(
-            priority=priority, retries=retries, repeatable=repeatable, max_attempts=max_attempts
+            priority=priority,
+            retries=retries,
+            repeatable=repeatable,
+            max_attempts=max_attempts,
+            timeout_s=timeout_s,
         )
         return FarmView(self, changed)
 

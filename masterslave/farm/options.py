@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import operator
 from dataclasses import dataclass
 from typing import Any, SupportsIndex
@@ -67,6 +68,7 @@ class CallOptions:
         retries: int | RetryPolicy | None = None,
         repeatable: bool | None = None,
         max_attempts: int | None = None,
+        timeout_s: float | None = None,
     ) -> CallOptions:
         """Return these options, with others where given."""
         values = dict(self._values)
@@ -86,7 +88,14 @@ class CallOptions:
             values["max_attempts"] = whole(max_attempts, "max_attempts")
             if values["max_attempts"] < 1:
                 raise ValueError(f"max_attempts is at least 1, not {max_attempts}")
+        if timeout_s is not None:
+            values["timeout_s"] = _limit(timeout_s)
         return CallOptions(self._kinds, **values)
+
+    @property
+    def has_limit(self) -> bool:
+        """Whether a task may run for some time only."""
+        return bool(self._values.get("timeout_s"))
 
     def terms_of(self, function: Function, chunk: int = 0) -> TaskTerms:
         """Return the terms for tasks of a function, the same object for the same ones."""
@@ -95,6 +104,8 @@ class CallOptions:
             if len(self._kinds) > _MAX_KNOWN:
                 self._kinds.clear()
             number = self._kinds.setdefault(function.kind, _next_number())
+            if self.has_limit:  # each item has its own: they travel one by one
+                chunk = 1
             terms = TaskTerms(number, chunk=chunk, **self._values)
             if len(self._terms) > _MAX_KNOWN:
                 self._terms.clear()
@@ -103,6 +114,15 @@ class CallOptions:
 
     def __repr__(self) -> str:
         return ", ".join(f"{name}={value!r}" for name, value in self._values.items())
+
+
+def _limit(timeout_s: float) -> float:
+    """Return a time limit as terms have it: 0 for none."""
+    if isinstance(timeout_s, bool) or not isinstance(timeout_s, int | float):
+        raise TypeError(f"timeout_s is a number of seconds, not {timeout_s!r}")
+    if not timeout_s > 0:
+        raise ValueError(f"timeout_s is a number of seconds above 0, not {timeout_s!r}")
+    return 0.0 if math.isinf(timeout_s) else float(timeout_s)
 
 
 def whole(value: SupportsIndex, name: str) -> int:

@@ -12,14 +12,25 @@ from typing import Any
 import cloudpickle
 import msgspec
 
-from masterslave.errors import NotData, NotPicklable, SlaveTraceback, TaskFailed, TaskLost
+from masterslave.errors import (
+    NotData,
+    NotPicklable,
+    SlaveTraceback,
+    TaskError,
+    TaskFailed,
+    TaskLost,
+    TaskOutOfMemory,
+    TaskTimedOut,
+)
 from masterslave.master.submission import GivenUp
 from masterslave.packed import unpack_value
 from masterslave.protocol import (
     MAX_PAYLOAD_BYTES,
     NOT_DATA,
     NOT_PICKLABLE,
+    OUT_OF_MEMORY,
     RAISED,
+    TIMED_OUT,
     Outcome,
     Raised,
 )
@@ -120,7 +131,7 @@ def unpack(
     if isinstance(answer, GivenUp):
         return None, lost_too_often(answer, function)
     if answer.kind == RAISED:
-        return None, unpack_exception(answer.payload, slave, data_only=data_only)
+        return None, unpack_exception(answer.payload, slave, function, data_only=data_only)
     try:
         return unpack_value(answer.payload, data_only=data_only), None
     except BaseException as error:
@@ -139,7 +150,9 @@ def lost_too_often(answer: GivenUp, function: str) -> TaskLost:
     )
 
 
-def unpack_exception(payload: bytes, slave: str, *, data_only: bool = False) -> BaseException:
+def unpack_exception(
+    payload: bytes, slave: str, function: str = "a task", *, data_only: bool = False
+) -> BaseException:
     """Return the exception that a task has raised, with the slave's traceback as its cause.
 
     Never raises: what cannot be rebuilt here is a ``TaskFailed`` that says what it was.
@@ -156,12 +169,19 @@ def unpack_exception(payload: bytes, slave: str, *, data_only: bool = False) -> 
             return error
     except BaseException:  # its class is not to be had here, or is no good: then in words
         pass
+    stopped = _OF_STOPPED.get(raised.type_name)
+    if stopped is not None:
+        return stopped(f"{function}() on slave {slave}: {raised.message}")
     kind = _OF_RESULTS.get(raised.type_name)
     in_words = kind(raised.message) if kind else TaskFailed(raised.type_name, raised.message)
     in_words.__cause__ = cause
     return in_words
 
 
+_OF_STOPPED: dict[str, type[TaskError]] = {
+    TIMED_OUT: TaskTimedOut,
+    OUT_OF_MEMORY: TaskOutOfMemory,
+}
 _OF_RESULTS = {NOT_PICKLABLE: NotPicklable, NOT_DATA: NotData}
 
 

@@ -78,7 +78,10 @@ class Arrival:
                 yield from self._mixed(answer, data_only)
             case _ if answer.kind == RAISED:  # before the first item
                 for _ in range(self.count):
-                    yield None, unpack_exception(answer.payload, self._slave, data_only=data_only)
+                    yield (
+                        None,
+                        unpack_exception(answer.payload, self._slave, name, data_only=data_only),
+                    )
             case _:
                 values = self.values(data_only=data_only)
                 if values is not None:

@@ -58,6 +58,7 @@ class Sender:
         packed, and what was reckoned before may be far too low.
         """
         tasks: list[WireTask] = []
+        limits: dict[int, float] = {}
         size = sum(map(len, parcel.functions.values()))
         posts = parcel.posts
         for place, (hand_out, submission) in enumerate(posts):
@@ -86,6 +87,8 @@ class Sender:
                     seat.mailbox.postpone(posts[place:])
                 break
             tasks.append(task)
+            if submission.terms.timeout_s:
+                limits[number] = submission.terms.timeout_s
         return encode(
             Instructions(
                 parcel.number,
@@ -94,6 +97,7 @@ class Sender:
                 parcel.stops,
                 parcel.recalls,
                 delivered=seat.delivered,
+                limits=limits,
             )
         )
 

@@ -40,6 +40,7 @@ class Terms(Struct, frozen=True):
         max_attempts: Hand-outs that may be lost before the task is given up.
         repeatable: Whether a second attempt may be made while the first may still be running.
         chunk: Items of a span in one hand-out; 0 has the scheduler choose.
+        timeout_s: How long it may run, in seconds; 0: for ever. Its slave sees to that.
     """
 
     function: int
@@ -50,6 +51,7 @@ class Terms(Struct, frozen=True):
     max_attempts: int = 3
     repeatable: bool = True
     chunk: int = 0
+    timeout_s: float = 0.0
 
 
 class HandOut(Struct, frozen=True, array_like=True):

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from masterslave.protocol import Outcome, WireTask
+from masterslave.protocol import Outcome, Raised, WireTask
 from masterslave.slave.child.frames import (
     MARK_RUNS,
     MARK_TASK,
@@ -30,7 +30,7 @@ from masterslave.slave.child.frames import (
 from masterslave.slave.load import Load
 from masterslave.slave.wires import Wires, own_session, start_child
 
-__all__ = ["Child", "Frame", "LaneClosed", "Told", "describe_exit"]
+__all__ = ["Child", "Frame", "LaneClosed", "Told", "Verdict", "describe_exit", "raised_for"]
 
 _OUTPUT_BYTES = 4096
 _RECLAIM_AT_ONCE = 400  # a frame of PIPE_BUF bytes is written whole, or not at all
@@ -71,6 +71,26 @@ class LaneMark(NamedTuple):
     runs: int
 
 
+class Verdict(NamedTuple):
+    """Why a child is killed for a call of its own, in the words of what that is to raise.
+
+    Attributes:
+        type_name: As in ``protocol.Raised``.
+        seconds: How long it has run.
+    """
+
+    number: int
+    type_name: str
+    words: str
+    seconds: float
+
+
+def raised_for(verdict: Verdict, output: str) -> Raised:
+    """Return what the call raises, with the last that its process has printed."""
+    words = f"{verdict.words}; its last output: {output}" if output else verdict.words
+    return Raised(verdict.type_name, words, words)
+
+
 class Child:
     """One process that runs tasks, one at a time.
 
@@ -80,6 +100,9 @@ class Child:
             in the same thread.
         started: Its process, if that was started before.
     """
+
+    verdict: Verdict | None = None
+    """Why it is being killed, if it is for what it runs."""
 
     def __init__(
         self,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Callable
 
 from masterslave.slave.child.outbox import GATHER_S
-from masterslave.slave.children import Child
+from masterslave.slave.children import Child, Verdict
 from masterslave.slave.clock import TICK_S, Clock
+from masterslave.slave.limits import Limits
 from masterslave.slave.work import Job
 
 __all__ = ["Minder"]
@@ -18,6 +20,10 @@ long as it gathers."""
 
 _GRACE_S = 0.05
 """A task that is to be stopped may end by itself within this time, in seconds."""
+
+
+_ToKill = tuple[float | None, Child, int, Verdict | None]
+"""When (None: once it is seen to run), whom, for which call, and why if the task is to know."""
 
 
 class Minder:
@@ -32,7 +38,8 @@ class Minder:
         self.clock = Clock(self._tick)
         self._lock = lock
         self._children = children
-        self._to_kill: list[tuple[float | None, Child, int]] = []
+        self._to_kill: list[_ToKill] = []
+        self._limits = Limits(socket.gethostname())
 
     def stop(self, is_meant: Callable[[Job], bool]) -> None:
         """Take calls back that were not started, and kill what runs, after a moment; the lock is
@@ -43,13 +50,21 @@ class Minder:
             if numbers:
                 child.reclaim(numbers)
                 child.nudge()  # what has ended before is not lost with the child
-                self._to_kill += [(None, child, number) for number in numbers]
+                self._to_kill += [(None, child, number, None) for number in numbers]
                 self.clock.wake(at_once=True)
+
+    def watch_limits(self) -> None:
+        """A child was given calls that may run for some time only; the lock is held."""
+        self._limits.begin()
+        self.clock.wake()
 
     def _tick(self, now: float) -> float | None:
         """Look after what is overdue; returns when to look again, as ``Clock`` wants to know."""
         with self._lock:
-            again_s = TICK_S if self._kill_those_that_run_on(now) else None
+            for child, number, verdict in self._limits.look(self._children, now):
+                child.nudge()  # what has ended before is not lost with it
+                self._to_kill.append((now + _GRACE_S, child, number, verdict))
+            again_s = TICK_S if self._kill_those_that_run_on(now) else self._limits.again_s
             is_idle = any(
                 child.is_ready and not child.load.jobs and not child.is_doomed
                 for child in self._children
@@ -57,7 +72,7 @@ class Minder:
             for child in self._children:
                 if len(child.load.jobs) < 2:
                     continue
-                again_s = again_s or _OVERDUE_S / 2
+                again_s = min(again_s or 1.0, _OVERDUE_S / 2)
                 if now - child.heard_at > _OVERDUE_S:
                     if not child.is_overdue:
                         child.is_overdue = True
@@ -67,15 +82,17 @@ class Minder:
         return again_s
 
     def _kill_those_that_run_on(self, now: float) -> bool:
-        left: list[tuple[float | None, Child, int]] = []
-        for deadline, child, number in self._to_kill:
+        left: list[_ToKill] = []
+        for deadline, child, number, verdict in self._to_kill:
             if number not in child.load.jobs or child.is_doomed:
                 continue
             runs = child.runs_now()[0] == number
             if runs and deadline is not None and now >= deadline:
+                child.verdict = verdict
                 child.is_doomed = True  # it is given nothing that the kill would hit
                 child.kill()
             else:  # the moment begins when it is seen to run
-                left.append((deadline or (now + _GRACE_S if runs else None), child, number))
+                due = deadline or (now + _GRACE_S if runs else None)
+                left.append((due, child, number, verdict))
         self._to_kill = left
         return bool(left)

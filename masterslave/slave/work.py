@@ -8,16 +8,20 @@ the master has acknowledged it.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from itertools import islice
+from types import MappingProxyType
 
 from msgspec import Struct
 
 from masterslave.protocol import (
     GIVEN_BACK,
     LOST,
+    RAISED,
     KnownFunctions,
     Outcome,
     PostMortem,
+    Raised,
     Stop,
     WireTask,
     encode,
@@ -27,6 +31,8 @@ __all__ = ["FarmWork", "Job", "Key"]
 
 Key = tuple[int, int]
 """A hand-out: task and attempt."""
+
+NO_LIMITS: Mapping[int, float] = MappingProxyType({})
 
 MAX_DEATHS = 3
 """Children that may die while they hold a hand-out that they had not started, before it is lost."""
@@ -39,6 +45,7 @@ class Job(Struct, weakref=False):
         is_unwanted: Nobody waits for it any more: its outcome is dropped.
         is_recalled: It is given back if it has not been started.
         deaths: Children that died while they held it, though it was not what they ran.
+        limit_s: How long it may run, in seconds; 0: for ever.
     """
 
     work: FarmWork
@@ -48,6 +55,7 @@ class Job(Struct, weakref=False):
     is_unwanted: bool = False
     is_recalled: bool = False
     deaths: int = 0
+    limit_s: float = 0.0
 
 
 class FarmWork:
@@ -66,6 +74,10 @@ class FarmWork:
         """How many were given to children."""
         self.done = 0
         self.draining = False
+        self.is_limited = False
+        """Whether something of the last batch may run for some time only."""
+        self.has_limits = False
+        """Whether something of any batch may."""
         self.is_in_lane = False
         """Whether a child asks and delivers: nobody else delivers then."""
         self.times_joined = 0
@@ -76,15 +88,31 @@ class FarmWork:
         self._sequence = 0
         """Number of the last outcome."""
 
-    def take_in(self, batch: int, tasks: Iterable[WireTask], functions: dict[bytes, bytes]) -> None:
-        """Take in a batch; one that was taken in before changes nothing."""
+    def take_in(
+        self,
+        batch: int,
+        tasks: Iterable[WireTask],
+        functions: dict[bytes, bytes],
+        limits: Mapping[int, float] = NO_LIMITS,
+    ) -> None:
+        """Take in a batch; one that was taken in before changes nothing.
+
+        Args:
+            limits: As in ``Instructions``.
+        """
         if batch <= self.acknowledged:
             return
         self.acknowledged = batch
+        first = len(self.waiting)
         for task in tasks:
             if task.function != self._last_function:  # once more in a row makes no difference
                 self._use(task.function, functions)
             self.waiting.append(Job(self, task, self._last_pickled))
+        self.is_limited = bool(limits)
+        if limits:
+            self.has_limits = True
+            for job in islice(self.waiting, first, None):
+                job.limit_s = limits.get(job.task.task, 0.0)
         if self.draining:
             self.give_back_waiting()
 
@@ -136,6 +164,12 @@ class FarmWork:
         payload = encode(post_mortem)
         lost = Outcome(task.task, task.attempt, task.count, LOST, payload, 0.0, item)
         self.hear([] if job.is_unwanted else [lost], 1)
+
+    def raise_for(self, job: Job, raised: Raised, seconds: float) -> None:
+        """The child that ran this job was ended for it: this is what it has raised, in a way."""
+        task = job.task
+        outcome = Outcome(task.task, task.attempt, task.count, RAISED, encode(raised), seconds)
+        self.hear([] if job.is_unwanted else [outcome], 1)
 
     def put_back(self, jobs: list[Job]) -> None:
         """Take back what was given to a child and has not been started; it is next in the line."""

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 
 from masterslave.protocol import PostMortem, Stop, Welcome
 from masterslave.slave.child.frames import Prepare, Ready, Unstarted
-from masterslave.slave.children import Child, Frame, LaneClosed, Told
+from masterslave.slave.children import Child, Frame, LaneClosed, Told, raised_for
 from masterslave.slave.lanes import Lanes
 from masterslave.slave.load import Pace
 from masterslave.slave.minding import Minder
@@ -181,6 +181,7 @@ class Workshop:
                 or child not in farm.prepared
                 or child.is_doomed
                 or farm.welcome.max_tasks_per_child
+                or work.is_limited  # a lane knows of no limits
                 or not self.is_alone(work)
             ):
                 return False
@@ -238,6 +239,8 @@ class Workshop:
             if not taken:
                 return
             work.running += len(taken)
+            if work.has_limits and any(job.limit_s for job in taken):
+                self._minder.watch_limits()
             if limit:
                 load.given[farm.number] = load.given.get(farm.number, 0) + sum(
                     job.task.count for job in taken
@@ -343,12 +346,18 @@ class Workshop:
             self._note_occupant(child, now)
             # Whom we have killed for one task says nothing against the others.
             told = {*self._sort_out(others, FarmWork.put_back if child.is_doomed else mourn)}
+            verdict = child.verdict
             if culprit is not None:
-                told.update(
-                    self._sort_out(
-                        [culprit], lambda work, jobs: work.give_up(jobs[0], post_mortem, item)
-                    )
-                )
+
+                def end(work: FarmWork, jobs: list[Job]) -> None:
+                    if verdict is None:
+                        work.give_up(jobs[0], post_mortem, item)
+                    elif verdict.number == number:
+                        work.raise_for(jobs[0], raised_for(verdict, output), verdict.seconds)
+                    else:  # it had just been started when the one before was to be ended
+                        work.put_back(jobs)
+
+                told.update(self._sort_out([culprit], end))
             if lane_of is not None and lane_of in self._farms:
                 told.add(self._farms[lane_of])
             self._staff.bury(child)

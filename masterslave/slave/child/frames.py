@@ -225,6 +225,7 @@ class Instructions(Struct):
     unknown: bool = False
     ended: bool = False
     delivered: int = 0
+    limits: dict[int, float] = {}
 
 
 class Unstarted(Struct, tag="U", array_like=True):

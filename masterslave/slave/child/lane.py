@@ -182,6 +182,7 @@ class _Lane:
             or instructions.functions
             or instructions.stops
             or instructions.recalls
+            or instructions.limits
             or tasks[0].form != CALL
             or tasks[0].function not in caller.functions
         ):
