@@ -4,6 +4,7 @@ from concurrent.futures import as_completed, wait
 
 from masterslave.errors import (
     BadLabel,
+    BadTaskName,
     CodeRefused,
     FarmBroken,
     FarmClosed,
@@ -11,6 +12,7 @@ from masterslave.errors import (
     NotData,
     NotPicklable,
     OnlyInScript,
+    SetupFailed,
     SlaveRefused,
     SlaveTraceback,
     TaskError,
@@ -18,16 +20,19 @@ from masterslave.errors import (
     TaskLost,
     TaskOutOfMemory,
     TaskTimedOut,
+    TaskUnknown,
 )
 from masterslave.farm.farm import Farm
 from masterslave.farm.futures import FarmFuture
 from masterslave.farm.options import RetryPolicy
 from masterslave.farm.records import FarmStatistics, SlaveRecord
+from masterslave.handlers import Slave
 from masterslave.pool import Pool
 from masterslave.settings import FarmSettings
 
 __all__ = [
     "BadLabel",
+    "BadTaskName",
     "CodeRefused",
     "Farm",
     "FarmBroken",
@@ -41,6 +46,8 @@ __all__ = [
     "OnlyInScript",
     "Pool",
     "RetryPolicy",
+    "SetupFailed",
+    "Slave",
     "SlaveRecord",
     "SlaveRefused",
     "SlaveTraceback",
@@ -49,6 +56,7 @@ __all__ = [
     "TaskLost",
     "TaskOutOfMemory",
     "TaskTimedOut",
+    "TaskUnknown",
     "as_completed",
     "wait",
 ]

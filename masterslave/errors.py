@@ -5,6 +5,7 @@
     RemoteObjError
     └── FarmError
         ├── BadLabel        (BadInput)       a farm's label that cannot be one
+        ├── BadTaskName     (BadInput)       the name of a task that cannot be one
         ├── NotPicklable    (TypeError)      a function, argument or result that cannot travel
         │   └── NotData                      a result that only pickle could carry
         ├── FarmClosed      (RuntimeError)   a task for a farm that was shut down
@@ -14,8 +15,11 @@
         ├── TaskError                        what became of a task that has no result
         │   ├── TaskFailed                   it raised what cannot be rebuilt in the script
         │   ├── TaskLost                     its hand-outs were lost as often as is allowed
+        │   ├── SetupFailed                  handlers of a slave could not be set up there
+        │   ├── TaskUnknown  (LookupError)   a slave was given what it has no handler for
         │   ├── TaskTimedOut (TimeoutError)  it ran for longer than its ``timeout_s``
         │   └── TaskOutOfMemory (MemoryError)  it took more memory than its slot has
+        ├── HandlersUnusable (BadInput)      classes of --handlers that offer no task
         └── OnlyInScript    (RuntimeError)   a task used the farm as only its script can
 """
 
@@ -27,13 +31,16 @@ from remoteobj import BadInput, RemoteObjError
 
 __all__ = [
     "BadLabel",
+    "BadTaskName",
     "CodeRefused",
     "FarmBroken",
     "FarmClosed",
     "FarmError",
+    "HandlersUnusable",
     "NotData",
     "NotPicklable",
     "OnlyInScript",
+    "SetupFailed",
     "SlaveRefused",
     "SlaveTraceback",
     "TaskError",
@@ -41,6 +48,7 @@ __all__ = [
     "TaskLost",
     "TaskOutOfMemory",
     "TaskTimedOut",
+    "TaskUnknown",
 ]
 
 
@@ -50,6 +58,10 @@ class FarmError(RemoteObjError):
 
 class BadLabel(FarmError, BadInput):
     """The label has characters that a name cannot have."""
+
+
+class BadTaskName(FarmError, BadInput):
+    """No method do_<name> can have this name: a task is a function, or the name of one."""
 
 
 class NotPicklable(FarmError, TypeError):
@@ -105,6 +117,21 @@ class TaskOutOfMemory(TaskError, MemoryError):
 
     Start the slave with fewer ``--slots`` or more ``--memory``, or make smaller tasks.
     """
+
+
+class HandlersUnusable(FarmError, BadInput):
+    """A class of ``--handlers`` cannot be imported, or offers no task; the message says why."""
+
+
+class SetupFailed(TaskError):
+    """Handlers could not be set up at a slave; the cause is the slave's traceback.
+
+    Other slaves may be able to: give the task retries, or mend what the message names.
+    """
+
+
+class TaskUnknown(TaskError, LookupError):
+    """The slave offers no task of this name; start one with ``--handlers``."""
 
 
 class TaskFailed(TaskError):

@@ -52,6 +52,7 @@ __all__ = [
     "LOST",
     "MAX_PAYLOAD_BYTES",
     "MIXED",
+    "NAMED",
     "NOT_DATA",
     "NOT_PICKLABLE",
     "OUT_OF_MEMORY",
@@ -59,6 +60,8 @@ __all__ = [
     "PICKLED",
     "PROGRESS",
     "RAISED",
+    "SETUP_FAILED",
+    "TASK_UNKNOWN",
     "TIMED_OUT",
     "VALUE",
     "VERSION",
@@ -102,6 +105,14 @@ NOT_DATA = "masterslave.errors.NotData"
 TIMED_OUT = "masterslave.errors.TaskTimedOut"
 OUT_OF_MEMORY = "masterslave.errors.TaskOutOfMemory"
 """The same of tasks that their slave has stopped: its agent says so, in the place of the task."""
+SETUP_FAILED = "masterslave.errors.SetupFailed"
+"""The same of a named task whose handlers could not be set up at the slave."""
+
+TASK_UNKNOWN = "masterslave.errors.TaskUnknown"
+"""The same of one that the slave does not offer."""
+
+NAMED = b"N"
+"""First byte of a function that is only named: the name follows, and a slave's handler does it."""
 
 DOOR_ID = "masterslave.master"
 """Id of the master's door in its daemon."""
@@ -109,7 +120,8 @@ DOOR_ID = "masterslave.master"
 Form = int
 CALL, EACH, EACH_STARRED = range(3)
 """What the arguments of a hand-out are, pickled: ``(args, kwargs)`` of one call; a list of items,
-each the only argument of a call of its own; a list of argument tuples, likewise."""
+each the only argument of a call of its own; a list of argument tuples, likewise. Those of a named
+task are packed instead, as values are."""
 
 OutcomeKind = int
 VALUE, RAISED, MIXED, LOST, GIVEN_BACK, PART, PROGRESS, BROKEN = range(8)
@@ -124,6 +136,7 @@ class Introduction(Struct, frozen=True):
     Attributes:
         formerly: The name that it was given when it joined before; what it still holds from then
             is taken of it.
+        tasks: Names of tasks that it has handlers for.
     """
 
     version: int
@@ -133,6 +146,7 @@ class Introduction(Struct, frozen=True):
     slots: int
     python: tuple[int, int]
     formerly: str = ""
+    tasks: tuple[str, ...] = ()
 
 
 class Welcome(Struct, frozen=True):
@@ -146,6 +160,8 @@ class Welcome(Struct, frozen=True):
             this farm; empty for none.
         max_tasks_per_child: Tasks of this farm that a child runs before it is replaced; 0: any.
         data_only: Results that only pickle could carry are refused.
+        no_code: Why the slave is given named tasks only, in words that go on after "it"; empty: it
+            is given functions, too.
     """
 
     slave: str = ""
@@ -155,6 +171,7 @@ class Welcome(Struct, frozen=True):
     initializer: bytes = b""
     max_tasks_per_child: int = 0
     data_only: bool = False
+    no_code: str = ""
     refused: str = ""
 
 

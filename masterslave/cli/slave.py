@@ -15,6 +15,7 @@ import click
 from masterslave.launch.local import SIGNAL_S
 from masterslave.naming import ANY_LABEL, FarmRecord, check_label
 from masterslave.slave.agent import Agent, usable_cpus
+from masterslave.slave.offer import NamedTasks, look_at
 from masterslave.slave.watch import FarmWatch
 from masterslave.slave.wires import hold_standard_streams
 from remoteobj import URI
@@ -37,6 +38,12 @@ _LEAVE_S = 3.0
 )
 @click.option("--name", default="", help="What it is called in the farm; default: host and pid.")
 @click.option(
+    "--handlers",
+    multiple=True,
+    metavar="MODULE:CLASS",
+    help="Offer the named tasks of this class, a masterslave.Slave; may be given again.",
+)
+@click.option(
     "--nameserver",
     metavar="HOST:PORT",
     help="Ask this name server; default: REMOTEOBJ_NAMESERVER, else zeroconf.",
@@ -57,6 +64,7 @@ def slave(
     label: str,
     slots: int | None,
     name: str,
+    handlers: tuple[str, ...],
     nameserver: str | None,
     cluster: str | None,
     local: bool,
@@ -77,6 +85,7 @@ def slave(
     if local and (nameserver is not None or cluster is not None):
         raise click.UsageError("--local asks no name server: leave it out, or what says which one")
     hold_standard_streams()
+    named = look_at(handlers)
     who = None
     if not local and farm is None:  # on one machine none is needed, so a bad one does no harm
         who, insecure = read_identity(identity, insecure)
@@ -87,6 +96,7 @@ def slave(
         report=_say,
         only_pid=only_pid,
         once=farm is not None,
+        named=named,
     )
     requests: SimpleQueue[str] = SimpleQueue()
     signal.signal(signal.SIGINT, lambda *_: requests.put("interrupt"))
@@ -114,6 +124,8 @@ def slave(
             )
             watch.start()
             _say(_where_it_looks(agent, label, slots or usable_cpus(), where))
+            if named.by_name:
+                _say(_what_it_offers(named))
         _in_background(_wait_until_left, agent, requests)
         return _obey(agent, requests)
     finally:
@@ -155,6 +167,14 @@ def _where_it_looks(agent: Agent, label: str, slots: int, where: str | bool) -> 
         places += " and at name servers"
     slot_words = f"{slots} slot{'s' * (slots != 1)}"
     return f"slave {agent.name}, {slot_words}, looks for {farms} in {places}; Ctrl-C ends it"
+
+
+def _what_it_offers(named: NamedTasks) -> str:
+    by_class: dict[str, list[str]] = {}
+    for name, spec in named.by_name.items():
+        by_class.setdefault(spec, []).append(name)
+    offers = [f"{', '.join(names)} ({spec})" for spec, names in by_class.items()]
+    return f"offers the named tasks {'; '.join(offers)}"
 
 
 def _wait_for_end_of_input(requests: SimpleQueue[str]) -> None:

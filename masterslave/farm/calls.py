@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sized
 from concurrent.futures import Executor
 from queue import SimpleQueue
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar, overload
 
 from masterslave.farm.futures import FarmFuture
 from masterslave.farm.options import CallOptions, RetryPolicy, TaskTerms, whole
@@ -31,18 +31,27 @@ class Calls(Executor):
     _options: CallOptions
     _title: Callable[[], tuple[str, Callable[[], str]]]
 
+    @overload
     def submit(
         self,
         fn: Callable[Parameters, Result],
         /,
         *args: Parameters.args,
         **kwargs: Parameters.kwargs,
-    ) -> FarmFuture[Result]:
+    ) -> FarmFuture[Result]: ...
+
+    @overload
+    def submit(self, fn: str, /, *args: Any, **kwargs: Any) -> FarmFuture[Any]: ...
+
+    def submit(self, fn: Callable[..., Any] | str, /, *args: Any, **kwargs: Any) -> FarmFuture[Any]:
         """Have ``fn(*args, **kwargs)`` run on a slave, and return its future at once.
 
         The future is the standard library's, and may be awaited; cancelling it stops a task that
         runs. If *fn* is a generator function, ``future.parts()`` gives what it yields.
 
+        Args:
+            fn: A function; or the name of a task, for slaves that have a handler for it
+                (``masterslave.Slave``).
         Raises:
             NotPicklable: The function cannot be sent. (Arguments that cannot be sent make the
                 future raise it, so that a bad item costs no other.)
@@ -55,7 +64,7 @@ class Calls(Executor):
 
     def map(
         self,
-        fn: Callable[..., Result],
+        fn: Callable[..., Result] | str,
         *iterables: Iterable[Any],
         timeout: float | None = None,
         chunksize: int | None = None,
@@ -96,7 +105,7 @@ class Calls(Executor):
 
     def imap(
         self,
-        fn: Callable[[Item], Result],
+        fn: Callable[[Item], Result] | str,
         items: Iterable[Item],
         *,
         limit: int = 1000,
@@ -109,7 +118,7 @@ class Calls(Executor):
 
     def imap_unordered(
         self,
-        fn: Callable[[Item], Result],
+        fn: Callable[[Item], Result] | str,
         items: Iterable[Item],
         *,
         limit: int = 1000,
@@ -129,7 +138,7 @@ class Calls(Executor):
             self._sink(fn), items, **self._of_stream(items, limit, progress), ordered=False
         )
 
-    def _sink(self, fn: Callable[..., Any]) -> _Sink:
+    def _sink(self, fn: Callable[..., Any] | str) -> _Sink:
         function = self._submitter.pack(fn)
         self._submitter.check_open()
         return _Sink(self._submitter, function, self._options.terms_of(function))

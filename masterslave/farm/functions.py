@@ -17,12 +17,12 @@ from typing import Any, NamedTuple
 
 import cloudpickle
 
-from masterslave.errors import NotPicklable
+from masterslave.errors import BadTaskName, NotPicklable
 from masterslave.farm.packing import reason_of, small_enough
 from masterslave.master.submission import Function
-from masterslave.protocol import hash_of
+from masterslave.protocol import NAMED, hash_of
 
-__all__ = ["FunctionPacker", "name_of_function", "pack_initializer"]
+__all__ = ["FunctionPacker", "name_of_function", "named", "pack_initializer"]
 
 _UNCHANGING = (int, float, complex, str, bytes, bool, type(None), range)
 _MISSING = object()
@@ -101,15 +101,16 @@ class FunctionPacker:
             weakref.WeakKeyDictionary()
         )
 
-    def pack(self, fn: Callable[..., Any]) -> Function:
-        """Return the function as it is now.
+    def pack(self, fn: Callable[..., Any] | str) -> Function:
+        """Return the function as it is now, or the named task.
 
         Raises:
             NotPicklable: It uses something that cannot leave this process, such as an open file or
                 a lock: make that inside the function instead.
+            BadTaskName: No task can have this name.
         """
         if type(fn) is not types.FunctionType:
-            return _pack(fn)
+            return named(fn) if isinstance(fn, str) else _pack(fn)
         kept = self._kept.get(fn)
         if kept is not None and all(use.is_same() for use in kept.uses):
             return kept.function
@@ -123,6 +124,22 @@ class FunctionPacker:
             self._kept.clear()
         self._kept[fn] = _Kept(function, uses)
         return function
+
+
+@functools.lru_cache(maxsize=1000)
+def named(name: str) -> Function:
+    """Return what is called by its name: a handler's method ``do_<name>``.
+
+    Raises:
+        BadTaskName: No method can be called that.
+    """
+    if not name or not f"do_{name}".isidentifier():
+        raise BadTaskName(
+            f"{name!r} names no task: a task is a function, or the <name> of a method do_<name> of "
+            "a slave's handlers"
+        )
+    packed = NAMED + name.encode()
+    return Function(hash_of(packed), packed, name, f"task:{name}", is_named=True)
 
 
 def _pack(fn: Callable[..., Any]) -> Function:

@@ -13,23 +13,28 @@ import cloudpickle
 import msgspec
 
 from masterslave.errors import (
+    FarmError,
     NotData,
     NotPicklable,
+    SetupFailed,
     SlaveTraceback,
     TaskError,
     TaskFailed,
     TaskLost,
     TaskOutOfMemory,
     TaskTimedOut,
+    TaskUnknown,
 )
 from masterslave.master.submission import GivenUp
-from masterslave.packed import unpack_value
+from masterslave.packed import pack_value, unpack_value
 from masterslave.protocol import (
     MAX_PAYLOAD_BYTES,
     NOT_DATA,
     NOT_PICKLABLE,
     OUT_OF_MEMORY,
     RAISED,
+    SETUP_FAILED,
+    TASK_UNKNOWN,
     TIMED_OUT,
     Outcome,
     Raised,
@@ -40,6 +45,7 @@ __all__ = [
     "lost_too_often",
     "pack_arguments",
     "pack_items",
+    "pack_named",
     "reason_of",
     "small_enough",
     "unpack",
@@ -80,12 +86,31 @@ def pack_arguments(function: str, args: Any, kwargs: dict[str, Any]) -> bytes:
     return small_enough(by_value, f"the arguments of {function}()")
 
 
-def pack_items(items: list[Any]) -> bytes:
-    """Pickle the items of a span.
+def pack_named(function: str, args: Any, kwargs: dict[str, Any]) -> bytes:
+    """Pack the arguments of a named task: as data where that is possible, else pickled.
+
+    Raises:
+        NotPicklable: One of them cannot leave this process.
+    """
+    try:
+        packed = pack_value((args, kwargs))
+    except Exception as error:
+        culprit = _first_unpicklable(args, kwargs)
+        raise NotPicklable(
+            f"argument {culprit} of task {function!r} cannot be sent to a slave: "
+            f"{reason_of(error)}; send plain data instead"
+        ) from error
+    return small_enough(packed, f"the arguments of task {function!r}")
+
+
+def pack_items(items: list[Any], *, is_named: bool = False) -> bytes:
+    """Pickle the items of a span, or pack those of a named task.
 
     Raises:
         Exception: One of them cannot leave this process; ``why_not_item`` says why.
     """
+    if is_named:
+        return small_enough(pack_value(items), "the items")
     try:
         packed = pickle.dumps(items, 5)
         is_done = not _names_main(packed, items)
@@ -182,7 +207,12 @@ _OF_STOPPED: dict[str, type[TaskError]] = {
     TIMED_OUT: TaskTimedOut,
     OUT_OF_MEMORY: TaskOutOfMemory,
 }
-_OF_RESULTS = {NOT_PICKLABLE: NotPicklable, NOT_DATA: NotData}
+_OF_RESULTS: dict[str, type[FarmError]] = {
+    NOT_PICKLABLE: NotPicklable,
+    NOT_DATA: NotData,
+    SETUP_FAILED: SetupFailed,
+    TASK_UNKNOWN: TaskUnknown,
+}
 
 
 def _rebuild_data(raised: Raised) -> Any:
@@ -193,7 +223,7 @@ def _rebuild(raised: Raised) -> Any:
     if raised.pickled:
         return pickle.loads(raised.pickled)
     if not raised.parts:
-        return None
+        return _rebuild_data(raised)
     kind, args, attributes = pickle.loads(raised.parts)
     error = kind.__new__(kind, *args)
     error.__dict__.update(attributes)

@@ -143,7 +143,7 @@ class ItemSpan(Span):
 
     def pack(self, offset: int, count: int) -> bytes:
         """Return so many items, pickled; raises where one of them cannot be."""
-        packed = pack_items(self.items[offset : offset + count])
+        packed = pack_items(self.items[offset : offset + count], is_named=self.function.is_named)
         self.item_bytes = max(self.item_bytes, len(packed) // count)  # it was the first one's
         return packed
 

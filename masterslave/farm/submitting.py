@@ -11,7 +11,7 @@ from masterslave.errors import FarmClosed, NotPicklable
 from masterslave.farm.functions import FunctionPacker
 from masterslave.farm.futures import FarmFuture
 from masterslave.farm.options import CallOptions
-from masterslave.farm.packing import pack_arguments
+from masterslave.farm.packing import pack_arguments, pack_named
 from masterslave.farm.room import Room
 from masterslave.farm.spans import ItemSpan
 from masterslave.master.carrier import Carrier
@@ -57,7 +57,7 @@ class Submitter:
         self._reuses_blocks = False
 
     def submit(
-        self, options: CallOptions, fn: Callable[..., Any], args: Any, kwargs: dict[str, Any]
+        self, options: CallOptions, fn: Callable[..., Any] | str, args: Any, kwargs: dict[str, Any]
     ) -> FarmFuture[Any]:
         """Submit one call; arguments that cannot be sent fail its future.
 
@@ -69,7 +69,8 @@ class Submitter:
         function = self._packer.pack(fn)
         terms = options.terms_of(function)
         try:
-            arguments = pack_arguments(function.name, args, kwargs)
+            pack = pack_named if function.is_named else pack_arguments
+            arguments = pack(function.name, args, kwargs)
         except NotPicklable as error:
             self.check_open()
             unsent: FarmFuture[Any] = FarmFuture(self, function, terms, b"")
@@ -104,8 +105,8 @@ class Submitter:
         """Tell whether a span was submitted: who was interrupted meanwhile cannot know."""
         return self._master.view(lambda _: span.number >= 0)
 
-    def pack(self, fn: Callable[..., Any]) -> Function:
-        """Pickle a function.
+    def pack(self, fn: Callable[..., Any] | str) -> Function:
+        """Pickle a function, or name a task.
 
         Raises:
             NotPicklable: It cannot be sent.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -22,6 +23,8 @@ from masterslave.protocol import (
 from remoteobj import THIS_MACHINE, current_peer, expose, on_disconnect
 
 __all__ = ["Door", "Refusal"]
+
+log = logging.getLogger("masterslave")
 
 Refusal = Callable[[str, str], None]
 """Told of each slave that was refused: its name and address, and why."""
@@ -57,14 +60,21 @@ class Door:
         """Let a slave in (``Introduction -> Welcome``); it is gone when its process or proxy is."""
         introduction = decode(message, Introduction)
         peer = current_peer()
-        reason = _why_not(introduction)
+        no_code = _why_no_code(introduction)
+        reason = _why_not(introduction, no_code)
         if reason:
             self._on_refused(f"{introduction.name} at {peer}", reason)
             return encode(Welcome(refused=reason))
         is_own = peer == THIS_MACHINE and self._is_own(introduction.pid)
         seat = self._master.join(introduction, peer, is_own=is_own)
         on_disconnect(lambda: self._master.leave(seat.slave, "its connection closed"))
-        return encode(msgspec.structs.replace(self._welcome, slave=seat.token))
+        welcome = msgspec.structs.replace(self._welcome, slave=seat.token)
+        if no_code:
+            log.warning("slave %s at %s %s", introduction.name, peer, no_code)
+            welcome = msgspec.structs.replace(
+                welcome, no_code=no_code, data_only=True, initializer=b"", search_path=()
+            )
+        return encode(welcome)
 
     @expose
     def next(self, message: bytes) -> Poll:
@@ -84,20 +94,30 @@ class Door:
         return self._status()
 
 
-def _why_not(introduction: Introduction) -> str:
+def _why_no_code(introduction: Introduction) -> str:
+    """Return why a slave is given named tasks only, in words that go on after "it"; or nothing."""
+    ours = sys.version_info[:2]
+    if introduction.python == ours:
+        return ""
+    theirs, wanted = (".".join(map(str, version)) for version in (introduction.python, ours))
+    return f"runs Python {theirs}, the script {wanted}: only named tasks"
+
+
+def _why_not(introduction: Introduction, no_code: str) -> str:
     """Return why a slave cannot serve this farm, and what to do; empty if it can."""
     if introduction.version != VERSION:
         return (
             f"it speaks version {introduction.version} of the farm's protocol, the script "
             f"{VERSION}: install the same release of remoteobj-farm on both"
         )
-    ours = sys.version_info[:2]
-    if introduction.python != ours:
-        theirs = ".".join(map(str, introduction.python))
-        wanted = ".".join(map(str, ours))
+    if no_code and not introduction.tasks:
+        theirs, wanted = (
+            ".".join(map(str, version)) for version in (introduction.python, sys.version_info[:2])
+        )
         return (
             f"it runs Python {theirs}, the script Python {wanted}: functions do not travel between "
-            f"minor versions; start the slave with Python {wanted}"
+            f"minor versions; start the slave with Python {wanted}, or give it named tasks with "
+            "--handlers MODULE:CLASS"
         )
     if introduction.slots < 1:
         return "it offers no slot: start it with --slots 1 or more"

@@ -26,12 +26,15 @@ class Function:
         packed: Pickled.
         name: What it is called, for people.
         kind: Its full name: functions of one kind are expected to take alike long.
+        is_named: It is a name only, and *packed* says so: a slave has the handler. Its arguments
+            travel as packed values.
     """
 
     digest: bytes
     packed: bytes
     name: str
     kind: str
+    is_named: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from masterslave.memory import reuse_large_blocks
 from masterslave.naming import FarmRecord
 from masterslave.protocol import VERSION, Introduction
 from masterslave.slave.link import Link
+from masterslave.slave.offer import NamedTasks
 from masterslave.slave.workshop import Workshop
 from remoteobj import URI, Identity
 from remoteobj.runtime import is_private_dir
@@ -49,6 +50,7 @@ class Agent:
         report: Called with lines for people, from any thread.
         only_pid: Serve farms of this script's process only.
         once: Leave when the first farm that was served has ended.
+        named: Tasks that it has handlers for.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class Agent:
         report: Callable[[str], None] = lambda line: None,
         only_pid: int | None = None,
         once: bool = False,
+        named: NamedTasks | None = None,
     ) -> None:
         self.name = name or f"{socket.gethostname()}-{os.getpid()}"
         self._patience_s = patience_s
@@ -68,7 +71,8 @@ class Agent:
         self._report = report
         self._only_pid = only_pid
         self._once = once
-        self._workshop = Workshop(slots)
+        self._named = named or NamedTasks()
+        self._workshop = Workshop(slots, named=self._named)
         self._lock = threading.Lock()
         self._links: dict[str, tuple[Link, threading.Thread]] = {}
         self._closed_farms: set[str] = set()
@@ -144,6 +148,7 @@ class Agent:
             pid=os.getpid(),
             slots=self._workshop.slots,
             python=sys.version_info[:2],
+            tasks=tuple(self._named.by_name),
         )
 
     def _refuse(self, farm: FarmRecord) -> str:

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -241,10 +242,17 @@ class Child:
             if not self._has_ended:
                 _kill_group(self._process)
 
-    def wait(self) -> None:
-        """Wait until the process is gone and its last words are told."""
+    def finish(self) -> None:
+        """Have a process that has nothing to do end by itself: its handlers clean up."""
+        if self._write_lock.acquire(blocking=False):  # else it is being given something
+            self._wires.hang_up(now=False)
+            self._write_lock.release()
+
+    def wait(self, timeout_s: float | None = None) -> None:
+        """Wait until the process is gone and its last words are told, at most so long."""
+        end_s = time.monotonic() + (timeout_s or 0.0)
         for thread in self._listeners:
-            thread.join()
+            thread.join(None if timeout_s is None else max(0.0, end_s - time.monotonic()))
 
     def _control(self, frame: msgspec.Struct) -> None:
         # It never blocks: a child that does not listen has a call that holds Python's lock.

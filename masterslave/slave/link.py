@@ -149,6 +149,8 @@ class Link:
             welcome = self._caller.call(self._talk, "join", introduction, Welcome)
             if welcome.refused:
                 raise SlaveRefused(welcome.refused)
+            if welcome.no_code and not unknown:
+                self._report(f"farm {welcome.label!r}: this slave {welcome.no_code}")
             with self._workshop.lock:
                 self.welcome = welcome
                 self.work.join_anew()

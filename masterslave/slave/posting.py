@@ -4,11 +4,27 @@ from __future__ import annotations
 
 from typing import Any
 
-from masterslave.slave.child.frames import LARGE_BYTES, Call, Define, Forget, Run
+from masterslave.protocol import Welcome
+from masterslave.slave.child.frames import LARGE_BYTES, Call, Define, Forget, Prepare, Run
 from masterslave.slave.children import Child
+from masterslave.slave.offer import NamedTasks
 from masterslave.slave.work import Job
 
-__all__ = ["post_jobs"]
+__all__ = ["post_farm", "post_jobs"]
+
+
+def post_farm(child: Child, number: int, said: Welcome, named: NamedTasks) -> None:
+    """Post what a child has to know of a farm before its first task."""
+    farm = Prepare(
+        number,
+        said.search_path,
+        said.initializer,
+        said.data_only,
+        said.no_code,
+        named.by_name,
+        named.folder,
+    )
+    child.post([farm])
 
 
 def post_jobs(child: Child, farm: int, first: int, jobs: list[Job]) -> None:

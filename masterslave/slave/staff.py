@@ -10,11 +10,14 @@ from collections.abc import Callable
 from masterslave.slave.children import Child
 from masterslave.slave.clock import Clock
 
-__all__ = ["Staff"]
+__all__ = ["Staff", "end_all"]
 
 log = logging.getLogger("masterslave")
 
 _RETRY_START_S = 1.0
+
+_TEARDOWN_S = 2.0
+"""So long the handlers of a child that ends may take to clean up, in seconds."""
 
 
 class Staff:
@@ -23,7 +26,8 @@ class Staff:
     Args:
         children: Those that are given tasks; kept here.
         make_child: Starts one.
-        clock: For what is tried again.
+        clock: For what is tried again, and for those that do not end.
+        tear_down: Let those that are replaced clean up.
     """
 
     def __init__(
@@ -33,10 +37,13 @@ class Staff:
         make_child: Callable[[], Child],
         lock: threading.Lock,
         clock: Clock,
+        *,
+        tear_down: bool,
     ) -> None:
         self._children, self._slots = children, slots
         self._make_child = make_child
         self._lock, self._clock = lock, clock
+        self._tear_down = tear_down
         self._gone: set[Child] = set()
         """Those that were replaced, and have not died yet."""
         self._closed = False
@@ -56,7 +63,11 @@ class Staff:
         if not child.load.jobs and child in self._children:
             self._children.remove(child)
             self._gone.add(child)
-            child.kill()
+            if self._tear_down:
+                child.finish()
+                self._clock.at(time.monotonic() + _TEARDOWN_S, child.kill)
+            else:
+                child.kill()
             self.fill_up()
 
     def bury(self, child: Child) -> None:
@@ -80,3 +91,16 @@ class Staff:
                 self.fill_up()
 
         self._clock.at(time.monotonic() + _RETRY_START_S, fill_up)
+
+
+def end_all(children: list[Child], may_finish: list[Child]) -> None:
+    """End children: at once, or those that *may_finish* when they have cleaned up. Blocks."""
+    for child in may_finish:
+        child.finish()
+    end_s = time.monotonic() + _TEARDOWN_S
+    for child in may_finish:
+        child.wait(max(0.0, end_s - time.monotonic()))
+    for child in children:
+        child.kill()
+    for child in children:
+        child.wait()

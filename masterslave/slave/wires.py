@@ -15,9 +15,9 @@ from typing import Any, BinaryIO
 
 from masterslave.slave.child.frames import MARK_BYTES
 
-__all__ = ["Wires", "hold_standard_streams", "start_child"]
+__all__ = ["CHILD_PROGRAM", "Wires", "hold_standard_streams", "start_child"]
 
-_PROGRAM = str(Path(__file__).parent / "child" / "__main__.py")
+CHILD_PROGRAM = str(Path(__file__).parent / "child" / "__main__.py")
 _PIPE_BYTES = 1024 * 1024
 _SET_SIZE = 1031  # fcntl.F_SETPIPE_SZ, of Linux
 
@@ -39,9 +39,9 @@ class Wires:
     lanes: socket.socket | None
     mark: memoryview
 
-    def hang_up(self) -> None:
-        """Close what is written to: the child ends."""
-        for name in ("tasks", "control"):
+    def hang_up(self, *, now: bool = True) -> None:
+        """Close what is written to: the child ends, or if not *now*, when it has done its tasks."""
+        for name in ("tasks", "control") if now else ("tasks",):
             descriptor = getattr(self, name)
             setattr(self, name, -1)
             if descriptor >= 0:
@@ -101,7 +101,7 @@ def start_child() -> tuple[subprocess.Popen[bytes], Wires]:
             theirs.callback(os.close, memory)
         handed = str(lanes.fileno() if lanes is not None else -1)
         process = subprocess.Popen(
-            [sys.executable, "-P", _PROGRAM, *_inherit(tasks, results, control), handed, name],
+            [sys.executable, "-P", CHILD_PROGRAM, *_inherit(tasks, results, control), handed, name],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,

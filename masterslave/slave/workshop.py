@@ -18,15 +18,16 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from masterslave.protocol import PostMortem, Stop, Welcome
-from masterslave.slave.child.frames import Prepare, Ready, Unstarted
+from masterslave.slave.child.frames import Ready, Unstarted
 from masterslave.slave.children import Child, Frame, LaneClosed, Told, raised_for
 from masterslave.slave.lanes import Lanes
 from masterslave.slave.load import Pace
 from masterslave.slave.minding import Minder
-from masterslave.slave.posting import post_jobs
+from masterslave.slave.offer import NamedTasks
+from masterslave.slave.posting import post_farm, post_jobs
 from masterslave.slave.reports import note_report
 from masterslave.slave.shares import Shares
-from masterslave.slave.staff import Staff
+from masterslave.slave.staff import Staff, end_all
 from masterslave.slave.work import FarmWork, Job
 from remoteobj.handing import HandedOver
 
@@ -54,9 +55,17 @@ class Workshop:
     Args:
         slots: Number of child processes.
         make_child: Starts one; tests make theirs.
+        named: Tasks that the children have handlers for.
     """
 
-    def __init__(self, slots: int, *, make_child: Callable[..., Child] = Child) -> None:
+    def __init__(
+        self,
+        slots: int,
+        *,
+        make_child: Callable[..., Child] = Child,
+        named: NamedTasks | None = None,
+    ) -> None:
+        self._named = named or NamedTasks()
         self.slots = slots
         self.lock = threading.Lock()
         self._farms: dict[FarmWork, _Farm] = {}
@@ -72,6 +81,7 @@ class Workshop:
             lambda: make_child(self._heard, self._died),
             self.lock,
             self._minder.clock,
+            tear_down=bool(self._named.by_name),
         )
 
     def open(self) -> None:
@@ -209,11 +219,9 @@ class Workshop:
         """End every child. Blocks until they are gone."""
         with self.lock:
             children = self._staff.dismiss()
+            may_finish = [one for one in children if not one.load.jobs and self._named.by_name]
         self._minder.clock.close()
-        for child in children:
-            child.kill()
-        for child in children:
-            child.wait()
+        end_all(children, may_finish)
 
     def _fill(self, child: Child, now: float, among: int) -> None:
         """Post what the child is to be given now, as one of so many; the lock is held."""
@@ -251,8 +259,7 @@ class Workshop:
                 self._note_occupant(child, now)
             if child not in farm.prepared:
                 farm.prepared.add(child)
-                said = welcome.search_path, welcome.initializer, welcome.data_only
-                child.post([Prepare(farm.number, *said)])
+                post_farm(child, farm.number, welcome, self._named)
             post_jobs(child, farm.number, first, taken)
             if len(load.jobs) > 1:
                 self._minder.clock.wake()

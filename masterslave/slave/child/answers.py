@@ -13,7 +13,7 @@ import msgspec
 from ...packed import NotData, pack_value, pickle_value
 from .frames import MAX_PAYLOAD_BYTES, NOT_DATA, NOT_PICKLABLE, Raised
 
-__all__ = ["Unsendable", "describe", "pack_result", "small_enough"]
+__all__ = ["Unsendable", "describe", "one_line", "pack_result", "small_enough"]
 
 encode = msgspec.msgpack.Encoder().encode
 
@@ -22,7 +22,9 @@ hidden: set[CodeType] = set()
 
 
 class Unsendable(Exception):
-    """A result cannot be sent; nothing was raised by the task."""
+    """There is no result that can be sent, though nothing was raised by the task; a cause of it is
+    shown as its traceback.
+    """
 
     def __init__(self, type_name: str, message: str) -> None:
         super().__init__(message)
@@ -43,10 +45,10 @@ def pack_result(value: Any, function: Callable[..., Any], data_only: bool) -> by
         raise Unsendable(
             NOT_DATA,
             f"the result of {_name_of(function)}() is no data, and this farm takes data only "
-            f'(Farm(results="data")): {_one_line(error)}',
+            f'(Farm(results="data"), or the slave has another Python): {one_line(error)}',
         ) from None
     except Exception as error:
-        what = "is a generator" if type(value) is GeneratorType else _one_line(error)
+        what = "is a generator" if type(value) is GeneratorType else one_line(error)
         raise Unsendable(
             NOT_PICKLABLE,
             f"the result of {_name_of(function)}() cannot be sent back: {what}; "
@@ -72,19 +74,22 @@ def small_enough(payload: bytes) -> bytes:
 def describe(error: BaseException, data_only: bool) -> bytes:
     """Return an exception as the wire's ``Raised``; this never fails."""
     kind = type(error)
-    message = _one_line(error)
+    message = one_line(error)
+    shown = error
     if isinstance(error, Unsendable):
-        return encode(Raised(error.type_name, message, message))
-    frames = error.__traceback__
-    while frames is not None and frames.tb_frame.f_code in hidden:
-        frames = frames.tb_next
+        if error.__cause__ is None:
+            return encode(Raised(error.type_name, message, message))
+        shown = error.__cause__
     try:
-        text = "".join(traceback.format_exception(kind, error, frames))
+        text = _traceback_of(shown)
         module = "" if kind.__module__ == "builtins" else f"{kind.__module__}."
-        raised = Raised(f"{module}{kind.__qualname__}", _clean(message), _clean(text))
+        raised = Raised(f"{module}{kind.__qualname__}", _clean(message), text)
     except Exception as broken:  # it breaks whoever looks at it
         name = type.__dict__["__qualname__"].__get__(kind)
         raised = Raised(name, message, f"{name}, which cannot be shown: {type(broken).__name__}")
+    if isinstance(error, Unsendable):
+        raised.type_name = error.type_name
+        return encode(raised)
     if isinstance(error, SystemExit):
         raised.message = f"the task called sys.exit({error.code!r}): return a value or raise"
     if isinstance(error, Exception):
@@ -98,6 +103,14 @@ def describe(error: BaseException, data_only: bool) -> bytes:
     if sum(map(len, (raised.pickled, raised.parts, raised.data))) > MAX_PAYLOAD_BYTES // 2:
         raised.pickled = raised.parts = raised.data = b""
     return encode(raised)
+
+
+def _traceback_of(error: BaseException) -> str:
+    """Return the traceback without our part of it; raises what the error does where it is shown."""
+    frames = error.__traceback__
+    while frames is not None and frames.tb_frame.f_code in hidden:
+        frames = frames.tb_next
+    return _clean("".join(traceback.format_exception(type(error), error, frames)))
 
 
 def _as_data(error: Exception) -> bytes:
@@ -127,7 +140,8 @@ def _name_of(function: Callable[..., Any]) -> str:
     return str(name)
 
 
-def _one_line(error: BaseException) -> str:
+def one_line(error: BaseException) -> str:
+    """Return the text of an error in one line, whatever its class does."""
     try:
         return _clean(" ".join(str(error).split()))
     except BaseException:

@@ -10,6 +10,7 @@ from types import GeneratorType
 from typing import Any
 
 from ...lent import LENT, read_lent
+from ...packed import NotData, unpack_value
 from .answers import Unsendable, describe, encode, hidden, pack_result, small_enough
 from .frames import (
     BROKEN,
@@ -19,6 +20,8 @@ from .frames import (
     LARGE_BYTES,
     MAX_PAYLOAD_BYTES,
     MIXED,
+    NAMED,
+    NOT_DATA,
     NOT_PICKLABLE,
     PART,
     PROGRESS,
@@ -29,6 +32,7 @@ from .frames import (
     Outcome,
     Prepare,
 )
+from .handlers import Handlers
 from .outbox import Outbox
 
 __all__ = ["Caller"]
@@ -36,6 +40,7 @@ __all__ = ["Caller"]
 _PROGRESS_S = 0.1
 _clock = time.perf_counter
 _NONE = b"D\xc0"
+_PICKLE = b"\x80"
 _TOO_LARGE = (
     f"results of items that travel together take more than {MAX_PAYLOAD_BYTES // 2**20} MiB: use a "
     "smaller chunksize, or write them to files and return their names"
@@ -46,13 +51,22 @@ class _TakenBack(BaseException):
     """The arguments were lent, and are not there any more: somebody else has run the call."""
 
 
-def _arguments_of(call: Call) -> Any:
-    pickled: bytes | None = call.arguments
+def _arguments_of(call: Call, no_code: str) -> Any:
+    packed: bytes | None = call.arguments
     if call.arguments.startswith(LENT):
-        pickled = read_lent(call.arguments)
-        if pickled is None:
+        packed = read_lent(call.arguments)
+        if packed is None:
             raise _TakenBack
-    return pickle.loads(pickled)  # type: ignore[arg-type]
+    if packed.startswith(_PICKLE) and not no_code:  # type: ignore[union-attr]
+        return pickle.loads(packed)  # type: ignore[arg-type]
+    try:
+        return unpack_value(packed, data_only=bool(no_code))  # type: ignore[arg-type]
+    except NotData:
+        raise Unsendable(
+            NOT_DATA,
+            f"an argument could only be pickled, and this slave {no_code}: give plain data, such "
+            "as numbers, texts, lists or arrays",
+        ) from None
 
 
 class Farm:
@@ -61,6 +75,8 @@ class Farm:
     def __init__(self, told: Prepare) -> None:
         self.initializer = told.initializer
         self.data_only = told.data_only
+        self.no_code = told.no_code
+        """Why no code of the script's can run here, in words: only named tasks, and data."""
         self.broken = b""
         """What the initializer raised."""
         self.globals: dict[str, Any] = {}
@@ -101,6 +117,7 @@ class Caller:
     """
 
     def __init__(self, outbox: Outbox, mark: memoryview) -> None:
+        self.handlers = Handlers()
         self.functions: dict[bytes, Callable[..., Any]] = {}
         self.pickled: dict[bytes, bytes] = {}
         self._outbox = outbox
@@ -122,11 +139,11 @@ class Caller:
             if farm.broken:
                 kind, payload = BROKEN, farm.broken
             else:
-                function = self.functions.get(call.function) or self._load(call.function)
+                function = self.functions.get(call.function) or self._load(call.function, farm)
                 if farm.globals:
                     farm.join(call.function, function)
                 if call.form == CALL:
-                    args, kwargs = _arguments_of(call)
+                    args, kwargs = _arguments_of(call, farm.no_code)
                     value = function(*args, **kwargs)
                     if value is None:
                         kind, payload = VALUE, _NONE
@@ -135,7 +152,7 @@ class Caller:
                             value = self._tell_parts(value, function, farm.data_only)
                         kind, payload = VALUE, pack_result(value, function, farm.data_only)
                 else:
-                    kind, payload = self._run_each(call, function, farm.data_only)
+                    kind, payload = self._run_each(call, function, farm)
         except _TakenBack:
             kind, payload = GIVEN_BACK, b""
         except BaseException as error:
@@ -169,8 +186,15 @@ class Caller:
         self._outbox.post((number, outcome))
         self._outbox.flush()
 
-    def _load(self, digest: bytes) -> Callable[..., Any]:
-        function: Callable[..., Any] = pickle.loads(self.pickled[digest])
+    def _load(self, digest: bytes, farm: Farm) -> Callable[..., Any]:
+        pickled = self.pickled[digest]
+        function: Callable[..., Any]
+        if pickled.startswith(NAMED):
+            function = self.handlers.function_of(pickled[1:].decode())
+        elif farm.no_code:
+            raise Unsendable(NOT_DATA, f"this slave takes no functions: it {farm.no_code}")
+        else:
+            function = pickle.loads(pickled)
         self.functions[digest] = function
         del self.pickled[digest]
         return function
@@ -213,11 +237,10 @@ class Caller:
         finally:
             generator.close()
 
-    def _run_each(
-        self, call: Call, function: Callable[..., Any], data_only: bool
-    ) -> tuple[int, bytes]:
+    def _run_each(self, call: Call, function: Callable[..., Any], farm: Farm) -> tuple[int, bytes]:
         """Call the function for each item; what some raise is told of those alone."""
-        items = _arguments_of(call)
+        data_only = farm.data_only
+        items = _arguments_of(call, farm.no_code)
         mark = self._mark
         values: list[Any] = []
         errors: dict[int, bytes] = {}

@@ -32,11 +32,14 @@ __all__ = [
     "MARK_TASK",
     "MAX_PAYLOAD_BYTES",
     "MIXED",
+    "NAMED",
     "NOT_DATA",
     "NOT_PICKLABLE",
     "PART",
     "PROGRESS",
     "RAISED",
+    "SETUP_FAILED",
+    "TASK_UNKNOWN",
     "VALUE",
     "Ask",
     "Call",
@@ -47,6 +50,7 @@ __all__ = [
     "Instructions",
     "ItemOutcome",
     "LaneClosed",
+    "Offered",
     "OpenLane",
     "Outcome",
     "Prepare",
@@ -66,6 +70,9 @@ VALUE, RAISED, MIXED, LOST, GIVEN_BACK, PART, PROGRESS, BROKEN = range(8)
 MAX_PAYLOAD_BYTES = 128 * 1024 * 1024
 NOT_PICKLABLE = "masterslave.errors.NotPicklable"
 NOT_DATA = "masterslave.errors.NotData"
+SETUP_FAILED = "masterslave.errors.SetupFailed"
+TASK_UNKNOWN = "masterslave.errors.TaskUnknown"
+NAMED = b"N"
 
 MARK_BYTES = 56
 """The mark is signed numbers of 8 bytes: the call that was started last and the item of it; and of
@@ -81,12 +88,17 @@ _HEAD = struct.Struct("<IQ")
 
 
 class Prepare(Struct, tag="P", array_like=True):
-    """A farm, by a number of the agent's: what ``protocol.Welcome`` says of it."""
+    """A farm, by a number of the agent's: what ``protocol.Welcome`` says of it, and what the slave
+    offers it: named tasks, and in which folder their modules are found.
+    """
 
     farm: int
     search_path: tuple[str, ...]
     initializer: bytes
     data_only: bool
+    no_code: str = ""
+    tasks: dict[str, str] = {}
+    folder: str = ""
 
 
 class Define(Struct, tag="D", array_like=True):
@@ -250,6 +262,13 @@ class Raised(Struct):
     pickled: bytes = b""
     parts: bytes = b""
     data: bytes = b""
+
+
+class Offered(Struct):
+    """What classes of handlers offer: by the name of a task, ``module:Class``; or what is wrong."""
+
+    tasks: dict[str, str]
+    wrong: str = ""
 
 
 _encode = msgspec.msgpack.Encoder().encode

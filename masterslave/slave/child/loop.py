@@ -88,6 +88,7 @@ def main(arguments: list[str]) -> None:
     _warm_up()
     with contextlib.suppress(BrokenPipeError):  # nobody hears us any more
         _serve(pipes.tasks, caller, pending, outbox, lanes)
+    caller.handlers.close()
     end_group()
 
 
@@ -120,6 +121,7 @@ def _serve(tasks: BinaryIO, caller: Caller, pending: Pending, outbox: Outbox, la
                     caller.functions.pop(function, None)
             case Prepare():
                 farms[frame.farm] = Farm(frame)
+                caller.handlers.offer(frame.tasks, frame.folder)
                 sys.path[0:0] = [path for path in frame.search_path if path not in sys.path]
 
 
