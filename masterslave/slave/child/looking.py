@@ -18,10 +18,10 @@ import msgspec
 from .answers import one_line
 from .frames import Offered
 
-__all__ = ["look"]
+__all__ = ["Unusable", "look", "tasks_of"]
 
 
-class _Bad(Exception):
+class Unusable(Exception):
     """Something is wrong with the classes; the text says what, and what to do."""
 
 
@@ -31,8 +31,8 @@ def look(specs: list[str]) -> None:
     os.dup2(2, 1)
     sys.path.insert(0, os.getcwd())
     try:
-        found = Offered(_tasks_of(specs))
-    except _Bad as error:
+        found = Offered(tasks_of(specs))
+    except Unusable as error:
         found = Offered({}, str(error))
     except BaseException as error:  # a metaclass of theirs, or sys.exit()
         found = Offered({}, f"{' '.join(specs)}: {type(error).__name__}: {one_line(error)}")
@@ -41,18 +41,27 @@ def look(specs: list[str]) -> None:
     os._exit(0)  # threads of theirs do not hold it up
 
 
-def _tasks_of(specs: list[str]) -> dict[str, str]:
+def tasks_of(specs: list[str]) -> dict[str, str]:
+    """Return what classes offer: by the name of a task, the class that does it.
+
+    Raises:
+        Unusable: One of them offers nothing, or the same as another.
+    """
     offered: dict[str, str] = {}
     by_class: dict[str, str] = {}
     for spec in dict.fromkeys(specs):
         kind = _find(spec)
         name = kind.__qualname__
         if name in by_class:
-            raise _Bad(f"{by_class[name]} and {spec} are both called {name}: rename one of them")
+            raise Unusable(
+                f"{by_class[name]} and {spec} are both called {name}: rename one of them"
+            )
         by_class[name] = spec
         for task in _names_of(kind, spec):
             if task in offered:
-                raise _Bad(f"{offered[task]} and {spec} both have a method do_{task}: rename one")
+                raise Unusable(
+                    f"{offered[task]} and {spec} both have a method do_{task}: rename one"
+                )
             offered[task] = spec
     return offered
 
@@ -60,26 +69,28 @@ def _tasks_of(specs: list[str]) -> dict[str, str]:
 def _find(spec: str) -> Any:
     module_name, _, name = spec.partition(":")
     if not module_name or not name or module_name.startswith("."):
-        raise _Bad(f"{spec!r} names no class: give MODULE:CLASS, such as studio.tasks:Render")
+        raise Unusable(f"{spec!r} names no class: give MODULE:CLASS, such as studio.tasks:Render")
     try:
         found: Any = import_module(module_name)
     except ModuleNotFoundError as error:
         if not f"{module_name}.".startswith(f"{error.name}."):
-            raise _Bad(f"{module_name} cannot be imported: it needs {error.name!r}") from None
-        raise _Bad(
+            raise Unusable(f"{module_name} cannot be imported: it needs {error.name!r}") from None
+        raise Unusable(
             f"there is no module {error.name!r} in {os.getcwd()}, nor among those that are "
             "installed: start the slave from the folder that it is in"
         ) from None
     except BaseException as error:
-        raise _Bad(
+        raise Unusable(
             f"{module_name} cannot be imported: {type(error).__name__}: {one_line(error)}"
         ) from None
     for part in name.split("."):
         found = getattr(found, part, None)
     if found is None:
-        raise _Bad(f"module {module_name} has no class {name!r}")
+        raise Unusable(f"module {module_name} has no class {name!r}")
     if not isinstance(found, type) or not any(map(_is_base, found.__mro__[1:])):
-        raise _Bad(f"{spec} is no class of handlers: it has to be derived from masterslave.Slave")
+        raise Unusable(
+            f"{spec} is no class of handlers: it has to be derived from masterslave.Slave"
+        )
     return found
 
 
@@ -90,11 +101,11 @@ def _is_base(kind: type) -> bool:
 def _names_of(kind: type, spec: str) -> list[str]:
     names = [name.removeprefix("do_") for name in dir(kind) if name.startswith("do_")]
     if not any(names):
-        raise _Bad(f"{spec} has no method do_<name>, so it offers no task")
+        raise Unusable(f"{spec} has no method do_<name>, so it offers no task")
     for name in filter(None, names):
         method = getattr(kind, f"do_{name}")
         if not callable(method):
-            raise _Bad(f"do_{name} of {spec} is no method")
+            raise Unusable(f"do_{name} of {spec} is no method")
         if inspect.iscoroutinefunction(method) or inspect.isasyncgenfunction(method):
-            raise _Bad(f"do_{name} of {spec} is async: tasks are plain methods")
+            raise Unusable(f"do_{name} of {spec} is async: tasks are plain methods")
     return [name for name in names if name]
