@@ -11,6 +11,7 @@ from typing import Any, ParamSpec, TypeVar, overload
 from masterslave.farm.futures import FarmFuture
 from masterslave.farm.options import CallOptions, RetryPolicy, TaskTerms, whole
 from masterslave.farm.progress import show_progress
+from masterslave.farm.requests import Requests, Retrieved
 from masterslave.farm.spans import Arrival, ItemSpan
 from masterslave.farm.stream import OrderedStream, Progress, Stream, map_results
 from masterslave.farm.submitting import Submitter
@@ -30,6 +31,7 @@ class Calls(Executor):
     _submitter: Submitter
     _options: CallOptions
     _title: Callable[[], tuple[str, Callable[[], str]]]
+    _requests: Requests
 
     @overload
     def submit(
@@ -138,6 +140,32 @@ class Calls(Executor):
             self._sink(fn), items, **self._of_stream(items, limit, progress), ordered=False
         )
 
+    def request(self, task: Callable[..., Any] | str, /, *args: Any, **kwargs: Any) -> str:
+        """Have a task run, as ``submit`` does, and return its id: ``retrieve`` gives the result.
+
+        The style of ScientificPython's ``requestTask`` and ``retrieveResult``, for scripts that
+        collect results elsewhere than where they ask for them.
+        """
+        future = self.submit(task, *args, **kwargs)
+        return self._requests.add(future.function.name, future)
+
+    def retrieve(self, name: str | None = None, *, timeout_s: float | None = None) -> Retrieved:
+        """Take the result of the requested task that was finished first.
+
+        Args:
+            name: Of the task, or of its function; None: of any.
+            timeout_s: Longest time to wait for one, in seconds; None: for ever.
+        Returns:
+            ``(task_id, name, result)``. Each is given once.
+        Raises:
+            TimeoutError: None was finished in time.
+            LookupError: None is under way: nothing was requested, or all of it was retrieved.
+            Exception: What the task has raised; its ``task_id`` and ``task_name`` say which one.
+
+        Threads: any; requests are those of the farm, and all of its views share them.
+        """
+        return self._requests.retrieve(name, timeout_s)
+
     def _sink(self, fn: Callable[..., Any] | str) -> _Sink:
         function = self._submitter.pack(fn)
         self._submitter.check_open()
@@ -213,6 +241,7 @@ class FarmView(Calls):
         self._farm = farm
         self._submitter = farm._submitter
         self._title = farm._title
+        self._requests = farm._requests
         self._options = options
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:

@@ -37,6 +37,7 @@ from masterslave.farm.modules import search_path
 from masterslave.farm.options import CallOptions, whole
 from masterslave.farm.places import Places
 from masterslave.farm.records import FarmStatistics, SlaveRecord, record_of, statistics_of
+from masterslave.farm.requests import Requests
 from masterslave.farm.submitting import Submitter
 from masterslave.farm.watchman import Watchman
 from masterslave.master.carrier import Carrier
@@ -149,6 +150,7 @@ class Farm(Calls):
         )
         self._options = CallOptions(max_attempts=self._settings.max_attempts)
         self._title = partial(_title_of, weakref.ref(self))
+        self._requests = Requests()
         script = Path(sys.argv[0]).name if sys.argv and sys.argv[0] else "an interactive session"
         self._record = FarmRecord(
             label, secrets.token_hex(4), self._doors.uri, socket.gethostname(), os.getpid(), script
