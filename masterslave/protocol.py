@@ -21,8 +21,9 @@ master does not know the slave (any more): join anew, and say by which name it w
 A hand-out is one call of a function, or a *span*: one function for each of many items, whose
 outcomes come together, each item with its own.
 
-A function travels with the first task that uses it. Both sides forget functions by the same rule,
-applied to the same batches, so that they agree about what the slave has without a word.
+A function travels with the first task that uses it, and with it those of the script's modules that
+the slave does not have. Both sides forget functions by the same rule, applied to the same batches,
+so that they agree about what the slave has without a word.
 
 Messages are MessagePack, made and checked by msgspec. Functions, arguments and values inside them
 are opaque bytes here: only the script and the slaves' children unpack them. A value is packed by
@@ -155,7 +156,7 @@ class Welcome(Struct, frozen=True):
     Attributes:
         slave: The name that every verb carries from now on. It is a secret of these two.
         label: The farm's.
-        search_path: Where the script finds modules.
+        search_path: Where the script finds what was installed, for slaves on its machine.
         initializer: Pickled ``(function, args)`` that each child calls before its first task of
             this farm; empty for none.
         max_tasks_per_child: Tasks of this farm that a child runs before it is replaced; 0: any.
@@ -213,6 +214,7 @@ class Instructions(Struct, frozen=True):
 
     Attributes:
         functions: Functions that the slave has not been sent yet, by hash.
+        code: Parts of code sets (``masterslave.codeset``) that it has not been sent yet, by hash.
         stops: Drop these, and stop those that run.
         recalls: Give these back, unless they were started.
         unknown: The master does not know this slave: join anew.
@@ -231,6 +233,7 @@ class Instructions(Struct, frozen=True):
     ended: bool = False
     delivered: int = 0
     limits: dict[int, float] = {}
+    code: dict[bytes, bytes] = {}
 
 
 class Outcome(Struct, frozen=True, array_like=True):

@@ -229,8 +229,10 @@ class _Sink:
         self.submit = submitter.submit_span
         self.has_taken = submitter.has_taken
         self.drop = submitter.cancel_spans_soon
+        self._refresh = submitter.refresh
 
     def make_span(self, items: list[Any], put: Callable[[Arrival], None]) -> ItemSpan:
+        self._function = self._refresh(self._function)  # items may be of modules just imported
         return ItemSpan(self._function, self._terms, EACH, items, put)
 
 

@@ -17,8 +17,10 @@ from typing import Any, NamedTuple
 
 import cloudpickle
 
+from masterslave.codeset import NOTHING, CodeSet, with_code, without_code
 from masterslave.errors import BadTaskName, NotPicklable
 from masterslave.farm.packing import reason_of, small_enough
+from masterslave.farm.travelling import LocalCode
 from masterslave.master.submission import Function
 from masterslave.protocol import NAMED, hash_of
 
@@ -94,9 +96,14 @@ class _Kept(NamedTuple):
 
 
 class FunctionPacker:
-    """Pickles functions, and remembers those that can be remembered.  Threads: any."""
+    """Pickles functions, and remembers those that can be remembered.  Threads: any.
 
-    def __init__(self) -> None:
+    Args:
+        code: The modules that travel with them.
+    """
+
+    def __init__(self, code: LocalCode | None = None) -> None:
+        self._code = code
         self._kept: weakref.WeakKeyDictionary[Callable[..., Any], _Kept] = (
             weakref.WeakKeyDictionary()
         )
@@ -109,21 +116,51 @@ class FunctionPacker:
                 a lock: make that inside the function instead.
             BadTaskName: No task can have this name.
         """
+        code = self._code
         if type(fn) is not types.FunctionType:
-            return named(fn) if isinstance(fn, str) else _pack(fn)
+            if isinstance(fn, str):
+                return named(fn)
+            return self._with_code(_pack(fn), _codes_of(fn))
         kept = self._kept.get(fn)
-        if kept is not None and all(use.is_same() for use in kept.uses):
+        is_same = kept is not None and all(use.is_same() for use in kept.uses)
+        if kept is not None and is_same and (code is None or code.is_current()):
             return kept.function
         try:
-            uses = tuple(_uses_of(fn, set()))
+            uses = kept.uses if kept is not None and is_same else tuple(_uses_of(fn, set()))
         except _Changing:
             self._kept.pop(fn, None)
-            return _pack(fn)
-        function = _pack(fn)
+            return self._with_code(_pack(fn), (fn.__code__,))
+        bare = kept.function if kept is not None and is_same else _pack(fn)
+        function = self._with_code(bare, [use.code for use in uses if type(use) is _Body])
         if len(self._kept) >= _MAX_KEPT:  # some hold each other, and are never collected
             self._kept.clear()
         self._kept[fn] = _Kept(function, uses)
         return function
+
+    def refresh(self, function: Function) -> Function:
+        """Return a function that was packed before, with the modules that travel now."""
+        if function.is_named or self._code is None or self._code.is_current():
+            return function
+        return self._with_code(function, ())
+
+    def _with_code(self, function: Function, codes: Iterable[types.CodeType]) -> Function:
+        code = NOTHING if self._code is None else self._code.look(codes)
+        return function if function.code is code else _join(function, code)
+
+
+def _join(function: Function, code: CodeSet) -> Function:
+    packed = with_code(code, bytes(without_code(function.packed)))
+    return Function(hash_of(packed), packed, function.name, function.kind, code=code)
+
+
+def _codes_of(fn: Any) -> list[types.CodeType]:
+    """Return what is run first when something is called that is no plain function."""
+    while isinstance(fn, functools.partial):
+        fn = fn.func
+    fn = getattr(fn, "__func__", fn)
+    if not isinstance(fn, types.FunctionType):
+        fn = vars(type(fn)).get("__call__")
+    return [fn.__code__] if isinstance(fn, types.FunctionType) else []
 
 
 @functools.lru_cache(maxsize=1000)

@@ -14,6 +14,7 @@ from masterslave.farm.options import CallOptions
 from masterslave.farm.packing import pack_arguments, pack_named
 from masterslave.farm.room import Room
 from masterslave.farm.spans import ItemSpan
+from masterslave.farm.travelling import LocalCode
 from masterslave.master.carrier import Carrier
 from masterslave.master.shell import Master
 from masterslave.master.submission import Function, Single
@@ -32,6 +33,7 @@ class Submitter:
     Attributes:
         failed: Tasks that were settled with an exception.
         data_only: Whether results that only pickle can read are refused.
+        code: The script's modules that travel.
     """
 
     def __init__(
@@ -50,7 +52,8 @@ class Submitter:
         self.max_open_bytes = settings.max_open_bytes
         self._master = master
         self._label = label
-        self._packer = FunctionPacker()
+        self.code = LocalCode()
+        self._packer = FunctionPacker(self.code)
         self._gate = threading.Lock()
         self._closing = False
         self._is_of_parent = False
@@ -112,6 +115,10 @@ class Submitter:
             NotPicklable: It cannot be sent.
         """
         return self._packer.pack(fn)
+
+    def refresh(self, function: Function) -> Function:
+        """Return a function that was packed before, with the modules that travel now."""
+        return self._packer.refresh(function)
 
     def check_open(self) -> None:
         """Check that tasks are still taken.

@@ -68,7 +68,8 @@ class Door:
         is_own = peer == THIS_MACHINE and self._is_own(introduction.pid)
         seat = self._master.join(introduction, peer, is_own=is_own)
         on_disconnect(lambda: self._master.leave(seat.slave, "its connection closed"))
-        welcome = msgspec.structs.replace(self._welcome, slave=seat.token)
+        path = self._welcome.search_path if peer == THIS_MACHINE else ()
+        welcome = msgspec.structs.replace(self._welcome, slave=seat.token, search_path=path)
         if no_code:
             log.warning("slave %s at %s %s", introduction.name, peer, no_code)
             welcome = msgspec.structs.replace(

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import cast
 
-from masterslave.master.submission import Single, Span, Submission
+from masterslave.master.submission import Function, Single, Span, Submission
 from masterslave.protocol import KnownFunctions, Stop
 from masterslave.scheduler import HandOut
 
@@ -27,13 +27,15 @@ class Parcel:
 
     Attributes:
         functions: Those that the slave lacks, by hash.
-        size: Bytes of arguments and functions.
+        code: Parts of code sets that it lacks, by hash.
+        size: Bytes of arguments, functions and code.
         is_along: Whether it went with the answer to a delivery.
     """
 
     number: int = 0
     posts: list[Post] = field(default_factory=list)
     functions: dict[bytes, bytes] = field(default_factory=dict)
+    code: dict[bytes, bytes] = field(default_factory=dict)
     stops: tuple[Stop, ...] = ()
     recalls: tuple[Stop, ...] = ()
     size: int = 0
@@ -52,6 +54,7 @@ class Mailbox:
         self._stops: list[Stop] = []
         self._recalls: list[Stop] = []
         self._known = known or KnownFunctions()
+        self._known_code: set[bytes] = set()
         self._parcel = Parcel()
         self._last = 0
 
@@ -105,13 +108,16 @@ class Mailbox:
             size += _bytes_of(hand_out, submission)
             if function.digest != digest:
                 is_new = function.digest not in self._known
-                size += len(function.packed) if is_new else 0
+                code = self._lacking(function) if is_new else {}
+                size += len(function.packed) + sum(map(len, code.values())) if is_new else 0
                 if posts and size > MAX_PARCEL_BYTES:
                     break
                 digest = function.digest
                 self._known.use(digest, len(function.packed))
                 if is_new:
                     parcel.functions[digest] = function.packed
+                    parcel.code |= code
+                    self._known_code.update(code)
             elif posts and size > MAX_PARCEL_BYTES:
                 break
             parcel.size = size
@@ -123,6 +129,14 @@ class Mailbox:
                 del self._posts[hand_out.task, hand_out.attempt]
         self._parcel = parcel
         return parcel
+
+    def _lacking(self, function: Function) -> dict[bytes, bytes]:
+        """Return the parts of the code set that the slave does not have."""
+        code = function.code
+        if code.name in self._known_code:
+            return {}
+        parts = code.parts.items()
+        return {part: content for part, content in parts if part not in self._known_code}
 
     def give_along(self, most_bytes: int) -> Parcel | None:
         """Return the parcel that is due, if it is no larger: to go with the answer to a delivery.

@@ -59,7 +59,7 @@ class Sender:
         """
         tasks: list[WireTask] = []
         limits: dict[int, float] = {}
-        size = sum(map(len, parcel.functions.values()))
+        size = sum(map(len, parcel.functions.values())) + sum(map(len, parcel.code.values()))
         posts = parcel.posts
         for place, (hand_out, submission) in enumerate(posts):
             number, count = hand_out.task, hand_out.count
@@ -98,6 +98,7 @@ class Sender:
                 parcel.recalls,
                 delivered=seat.delivered,
                 limits=limits,
+                code=parcel.code,
             )
         )
 

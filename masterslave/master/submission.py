@@ -11,6 +11,7 @@ import abc
 from dataclasses import dataclass
 from typing import ClassVar
 
+from masterslave.codeset import NOTHING, CodeSet
 from masterslave.protocol import Form, Outcome
 from masterslave.scheduler import Terms
 
@@ -23,11 +24,12 @@ class Function:
 
     Attributes:
         digest: The name that it travels under.
-        packed: Pickled.
+        packed: Pickled, and which code set it wants.
         name: What it is called, for people.
         kind: Its full name: functions of one kind are expected to take alike long.
         is_named: It is a name only, and *packed* says so: a slave has the handler. Its arguments
             travel as packed values.
+        code: The modules that travel with it.
     """
 
     digest: bytes
@@ -35,6 +37,7 @@ class Function:
     name: str
     kind: str
     is_named: bool = False
+    code: CodeSet = NOTHING
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ from masterslave.slave.child.frames import (
     read_frame,
     write_frame,
 )
+from masterslave.slave.equipment import Equipment
 from masterslave.slave.load import Load
 from masterslave.slave.wires import Wires, own_session, start_child
 
@@ -116,6 +117,7 @@ class Child:
         self.is_doomed = False
         """Whether it is given nothing more: it is being killed, or replaced."""
         self.load = Load()
+        self.equipment = Equipment()
         self.heard_at = 0.0
         """When it last told of a call, or was given one when it had nothing to do."""
         self.is_overdue = False

@@ -32,7 +32,7 @@ class Intake:
             work.acknowledge(told.delivered)
             if told.batch <= work.acknowledged:
                 return
-            work.take_in(told.batch, told.tasks, told.functions, told.limits)
+            work.take_in(told.batch, told.tasks, told.functions, told.limits, told.code)
             children = workshop.assign_locked() if told.tasks and not told.stops else ()
         for child in children:
             child.flush()

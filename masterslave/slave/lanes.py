@@ -79,6 +79,9 @@ class Lanes:
                 lane.is_unwanted = lane.is_unwanted or is_unwanted
                 child.close_lane(lane.first)
 
+    def __contains__(self, child: Child) -> bool:
+        return child in self._open
+
     def forget(self, child: Child) -> None:
         """It could not be opened."""
         lane = self._open.pop(child)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 
+from masterslave.codeset import code_of
 from masterslave.protocol import KnownFunctions
 from masterslave.slave.work import Job
 
@@ -88,6 +89,8 @@ class Load:
             job = waiting[0]
             task = job.task
             if task.function != last:
+                if taken and code_of(job.pickled) != code_of(taken[-1].pickled):
+                    break
                 last = task.function
                 per_task_s = pace.expect(last)
             expected_s = UNKNOWN_S if per_task_s is None else per_task_s * task.count

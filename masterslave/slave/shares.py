@@ -101,8 +101,17 @@ class Shares(Generic[Farm]):
                 account.settle(now)
                 account.slots += change
 
-    def choose(self, is_waiting: Callable[[Farm], bool], now: float) -> Farm | None:
-        """Return whose turn it is, of the farms of which something waits."""
+    def choose(
+        self,
+        is_waiting: Callable[[Farm], bool],
+        now: float,
+        suits: Callable[[Farm], bool] | None = None,
+    ) -> Farm | None:
+        """Return whose turn it is, of the farms of which something waits.
+
+        Args:
+            suits: Those for which this is true come before others.
+        """
         if self.is_alone:
             for farm in self._label_of:
                 return farm if is_waiting(farm) else None
@@ -113,6 +122,8 @@ class Shares(Generic[Farm]):
         _wake(self._labels, waiting, now)
         if not waiting:
             return None
+        if suits is not None:
+            waiting = _those(waiting, suits) or waiting
         label = min(waiting, key=lambda each: self._labels[each].level)
         _wake(self._labels[label].members, waiting[label], now)
         candidates = waiting[label]
@@ -132,6 +143,17 @@ class Shares(Generic[Farm]):
             return ()
         account = self._labels[label]
         return account, account.members[farm]
+
+
+def _those(
+    waiting: dict[str, dict[Farm, _Account]], suits: Callable[[Farm], bool]
+) -> dict[str, dict[Farm, _Account]]:
+    """Return those farms that suit, by label."""
+    chosen = {
+        label: {farm: account for farm, account in members.items() if suits(farm)}
+        for label, members in waiting.items()
+    }
+    return {label: members for label, members in chosen.items() if members}
 
 
 def _beside(others: Mapping[Any, _Account]) -> _Account:

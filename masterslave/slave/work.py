@@ -14,6 +14,7 @@ from types import MappingProxyType
 
 from msgspec import Struct
 
+from masterslave.codeset import DATA, MAIN, Entry, unpack_entries
 from masterslave.protocol import (
     GIVEN_BACK,
     LOST,
@@ -81,6 +82,9 @@ class FarmWork:
         self.is_in_lane = False
         """Whether a child asks and delivers: nobody else delivers then."""
         self.times_joined = 0
+        self.code: dict[bytes, bytes] = {}
+        """Parts of code sets, by hash; they stay as long as the farm."""
+        self._modules: dict[bytes, dict[str, Entry]] = {}
         self._functions: dict[bytes, bytes] = {}
         self._known = known or KnownFunctions()
         self._last_function = self._last_pickled = b""
@@ -94,15 +98,18 @@ class FarmWork:
         tasks: Iterable[WireTask],
         functions: dict[bytes, bytes],
         limits: Mapping[int, float] = NO_LIMITS,
+        code: Mapping[bytes, bytes] | None = None,
     ) -> None:
         """Take in a batch; one that was taken in before changes nothing.
 
         Args:
-            limits: As in ``Instructions``.
+            limits: As in ``Instructions``, with *code*.
         """
         if batch <= self.acknowledged:
             return
         self.acknowledged = batch
+        if code:
+            self.code.update(code)
         first = len(self.waiting)
         for task in tasks:
             if task.function != self._last_function:  # once more in a row makes no difference
@@ -115,6 +122,16 @@ class FarmWork:
                 job.limit_s = limits.get(job.task.task, 0.0)
         if self.draining:
             self.give_back_waiting()
+
+    def modules_of(self, code: bytes) -> dict[str, Entry]:
+        """Return what a code set has that must be the same for all that a child runs."""
+        modules = self._modules.get(code)
+        if modules is None:
+            entries = unpack_entries(self.code[code]) if code else ()
+            named = ((each.file if each.kind == DATA else each.name, each) for each in entries)
+            modules = {name: each for name, each in named if each.kind != MAIN}
+            self._modules[code] = modules
+        return modules
 
     def join_anew(self) -> None:
         """The master knows nothing of this slave any more: it sends batch 1, and all functions."""

@@ -37,6 +37,11 @@ _BRIEF_S = 0.001
 """Below this, it does not pay to let another thread ask for more meanwhile, in seconds."""
 
 
+_STAY_S = 2.0
+"""Farms with other modules than a child has wait for so long for it, in seconds, while there is
+something to do for those that have these: another child costs a tenth of a second."""
+
+
 @dataclass(eq=False, slots=True)
 class _Farm:
     number: int
@@ -227,10 +232,15 @@ class Workshop:
         """Post what the child is to be given now, as one of so many; the lock is held."""
         load = child.load
         while child.is_ready and not (child.is_doomed or (child.is_overdue and load.jobs)):
-            work = self._shares.choose(_has_waiting, now)
+            work = self._choose(child, now)
             if work is None:
                 return
             farm = self._farms[work]
+            head = work.waiting[0]
+            is_new = head.task.function != load.last_function
+            if is_new and not child.equipment.fits(farm.number, head):
+                self._replace(child)
+                return
             most = -(-len(work.waiting) // among)
             welcome = farm.welcome
             limit = welcome.max_tasks_per_child
@@ -260,11 +270,34 @@ class Workshop:
             if child not in farm.prepared:
                 farm.prepared.add(child)
                 post_farm(child, farm.number, welcome, self._named)
+            if is_new and (equip := child.equipment.frame_for(farm.number, head, now)):
+                child.post([equip])
             post_jobs(child, farm.number, first, taken)
             if len(load.jobs) > 1:
                 self._minder.clock.wake()
             if work.waiting:  # it has its part of them
                 return
+
+    def _choose(self, child: Child, now: float) -> FarmWork | None:
+        """Return for which farm a child is to run something; the lock is held."""
+        if self._shares.is_alone or now - child.equipment.since > _STAY_S:
+            return self._shares.choose(_has_waiting, now)
+
+        def suits(work: FarmWork) -> bool:
+            return child.equipment.fits(self._farms[work].number, work.waiting[0])
+
+        return self._shares.choose(_has_waiting, now, suits)
+
+    def _replace(self, child: Child) -> None:
+        """What comes next needs other versions of modules than the child has; the lock is held.
+
+        It ends first what it has.
+        """
+        if child in self.lanes:
+            self.lanes.close()
+        elif not child.load.jobs:
+            child.is_doomed = True
+            self._staff.retire(child)
 
     def _heard(self, child: Child, frame: Frame) -> None:
         """A child has said something; in its own thread."""
@@ -280,6 +313,7 @@ class Workshop:
                     told = self._take_back(child, frame.numbers, now)
                 case LaneClosed():
                     told = self._lane_closed(child, frame, now)
+                    self._fill(child, now, self.slots)
                 case Ready():
                     child.is_ready = True
                     self._fill(child, now, self.slots)

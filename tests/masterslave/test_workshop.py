@@ -14,6 +14,7 @@ import pytest
 from masterslave.protocol import GIVEN_BACK, LOST, VALUE, Outcome, Stop, Welcome, WireTask
 from masterslave.slave.child.frames import Ready, Run, Unstarted
 from masterslave.slave.children import Child, Frame, Told
+from masterslave.slave.equipment import Equipment
 from masterslave.slave.load import AHEAD_S, Load
 from masterslave.slave.work import MAX_DEATHS, FarmWork
 from masterslave.slave.workshop import Workshop
@@ -33,6 +34,7 @@ class ByHand(Child):
         self.is_ready = self.is_doomed = self.is_overdue = self.is_killed = False
         self.heard_at = 0.0
         self.load = Load()
+        self.equipment = Equipment()
         self.runs = (-1, -1)
         self.runs_on: list[int] = []
         self.reclaimed: list[int] = []

@@ -9,6 +9,7 @@ from functools import partial
 from types import GeneratorType
 from typing import Any
 
+from ...codeset import without_code
 from ...lent import LENT, read_lent
 from ...packed import NotData, unpack_value
 from .answers import Unsendable, describe, encode, hidden, pack_result, small_enough
@@ -120,11 +121,20 @@ class Caller:
         self.handlers = Handlers()
         self.functions: dict[bytes, Callable[..., Any]] = {}
         self.pickled: dict[bytes, bytes] = {}
+        self._finder: Any = None
         self._outbox = outbox
         self._mark = mark
         self._now: tuple[int, Call] | None = None
         self._told_at = 0.0
         self._untold: Outcome | None = None
+
+    def equip(self, entries: bytes, sources: dict[bytes, bytes]) -> None:
+        """Let functions import modules of the script's."""
+        if self._finder is None:
+            from .finder import Finder
+
+            self._finder = Finder()
+        self._finder.take(entries, sources)
 
     def run(self, number: int, call: Call, farm: Farm) -> float:
         """Run a call and post its outcome; returns when it was done."""
@@ -194,7 +204,7 @@ class Caller:
         elif farm.no_code:
             raise Unsendable(NOT_DATA, f"this slave takes no functions: it {farm.no_code}")
         else:
-            function = pickle.loads(pickled)
+            function = pickle.loads(without_code(pickled))
         self.functions[digest] = function
         del self.pickled[digest]
         return function

@@ -45,6 +45,7 @@ __all__ = [
     "Call",
     "CloseLane",
     "Define",
+    "Equip",
     "Flush",
     "Forget",
     "Instructions",
@@ -106,6 +107,13 @@ class Define(Struct, tag="D", array_like=True):
 
     function: bytes
     pickled: bytes
+
+
+class Equip(Struct, tag="Q", array_like=True):
+    """Modules of the script: the entries of a code set, and sources that are new, by hash."""
+
+    entries: bytes
+    sources: dict[bytes, bytes]
 
 
 class Forget(Struct, tag="F", array_like=True):
@@ -238,6 +246,7 @@ class Instructions(Struct):
     ended: bool = False
     delivered: int = 0
     limits: dict[int, float] = {}
+    code: dict[bytes, bytes] = {}
 
 
 class Unstarted(Struct, tag="U", array_like=True):

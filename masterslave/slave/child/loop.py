@@ -16,6 +16,7 @@ from .frames import (
     Call,
     CloseLane,
     Define,
+    Equip,
     Flush,
     Forget,
     OpenLane,
@@ -32,7 +33,7 @@ from .outbox import Outbox
 
 __all__ = ["main"]
 
-_read_task = msgspec.msgpack.Decoder(Prepare | Define | Forget | Run | OpenLane).decode
+_read_task = msgspec.msgpack.Decoder(Prepare | Equip | Define | Forget | Run | OpenLane).decode
 _read_control = msgspec.msgpack.Decoder(Reclaim | Flush | CloseLane).decode
 
 
@@ -119,6 +120,8 @@ def _serve(tasks: BinaryIO, caller: Caller, pending: Pending, outbox: Outbox, la
                 for function in frame.functions:
                     caller.pickled.pop(function, None)
                     caller.functions.pop(function, None)
+            case Equip():
+                caller.equip(frame.entries, frame.sources)
             case Prepare():
                 farms[frame.farm] = Farm(frame)
                 caller.handlers.offer(frame.tasks, frame.folder)
