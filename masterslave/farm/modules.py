@@ -26,10 +26,7 @@ _INSTALLED_IN = {"site-packages", "dist-packages"}
 def search_path() -> tuple[str, ...]:
     """Return where this script finds what was installed, beside the interpreter's own places."""
     own = {str(Path(prefix).resolve()) for prefix in (sys.prefix, sys.base_prefix)}
-    entries = []
-    for entry in sys.path:
-        with contextlib.suppress(OSError):  # relative to a directory that is gone
-            entries.append(Path(entry).resolve())
+    entries = [found for entry in sys.path if (found := _resolved(entry)) is not None]
     return tuple(
         str(entry)
         for entry in entries
@@ -61,18 +58,23 @@ def _place_of_script() -> str:
 
 @functools.lru_cache(maxsize=4096)
 def _is_local(folder: str, base: str, path: tuple[str, ...], script: str) -> bool:
-    try:
-        here = Path(folder).resolve()
-    except OSError:
+    here = _resolved(folder)
+    if here is None or _INSTALLED_IN.intersection(here.parts) or _is_below(here, _libraries()):
         return False
-    if _INSTALLED_IN.intersection(here.parts) or _is_below(here, _libraries()):
-        return False
-    home = Path(script).resolve()  # of an interactive session: where it was started
-    if _is_below(here, (home, _project_of(home))) and not _INSTALLED_IN.intersection(home.parts):
+    home = _resolved(script)  # of an interactive session: where it was started
+    is_own = home is not None and not _INSTALLED_IN.intersection(home.parts)
+    if home is not None and is_own and _is_below(here, (home, _project_of(home))):
         return True
-    start = Path(base).resolve()
-    on_path = any(start == Path(entry).resolve() for entry in path)
-    return on_path and not any(start.glob("*.dist-info"))
+    start = _resolved(base)
+    if start is None or not any(start == _resolved(entry) for entry in path):
+        return False
+    return not any(start.glob("*.dist-info"))
+
+
+def _resolved(path: str) -> Path | None:
+    with contextlib.suppress(OSError):  # relative to a directory that is gone
+        return Path(path).resolve()
+    return None
 
 
 def _is_below(folder: Path, places: tuple[Path, ...]) -> bool:
