@@ -11,6 +11,7 @@ from masterslave.errors import (
     FarmError,
     NotData,
     NotPicklable,
+    NotShared,
     OnlyInScript,
     SetupFailed,
     SlaveRefused,
@@ -24,6 +25,7 @@ from masterslave.errors import (
 )
 from masterslave.farm.farm import Farm
 from masterslave.farm.futures import FarmFuture
+from masterslave.farm.handles import Handle
 from masterslave.farm.options import RetryPolicy
 from masterslave.farm.records import FarmStatistics, SlaveRecord
 from masterslave.handlers import Slave
@@ -41,8 +43,10 @@ __all__ = [
     "FarmFuture",
     "FarmSettings",
     "FarmStatistics",
+    "Handle",
     "NotData",
     "NotPicklable",
+    "NotShared",
     "OnlyInScript",
     "Pool",
     "RetryPolicy",

@@ -6,6 +6,7 @@
     └── FarmError
         ├── BadLabel        (BadInput)       a farm's label that cannot be one
         ├── BadTaskName     (BadInput)       the name of a task that cannot be one
+        ├── NotShared       (LookupError)    a handle whose object is not to be had
         ├── NotPicklable    (TypeError)      a function, argument or result that cannot travel
         │   └── NotData                      a result that only pickle could carry
         ├── FarmClosed      (RuntimeError)   a task for a farm that was shut down
@@ -39,6 +40,7 @@ __all__ = [
     "HandlersUnusable",
     "NotData",
     "NotPicklable",
+    "NotShared",
     "OnlyInScript",
     "SetupFailed",
     "SlaveRefused",
@@ -70,6 +72,13 @@ class NotPicklable(FarmError, TypeError):
 
 class NotData(NotPicklable):
     """A result only pickle could carry, and the farm takes data: return plain data instead."""
+
+
+class NotShared(FarmError, LookupError):
+    """A handle's object is not to be had: it is of another farm, or was let go of.
+
+    Share the object with the farm whose task it is, and keep the handle while it is needed.
+    """
 
 
 class FarmClosed(FarmError, RuntimeError):

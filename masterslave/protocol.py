@@ -13,6 +13,10 @@ on a connection of its own, so that a long poll never delays a result:
     there is for the slave just then it brings along, if it is small: so as long as a slave has
     something to tell, its poll is left alone.
 
+What the script has shared is fetched when a task first needs it, each time by a connection of its
+own: ``blob(BlobAsk) -> BlobAnswer`` says where it lies, for a slave that can read it there, and how
+large it is; ``piece(PieceAsk) -> bytes`` brings some of it, empty where it is gone.
+
 A slave is known by a name that its master has drawn at random and told it alone, so that no slave
 can speak for another; both verbs carry it. They say how many tasks the slave would run at once,
 and which batch it has taken in. ``join`` comes first; ``Instructions.unknown`` says that the
@@ -40,6 +44,7 @@ from typing import TypeVar
 import msgspec
 from msgspec import Struct
 
+from masterslave.blobs.segments import Part
 from remoteobj import WireError
 
 __all__ = [
@@ -52,10 +57,12 @@ __all__ = [
     "GIVEN_BACK",
     "LOST",
     "MAX_PAYLOAD_BYTES",
+    "MAX_PIECE_BYTES",
     "MIXED",
     "NAMED",
     "NOT_DATA",
     "NOT_PICKLABLE",
+    "NOT_SHARED",
     "OUT_OF_MEMORY",
     "PART",
     "PICKLED",
@@ -67,6 +74,8 @@ __all__ = [
     "VALUE",
     "VERSION",
     "Ask",
+    "BlobAnswer",
+    "BlobAsk",
     "Delivery",
     "Form",
     "Instructions",
@@ -75,6 +84,7 @@ __all__ = [
     "KnownFunctions",
     "Outcome",
     "OutcomeKind",
+    "PieceAsk",
     "PostMortem",
     "Raised",
     "Stop",
@@ -91,6 +101,9 @@ VERSION = 3
 MAX_PAYLOAD_BYTES = 128 * 1024 * 1024
 """Largest function, arguments or result of one hand-out, packed, in bytes: with the others of its
 batch it has to fit into a message (256 MiB, ``remoteobj.Settings.max_message_bytes``)."""
+
+MAX_PIECE_BYTES = 8 * 1024 * 1024
+"""How much of a blob is fetched at a time, in bytes."""
 
 MAX_FUNCTIONS = 256
 MAX_FUNCTIONS_BYTES = 64 * 1024 * 1024
@@ -114,6 +127,8 @@ TASK_UNKNOWN = "masterslave.errors.TaskUnknown"
 
 NAMED = b"N"
 """First byte of a function that is only named: the name follows, and a slave's handler does it."""
+NOT_SHARED = "masterslave.errors.NotShared"
+"""The same of a handle whose object could not be had."""
 
 DOOR_ID = "masterslave.master"
 """Id of the master's door in its daemon."""
@@ -222,6 +237,7 @@ class Instructions(Struct, frozen=True):
         delivered: Outcomes up to this number are safe with the master.
         limits: By the number of the task, for how many seconds it may run; the others for ever.
             Such a task travels alone: its hand-out is one task.
+        dropped: Blobs that are not shared any more, by hash.
     """
 
     batch: int = 0
@@ -234,6 +250,7 @@ class Instructions(Struct, frozen=True):
     delivered: int = 0
     limits: dict[int, float] = {}
     code: dict[bytes, bytes] = {}
+    dropped: tuple[bytes, ...] = ()
 
 
 class Outcome(Struct, frozen=True, array_like=True):
@@ -310,6 +327,39 @@ class Delivery(Struct, frozen=True):
     slots: int
     acknowledged: int
     leaving: bool = False
+
+
+class BlobAsk(Struct, frozen=True):
+    """The slave needs a blob.
+
+    Attributes:
+        origin: The farm that has shared it, as the handle says.
+    """
+
+    slave: str
+    digest: bytes
+    origin: str
+
+
+class BlobAnswer(Struct, frozen=True):
+    """Where a blob is; or in ``refused`` why it is not to be had, and what to do.
+
+    Attributes:
+        parts: Their paths are empty for a slave of another machine or user.
+    """
+
+    parts: tuple[Part, ...] = ()
+    refused: str = ""
+
+
+class PieceAsk(Struct, frozen=True):
+    """The slave needs *size* bytes of a part of a blob, from *offset* on."""
+
+    slave: str
+    digest: bytes
+    part: int
+    offset: int
+    size: int
 
 
 class KnownFunctions:

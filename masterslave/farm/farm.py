@@ -38,6 +38,7 @@ from masterslave.farm.options import CallOptions, whole
 from masterslave.farm.places import Places
 from masterslave.farm.records import FarmStatistics, SlaveRecord, record_of, statistics_of
 from masterslave.farm.requests import Requests
+from masterslave.farm.sharing import Sharing
 from masterslave.farm.submitting import Submitter
 from masterslave.farm.watchman import Watchman
 from masterslave.master.carrier import Carrier
@@ -54,7 +55,7 @@ __all__ = ["Farm"]
 log = logging.getLogger("masterslave")
 
 
-class Farm(Calls):
+class Farm(Calls, Sharing):
     """Runs functions on slaves that join and leave while it runs.
 
     ::
@@ -144,7 +145,12 @@ class Farm(Calls):
         self._closed = False
         self._doors = Doors(host, identity)
         self._carrier = Carrier()
-        self._master = Master(self._settings, self._carrier, data_only=results == "data")
+        self._master = Master(
+            self._settings,
+            self._carrier,
+            data_only=results == "data",
+            origin=f"farm {label!r} ({secrets.token_hex(4)})",
+        )
         self._submitter = Submitter(
             self._master, self._carrier, label, self._settings, data_only=results == "data"
         )

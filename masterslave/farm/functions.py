@@ -19,6 +19,7 @@ import cloudpickle
 
 from masterslave.codeset import NOTHING, CodeSet, with_code, without_code
 from masterslave.errors import BadTaskName, NotPicklable
+from masterslave.farm.handles import Handle, notes
 from masterslave.farm.packing import reason_of, small_enough
 from masterslave.farm.travelling import LocalCode
 from masterslave.master.submission import Function
@@ -191,7 +192,9 @@ def _pack(fn: Callable[..., Any]) -> Function:
             "make files, locks and connections inside the function"
         ) from error
     small_enough(packed, f"function {name}()")
-    return Function(hash_of(packed), packed, name, f"{getattr(fn, '__module__', '')}.{name}")
+    kind = f"{getattr(fn, '__module__', '')}.{name}"
+    holds = notes.find(packed) if notes.blobs else None
+    return Function(hash_of(packed), packed, name, kind, holds=holds)
 
 
 def pack_initializer(initializer: Callable[..., object] | None, args: tuple[Any, ...]) -> bytes:
@@ -259,7 +262,7 @@ def _uses_of(fn: types.FunctionType, seen: set[int]) -> Iterator[_Seen]:
 
 def _check(value: object, seen: set[int]) -> Iterator[_Seen]:
     kind = type(value)
-    if kind in _UNCHANGING:
+    if kind in _UNCHANGING or kind is Handle:
         return
     if kind is types.BuiltinFunctionType:  # or a method of something, as in get = table.get
         if not isinstance(value.__self__, types.ModuleType | None):  # type: ignore[attr-defined]

@@ -10,6 +10,7 @@ from typing import Any
 from masterslave.errors import FarmClosed, NotPicklable
 from masterslave.farm.functions import FunctionPacker
 from masterslave.farm.futures import FarmFuture
+from masterslave.farm.handles import Packed, hold, notes
 from masterslave.farm.options import CallOptions
 from masterslave.farm.packing import pack_arguments, pack_named
 from masterslave.farm.room import Room
@@ -74,6 +75,8 @@ class Submitter:
         try:
             pack = pack_named if function.is_named else pack_arguments
             arguments = pack(function.name, args, kwargs)
+            if notes.blobs:
+                arguments = self._hold(arguments)
         except NotPicklable as error:
             self.check_open()
             unsent: FarmFuture[Any] = FarmFuture(self, function, terms, b"")
@@ -96,6 +99,18 @@ class Submitter:
             raise
         self._master.look(future)
         return future
+
+    def _hold(self, arguments: bytes) -> bytes:
+        """Have arguments keep what they refer to.
+
+        Raises:
+            NotPicklable: It is of another farm.
+        """
+        blobs = hold(arguments, self._master.origin)
+        if blobs:
+            arguments = Packed(arguments)
+            arguments.blobs = blobs
+        return arguments
 
     def submit_span(self, span: ItemSpan) -> None:
         """Submit the items of a span; raises as ``submit``."""

@@ -149,6 +149,16 @@ class Decisions:
         if self.broken is not None:  # put in while it broke
             self._break(self.broken)
 
+    def tell_dropped(self, dropped: deque[bytes]) -> None:
+        """Tell the slaves that have asked for these blobs that they are gone."""
+        while dropped:
+            digest = dropped.popleft()
+            for seat in self.seats.values():
+                if digest in seat.blobs:
+                    seat.blobs.remove(digest)
+                    seat.mailbox.drop(digest)
+                    self.due.append(seat)
+
     def _handle_singles(self, first: int, tasks: list[Submission]) -> None:
         sizes = [len(cast(Single, task).arguments) for task in tasks]
         numbers = range(first, first + len(tasks))

@@ -12,10 +12,14 @@ import msgspec
 from masterslave.master.seats import Poll
 from masterslave.master.shell import Master
 from masterslave.protocol import (
+    MAX_PIECE_BYTES,
     VERSION,
     Ask,
+    BlobAnswer,
+    BlobAsk,
     Delivery,
     Introduction,
+    PieceAsk,
     Welcome,
     decode,
     encode,
@@ -88,6 +92,40 @@ class Door:
         """Take outcomes (``Delivery -> Instructions``), and answer with what there is just now."""
         delivery = decode(message, Delivery)
         return self._master.take_delivery(delivery)
+
+    @expose
+    def blob(self, message: bytes) -> bytes:
+        """Say where a blob is (``BlobAsk -> BlobAnswer``)."""
+        ask = decode(message, BlobAsk)
+        if ask.origin != self._master.origin:
+            return encode(
+                BlobAnswer(
+                    refused=f"a handle of {ask.origin} came to a task of {self._master.origin}: "
+                    "share the object with that farm, too"
+                )
+            )
+        found = self._master.ask_for_blob(ask.slave, ask.digest)
+        if found is None:
+            return encode(
+                BlobAnswer(
+                    refused=f"an object that {ask.origin} has shared is gone: keep its handle for "
+                    "as long as tasks may need it"
+                )
+            )
+        seat, blob = found
+        parts = [place.part for place in blob.places]
+        if seat.peer != THIS_MACHINE:
+            parts = [msgspec.structs.replace(part, path="") for part in parts]
+        return encode(BlobAnswer(tuple(parts)))
+
+    @expose
+    def piece(self, message: bytes) -> bytes:
+        """Return some of a blob (``PieceAsk``); empty if it is gone."""
+        ask = decode(message, PieceAsk)
+        if not self._master.is_seated(ask.slave):
+            return b""
+        size = min(ask.size, MAX_PIECE_BYTES)
+        return self._master.blobs.read(ask.digest, ask.part, ask.offset, size)
 
     @expose
     def status(self) -> dict[str, Any]:

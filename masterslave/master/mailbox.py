@@ -38,12 +38,13 @@ class Parcel:
     code: dict[bytes, bytes] = field(default_factory=dict)
     stops: tuple[Stop, ...] = ()
     recalls: tuple[Stop, ...] = ()
+    dropped: tuple[bytes, ...] = ()
     size: int = 0
     is_along: bool = False
 
 
 class Mailbox:
-    """Hand-outs, stops and recalls on their way to one slave.
+    """Hand-outs, stops, recalls and what is dropped, on their way to one slave.
 
     Args:
         known: The functions that the slave has.
@@ -53,6 +54,7 @@ class Mailbox:
         self._posts: dict[tuple[int, int], Post] = {}
         self._stops: list[Stop] = []
         self._recalls: list[Stop] = []
+        self._dropped: list[bytes] = []
         self._known = known or KnownFunctions()
         self._known_code: set[bytes] = set()
         self._parcel = Parcel()
@@ -80,6 +82,10 @@ class Mailbox:
                 self._recalls.append(Stop(hand_out.task, hand_out.attempt))
         return back
 
+    def drop(self, digest: bytes) -> None:
+        """Put in that a blob is gone."""
+        self._dropped.append(digest)
+
     def acknowledge(self, number: int) -> None:
         """The slave has taken in parcels up to this number."""
         if self._parcel.number and self._parcel.number <= number:
@@ -91,15 +97,16 @@ class Mailbox:
 
     def has_more(self) -> bool:
         """Tell whether there is something that is in no parcel yet."""
-        return bool(self._posts or self._stops or self._recalls)
+        return bool(self._posts or self._stops or self._recalls or self._dropped)
 
     def give_out(self) -> Parcel:
         """Return the parcel that is due: the last one again until it is acknowledged."""
         if self._parcel.number or not self.has_mail():
             return self._parcel
         self._last += 1
-        parcel = Parcel(self._last, stops=tuple(self._stops), recalls=tuple(self._recalls))
-        self._stops, self._recalls = [], []
+        stops, recalls, dropped = tuple(self._stops), tuple(self._recalls), tuple(self._dropped)
+        parcel = Parcel(self._last, stops=stops, recalls=recalls, dropped=dropped)
+        self._stops, self._recalls, self._dropped = [], [], []
         size, digest = 0, b""
         posts = parcel.posts
         for post in self._posts.values():

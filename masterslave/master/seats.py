@@ -34,6 +34,7 @@ class Seat:
         evidence: Why it is quarantined.
         poll: What it waits for.
         slots: What it has said last that it would run at once.
+        blobs: Hashes of what it has asked for: it is told when that is gone.
         told_at: When the scheduler was told last that it was heard of.
     """
 
@@ -51,6 +52,7 @@ class Seat:
     poll: Poll | None = None
     slots: int = -1
     told_at: float = 0.0
+    blobs: set[bytes] = field(default_factory=set)
 
     @property
     def is_gone(self) -> bool:

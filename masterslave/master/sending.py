@@ -78,6 +78,8 @@ class Sender:
                 task = WireTask(number, hand_out.attempt, count, span.form, digest, arguments)
             else:
                 arguments = cast(Single, submission).arguments
+                if type(arguments) is not bytes:  # they keep what they refer to
+                    arguments = bytes(arguments)
                 if seat.is_own and len(arguments) >= _LEND_BYTES:
                     arguments = self._lend(seat, hand_out, arguments)
                 task = WireTask(number, hand_out.attempt, 1, CALL, digest, arguments)
@@ -99,6 +101,7 @@ class Sender:
                 delivered=seat.delivered,
                 limits=limits,
                 code=parcel.code,
+                dropped=parcel.dropped,
             )
         )
 

@@ -35,6 +35,7 @@ from masterslave.master.carrier import Carrier
 from masterslave.master.decisions import Decisions, HandOver
 from masterslave.master.seats import Poll, Seat, answer, take_poll
 from masterslave.master.sending import Sender
+from masterslave.master.sharing import Blob, Blobs
 from masterslave.master.submission import Single, Span, Submission
 from masterslave.protocol import (
     MIXED,
@@ -68,13 +69,22 @@ _ENDED = encode(Instructions(ended=True))
 class Master:
     """Keeps the tasks, decides through the scheduler, and serves the door.
 
+    Args:
+        origin: Names the farm in handles of what it shares.
+
     Threads: any; every method is short, and none waits for a slave.
     """
 
     def __init__(
-        self, settings: FarmSettings, carrier: Carrier, *, data_only: bool = False
+        self,
+        settings: FarmSettings,
+        carrier: Carrier,
+        *,
+        data_only: bool = False,
+        origin: str = "a farm",
     ) -> None:
         self.settings = settings
+        self.origin = origin
         self._data_only = data_only
         scheduler = Scheduler(silence_s=settings.silence_s, feeding=settings.feeding)
         self._lender = Lender()
@@ -89,6 +99,7 @@ class Master:
         self._ended = False
         self._kicks: SimpleQueue[bool] = SimpleQueue()
         self._is_kicked = False
+        self.blobs = Blobs(partial(self._kicks.put, True))
         self._clock = threading.Thread(target=self._keep_time, name="farm clock", daemon=True)
 
     def start(self) -> None:
@@ -186,6 +197,12 @@ class Master:
         """Give a slave a seat; *is_own*: the farm has started it on this machine."""
         with self._turn as decisions:
             seat = decisions.seat(introduction, peer, is_own=is_own)
+            former = decisions.by_token.get(introduction.formerly)
+            for digest in former.blobs if former is not None else ():
+                if self.blobs.find(digest) is not None:
+                    seat.blobs.add(digest)
+                else:  # dropped meanwhile
+                    seat.mailbox.drop(digest)
             self._has_joined.notify_all()
         return seat
 
@@ -242,6 +259,22 @@ class Master:
         if seat is None and not delivery.leaving:
             return _UNKNOWN
         return encode(Instructions(delivered=sequence))
+
+    def ask_for_blob(self, slave: str, digest: bytes) -> tuple[Seat, Blob] | None:
+        """Note that a slave needs a blob; None if it has no seat, or there is no such blob."""
+        with self._lock:
+            seat = self._decisions.by_token.get(slave)
+            blob = self.blobs.find(digest)
+            if seat is None or seat.is_gone or blob is None:
+                return None
+            seat.blobs.add(digest)
+            return seat, blob
+
+    def is_seated(self, slave: str) -> bool:
+        """Tell whether there is a slave of this name at the table."""
+        with self._lock:
+            seat = self._decisions.by_token.get(slave)
+            return seat is not None and not seat.is_gone
 
     def _find_retries(self, outcomes: Sequence[Outcome]) -> frozenset[int]:
         """Ask the submissions what is to be run again; without the lock, as it unpacks errors."""
@@ -344,6 +377,8 @@ class _Turn:
         if decisions.inbox:
             master._is_kicked = False
             decisions.empty_inbox()
+        if master.blobs.dropped:
+            decisions.tell_dropped(master.blobs.dropped)
         return decisions
 
     def end(self) -> list[HandOver]:

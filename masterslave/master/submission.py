@@ -30,6 +30,7 @@ class Function:
         is_named: It is a name only, and *packed* says so: a slave has the handler. Its arguments
             travel as packed values.
         code: The modules that travel with it.
+        holds: What has to be kept for as long as the function is in use.
     """
 
     digest: bytes
@@ -38,6 +39,7 @@ class Function:
     kind: str
     is_named: bool = False
     code: CodeSet = NOTHING
+    holds: object = None
 
 
 @dataclass(frozen=True, slots=True)

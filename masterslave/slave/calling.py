@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import msgspec
@@ -17,6 +18,7 @@ _FIRST_RETRY_S = 0.01
 _RETRY_S = 0.2
 
 _Answer = TypeVar("_Answer", bound=msgspec.Struct)
+_Any = TypeVar("_Any")
 
 
 class MasterGone(Exception):
@@ -42,7 +44,12 @@ class Caller:
     def call(
         self, proxy: Proxy, verb: str, message: msgspec.Struct, kind: type[_Answer]
     ) -> _Answer:
-        """Call the master until it answers.
+        """Call the master until it answers; raises and blocks as ``insist``."""
+        packed = encode(message)
+        return self.insist(lambda: decode(getattr(proxy, verb)(packed), kind))
+
+    def insist(self, call: Callable[[], _Any]) -> _Any:
+        """Make a call of the master until it answers.
 
         Raises:
             MasterGone: It refuses connections, has not answered for ``patience_s``, or answers
@@ -50,12 +57,11 @@ class Caller:
 
         Blocks: for as long as that takes.  Threads: any.
         """
-        packed = encode(message)
         give_up_at: float | None = None
         retry_s = _FIRST_RETRY_S
         while True:
             try:
-                return decode(getattr(proxy, verb)(packed), kind)
+                return call()
             except PeerRefused as error:  # trying again is of no use
                 raise MasterGone(f"refuses this slave, or is refused by it ({error})") from error
             except Exception as error:  # lost, late, or a fault in the master: it may pass

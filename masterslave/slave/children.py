@@ -21,10 +21,12 @@ from masterslave.slave.child.frames import (
     MARK_TASK,
     CloseLane,
     Flush,
+    Found,
     OpenLane,
     Ready,
     Reclaim,
     Unstarted,
+    Want,
     read_frame,
     write_frame,
 )
@@ -57,7 +59,7 @@ class Told(msgspec.Struct, tag="T", array_like=True):
     outcomes: list[Outcome]
 
 
-Frame = Ready | Told | Unstarted | LaneClosed
+Frame = Ready | Told | Unstarted | LaneClosed | Want
 _read = msgspec.msgpack.Decoder(Frame).decode
 
 
@@ -237,6 +239,10 @@ class Child:
         """Take calls back that it has not started; it says which those are."""
         for start in range(0, len(numbers), _RECLAIM_AT_ONCE):
             self._control(Reclaim(list(numbers[start : start + _RECLAIM_AT_ONCE])))
+
+    def tell_found(self, found: Found) -> None:
+        """Tell it where a shared object is that it waits for."""
+        self._control(found)
 
     def kill(self) -> None:
         """End the process at once, and what its task has started."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from masterslave.protocol import Instructions
 from masterslave.slave.work import FarmWork
@@ -16,10 +16,17 @@ class Intake:
 
     Args:
         slave: Returns by which name the master knows the slave.
+        drop: Called with the hashes of what is shared no more.
     """
 
-    def __init__(self, work: FarmWork, workshop: Workshop, slave: Callable[[], str]) -> None:
-        self._work, self._workshop, self._slave = work, workshop, slave
+    def __init__(
+        self,
+        work: FarmWork,
+        workshop: Workshop,
+        slave: Callable[[], str],
+        drop: Callable[[Iterable[bytes]], None],
+    ) -> None:
+        self._work, self._workshop, self._slave, self._drop = work, workshop, slave, drop
 
     def take(self, told: Instructions, slave: str) -> None:
         """Take in what the master has said to *slave*; a batch that has come before is nothing."""
@@ -41,3 +48,5 @@ class Intake:
             workshop.assign()
         if told.recalls:
             workshop.recall(work, told.recalls)
+        if told.dropped:
+            self._drop(told.dropped)

@@ -18,6 +18,7 @@ from masterslave.slave.asking import Asker
 from masterslave.slave.calling import Caller, MasterGone
 from masterslave.slave.courier import Courier
 from masterslave.slave.intake import Intake
+from masterslave.slave.keeper import Keeper
 from masterslave.slave.work import FarmWork
 from masterslave.slave.workshop import Workshop
 from remoteobj import URI, Identity, Proxy, options, release
@@ -60,7 +61,10 @@ class Link:
         proxy = Proxy(uri, identity=identity)
         self._talk = options(proxy, timeout_s=_ANSWER_S)
         self._listen = Proxy(uri, identity=identity)
-        intake = Intake(self.work, workshop, lambda: self.welcome.slave)
+        self._keeper = Keeper(
+            self.work, workshop, self._caller, self._talk, slave=lambda: self.welcome.slave
+        )
+        intake = Intake(self.work, workshop, lambda: self.welcome.slave, self._keeper.drop)
         self._courier = Courier(
             self.work,
             workshop.lock,
@@ -96,7 +100,11 @@ class Link:
         try:
             self._join("")
             self._workshop.add(
-                self.work, self.welcome, self._asker.has_outcomes, self._asker.lane_closed
+                self.work,
+                self.welcome,
+                self._asker.has_outcomes,
+                self._asker.lane_closed,
+                self._keeper.want,
             )
             self._courier.start()
             self._courier.deliver_soon()  # it may have been told to leave before
@@ -108,6 +116,7 @@ class Link:
             self._caller.over.set()
             self._workshop.remove(self.work)
             self._courier.close()
+            self._keeper.close()
             release(self._talk)
             release(self._listen)
         return how

@@ -14,11 +14,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 
 from masterslave.protocol import PostMortem, Stop, Welcome
-from masterslave.slave.child.frames import Ready, Unstarted
+from masterslave.slave.child.frames import DropShared, Ready, Unstarted, Want
 from masterslave.slave.children import Child, Frame, LaneClosed, Told, raised_for
 from masterslave.slave.lanes import Lanes
 from masterslave.slave.load import Pace
@@ -49,6 +49,7 @@ class _Farm:
     welcome: Welcome
     on_outcomes: Callable[[Child | None], None]
     on_lane_closed: Callable[[bytes], None]
+    on_want: Callable[[Child, bytes, str], None]
     prepared: set[Child] = field(default_factory=set)
 
 
@@ -100,6 +101,7 @@ class Workshop:
         welcome: Welcome,
         on_outcomes: Callable[[Child | None], None],
         on_lane_closed: Callable[[bytes], None] = lambda answer: None,
+        on_want: Callable[[Child, bytes, str], None] = lambda child, digest, origin: None,
     ) -> None:
         """Serve one more farm.
 
@@ -111,10 +113,14 @@ class Workshop:
                 without one.
             on_lane_closed: Called before that when a lane was closed, with what the master has
                 said in it and was not taken in: packed instructions, or empty.
+            on_want: Called with a child that needs a shared object, its hash, and whose it is, in
+                the thread that listens to the child.
         """
         with self.lock:
             self._numbers += 1
-            self._farms[work] = _Farm(self._numbers, work, welcome, on_outcomes, on_lane_closed)
+            self._farms[work] = _Farm(
+                self._numbers, work, welcome, on_outcomes, on_lane_closed, on_want
+            )
             self.lanes.close()
             now = time.monotonic()
             self._shares.add(work, welcome.label, now)
@@ -124,12 +130,38 @@ class Workshop:
     def remove(self, work: FarmWork) -> None:
         """Serve this farm no longer; what runs for it is stopped."""
         with self.lock:
-            self._farms.pop(work, None)
+            farm = self._farms.pop(work, None)
             self._shares.remove(work)
             self.lanes.close(work, is_unwanted=True)
             work.waiting.clear()
             work.give_back_running(self._jobs_of(work))
             self._minder.stop(lambda job: job.work is work)
+            prepared = set()
+            if farm is not None:
+                prepared = farm.prepared
+                for child in prepared:
+                    child.post([DropShared(farm.number, [])])
+        for child in prepared:
+            child.flush()
+
+    def drop_shared(self, work: FarmWork, digests: list[bytes]) -> None:
+        """Have children let go of shared objects of this farm."""
+        with self.lock:
+            farm = self._farms.get(work)
+            if farm is None or not digests:
+                return
+            prepared = farm.prepared.copy()
+            for child in prepared:
+                child.post([DropShared(farm.number, digests)])
+        for child in prepared:
+            child.flush()
+
+    def names_in(self, work: FarmWork, digests: Collection[bytes]) -> set[bytes]:
+        """Return those of these hashes that what is here of a farm will look for."""
+        with self.lock:
+            packed = {job.task.arguments for job in (*work.waiting, *self._jobs_of(work))}
+            packed |= {job.pickled for job in (*work.waiting, *self._jobs_of(work))}
+        return {digest for digest in digests if any(digest in each for each in packed)}
 
     def stop(self, work: FarmWork, stops: Iterable[Stop]) -> None:
         """Drop hand-outs, and stop those that run, by ending the processes that run them."""
@@ -314,6 +346,8 @@ class Workshop:
                 case LaneClosed():
                     told = self._lane_closed(child, frame, now)
                     self._fill(child, now, self.slots)
+                case Want():
+                    told = [farm for farm in self._farms.values() if farm.number == frame.farm]
                 case Ready():
                     child.is_ready = True
                     self._fill(child, now, self.slots)
@@ -323,6 +357,9 @@ class Workshop:
         if type(frame) is Unstarted:
             self.assign()
         for farm in told:
+            if type(frame) is Want:
+                farm.on_want(child, frame.digest, frame.origin)
+                continue
             if type(frame) is LaneClosed:
                 farm.on_lane_closed(frame.answer)
             farm.on_outcomes(child)

@@ -35,6 +35,7 @@ from .frames import (
 )
 from .handlers import Handlers
 from .outbox import Outbox
+from .shared import SharedObjects
 
 __all__ = ["Caller"]
 
@@ -74,6 +75,7 @@ class Farm:
     """What a child knows of a farm."""
 
     def __init__(self, told: Prepare) -> None:
+        self.number = told.farm
         self.initializer = told.initializer
         self.data_only = told.data_only
         self.no_code = told.no_code
@@ -122,6 +124,10 @@ class Caller:
         self.functions: dict[bytes, Callable[..., Any]] = {}
         self.pickled: dict[bytes, bytes] = {}
         self._finder: Any = None
+        self.shared = SharedObjects(outbox, lambda: self._farm)
+        self._users: dict[bytes, set[bytes]] = {}
+        """Functions with shared objects in them, by the hash of such an object."""
+        self._farm = -1
         self._outbox = outbox
         self._mark = mark
         self._now: tuple[int, Call] | None = None
@@ -142,6 +148,7 @@ class Caller:
         mark[1] = 0
         mark[0] = number
         self._now = number, call
+        self._farm = farm.number
         start = _clock()
         try:
             if farm.initializer or farm.broken:
@@ -198,16 +205,37 @@ class Caller:
 
     def _load(self, digest: bytes, farm: Farm) -> Callable[..., Any]:
         pickled = self.pickled[digest]
+        taken: list[bytes] = []
         function: Callable[..., Any]
         if pickled.startswith(NAMED):
             function = self.handlers.function_of(pickled[1:].decode())
         elif farm.no_code:
             raise Unsendable(NOT_DATA, f"this slave takes no functions: it {farm.no_code}")
         else:
-            function = pickle.loads(without_code(pickled))
+            self.shared.noted = taken
+            try:
+                function = pickle.loads(without_code(pickled))
+            finally:
+                self.shared.noted = None
         self.functions[digest] = function
-        del self.pickled[digest]
+        if not taken:
+            del self.pickled[digest]
+        for each in taken:
+            self._users.setdefault(each, set()).add(digest)
         return function
+
+    def forget(self, digest: bytes) -> None:
+        """A function is not called any more, or will be defined again."""
+        self.pickled.pop(digest, None)
+        self.functions.pop(digest, None)
+
+    def drop_shared(self, farm: int, digests: list[bytes]) -> None:
+        """Let go of shared objects, and have the functions that hold them unpickled anew."""
+        self.shared.drop(farm, digests)
+        for digest in digests or list(self._users):
+            for function in self._users.pop(digest, ()):
+                if function in self.pickled:
+                    self.functions.pop(function, None)
 
     def _initialize(self, farm: Farm) -> None:
         if not farm.initializer:

@@ -17,6 +17,8 @@ from typing import BinaryIO
 import msgspec
 from msgspec import Struct
 
+from ...blobs.segments import Part
+
 __all__ = [
     "BROKEN",
     "CALL",
@@ -35,6 +37,7 @@ __all__ = [
     "NAMED",
     "NOT_DATA",
     "NOT_PICKLABLE",
+    "NOT_SHARED",
     "PART",
     "PROGRESS",
     "RAISED",
@@ -45,9 +48,11 @@ __all__ = [
     "Call",
     "CloseLane",
     "Define",
+    "DropShared",
     "Equip",
     "Flush",
     "Forget",
+    "Found",
     "Instructions",
     "ItemOutcome",
     "LaneClosed",
@@ -61,6 +66,7 @@ __all__ = [
     "Run",
     "Told",
     "Unstarted",
+    "Want",
     "read_frame",
     "write_frame",
 ]
@@ -74,6 +80,7 @@ NOT_DATA = "masterslave.errors.NotData"
 SETUP_FAILED = "masterslave.errors.SetupFailed"
 TASK_UNKNOWN = "masterslave.errors.TaskUnknown"
 NAMED = b"N"
+NOT_SHARED = "masterslave.errors.NotShared"
 
 MARK_BYTES = 56
 """The mark is signed numbers of 8 bytes: the call that was started last and the item of it; and of
@@ -247,12 +254,41 @@ class Instructions(Struct):
     delivered: int = 0
     limits: dict[int, float] = {}
     code: dict[bytes, bytes] = {}
+    dropped: list[bytes] = []
 
 
 class Unstarted(Struct, tag="U", array_like=True):
     """Calls that were taken back; they are not run."""
 
     numbers: list[int]
+
+
+class Want(Struct, tag="W", array_like=True):
+    """A call of this farm needs an object that was shared; it waits for Found.
+
+    Attributes:
+        digest: Its hash.
+        origin: The farm that has shared it, as its handle says.
+    """
+
+    farm: int
+    digest: bytes
+    origin: str
+
+
+class Found(Struct, tag="N", array_like=True):
+    """Where a shared object is; or why it is not to be had."""
+
+    digest: bytes
+    parts: list[Part]
+    refused: str
+
+
+class DropShared(Struct, tag="S", array_like=True):
+    """These objects of a farm are not shared any more; if none is named, all of them."""
+
+    farm: int
+    digests: list[bytes]
 
 
 class ItemOutcome(Struct, array_like=True):

@@ -183,6 +183,7 @@ class _Lane:
             or instructions.stops
             or instructions.recalls
             or instructions.limits
+            or instructions.dropped
             or tasks[0].form != CALL
             or tasks[0].function not in caller.functions
         ):

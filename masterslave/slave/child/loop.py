@@ -6,7 +6,7 @@ import contextlib
 import sys
 import threading
 from collections.abc import Callable
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import msgspec
 
@@ -16,9 +16,11 @@ from .frames import (
     Call,
     CloseLane,
     Define,
+    DropShared,
     Equip,
     Flush,
     Forget,
+    Found,
     OpenLane,
     Prepare,
     Ready,
@@ -33,8 +35,10 @@ from .outbox import Outbox
 
 __all__ = ["main"]
 
-_read_task = msgspec.msgpack.Decoder(Prepare | Equip | Define | Forget | Run | OpenLane).decode
-_read_control = msgspec.msgpack.Decoder(Reclaim | Flush | CloseLane).decode
+_read_task = msgspec.msgpack.Decoder(
+    Prepare | Equip | Define | Forget | Run | OpenLane | DropShared
+).decode
+_read_control = msgspec.msgpack.Decoder(Reclaim | Flush | CloseLane | Found).decode
 
 
 class Pending:
@@ -80,9 +84,12 @@ def main(arguments: list[str]) -> None:
     caller = Caller(outbox, pipes.mark)
     pending = Pending(outbox)
     lanes = Lanes(pipes.lanes, caller, outbox, pipes.mark)
-    sys.modules["_masterslave"].report_progress = caller.report_progress  # type: ignore[attr-defined]
+    _show_to_tasks(caller)
     watchdog = threading.Thread(
-        target=_watch, args=(pipes.control, pending, outbox, lanes), name="watchdog", daemon=True
+        target=_watch,
+        args=(pipes.control, pending, outbox, lanes, caller),
+        name="watchdog",
+        daemon=True,
     )
     watchdog.start()
     outbox.say(Ready())
@@ -91,6 +98,18 @@ def main(arguments: list[str]) -> None:
         _serve(pipes.tasks, caller, pending, outbox, lanes)
     caller.handlers.close()
     end_group()
+
+
+def _show_to_tasks(caller: Caller) -> None:
+    """Set what arguments and functions find by the name of this package."""
+
+    def take_shared(digest: bytes, origin: str) -> Any:
+        return caller.shared.take(digest, origin)
+
+    take_shared.__module__, take_shared.__qualname__ = "_masterslave", "take_shared"
+    here: Any = sys.modules["_masterslave"]
+    here.take_shared = take_shared
+    here.report_progress = caller.report_progress
 
 
 def _warm_up() -> None:
@@ -118,10 +137,11 @@ def _serve(tasks: BinaryIO, caller: Caller, pending: Pending, outbox: Outbox, la
                 caller.pickled[frame.function] = tail or frame.pickled
             case Forget():
                 for function in frame.functions:
-                    caller.pickled.pop(function, None)
-                    caller.functions.pop(function, None)
+                    caller.forget(function)
             case Equip():
                 caller.equip(frame.entries, frame.sources)
+            case DropShared():
+                caller.drop_shared(frame.farm, frame.digests)
             case Prepare():
                 farms[frame.farm] = Farm(frame)
                 caller.handlers.offer(frame.tasks, frame.folder)
@@ -142,7 +162,9 @@ def _run(frame: Run, farm: Farm, caller: Caller, pending: Pending, outbox: Outbo
             outbox.flush()
 
 
-def _watch(control: BinaryIO, pending: Pending, outbox: Outbox, lanes: Lanes) -> None:
+def _watch(
+    control: BinaryIO, pending: Pending, outbox: Outbox, lanes: Lanes, caller: Caller
+) -> None:
     """Hear the agent beside the running task: when it is gone, so is this process."""
     try:
         while (read := read_frame(control)) is not None:
@@ -153,6 +175,8 @@ def _watch(control: BinaryIO, pending: Pending, outbox: Outbox, lanes: Lanes) ->
                     outbox.flush()
                 case CloseLane() as close:
                     lanes.close(close.number)
+                case Found() as answer:
+                    caller.shared.found(answer)
     except BrokenPipeError:
         pass
     finally:

@@ -1,0 +1,99 @@
+"""What the script has shared: blobs, by the hash of their content.
+
+A blob lives as long as something of the script's refers to it: a handle, arguments of a task that
+has no answer yet, a function, another blob. When it goes, slaves that have asked for it are told.
+"""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections import deque
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any
+
+from masterslave.blobs.reading import read_blob
+from masterslave.blobs.segments import Arena, Place
+from masterslave.blobs.writing import Contents, store
+
+__all__ = ["Blob", "Blobs"]
+
+
+class Blob:
+    """An object that is shared.
+
+    Attributes:
+        digest: Hash of its content.
+        places: Its parts.
+        inner: Blobs that are referred to in it.
+    """
+
+    def __init__(self, digest: bytes, places: list[Place], inner: tuple[Blob, ...]) -> None:
+        self.digest, self.places, self.inner = digest, places, inner
+
+    @property
+    def size(self) -> int:
+        """How many bytes it takes."""
+        return sum(place.size for place in self.places)
+
+    @cached_property
+    def value(self) -> Any:
+        """The object as tasks get it."""
+        return read_blob([place.part for place in self.places])
+
+
+class Blobs:
+    """The blobs of one farm.  Threads: any.
+
+    Args:
+        on_dropped: Called after something was added to ``dropped``, wherever memory is taken: it
+            must not take a lock.
+
+    Attributes:
+        dropped: Hashes of blobs that are gone; who tells the slaves takes them out.
+    """
+
+    def __init__(self, on_dropped: Callable[[], None]) -> None:
+        self.dropped: deque[bytes] = deque()
+        self._on_dropped = on_dropped
+        self._arena = Arena()
+        self._lock = threading.Lock()
+        self._blobs: weakref.WeakValueDictionary[bytes, Blob] = weakref.WeakValueDictionary()
+
+    def find(self, digest: bytes) -> Blob | None:
+        """Return the blob of this content, if there is one."""
+        return self._blobs.get(digest)
+
+    def add(
+        self,
+        contents: Contents,
+        find: Callable[[memoryview], Place | None],
+        inner: tuple[Blob, ...] = (),
+    ) -> Blob:
+        """Return the blob of this content: a new one unless there is one.
+
+        Args:
+            find: As of ``masterslave.blobs.writing.store``.
+        Raises:
+            OSError: There is no memory for it.
+        """
+        digest = contents.digest()
+        with self._lock:
+            blob = self._blobs.get(digest)
+            if blob is None:
+                blob = Blob(digest, store(contents, self._arena, find), inner)
+                self._blobs[digest] = blob
+                weakref.finalize(blob, self._drop, digest).atexit = False
+            return blob
+
+    def read(self, digest: bytes, part: int, offset: int, size: int) -> bytes:
+        """Return bytes of a blob; empty if it is not there any more."""
+        blob = self._blobs.get(digest)
+        if blob is None or not 0 <= part < len(blob.places) or offset < 0:
+            return b""
+        return blob.places[part].read(offset, size)
+
+    def _drop(self, digest: bytes) -> None:
+        self.dropped.append(digest)
+        self._on_dropped()

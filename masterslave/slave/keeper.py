@@ -1,0 +1,190 @@
+"""What a slave has of the objects that a script has shared: blobs, fetched once for all children.
+
+Where the script's memory can be read, because it is of this user on this machine, children read
+that. Else the blob is fetched, in pieces, into memory of this process that its children map. It is
+kept until the script lets go of it, or until there is too much: then what was used longest ago
+goes, but nothing that a task which is here will need.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+
+from masterslave.blobs.reading import is_here
+from masterslave.blobs.segments import Arena, Part, Place
+from masterslave.protocol import MAX_PIECE_BYTES, BlobAnswer, BlobAsk, PieceAsk, encode
+from masterslave.slave.calling import Caller, MasterGone
+from masterslave.slave.child.frames import Found
+from masterslave.slave.children import Child
+from masterslave.slave.work import FarmWork
+from masterslave.slave.workshop import Workshop
+from remoteobj import Proxy
+
+__all__ = ["Keeper", "room_for_blobs"]
+
+_PART_OF_MEMORY = 4
+_AT_LEAST_BYTES = 1 << 30
+
+
+class _Gone(Exception):
+    """The blob is not to be had; the text says why, for the script."""
+
+
+class Keeper:
+    """Keeps the blobs of one farm.
+
+    Args:
+        caller: Calls the master until it answers.
+        slave: Returns by which name the master knows the slave.
+        room_bytes: How much is kept of what was fetched.
+
+    Threads: any.
+    """
+
+    def __init__(
+        self,
+        work: FarmWork,
+        workshop: Workshop,
+        caller: Caller,
+        proxy: Proxy,
+        *,
+        slave: Callable[[], str],
+        room_bytes: int | None = None,
+    ) -> None:
+        self._work, self._workshop, self._caller, self._proxy = work, workshop, caller, proxy
+        self._slave = slave
+        self._room_bytes = room_for_blobs() if room_bytes is None else room_bytes
+        self._arena = Arena()
+        self._lock = threading.Lock()
+        self._here: OrderedDict[bytes, tuple[tuple[Part, ...], list[Place]]] = OrderedDict()
+        self._wanted: dict[bytes, list[Child]] = {}
+        self._stale: set[bytes] = set()
+        """What was dropped while it was fetched."""
+        self._threads: set[threading.Thread] = set()
+
+    def want(self, child: Child, digest: bytes, origin: str) -> None:
+        """A child needs a blob: tell it where it is, as soon as it is here."""
+        with self._lock:
+            here = self._here.get(digest)
+            if here is None:
+                waiting = self._wanted.setdefault(digest, [])
+                waiting.append(child)
+                if len(waiting) == 1:
+                    thread = threading.Thread(
+                        target=self._fetch, args=(digest, origin), name="blobs", daemon=True
+                    )
+                    self._threads.add(thread)
+                    thread.start()
+                return
+            self._here.move_to_end(digest)
+        child.tell_found(Found(digest, list(here[0]), ""))
+
+    def drop(self, digests: Iterable[bytes]) -> None:
+        """The script has let go of these."""
+        digests = list(digests)
+        with self._lock:
+            for digest in digests:
+                self._here.pop(digest, None)
+            self._stale.update(digest for digest in digests if digest in self._wanted)
+        self._workshop.drop_shared(self._work, digests)
+
+    def close(self) -> None:
+        """Let go of all. Blocks until nothing is fetched any more; the caller's ``over`` is set."""
+        with self._lock:
+            threads = list(self._threads)
+        for thread in threads:
+            thread.join()
+        with self._lock:
+            self._here.clear()
+
+    def _fetch(self, digest: bytes, origin: str) -> None:
+        parts: tuple[Part, ...] = ()
+        places: list[Place] = []
+        refused = ""
+        try:
+            while True:
+                try:
+                    parts, places = self._get(digest, origin)
+                except _Gone as error:
+                    refused = str(error)
+                with self._lock:
+                    if digest not in self._stale:
+                        if parts:
+                            self._here[digest] = parts, places
+                        waiting = self._wanted.pop(digest)
+                        break
+                    self._stale.discard(digest)
+                    refused = ""
+        except MasterGone:  # its tasks are stopped: nobody waits for it any more
+            with self._lock:
+                self._wanted.pop(digest, None)
+            return
+        finally:
+            with self._lock:
+                self._threads.discard(threading.current_thread())
+        for child in waiting:
+            child.tell_found(Found(digest, list(parts), refused))
+        self._make_room(digest)
+
+    def _get(self, digest: bytes, origin: str) -> tuple[tuple[Part, ...], list[Place]]:
+        ask = BlobAsk(self._slave(), digest, origin)
+        answer = self._caller.call(self._proxy, "blob", ask, BlobAnswer)
+        if answer.refused:
+            raise _Gone(answer.refused)
+        if all(part.path for part in answer.parts) and is_here(answer.parts):
+            return answer.parts, []
+        places = []
+        try:
+            for number, part in enumerate(answer.parts):
+                place = self._arena.place(part.size)
+                places.append(place)
+                for offset in range(0, part.size, MAX_PIECE_BYTES):
+                    size = min(MAX_PIECE_BYTES, part.size - offset)
+                    data = self._fetch_piece(PieceAsk(self._slave(), digest, number, offset, size))
+                    if len(data) != size:
+                        raise _Gone("a shared object was let go of while it was fetched")
+                    place.write(data, offset)
+                place.finish()
+        except OSError as error:
+            size = sum(part.size for part in answer.parts)
+            raise _Gone(
+                f"slave {self._slave()} has no memory for a shared object of "
+                f"{size / 2**20:.0f} MiB: {error}"
+            ) from error
+        return tuple(place.part for place in places), places
+
+    def _fetch_piece(self, ask: PieceAsk) -> bytes:
+        packed = encode(ask)
+        return self._caller.insist(lambda: bytes(self._proxy.piece(packed)))
+
+    def _make_room(self, newest: bytes) -> None:
+        """Let go of what was used longest ago, where there is too much."""
+        with self._lock:
+            sizes = {
+                digest: sum(place.size for place in places)
+                for digest, (_, places) in self._here.items()
+            }
+        too_much = sum(sizes.values()) - self._room_bytes
+        if too_much <= 0:
+            return
+        needed = self._workshop.names_in(self._work, sizes)
+        evicted = []
+        for digest, size in sizes.items():
+            if too_much <= 0:
+                break
+            if size and digest != newest and digest not in needed:
+                evicted.append(digest)
+                too_much -= size
+        self.drop(evicted)
+
+
+def room_for_blobs() -> int:
+    """Return how much a slave keeps of what it has fetched: a quarter of the machine's memory."""
+    try:
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):  # Windows
+        return _AT_LEAST_BYTES
+    return max(memory // _PART_OF_MEMORY, _AT_LEAST_BYTES)
