@@ -19,7 +19,7 @@ import cloudpickle
 
 from masterslave.codeset import NOTHING, CodeSet, with_code, without_code
 from masterslave.errors import BadTaskName, NotPicklable
-from masterslave.farm.handles import Handle, notes
+from masterslave.farm.handles import notes
 from masterslave.farm.packing import reason_of, small_enough
 from masterslave.farm.travelling import LocalCode
 from masterslave.master.submission import Function
@@ -262,7 +262,7 @@ def _uses_of(fn: types.FunctionType, seen: set[int]) -> Iterator[_Seen]:
 
 def _check(value: object, seen: set[int]) -> Iterator[_Seen]:
     kind = type(value)
-    if kind in _UNCHANGING or kind is Handle:
+    if kind in _UNCHANGING:
         return
     if kind is types.BuiltinFunctionType:  # or a method of something, as in get = table.get
         if not isinstance(value.__self__, types.ModuleType | None):  # type: ignore[attr-defined]

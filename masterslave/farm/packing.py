@@ -16,6 +16,7 @@ from masterslave.errors import (
     FarmError,
     NotData,
     NotPicklable,
+    NotShared,
     SetupFailed,
     SlaveTraceback,
     TaskError,
@@ -31,6 +32,7 @@ from masterslave.protocol import (
     MAX_PAYLOAD_BYTES,
     NOT_DATA,
     NOT_PICKLABLE,
+    NOT_SHARED,
     OUT_OF_MEMORY,
     RAISED,
     SETUP_FAILED,
@@ -210,6 +212,7 @@ _OF_STOPPED: dict[str, type[TaskError]] = {
 _OF_RESULTS: dict[str, type[FarmError]] = {
     NOT_PICKLABLE: NotPicklable,
     NOT_DATA: NotData,
+    NOT_SHARED: NotShared,
     SETUP_FAILED: SetupFailed,
     TASK_UNKNOWN: TaskUnknown,
 }

@@ -124,6 +124,8 @@ class Child:
         """When it last told of a call, or was given one when it had nothing to do."""
         self.is_overdue = False
         """Whether it has told nothing for so long that it was asked; it is given nothing ahead."""
+        self.waits = False
+        """Whether its call waits for a shared object."""
         self._on_frame = on_frame
         self._on_death = on_death
         self._to_write: deque[tuple[list[msgspec.Struct], bytes]] = deque()
@@ -242,6 +244,7 @@ class Child:
 
     def tell_found(self, found: Found) -> None:
         """Tell it where a shared object is that it waits for."""
+        self.waits = False
         self._control(found)
 
     def kill(self) -> None:

@@ -125,9 +125,9 @@ class Keeper:
         finally:
             with self._lock:
                 self._threads.discard(threading.current_thread())
+        self._make_room(digest)
         for child in waiting:
             child.tell_found(Found(digest, list(parts), refused))
-        self._make_room(digest)
 
     def _get(self, digest: bytes, origin: str) -> tuple[tuple[Part, ...], list[Place]]:
         ask = BlobAsk(self._slave(), digest, origin)

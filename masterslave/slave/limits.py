@@ -1,7 +1,8 @@
 """How long calls run that have a limit, as their children's marks show it.
 
 A limit counts from when the call is seen to run, so it is never too short; it is too long by one
-look, which is a twentieth of it, and a quarter of a second at most.
+look, which is a twentieth of it, and a quarter of a second at most. While a call waits for an
+object that the script has shared, and that comes from far, its time has not begun.
 """
 
 from __future__ import annotations
@@ -56,7 +57,8 @@ class Limits:
             job = child.load.jobs.get(number)
             if job is not None and job.limit_s:
                 run = before.get(child, (-1, now))
-                since = run[1] if run[0] == number else now
+                is_on = run[0] == number and not child.waits
+                since = run[1] if is_on else now
                 left_s = since + job.limit_s - now
                 if left_s <= 0:
                     yield Overdue(child, number, self._verdict(number, job))

@@ -347,6 +347,7 @@ class Workshop:
                     told = self._lane_closed(child, frame, now)
                     self._fill(child, now, self.slots)
                 case Want():
+                    child.waits = True
                     told = [farm for farm in self._farms.values() if farm.number == frame.farm]
                 case Ready():
                     child.is_ready = True
