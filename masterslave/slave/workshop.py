@@ -136,24 +136,16 @@ class Workshop:
             work.waiting.clear()
             work.give_back_running(self._jobs_of(work))
             self._minder.stop(lambda job: job.work is work)
-            prepared = set()
-            if farm is not None:
-                prepared = farm.prepared
-                for child in prepared:
-                    child.post([DropShared(farm.number, [])])
-        for child in prepared:
+            idle = [] if farm is None else _post_drop(farm, [])
+        for child in idle:
             child.flush()
 
     def drop_shared(self, work: FarmWork, digests: list[bytes]) -> None:
-        """Have children let go of shared objects of this farm."""
+        """Have children let go of shared objects of this farm, when they have a moment."""
         with self.lock:
             farm = self._farms.get(work)
-            if farm is None or not digests:
-                return
-            prepared = farm.prepared.copy()
-            for child in prepared:
-                child.post([DropShared(farm.number, digests)])
-        for child in prepared:
+            idle = _post_drop(farm, digests) if farm is not None and digests else []
+        for child in idle:
             child.flush()
 
     def names_in(self, work: FarmWork, digests: Collection[bytes]) -> set[bytes]:
@@ -450,6 +442,16 @@ class Workshop:
         return [
             job for child in self._children for job in child.load.jobs.values() if job.work is work
         ]
+
+
+def _post_drop(farm: _Farm, digests: list[bytes]) -> list[Child]:
+    """Tell a farm's children what to drop; returns those that are to be flushed for it.
+
+    The others are, when they have told of what they run; their pipes may be full until then.
+    """
+    for child in farm.prepared:
+        child.post([DropShared(farm.number, digests)])
+    return [child for child in farm.prepared if not child.load.jobs]
 
 
 def _fitting(waiting: Iterable[Job], left: int, most: int) -> int:
