@@ -4,6 +4,7 @@ from concurrent.futures import as_completed, wait
 
 from masterslave.errors import (
     BadLabel,
+    BadModule,
     BadTaskName,
     CodeRefused,
     FarmBroken,
@@ -34,6 +35,7 @@ from masterslave.settings import FarmSettings
 
 __all__ = [
     "BadLabel",
+    "BadModule",
     "BadTaskName",
     "CodeRefused",
     "Farm",

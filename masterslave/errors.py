@@ -7,6 +7,7 @@
         ├── BadLabel        (BadInput)       a farm's label that cannot be one
         ├── BadTaskName     (BadInput)       the name of a task that cannot be one
         ├── NotShared       (LookupError)    a handle whose object is not to be had
+        ├── BadModule       (BadInput)       a module that cannot be sent to slaves
         ├── NotPicklable    (TypeError)      a function, argument or result that cannot travel
         │   └── NotData                      a result that only pickle could carry
         ├── FarmClosed      (RuntimeError)   a task for a farm that was shut down
@@ -32,6 +33,7 @@ from remoteobj import BadInput, RemoteObjError
 
 __all__ = [
     "BadLabel",
+    "BadModule",
     "BadTaskName",
     "CodeRefused",
     "FarmBroken",
@@ -64,6 +66,10 @@ class BadLabel(FarmError, BadInput):
 
 class BadTaskName(FarmError, BadInput):
     """No method do_<name> can have this name: a task is a function, or the name of one."""
+
+
+class BadModule(FarmError, BadInput):
+    """What was given to ``send_module`` cannot be sent to slaves; the message says why."""
 
 
 class NotPicklable(FarmError, TypeError):

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sized
 from concurrent.futures import Executor
 from queue import SimpleQueue
+from types import ModuleType
 from typing import Any, ParamSpec, TypeVar, overload
 
 from masterslave.farm.futures import FarmFuture
 from masterslave.farm.options import CallOptions, RetryPolicy, TaskTerms, whole
 from masterslave.farm.progress import show_progress
+from masterslave.farm.projects import sources_of
 from masterslave.farm.requests import Requests, Retrieved
 from masterslave.farm.spans import Arrival, ItemSpan
 from masterslave.farm.stream import OrderedStream, Progress, Stream, map_results
@@ -165,6 +168,21 @@ class Calls(Executor):
         Threads: any; requests are those of the farm, and all of its views share them.
         """
         return self._requests.retrieve(name, timeout_s)
+
+    def send_module(self, module: ModuleType | str | os.PathLike[str]) -> None:
+        """Have a module, a package or a project's directory travel to slaves with the tasks.
+
+        What a script imports of its own travels anyway. This is for what cannot be seen: modules
+        that are imported by names that are made up, those that are installed here and not at the
+        slaves, and data files in packages.
+
+        Args:
+            module: It, its name, or the path of its file or directory; of a directory that is no
+                package, all that is in it. It is read now.
+        Raises:
+            BadModule: It is nowhere, it is compiled, it is too large, or it is never sent.
+        """
+        self._submitter.code.add(sources_of(module))
 
     def _sink(self, fn: Callable[..., Any] | str) -> _Sink:
         function = self._submitter.pack(fn)

@@ -7,12 +7,15 @@ import os
 import shutil
 import subprocess
 import sys
+import textwrap
 from collections.abc import Callable
+from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from masterslave import BadModule, Farm
 from tests.masterslave.conftest import StartSlave
 
 FILES = {
@@ -88,11 +91,9 @@ FILES = {
 
 def write(folder: Path, files: dict[str, str]) -> Path:
     for name, text in files.items():
-        lines = text.strip("\n").splitlines()
-        indent = len(lines[0]) - len(lines[0].lstrip())
         file = folder / name
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text("\n".join(line[indent:] for line in lines) + "\n")
+        file.write_text(textwrap.dedent(text))
     return folder
 
 
@@ -232,3 +233,72 @@ def test_two_farms_with_other_versions_share_a_slave(
         script.stdin.flush()
     said = [script.communicate(timeout=30)[0].strip() for script in scripts]
     assert said == ["[1]", "[2]"]
+
+
+SENT = {
+    "plugins/__init__.py": "",
+    "plugins/one.py": "NAME = 'one'",
+    "plugins/texts/hello.txt": "hello",
+    "plugins/table.csv": "1,2",
+    "other/pyproject.toml": "",
+    "other/tools/deep.py": "def where(): return __name__",
+    "run.py": """
+        import json, pathlib
+        from masterslave import BadModule, Farm
+
+        def look():
+            import importlib, pkgutil
+            from importlib.resources import files
+            package = importlib.import_module("plug" + "ins")
+            return [
+                importlib.import_module("plug" + "ins.one").NAME,
+                [each.name for each in pkgutil.iter_modules(package.__path__)],
+                pkgutil.get_data("plugins", "table.csv").decode(),
+                (files("plugins") / "texts" / "hello.txt").read_text(),
+                sorted(each.name for each in files("plugins").iterdir()),
+                importlib.import_module("tools.deep").where(),
+            ]
+
+        with Farm("travel", local_slaves=1) as farm:
+            try:
+                farm.submit(look).result()
+            except ModuleNotFoundError as error:
+                said = [error.name]
+            here = pathlib.Path(__file__).parent
+            farm.send_module("plugins")
+            farm.send_module(here / "other")
+            said.append(farm.submit(look).result())
+        print(json.dumps(said))
+        """,
+}
+
+
+def test_what_is_sent_by_name_or_path_brings_its_data(tmp_path: Path) -> None:
+    said = run(write(tmp_path, SENT) / "run.py")
+    inside = ["__init__.py", "one.py", "table.csv", "texts"]
+    assert said == [
+        "plugins",
+        ["one", ["one", "texts"], "1,2", "hello", inside, "tools.deep"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("what", "why"),
+    [
+        ("no_such_thing", "no module named no_such_thing is found here"),
+        ("json", "every slave has its own"),
+        ("/no/such/thing.py", "there is no /no/such/thing.py"),
+        (3, "not 3"),
+    ],
+)
+def test_what_cannot_be_sent_is_refused_in_words(what: Any, why: str) -> None:
+    with Farm("travel", local_slaves=0) as farm, pytest.raises(BadModule, match=why):
+        farm.send_module(what)
+
+
+def test_a_compiled_module_is_named_with_its_file(tmp_path: Path) -> None:
+    suffix = EXTENSION_SUFFIXES[0]
+    project = write(tmp_path, {"pkg/__init__.py": "", f"pkg/fast{suffix}": "no machine code"})
+    why = rf"pkg\.fast is compiled \(.*/pkg/fast{suffix}\)"
+    with Farm("travel", local_slaves=0) as farm, pytest.raises(BadModule, match=why):
+        farm.send_module(project / "pkg")
