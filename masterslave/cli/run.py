@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import click
 
+from masterslave.farm.here.ground import HERE_VARIABLE
 from masterslave.launch.local import SIGNAL_S, LocalSlave
 
 __all__ = ["run"]
@@ -23,28 +25,58 @@ _LEAVE_S = 3.0
 @click.option(
     "--slaves",
     type=click.IntRange(0, 4096),
-    default=2,
-    show_default=True,
-    help="Local slaves of one slot each, beside those that the script starts itself.",
+    default=None,
+    metavar="N",
+    help="Local slaves of one slot each, beside those that the script starts itself; default: 2.",
+)
+@click.option(
+    "--here",
+    is_flag=True,
+    help="No slaves: the script's farms run their tasks in a thread of the script itself.",
+)
+@click.option(
+    "--threads",
+    type=click.IntRange(1, 1024),
+    default=None,
+    metavar="N",
+    help="With --here: in so many threads instead of one.",
 )
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 @click.argument("script", type=click.Path(path_type=Path))
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-def run(slaves: int, debug: bool, script: Path, arguments: tuple[str, ...]) -> int:  # fmt: skip
+def run(
+    slaves: int | None,
+    here: bool,
+    threads: int | None,
+    debug: bool,
+    script: Path,
+    arguments: tuple[str, ...],
+) -> int:  # fmt: skip
     """Run SCRIPT with ARGUMENTS, and local slaves for its farms; they end with it.
+
+    With --here there are none: tasks run in the script's own process, where debuggers and profilers
+    see them, as if each Farm() had here=True (REMOTEOBJ_FARM_HERE says so).
 
     Options that are not ours go to the script, and so does all that follows --. The exit code is
     the script's.
     """
     if not script.is_file():
         raise click.BadParameter(f"there is no file {str(script)!r}", param_hint="SCRIPT")
+    if here and slaves is not None:
+        raise click.UsageError("--here runs tasks without slaves: leave --slaves out")
+    if threads is not None and not here:
+        raise click.UsageError("--threads is for --here: give both")
+    environment = dict(os.environ)
+    if here:
+        environment[HERE_VARIABLE] = str(threads or 1)
+        slaves = 0
     # Ctrl-C reaches the script through the terminal; we wait for what it makes of it.
     signal.signal(signal.SIGINT, lambda *_: None)
-    process = subprocess.Popen([sys.executable, str(script), *arguments])
+    process = subprocess.Popen([sys.executable, str(script), *arguments], env=environment)
     signal.signal(signal.SIGTERM, lambda *_: process.terminate())
     started = [
         LocalSlave(["--local", "--slots", "1", "--only-pid", str(process.pid)])
-        for _ in range(slaves)
+        for _ in range(2 if slaves is None else slaves)
     ]
     while (code := _exit_code(process)) is None:
         pass

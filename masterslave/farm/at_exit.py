@@ -25,7 +25,7 @@ open_farms: weakref.WeakSet[Farm] = weakref.WeakSet()
 def _shut_down_open_farms() -> None:
     """Like the standard library's executors: what was submitted is done before Python ends."""
     for farm in list(open_farms):
-        if farm._record.pid != os.getpid():
+        if farm._pid != os.getpid():
             continue  # a fork of the script: the farm is its parent's
         if getattr(sys, "last_type", None) is KeyboardInterrupt:
             farm._interrupt()

@@ -10,16 +10,12 @@ from __future__ import annotations
 
 import logging
 import os
-import secrets
-import socket
-import sys
 import threading
 import weakref
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import asdict, replace
 from functools import partial
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -27,24 +23,21 @@ import msgspec
 
 from masterslave.farm.at_exit import open_farms
 from masterslave.farm.calls import Calls
-from masterslave.farm.doors import Doors
 from masterslave.farm.explain import explain_task
 from masterslave.farm.functions import pack_initializer
 from masterslave.farm.futures import FarmFuture
+from masterslave.farm.here.ground import Here, threads_here
 from masterslave.farm.inside import FarmInside, report_progress
-from masterslave.farm.local import LocalSlaves
 from masterslave.farm.modules import search_path
 from masterslave.farm.options import CallOptions, whole
-from masterslave.farm.places import Places
+from masterslave.farm.outside import Outside
 from masterslave.farm.records import FarmStatistics, SlaveRecord, record_of, statistics_of
 from masterslave.farm.requests import Requests
 from masterslave.farm.sharing import Sharing
 from masterslave.farm.submitting import Submitter
-from masterslave.farm.watchman import Watchman
 from masterslave.master.carrier import Carrier
-from masterslave.master.door import Door
 from masterslave.master.shell import Master
-from masterslave.naming import FarmRecord, check_label
+from masterslave.naming import check_label
 from masterslave.protocol import Welcome
 from masterslave.settings import FarmSettings
 from remoteobj import URI, Identity
@@ -53,6 +46,8 @@ from remoteobj.identity import refuse_both
 __all__ = ["Farm"]
 
 log = logging.getLogger("masterslave")
+
+_FOR_EVER_S = 1e9
 
 
 class Farm(Calls, Sharing):
@@ -91,6 +86,9 @@ class Farm(Calls, Sharing):
         max_tasks_per_child: After so many tasks of this farm, a process is replaced; None: never.
         results: "any" brings results as data where that is possible, else pickled; "data" refuses
             what only pickle could carry: for a farm that does not trust its slaves.
+        here: True runs the tasks in a thread of this process, a number in so many: for debuggers,
+            profilers and ``print``. No slave joins then, and nothing of the above about slaves and
+            networks is looked at. By default, what ``REMOTEOBJ_FARM_HERE`` says, if it says.
         settings: Times and limits.
 
     Raises:
@@ -117,9 +115,11 @@ class Farm(Calls, Sharing):
         initargs: tuple[Any, ...] = (),
         max_tasks_per_child: int | None = None,
         results: str = "any",
+        here: bool | int | None = None,
         settings: FarmSettings | None = None,
     ) -> None:
         self.label = check_label(label)
+        threads = threads_here(here)
         self._settings = settings or FarmSettings()
         refuse_both(identity, insecure)
         if local_slaves != "auto" and (not isinstance(local_slaves, int) or local_slaves < 0):
@@ -136,6 +136,8 @@ class Farm(Calls, Sharing):
             raise TypeError(f"nameserver is an address or True or False, not {nameserver!r}")
         if not isinstance(self._settings, FarmSettings):
             raise TypeError(f"settings is a FarmSettings, not {settings!r}")
+        if threads:  # who is in this process is not silent, but in a debugger
+            self._settings = replace(self._settings, silence_s=_FOR_EVER_S)
         if max_tasks_per_child is not None:  # a hand-out is never taken apart
             feeding = self._settings.feeding
             most = min(feeding.max_chunk, max_tasks_per_child)
@@ -143,7 +145,7 @@ class Farm(Calls, Sharing):
             self._settings = replace(self._settings, feeding=feeding)
         self._close_lock = threading.Lock()
         self._closed = False
-        self._doors = Doors(host, identity)
+        self._pid = os.getpid()
         self._carrier = Carrier()
         self._master = Master(
             self._settings,
@@ -157,18 +159,6 @@ class Farm(Calls, Sharing):
         self._options = CallOptions(max_attempts=self._settings.max_attempts)
         self._title = partial(_title_of, weakref.ref(self))
         self._requests = Requests()
-        script = Path(sys.argv[0]).name if sys.argv and sys.argv[0] else "an interactive session"
-        self._record = FarmRecord(
-            label, secrets.token_hex(4), self._doors.uri, socket.gethostname(), os.getpid(), script
-        )
-        self._local = LocalSlaves(self._doors.local_uri)
-        self._watchman = Watchman(
-            label,
-            self._master,
-            self._local,
-            settings=self._settings,
-            start_slaves=local_slaves == "auto",
-        )
         welcome = Welcome(
             heartbeat_s=self._settings.heartbeat_s,
             label=label,
@@ -177,56 +167,44 @@ class Farm(Calls, Sharing):
             max_tasks_per_child=max_tasks_per_child or 0,
             data_only=results == "data",
         )
-        self._door = Door(
-            self._master,
-            welcome,
-            on_refused=self._watchman.note_refused,
-            status=partial(_status_of, weakref.ref(self)),
-            is_own=self._local.has,
-        )
-        if nameserver is None:
-            nameserver = bool(os.environ.get("REMOTEOBJ_NAMESERVER"))
-        self._places = Places(
-            replace(self._record, uri=self._doors.local_uri),
-            self._record,
-            nameserver=nameserver,
-            identity=identity,
-            insecure=insecure,
-            cluster=cluster,
-        )
-        self._end = partial(
-            _end,
-            self._watchman,
-            self._places,
-            self._master,
-            self._carrier,
-            self._local,
-            self._doors,
-        )
+        self._ground: Outside | Here
+        if threads:
+            self._ground = Here(self._master, welcome, threads)
+            self._submitter.cancel_singles = self._ground.cancel
+        else:
+            self._ground = Outside(
+                self._master,
+                self._settings,
+                welcome,
+                local_slaves=local_slaves,
+                status=partial(_status_of, weakref.ref(self)),
+                host=host,
+                identity=identity,
+                nameserver=nameserver,
+                insecure=insecure,
+                cluster=cluster,
+            )
+        self._end = partial(_end, self._ground, self._master, self._carrier)
         self._forgotten = weakref.finalize(
             self, _end_soon, os.getpid(), self._submitter, self._master, self._end
         )
         self._forgotten.atexit = False
         try:
-            self._start(local_slaves)
+            self._start()
         except BaseException:  # no memory for a thread or a process, or Ctrl-C
             self._close()
             raise
 
-    def _start(self, local_slaves: int | str) -> None:
+    def _start(self) -> None:
         self._carrier.start()
         self._master.start()
-        self._doors.open(self._door)
-        self._places.open()
-        if isinstance(local_slaves, int):
-            self._local.add(local_slaves)
-        self._watchman.start()
+        self._ground.open()
         open_farms.add(self)
 
     @property
     def uri(self) -> URI:
         """Where the master's door is: for other machines, if the farm has a host."""
-        return self._record.uri
+        return self._ground.uri
 
     @property
     def slaves(self) -> tuple[SlaveRecord, ...]:
@@ -251,7 +229,7 @@ class Farm(Calls, Sharing):
         if whole(count, "the number of slaves") < 0:
             raise ValueError(f"the number of slaves is at least 0, not {count}")
         self._submitter.check_open()
-        self._local.add(count)
+        self._ground.add_local_slaves(count)
 
     def statistics(self) -> FarmStatistics:
         """Return what the farm has done so far."""
@@ -278,7 +256,7 @@ class Farm(Calls, Sharing):
 
     def why_waiting(self) -> str:
         """Return in words what the waiting tasks wait for; empty when none waits."""
-        return self._watchman.why_waiting()
+        return self._ground.why_waiting()
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Take no more tasks, and end: the local slaves leave, others wait for the next farm.
@@ -344,7 +322,7 @@ class Farm(Calls, Sharing):
 
     def _is_of_parent(self) -> bool:
         """Tell whether this process is a fork of the script, in which the farm has no threads."""
-        return self._record.pid != os.getpid()
+        return self._pid != os.getpid()
 
     def _close(self) -> None:
         with self._close_lock:
@@ -361,19 +339,18 @@ class Farm(Calls, Sharing):
 
     def _status(self) -> dict[str, Any]:
         return {
-            **asdict(self._record),
-            "uri": str(self._record.uri),
             "statistics": asdict(self.statistics()),
             "waits": self.why_waiting(),
             "slaves": [asdict(slave) for slave in self.slaves],
             "former_slaves": [asdict(slave) for slave in self.former_slaves],
-            "name_servers": list(self._places.servers),
         }
 
 
-def _end(*parts: Watchman | Places | Master | Carrier | LocalSlaves | Doors) -> None:
-    for part in parts:
-        part.close()
+def _end(ground: Outside | Here, master: Master, carrier: Carrier) -> None:
+    ground.close_first()
+    master.close()
+    carrier.close()
+    ground.close_last()
 
 
 def _end_soon(pid: int, submitter: Submitter, master: Master, end: Callable[[], None]) -> None:

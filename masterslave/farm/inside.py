@@ -8,17 +8,22 @@ them waiting none would be left.
 from __future__ import annotations
 
 import sys
+import threading
 from typing import Any, NoReturn
 
 from masterslave.errors import OnlyInScript
 
-__all__ = ["FarmInside", "report_progress"]
+__all__ = ["FarmInside", "report_progress", "reporting"]
+
+reporting = threading.local()
+"""Its ``report`` tells the progress of the task that this thread of the script runs, if any."""
 
 
 def report_progress(done: float, total: float) -> None:
     """Tell the script how far this task is; outside of a task this does nothing."""
-    child = sys.modules.get("_masterslave")
-    report = getattr(child, "report_progress", None)
+    report = getattr(reporting, "report", None)
+    if report is None:
+        report = getattr(sys.modules.get("_masterslave"), "report_progress", None)
     if report is not None:
         report(done, total)
 

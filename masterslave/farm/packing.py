@@ -26,6 +26,7 @@ from masterslave.errors import (
     TaskTimedOut,
     TaskUnknown,
 )
+from masterslave.farm.here.tracebacks import give_back
 from masterslave.master.submission import GivenUp
 from masterslave.packed import pack_value, unpack_value
 from masterslave.protocol import (
@@ -180,7 +181,11 @@ def lost_too_often(answer: GivenUp, function: str) -> TaskLost:
 def unpack_exception(
     payload: bytes, slave: str, function: str = "a task", *, data_only: bool = False
 ) -> BaseException:
-    """Return the exception that a task has raised, with the slave's traceback as its cause.
+    """Return the exception that a task has raised, with the slave's traceback as its cause; where
+    the task ran in a thread of this process, with its own traceback.
+
+    Args:
+        slave: Which one; empty if only a look at the exception is wanted.
 
     Never raises: what cannot be rebuilt here is a ``TaskFailed`` that says what it was.
     """
@@ -192,7 +197,8 @@ def unpack_exception(
     try:
         error = _rebuild_data(raised) if data_only else _rebuild(raised)
         if isinstance(error, Exception):
-            error.__cause__ = cause
+            if not give_back(error, payload, is_last=bool(slave)):
+                error.__cause__ = cause
             return error
     except BaseException:  # its class is not to be had here, or is no good: then in words
         pass
@@ -201,7 +207,8 @@ def unpack_exception(
         return stopped(f"{function}() on slave {slave}: {raised.message}")
     kind = _OF_RESULTS.get(raised.type_name)
     in_words = kind(raised.message) if kind else TaskFailed(raised.type_name, raised.message)
-    in_words.__cause__ = cause
+    if not give_back(in_words, payload, is_last=bool(slave)):
+        in_words.__cause__ = cause
     return in_words
 
 

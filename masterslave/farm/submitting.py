@@ -35,6 +35,7 @@ class Submitter:
         failed: Tasks that were settled with an exception.
         data_only: Whether results that only pickle can read are refused.
         code: The script's modules that travel.
+        cancel_singles: Drops tasks in one step.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class Submitter:
         self.room = Room.of(settings)
         self.max_open_bytes = settings.max_open_bytes
         self._master = master
+        self.cancel_singles = master.cancel
         self._label = label
         self.code = LocalCode()
         self._packer = FunctionPacker(self.code)
@@ -170,7 +172,7 @@ class Submitter:
     def cancel(self, futures: Sequence[Single]) -> None:
         """Drop tasks, in one step, so that no slave is handed a task that is dropped next."""
         if not self._is_of_parent:
-            self._master.cancel(futures)
+            self.cancel_singles(futures)
 
     def cancel_spans_soon(self, spans: Sequence[ItemSpan]) -> None:
         """Drop spans from a destructor, which must not take a lock: the carrier does it."""

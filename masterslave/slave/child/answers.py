@@ -5,7 +5,7 @@ from __future__ import annotations
 import pickle
 import traceback
 from collections.abc import Callable
-from types import CodeType, GeneratorType
+from types import CodeType, GeneratorType, TracebackType
 from typing import Any
 
 import msgspec
@@ -107,10 +107,15 @@ def describe(error: BaseException, data_only: bool) -> bytes:
 
 def _traceback_of(error: BaseException) -> str:
     """Return the traceback without our part of it; raises what the error does where it is shown."""
-    frames = error.__traceback__
+    frames = without_ours(error.__traceback__)
+    return _clean("".join(traceback.format_exception(type(error), error, frames)))
+
+
+def without_ours(frames: TracebackType | None) -> TracebackType | None:
+    """Return a traceback from the first frame on that is not ours."""
     while frames is not None and frames.tb_frame.f_code in hidden:
         frames = frames.tb_next
-    return _clean("".join(traceback.format_exception(type(error), error, frames)))
+    return frames
 
 
 def _as_data(error: Exception) -> bytes:

@@ -117,9 +117,16 @@ class Caller:
     Args:
         outbox: Where outcomes go.
         mark: Two numbers that the agent sees: the call that runs, and the item.
+        describe: Writes exceptions.
     """
 
-    def __init__(self, outbox: Outbox, mark: memoryview) -> None:
+    def __init__(
+        self,
+        outbox: Outbox,
+        mark: memoryview,
+        *,
+        describe: Callable[[BaseException, bool], bytes] = describe,
+    ) -> None:
         self.handlers = Handlers()
         self.functions: dict[bytes, Callable[..., Any]] = {}
         self.pickled: dict[bytes, bytes] = {}
@@ -130,6 +137,7 @@ class Caller:
         self._farm = -1
         self._outbox = outbox
         self._mark = mark
+        self._describe = describe
         self._now: tuple[int, Call] | None = None
         self._told_at = 0.0
         self._untold: Outcome | None = None
@@ -173,7 +181,7 @@ class Caller:
         except _TakenBack:
             kind, payload = GIVEN_BACK, b""
         except BaseException as error:
-            kind, payload = RAISED, describe(error, farm.data_only)
+            kind, payload = RAISED, self._describe(error, farm.data_only)
         end = _clock()
         self._now = None
         if self._untold is not None:
@@ -253,7 +261,7 @@ class Caller:
                 if before.get(name, nothing) is not value
             }
         except BaseException as error:
-            farm.broken = describe(error, farm.data_only)
+            farm.broken = self._describe(error, farm.data_only)
 
     def _tell_parts(
         self, generator: GeneratorType[Any, Any, Any], function: Any, data_only: bool
@@ -294,7 +302,7 @@ class Caller:
                         add(function(*item))
                 break
             except BaseException as error:
-                errors[len(values)] = describe(error, data_only)
+                errors[len(values)] = self._describe(error, data_only)
                 add(None)
         if not errors:
             try:
@@ -309,9 +317,12 @@ class Caller:
                 try:
                     kind, payload = VALUE, pack_result(value, function, data_only)
                 except Unsendable as error:
-                    payload = describe(error, data_only)
+                    payload = self._describe(error, data_only)
             if len(payload) > room:
-                kind, payload = RAISED, describe(Unsendable(NOT_PICKLABLE, _TOO_LARGE), data_only)
+                kind, payload = (
+                    RAISED,
+                    self._describe(Unsendable(NOT_PICKLABLE, _TOO_LARGE), data_only),
+                )
             room -= len(payload)
             outcomes.append(ItemOutcome(kind, payload))
         return MIXED, small_enough(encode(outcomes))

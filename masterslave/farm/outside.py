@@ -1,0 +1,117 @@
+"""What a farm stands on where slaves come to it: its doors, its names, and slaves of its own."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from masterslave.farm.doors import Doors
+from masterslave.farm.local import LocalSlaves
+from masterslave.farm.places import Places
+from masterslave.farm.watchman import Watchman
+from masterslave.master.door import Door
+from masterslave.master.shell import Master
+from masterslave.naming import FarmRecord
+from masterslave.protocol import Welcome
+from masterslave.settings import FarmSettings
+from remoteobj import URI, Identity
+
+__all__ = ["Outside"]
+
+
+class Outside:
+    """Doors that slaves call at, places where they find it, and local slaves.
+
+    Args:
+        welcome: What every slave is told of the farm.
+        local_slaves: How many are started, or "auto".
+        status: Returns plain data about the farm, for ``masterslave show``.
+        host, identity, nameserver, insecure, cluster: As for ``Farm``.
+    """
+
+    def __init__(
+        self,
+        master: Master,
+        settings: FarmSettings,
+        welcome: Welcome,
+        *,
+        local_slaves: int | str,
+        status: Callable[[], dict[str, Any]],
+        host: str | None,
+        identity: Identity | None,
+        nameserver: str | bool | None,
+        insecure: bool,
+        cluster: str | None,
+    ) -> None:
+        self._doors = Doors(host, identity)
+        self._local_slaves = local_slaves
+        script = Path(sys.argv[0]).name if sys.argv and sys.argv[0] else "an interactive session"
+        self._record = FarmRecord(
+            welcome.label, secrets.token_hex(4), self._doors.uri, socket.gethostname(), os.getpid(),
+            script,
+        )  # fmt: skip
+        self._local = LocalSlaves(self._doors.local_uri)
+        self._watchman = Watchman(
+            welcome.label,
+            master,
+            self._local,
+            settings=settings,
+            start_slaves=local_slaves == "auto",
+        )
+        self._door = Door(
+            master,
+            welcome,
+            on_refused=self._watchman.note_refused,
+            status=lambda: self._with_record(status()),
+            is_own=self._local.has,
+        )
+        if nameserver is None:
+            nameserver = bool(os.environ.get("REMOTEOBJ_NAMESERVER"))
+        self._places = Places(
+            replace(self._record, uri=self._doors.local_uri),
+            self._record,
+            nameserver=nameserver,
+            identity=identity,
+            insecure=insecure,
+            cluster=cluster,
+        )
+        self.add_local_slaves = self._local.add
+        self.why_waiting = self._watchman.why_waiting
+
+    def open(self) -> None:
+        """Let slaves come."""
+        self._doors.open(self._door)
+        self._places.open()
+        if isinstance(self._local_slaves, int):
+            self._local.add(self._local_slaves)
+        self._watchman.start()
+
+    @property
+    def uri(self) -> URI:
+        """Where the master's door is: for other machines, if the farm has a host."""
+        return self._record.uri
+
+    @property
+    def servers(self) -> tuple[str, ...]:
+        """Addresses of the name servers where the farm is registered now."""
+        return self._places.servers
+
+    def close_first(self) -> None:
+        """Before the master ends: nobody else comes."""
+        self._watchman.close()
+        self._places.close()
+
+    def close_last(self) -> None:
+        """The master has ended, and the slaves were told."""
+        self._local.close()
+        self._doors.close()
+
+    def _with_record(self, status: dict[str, Any]) -> dict[str, Any]:
+        record = {**asdict(self._record), "uri": str(self._record.uri)}
+        return {**record, **status, "name_servers": list(self.servers)} if status else {}
