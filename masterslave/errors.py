@@ -8,6 +8,7 @@
         ├── BadTaskName     (BadInput)       the name of a task that cannot be one
         ├── NotShared       (LookupError)    a handle whose object is not to be had
         ├── BadModule       (BadInput)       a module that cannot be sent to slaves
+        ├── BadOffer        (BadInput)       an offer, or a need, that is no name and amount
         ├── NotPicklable    (TypeError)      a function, argument or result that cannot travel
         │   └── NotData                      a result that only pickle could carry
         ├── FarmClosed      (RuntimeError)   a task for a farm that was shut down
@@ -34,6 +35,7 @@ from remoteobj import BadInput, RemoteObjError
 __all__ = [
     "BadLabel",
     "BadModule",
+    "BadOffer",
     "BadTaskName",
     "CodeRefused",
     "FarmBroken",
@@ -70,6 +72,10 @@ class BadTaskName(FarmError, BadInput):
 
 class BadModule(FarmError, BadInput):
     """What was given to ``send_module`` cannot be sent to slaves; the message says why."""
+
+
+class BadOffer(FarmError, BadInput):
+    """What a slave offers, or a task needs, is not a name and an amount, such as ``gpu=1``."""
 
 
 class NotPicklable(FarmError, TypeError):

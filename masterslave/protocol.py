@@ -50,6 +50,7 @@ from remoteobj import WireError
 __all__ = [
     "BROKEN",
     "CALL",
+    "CODE",
     "DATA",
     "DOOR_ID",
     "EACH",
@@ -71,6 +72,7 @@ __all__ = [
     "SETUP_FAILED",
     "TASK_UNKNOWN",
     "TIMED_OUT",
+    "UNABLE",
     "VALUE",
     "VERSION",
     "Ask",
@@ -93,9 +95,11 @@ __all__ = [
     "decode",
     "encode",
     "hash_of",
+    "on_tag",
+    "task_tag",
 ]
 
-VERSION = 3
+VERSION = 4
 """Version of this conversation; a slave of another one is refused in words."""
 
 MAX_PAYLOAD_BYTES = 128 * 1024 * 1024
@@ -133,6 +137,9 @@ NOT_SHARED = "masterslave.errors.NotShared"
 DOOR_ID = "masterslave.master"
 """Id of the master's door in its daemon."""
 
+CODE = "code"
+"""Tag of a slave whose Python takes functions that were pickled in the script."""
+
 Form = int
 CALL, EACH, EACH_STARRED = range(3)
 """What the arguments of a hand-out are, pickled: ``(args, kwargs)`` of one call; a list of items,
@@ -140,7 +147,7 @@ each the only argument of a call of its own; a list of argument tuples, likewise
 task are packed instead, as values are."""
 
 OutcomeKind = int
-VALUE, RAISED, MIXED, LOST, GIVEN_BACK, PART, PROGRESS, BROKEN = range(8)
+VALUE, RAISED, MIXED, LOST, GIVEN_BACK, PART, PROGRESS, BROKEN, UNABLE = range(9)
 
 DATA, PICKLED = b"D", b"P"
 """First byte of a packed value: what follows is written by ``remoteobj.codec``, or by pickle."""
@@ -152,6 +159,7 @@ class Introduction(Struct, frozen=True):
     Attributes:
         formerly: The name that it was given when it joined before; what it still holds from then
             is taken of it.
+        offers: Amounts of what tasks may need, which they use up while they run, by name.
         tasks: Names of tasks that it has handlers for.
     """
 
@@ -162,6 +170,7 @@ class Introduction(Struct, frozen=True):
     slots: int
     python: tuple[int, int]
     formerly: str = ""
+    offers: dict[str, float] = {}
     tasks: tuple[str, ...] = ()
 
 
@@ -267,6 +276,8 @@ class Outcome(Struct, frozen=True, array_like=True):
     PART         a packed value that the task has yielded, the one with number ``item``
     PROGRESS     packed ``(done, total)``, the latest that the task has told
     BROKEN       a packed ``Raised``: the farm's initializer failed; this hand-out was not run
+    UNABLE       a packed ``Raised``: this slave cannot run the function, because a package is
+                 missing, say; other slaves may be able to
     ============ ============================================================================
 
     After PART and PROGRESS, the hand-out goes on.
@@ -409,6 +420,16 @@ class KnownFunctions:
 def hash_of(pickled: bytes) -> bytes:
     """Return the name that a pickled function travels under."""
     return hashlib.blake2b(pickled, digest_size=16).digest()
+
+
+def on_tag(name: str) -> str:
+    """Return the tag of a slave that is called so, or whose host is."""
+    return f"on:{name}"
+
+
+def task_tag(name: str) -> str:
+    """Return the tag of a slave that has a handler for tasks of this name."""
+    return f"task:{name}"
 
 
 _Message = TypeVar("_Message", bound=Struct)

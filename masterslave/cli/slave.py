@@ -14,6 +14,7 @@ import click
 
 from masterslave.launch.local import SIGNAL_S
 from masterslave.naming import ANY_LABEL, FarmRecord, check_label
+from masterslave.offers import read_offers
 from masterslave.slave.agent import Agent, usable_cpus
 from masterslave.slave.offer import NamedTasks, look_at
 from masterslave.slave.watch import FarmWatch
@@ -35,6 +36,13 @@ _LEAVE_S = 3.0
     default=None,
     metavar="N",
     help="Tasks at once; default: one per CPU that may be used.",
+)
+@click.option(
+    "--offer",
+    "offers",
+    multiple=True,
+    metavar="NAME=AMOUNT",
+    help="What tasks may need, such as gpu=1; may be given several times.",
 )
 @click.option("--name", default="", help="What it is called in the farm; default: host and pid.")
 @click.option(
@@ -63,6 +71,7 @@ _LEAVE_S = 3.0
 def slave(
     label: str,
     slots: int | None,
+    offers: tuple[str, ...],
     name: str,
     handlers: tuple[str, ...],
     nameserver: str | None,
@@ -84,6 +93,7 @@ def slave(
         check_label(label)
     if local and (nameserver is not None or cluster is not None):
         raise click.UsageError("--local asks no name server: leave it out, or what says which one")
+    offered = read_offers(offers)
     hold_standard_streams()
     named = look_at(handlers)
     who = None
@@ -92,6 +102,7 @@ def slave(
     agent = Agent(
         slots=slots or usable_cpus(),
         name=name,
+        offers=offered,
         identity=who,
         report=_say,
         only_pid=only_pid,

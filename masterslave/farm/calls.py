@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from concurrent.futures import Executor
 from queue import SimpleQueue
 from types import ModuleType
@@ -212,6 +212,8 @@ class Calls(Executor):
         repeatable: bool | None = None,
         max_attempts: int | None = None,
         timeout_s: float | None = None,
+        needs: Mapping[str, float] | None = None,
+        on: str | None = None,
     ) -> FarmView:
         """Return a view of the farm on whose tasks these options apply.
 
@@ -227,6 +229,11 @@ class Calls(Executor):
             timeout_s: Seconds that a task may run, each item of a ``map`` on its own, from when
                 it is started; then its process is ended, and it raises ``TaskTimedOut``.
                 ``math.inf`` takes back what the view had.
+            needs: What a task uses up of its slave's offers while it runs, by name:
+                ``{"gpu": 1}`` for slaves that were started with ``--offer gpu=1``.
+            on: Name of the slave, or of the host, that is to run it; "" is any.
+        Raises:
+            BadOffer: A need is not a name and an amount.
         """
         changed = self._options.changed(
             priority=priority,
@@ -234,6 +241,8 @@ class Calls(Executor):
             repeatable=repeatable,
             max_attempts=max_attempts,
             timeout_s=timeout_s,
+            needs=needs,
+            on=on,
         )
         return FarmView(self, changed)
 

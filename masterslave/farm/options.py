@@ -5,10 +5,13 @@ from __future__ import annotations
 import itertools
 import math
 import operator
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, SupportsIndex
 
 from masterslave.master.submission import Function
+from masterslave.offers import check_amounts
+from masterslave.protocol import CODE, on_tag, task_tag
 from masterslave.scheduler import Terms
 
 __all__ = ["CallOptions", "RetryPolicy", "TaskTerms", "whole"]
@@ -69,6 +72,8 @@ class CallOptions:
         repeatable: bool | None = None,
         max_attempts: int | None = None,
         timeout_s: float | None = None,
+        needs: Mapping[str, float] | None = None,
+        on: str | None = None,
     ) -> CallOptions:
         """Return these options, with others where given."""
         values = dict(self._values)
@@ -90,6 +95,12 @@ class CallOptions:
                 raise ValueError(f"max_attempts is at least 1, not {max_attempts}")
         if timeout_s is not None:
             values["timeout_s"] = _limit(timeout_s)
+        if needs is not None:
+            values["needs"] = tuple(sorted(check_amounts(needs, "a need").items()))
+        if on is not None:
+            if not isinstance(on, str):
+                raise TypeError(f"on is the name of a slave or a host, not {on!r}")
+            values["tags"] = frozenset({on_tag(on)}) if on else frozenset()
         return CallOptions(self._kinds, **values)
 
     @property
@@ -106,14 +117,24 @@ class CallOptions:
             number = self._kinds.setdefault(function.kind, _next_number())
             if self.has_limit:  # each item has its own: they travel one by one
                 chunk = 1
-            terms = TaskTerms(number, chunk=chunk, **self._values)
+            tags = self._values.get("tags", frozenset()) | {_tag_of(function)}
+            terms = TaskTerms(number, chunk=chunk, **{**self._values, "tags": tags})
             if len(self._terms) > _MAX_KNOWN:
                 self._terms.clear()
             self._terms[function.kind, chunk] = terms
         return terms
 
     def __repr__(self) -> str:
-        return ", ".join(f"{name}={value!r}" for name, value in self._values.items())
+        return ", ".join(f"{name}={_shown(value)}" for name, value in self._values.items())
+
+
+def _tag_of(function: Function) -> str:
+    """Return what a slave has to have to run a function: the same Python, or a handler."""
+    return task_tag(function.name) if function.is_named else CODE
+
+
+def _shown(value: Any) -> str:
+    return repr(sorted(value) if isinstance(value, frozenset) else value)
 
 
 def _limit(timeout_s: float) -> float:

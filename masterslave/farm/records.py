@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from masterslave.master.seats import Seat
 from masterslave.scheduler.state import State
@@ -21,6 +21,7 @@ class SlaveRecord:
         held: Tasks that it has and has not answered.
         done: Tasks that it has answered.
         evidence: Why it is quarantined: tasks that it failed, and that succeeded elsewhere.
+        offers: Amounts of what tasks may need, by name.
     """
 
     name: str
@@ -32,6 +33,7 @@ class SlaveRecord:
     done: int
     address: str
     evidence: tuple[str, ...] = ()
+    offers: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,7 @@ def record_of(seat: Seat, state: State) -> SlaveRecord:
         done=seat.done,
         address=seat.peer,
         evidence=seat.evidence,
+        offers=dict(who.offers),
     )
 
 

@@ -19,10 +19,10 @@ from masterslave.lent import Lender
 from masterslave.master.book import TaskBook
 from masterslave.master.carrier import Carrier
 from masterslave.master.claims import Claims
-from masterslave.master.evidence import broken_by, reason_of_loss
+from masterslave.master.evidence import broken_by, reason_of_loss, reason_why_unable
 from masterslave.master.loans import Loans
 from masterslave.master.mailbox import Mailbox, Parcel
-from masterslave.master.seats import Poll, Seat, answer, take_poll
+from masterslave.master.seats import Poll, Seat, answer, offers_of, tags_of, take_poll
 from masterslave.master.submission import (
     Answer,
     Cancelled,
@@ -40,6 +40,7 @@ from masterslave.protocol import (
     PART,
     PROGRESS,
     RAISED,
+    UNABLE,
     VALUE,
     Instructions,
     Introduction,
@@ -47,6 +48,7 @@ from masterslave.protocol import (
     encode,
 )
 from masterslave.scheduler import (
+    AnswerUnable,
     DismissSlave,
     Event,
     GiveUpTask,
@@ -63,6 +65,7 @@ from masterslave.scheduler import (
     SlaveAsked,
     SlaveJoined,
     SlaveLeft,
+    SlaveUnable,
     SpanSubmitted,
     StopTasks,
     TasksCancelled,
@@ -174,7 +177,8 @@ class Decisions:
             seat.names = (name, *self.by_token[before].names)[:_REMEMBER_NAMES]
         self.seats[name] = self.by_token[seat.token] = seat
         self.slots += introduction.slots
-        self.handle(SlaveJoined(seat.slave, introduction.slots))
+        offers, tags = offers_of(introduction), tags_of(introduction)
+        self.handle(SlaveJoined(seat.slave, introduction.slots, offers, tags))
         self._log(logging.INFO, "slave %s joined from %s", introduction.name, peer)
         return seat
 
@@ -275,6 +279,10 @@ class Decisions:
                 self.handle(HandOutsLost(name, hand_out, reason, culprit))
             case kind if kind == GIVEN_BACK:
                 self.handle(HandOutsGivenBack(name, (hand_out,)))
+            case kind if kind == UNABLE:
+                reason = reason_why_unable(outcome.payload)
+                key = (outcome.task, outcome.attempt)
+                self.handle(SlaveUnable(name, hand_out, reason), {key: outcome})
             case kind if kind == BROKEN:
                 if self.broken is None and self.scheduler.state.find_out(hand_out, name):
                     self._break(broken_by(outcome.payload, name))
@@ -295,6 +303,13 @@ class Decisions:
                 self._settle(order.hand_outs, cast(TasksReturned, event).slave, outcomes)
             case GiveUpTask():
                 self._drop((order.task,), GivenUp(order.story))
+            case AnswerUnable():
+                (outcome,) = outcomes.values()
+                error = Outcome(
+                    outcome.task, outcome.attempt, outcome.count, RAISED, outcome.payload
+                )
+                for tasks in order.tasks:
+                    self._drop(tasks, error, order.slave.rpartition("#")[0])
             case StopTasks():
                 self.loans.end(order.hand_outs, order.slave)
                 if order.slave in self.seats:
@@ -351,14 +366,14 @@ class Decisions:
         self.handle(TasksCancelled(tasks))
         self._drop(tasks, answer)
 
-    def _drop(self, tasks: Sequence[int], answer: Answer) -> None:
-        """Give those of these tasks that are open an answer that no slave has brought."""
+    def _drop(self, tasks: Sequence[int], answer: Answer, slave: str = "") -> None:
+        """Give those of these tasks that are open an answer that is not their own outcome."""
         for submission, offset, count in self.book.strike_out(tasks):
             if submission.is_span:
                 settle_items = cast(Span, submission).settle
-                self.answers.append((settle_items, (offset, count, answer, 0, "")))
+                self.answers.append((settle_items, (offset, count, answer, 0, slave)))
             else:
-                self.answers.append((cast(Single, submission).settle, (answer, "")))
+                self.answers.append((cast(Single, submission).settle, (answer, slave)))
 
     def _break(self, error: FarmBroken) -> None:
         """Answer everything with this error, from now on."""

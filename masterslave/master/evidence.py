@@ -6,7 +6,7 @@ from masterslave.errors import FarmBroken, SlaveTraceback
 from masterslave.protocol import PostMortem, Raised, decode
 from remoteobj import WireError
 
-__all__ = ["broken_by", "reason_of_loss"]
+__all__ = ["broken_by", "reason_of_loss", "reason_why_unable"]
 
 
 def reason_of_loss(payload: bytes) -> str:
@@ -16,6 +16,15 @@ def reason_of_loss(payload: bytes) -> str:
     except WireError:
         return "its process died, and its slave does not say how"
     return f"{words.how}; its last output: {words.output}" if words.output else words.how
+
+
+def reason_why_unable(payload: bytes) -> str:
+    """Return why a slave cannot run a function, from a packed ``Raised``."""
+    try:
+        raised = decode(payload, Raised)
+    except WireError:
+        return "it does not say why"
+    return f"{raised.type_name.rpartition('.')[2]}: {raised.message}"
 
 
 def broken_by(payload: bytes, slave: str) -> FarmBroken:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
+import sys
 from dataclasses import dataclass, field
 
 from masterslave.master.mailbox import Mailbox
-from masterslave.protocol import Introduction
+from masterslave.protocol import CODE, Introduction, on_tag, task_tag
 from remoteobj import DeferredReply
 
-__all__ = ["Poll", "Seat", "answer", "take_poll"]
+__all__ = ["Poll", "Seat", "answer", "offers_of", "tags_of", "take_poll"]
 
 
 class Poll(DeferredReply):
@@ -58,6 +60,19 @@ class Seat:
     def is_gone(self) -> bool:
         """Whether it has left the table, in peace or not."""
         return self.state in ("left", "lost")
+
+
+def offers_of(introduction: Introduction) -> dict[str, float]:
+    """Return what a slave offers: amounts, whatever it says."""
+    return {name: x for name, x in introduction.offers.items() if x > 0 and math.isfinite(x)}
+
+
+def tags_of(introduction: Introduction) -> frozenset[str]:
+    """Return what a slave has, as tasks may ask for it."""
+    tags = {on_tag(introduction.name), on_tag(introduction.host)}
+    if introduction.python == sys.version_info[:2]:
+        tags.add(CODE)
+    return frozenset(tags.union(map(task_tag, introduction.tasks)))
 
 
 def take_poll(seat: Seat) -> Poll | None:

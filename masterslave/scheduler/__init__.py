@@ -13,6 +13,7 @@ from masterslave.scheduler.events import (
     SlaveHeard,
     SlaveJoined,
     SlaveLeft,
+    SlaveUnable,
     SpanSubmitted,
     TasksCancelled,
     TasksReturned,
@@ -23,6 +24,7 @@ from masterslave.scheduler.events import (
 from masterslave.scheduler.feeding import Feeding
 from masterslave.scheduler.machine import Scheduler
 from masterslave.scheduler.orders import (
+    AnswerUnable,
     DismissSlave,
     GiveUpTask,
     Order,
@@ -38,6 +40,7 @@ from masterslave.scheduler.transitions import Phase
 from masterslave.scheduler.waits import TaskWait, Wait, WaitsFor, wait_of, wait_of_task
 
 __all__ = [
+    "AnswerUnable",
     "DismissSlave",
     "Event",
     "Feeding",
@@ -57,6 +60,7 @@ __all__ = [
     "SlaveHeard",
     "SlaveJoined",
     "SlaveLeft",
+    "SlaveUnable",
     "SpanSubmitted",
     "State",
     "StopTasks",

@@ -7,9 +7,9 @@ from bisect import bisect_left, bisect_right, insort
 from collections import Counter, OrderedDict, defaultdict, deque
 from heapq import heappop
 
-from masterslave.scheduler.entries import CANCELLED, OPEN, Key, Moment, Out, Seat, Submission
+from masterslave.scheduler.entries import CANCELLED, OPEN, Ask, Key, Moment, Out, Seat, Submission
 from masterslave.scheduler.estimates import WINDOW, bar_of
-from masterslave.scheduler.events import HandOut
+from masterslave.scheduler.events import HandOut, Terms
 from masterslave.scheduler.feeding import Feeding
 
 __all__ = ["Accounts"]
@@ -49,19 +49,24 @@ class Accounts:
         self.out: dict[Key, Out] = {}
         self.cover: tuple[dict[int, Key], dict[int, Key]] = ({}, {})
         """Which hand-outs a task is out in: its first, and its second one."""
-        self.waiting: Counter[int] = Counter()
-        """Tasks that wait, by priority."""
+        self.waiting: Counter[tuple[Ask, int]] = Counter()
+        """Tasks that wait, by what they ask for and by priority; ``waiting_of``: by the former."""
+        self.waiting_of: Counter[Ask] = Counter()
         self.waiting_count = 0
-        self.last_waited = 0.0
+        self.last_waited: dict[Ask, float] = {}
+        self.partial: set[int] = set()
+        """Functions that some slave cannot run."""
+        self.slots_of: dict[Ask, int] = {}
+        """Slots of all slaves that get tasks and meet what is asked for."""
         self.delayed: dict[int, float] = {}
         self._dues: list[tuple[float, int]] = []
         self.seats: dict[str, Seat] = {}
         self.heard: OrderedDict[str, float] = OrderedDict()
         self.free_slots = 0
+        self.free_seats: dict[str, Seat] = {}
         self.able = 0
-        self.able_slots = 0
         self.recalls = 0
-        self.last_fresh: dict[int, int] = {}
+        self.last_fresh: dict[tuple[Ask, int], int] = {}
         self.known: Counter[int] = Counter()
         """Outcomes of each function."""
         self.known_since: dict[int, float] = {}
@@ -71,6 +76,22 @@ class Accounts:
         """What the last ones of each function took, per item; ``ordered``: the same, sorted."""
         self.ordered: defaultdict[int, list[float]] = defaultdict(list)
         self._touched: dict[str, Seat] = {}
+
+    def ask_of(self, terms: Terms) -> Ask:
+        """Return what tasks on these terms ask of a slave."""
+        function = terms.function if terms.function in self.partial else -1
+        ask = terms.needs, terms.tags, function
+        if ask not in self.slots_of:
+            self._count_slots(ask)
+        return ask
+
+    def free_slots_for(self, ask: Ask) -> int:
+        """Return how many slots are free for such tasks."""
+        return sum(seat.free for seat in self.free_seats.values() if seat.can_take(ask))
+
+    def _count_slots(self, ask: Ask) -> None:
+        seats = self.seats.values()
+        self.slots_of[ask] = sum(seat.able_slots for seat in seats if seat.meets(ask))
 
     def was_handed(self, slave: str, task: int, attempt: int) -> bool:
         """Tell whether a slave was handed this attempt at a task."""
@@ -153,7 +174,7 @@ class Accounts:
 
     def _unseat_hand_out(self, seat: Seat, key: Key, out: Out) -> None:
         if key in seat.started:
-            del seat.started[key]
+            self._unstart(seat, key, out)
         else:
             del seat.ahead[key]
             seat.leave_ahead(out)
@@ -184,11 +205,15 @@ class Accounts:
         return task in self.cover[0] or task in self.cover[1]
 
     def _wait(self, submission: Submission, count: int) -> None:
+        ask = self.ask_of(submission.terms)
         submission.waiting += count
-        self.waiting[submission.terms.priority] += count
+        self.waiting[ask, submission.terms.priority] += count
+        self.waiting_of[ask] += count
         self.waiting_count += count
-        if self.waiting_count:
-            self.last_waited = self.now
+        if count > 0:
+            self.moment.stirred.add(ask)
+        if self.waiting_of[ask]:
+            self.last_waited[ask] = self.now
 
     def _end_delays(self) -> None:
         while (due := self.next_due()) is not None and due <= self.now:
@@ -204,22 +229,41 @@ class Accounts:
     def _touch(self, name: str) -> None:
         self._touched[name] = self.seats[name]
 
+    def _start(self, seat: Seat, key: Key, out: Out) -> None:
+        out.since = self.now
+        seat.started[key] = None
+        for name, amount in out.terms.needs:
+            seat.used[name] += amount  # type: ignore[assignment]
+            if seat.used[name] > seat.offers.get(name, 0.0) + 1e-6:
+                self.faults["needs exceeded"].append((seat.name, out.tasks, name))
+
+    def _unstart(self, seat: Seat, key: Key, out: Out) -> None:
+        del seat.started[key]
+        for name, amount in out.terms.needs:
+            seat.used[name] -= amount  # type: ignore[assignment]
+
     def _settle_seats(self) -> None:
         """Have the slaves of which something has changed start what they can."""
         for seat in self._touched.values():
             while seat.ahead and len(seat.started) < seat.slots:
                 key, _ = seat.ahead.popitem(last=False)
-                seat.started[key] = None
-                self.out[key].since = self.now
+                self._start(seat, key, self.out[key])
                 seat.leave_ahead(self.out[key])
                 self._end_recall(seat, key)
             able = int(seat.slots > 0 and not seat.is_quarantined)
             free = max(0, seat.slots - len(seat.started)) if able else 0
             self.free_slots += free - seat.free
             self.able += able - seat.able
-            self.able_slots += able * seat.slots - seat.able_slots
+            more = able * seat.slots - seat.able_slots
+            for ask in self.slots_of if more else ():
+                self.slots_of[ask] += more * seat.meets(ask)
             seat.able_slots = able * seat.slots
             if free and not seat.free:
                 seat.free_since = self.now
             seat.free, seat.able = free, able
+            if free:
+                self.free_seats[seat.name] = seat
+            else:
+                self.free_seats.pop(seat.name, None)
+            self.moment.touched.add(seat.name)
         self._touched.clear()

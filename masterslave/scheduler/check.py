@@ -6,10 +6,11 @@ tasks or slaves as often as whoever checks can afford.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from itertools import chain
 
-from masterslave.scheduler.entries import OPEN
+from masterslave.scheduler.entries import OPEN, Ask
 from masterslave.scheduler.events import TimePassed
 from masterslave.scheduler.ledger import Ledger
 from masterslave.scheduler.slaves import RECALL_WORTH_S
@@ -97,25 +98,66 @@ def second_attempts_are_bounded(ledger: Ledger) -> None:
 
 
 def priorities_are_kept(ledger: Ledger) -> None:
-    """While a task of a higher priority waits, none of a lower one is handed out; and tasks of one
-    priority go out in their order.
+    """While a task of a higher priority waits that a slave could take, it is handed none of a lower
+    one; and tasks of one priority that ask for the same go out in their order.
     """
-    lowest = ledger.moment.lowest
-    if lowest is not None:
-        _none(p for p, count in ledger.waiting.items() if p > lowest and count)
+    waiting = (
+        [line for line, count in ledger.waiting.items() if count] if ledger.moment.sent else ()
+    )
+    for name, sent in ledger.moment.sent.items() if waiting else ():
+        seat, lowest = ledger.seats[name], min(priority for priority, _ in sent)
+        for ask, priority in waiting:
+            if priority > lowest and seat.meets(ask):
+                back: Counter[str] = Counter()
+                for other, (needs, _, _) in sent:
+                    for what, amount in needs if other < priority else ():
+                        back[what] += amount  # type: ignore[assignment]
+                if seat.has_left(ask, back):
+                    raise BrokenPromise(f"{name} was sent {sent}, and {ask, priority} waits")
     _none(ledger.faults["out of order"])
 
 
 def no_slot_idles_while_a_task_waits(ledger: Ledger) -> None:
-    """While a slave that takes tasks has a free slot, no task waits."""
-    if ledger.free_slots and ledger.waiting_count:
-        raise BrokenPromise(f"{ledger.waiting_count} wait, {ledger.free_slots} slots are free")
+    """While a slave that takes tasks has a free slot, no task waits that it could run; what nobody
+    can run holds up nothing.
+    """
+    if not ledger.free_slots or not ledger.waiting_count:
+        return
+    free, moment = ledger.free_seats, ledger.moment
+    pairs = [(ask, list(free.values())) for ask in moment.stirred if ledger.waiting_of[ask]]
+    touched = [free[name] for name in moment.touched if name in free]
+    pairs += [(ask, touched) for ask, count in ledger.waiting_of.items() if count and touched]
+    for ask, seats in pairs:
+        for seat in seats:
+            if seat.can_take(ask):
+                count = ledger.waiting_of[ask]
+                raise BrokenPromise(f"{count} wait of {ask}, and {seat.name} is free")
 
 
 def free_slots_come_first(ledger: Ledger) -> None:
-    """Nobody is fed ahead while somebody has a free slot."""
+    """Nobody is fed ahead while somebody has a free slot for it."""
     if ledger.free_slots:
-        _none(ledger.moment.fed_ahead)
+        asked = ledger.moment.asked_ahead
+        _none([ask for ask in asked if any(s.can_take(ask) for s in ledger.free_seats.values())])
+
+
+def needs_are_never_exceeded(ledger: Ledger) -> None:
+    """What a slave runs at once needs no more than it offers."""
+    _none(ledger.faults["needs exceeded"])
+
+
+def tasks_run_where_their_tags_are(ledger: Ledger) -> None:
+    """A slave is sent only tasks of which it has all tags."""
+    _none(ledger.faults["tags"])
+
+
+def who_is_unable_is_spared(ledger: Ledger) -> None:
+    """A slave is sent no task of a function that it has said it cannot run, while others may be
+    able; when nobody is, what waits is answered in that moment, and nothing else is.
+    """
+    _none(ledger.moment.unable)
+    _none(ledger.faults["sent to who is unable"])
+    _none(ledger.faults["answered though somebody is able"])
 
 
 def nobody_is_overfed(ledger: Ledger) -> None:
@@ -182,7 +224,7 @@ def nothing_is_lost(ledger: Ledger) -> None:
     here; and what has an end does not.
     """
     state = ledger.scheduler.state
-    queued = {id(piece) for piece in state.queue}
+    queued = {id(piece) for demand in state.roster.demands for piece in demand.queue}
     found = 0
     for piece in state.tasks.values():
         rows = piece.open_within(piece.first, piece.stop)
@@ -225,20 +267,26 @@ def no_slot_idles_while_another_hoards(ledger: Ledger) -> None:
     """For more than one exchange: while slots are free and nothing waits, so many hand-outs are
     recalled, or nobody holds so much ahead that it is worth it.
     """
-    if ledger.waiting_count or ledger.free_slots <= ledger.recalls:
+    if ledger.free_slots <= ledger.recalls:
         return
-    _none(
-        seat.name
-        for seat in ledger.seats.values()
-        if seat.able and not seat.recalled and seat.ahead_s / seat.slots > RECALL_WORTH_S + 1e-9
-    )
+    for seat in ledger.seats.values():
+        if not seat.able or seat.recalled or seat.ahead_s / seat.slots <= RECALL_WORTH_S + 1e-9:
+            continue
+        held_s: dict[Ask, float] = {}
+        for out in (ledger.out[key] for key in seat.ahead):
+            ask = ledger.ask_of(out.terms)
+            held_s[ask] = held_s.get(ask, 0.0) + out.expected_s
+        for ask, ahead_s in held_s.items():
+            is_much = ahead_s / seat.slots > RECALL_WORTH_S + 1e-9 and not ledger.waiting_of[ask]
+            if is_much and ledger.free_slots_for(ask) > ledger.recalls:
+                raise BrokenPromise(f"{seat.name} holds {ahead_s} s of {ask} ahead")
 
 
 def stragglers_are_tried_twice(ledger: Ledger) -> None:
     """What runs much longer than others of its function gets a second attempt, when a slot on
     another slave is free for it.
     """
-    if ledger.waiting_count or not ledger.free_slots:
+    if not ledger.free_slots:
         return
     late_s = ledger.feeding.straggler_min_s
     for key, out in ledger.out.items():
@@ -248,16 +296,20 @@ def stragglers_are_tried_twice(ledger: Ledger) -> None:
             or out.open < len(out.tasks)
             or not ledger.doubled.isdisjoint(out.tasks)
             or out.terms.function not in ledger.known_since
+            or out.terms.needs  # since when the amounts are there is not known
         ):
+            continue
+        ask = ledger.ask_of(out.terms)
+        if ledger.waiting_of[ask]:
             continue
         since = max(
             out.since + ledger.patience_s(out),
             ledger.known_since[out.terms.function],
-            ledger.last_waited,
+            ledger.last_waited.get(ask, 0.0),
         )
-        for seat in ledger.seats.values():
+        for seat in ledger.free_seats.values():
             if (
-                seat.free
+                seat.can_take(ask)
                 and seat.name != out.slave
                 and (max(seat.free_since, since) + late_s < ledger.now)
             ):
@@ -267,6 +319,8 @@ def stragglers_are_tried_twice(ledger: Ledger) -> None:
 def shares_are_even(ledger: Ledger) -> None:
     """Who is fed ahead gets no more than an even share beyond the one that holds the least."""
     feed, fed = ledger.feeding, ledger.moment.fed_ahead
+    if len(ledger.slots_of) > 1:
+        return  # who gets of which is for the other promises
     takers = [seat for seat in ledger.seats.values() if seat.able and seat.has_room(feed)]
     if not fed or not takers:
         return
@@ -304,6 +358,7 @@ MOMENTARY = (
     priorities_are_kept,
     no_slot_idles_while_a_task_waits,
     free_slots_come_first,
+    who_is_unable_is_spared,
     quarantine_has_evidence,
     quarantine_ends_with_a_task_that_is_done,
     silence_is_noticed,
@@ -320,6 +375,8 @@ LASTING = (
     chunks_never_mix_spans,
     second_attempts_are_bounded,
     nobody_is_overfed,
+    needs_are_never_exceeded,
+    tasks_run_where_their_tags_are,
     who_is_gone_gets_nothing,
     recalls_have_a_reason,
     the_counts_are_right,

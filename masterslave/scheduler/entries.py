@@ -3,19 +3,33 @@
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from msgspec import Struct, field
 
 from masterslave.scheduler.events import Terms
 from masterslave.scheduler.feeding import Feeding
 
-__all__ = ["CANCELLED", "DONE", "GIVEN_UP", "OPEN", "Key", "Moment", "Out", "Seat", "Submission"]
+__all__ = [
+    "CANCELLED",
+    "DONE",
+    "GIVEN_UP",
+    "OPEN",
+    "Ask",
+    "Key",
+    "Moment",
+    "Out",
+    "Seat",
+    "Submission",
+]
 
 OPEN, DONE, GIVEN_UP, CANCELLED = range(1, 5)
 
 Key = tuple[int, int]
 """Names a hand-out: its first task and its number."""
+
+Ask = tuple[tuple[tuple[str, float], ...], frozenset[str], int]
+"""What tasks ask of a slave: needs, tags, and the function if some slave cannot run it, else -1."""
 
 
 class Submission(Struct):
@@ -57,6 +71,11 @@ class Seat(Struct):
 
     name: str
     slots: int
+    offers: Mapping[str, float] = {}
+    tags: frozenset[str] = frozenset()
+    unable: set[int] = field(default_factory=set)
+    used: Counter[str] = field(default_factory=Counter)
+    """Of its offers, by what it runs."""
     started: dict[Key, None] = field(default_factory=dict)
     ahead: OrderedDict[Key, None] = field(default_factory=OrderedDict)
     ahead_s: float = 0.0
@@ -79,6 +98,29 @@ class Seat(Struct):
             and self.ahead_bytes < feed.ahead_bytes
         )
 
+    def could_meet(self, ask: Ask) -> bool:
+        """Tell whether it has what tasks ask for, if it is able to run their function."""
+        needs, tags, _ = ask
+        return tags <= self.tags and all(
+            amount <= self.offers.get(name, 0.0) + 1e-6 for name, amount in needs
+        )
+
+    def meets(self, ask: Ask) -> bool:
+        """Tell whether it could run such tasks, if it had nothing else to do."""
+        return ask[2] not in self.unable and self.could_meet(ask)
+
+    def has_left(self, ask: Ask, back: Counter[str] | None = None) -> bool:
+        """Tell whether the amounts are there now, and what is given *back*."""
+        return all(
+            self.used[name] - (back[name] if back else 0.0) + amount
+            <= self.offers.get(name, 0.0) + 1e-6
+            for name, amount in ask[0]
+        )
+
+    def can_take(self, ask: Ask) -> bool:
+        """Tell whether it could start such a task now."""
+        return bool(self.free) and self.meets(ask) and self.has_left(ask)
+
     def leave_ahead(self, out: Out) -> None:
         """Note that something is not ahead any more, which has been taken out."""
         self.ahead_s = self.ahead_s - out.expected_s if self.ahead else 0.0
@@ -98,10 +140,14 @@ class Moment(Struct):
         silent: Slaves that have to be dismissed.
         returned: Hand-outs that it has brought back.
         raised: Of the answers, those that are exceptions that would have been retried.
-        lowest: The lowest priority that was handed out.
+        sent: What was handed out, by slave: priorities and what was asked for.
+        stirred: What was asked for by tasks that began to wait.
+        touched: Slaves of which something has changed.
+        unable: Tasks that have to be answered, as nobody is able to run them.
         waited: Items of spans that waited before any of them was handed out, by their first one.
-        fresh: The last of the tasks that were handed out for the first time, by priority.
-        fed_ahead: Tasks that were given ahead, by slave.
+        fresh: The last of the tasks that were handed out for the first time, by what they asked
+            for and by priority.
+        fed_ahead: Tasks that were given ahead, by slave; ``asked_ahead``: what they asked for.
     """
 
     answers: dict[int, int] = field(default_factory=dict)
@@ -113,7 +159,11 @@ class Moment(Struct):
     silent: set[str] = field(default_factory=set)
     returned: set[Key] = field(default_factory=set)
     raised: frozenset[int] = frozenset()
-    lowest: int | None = None
+    sent: dict[str, list[tuple[int, Ask]]] = field(default_factory=dict)
+    stirred: set[Ask] = field(default_factory=set)
+    touched: set[str] = field(default_factory=set)
+    unable: set[int] = field(default_factory=set)
     waited: dict[int, int] = field(default_factory=dict)
-    fresh: dict[int, int] = field(default_factory=dict)
+    fresh: dict[tuple[Ask, int], int] = field(default_factory=dict)
     fed_ahead: Counter[str] = field(default_factory=Counter)
+    asked_ahead: set[Ask] = field(default_factory=set)

@@ -6,7 +6,7 @@ scheduler hands out as many of them at once, as one hand-out, as their time sugg
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
@@ -19,6 +19,7 @@ __all__ = [
     "SlaveHeard",
     "SlaveJoined",
     "SlaveLeft",
+    "SlaveUnable",
     "SpanSubmitted",
     "TasksCancelled",
     "TasksReturned",
@@ -41,6 +42,8 @@ class Terms(Struct, frozen=True):
         repeatable: Whether a second attempt may be made while the first may still be running.
         chunk: Items of a span in one hand-out; 0 has the scheduler choose.
         timeout_s: How long it may run, in seconds; 0: for ever. Its slave sees to that.
+        needs: What a hand-out uses up of its slave's offers while it runs: names and amounts.
+        tags: What a slave has to have to get them.
     """
 
     function: int
@@ -52,6 +55,8 @@ class Terms(Struct, frozen=True):
     repeatable: bool = True
     chunk: int = 0
     timeout_s: float = 0.0
+    needs: tuple[tuple[str, float], ...] = ()
+    tags: frozenset[str] = frozenset()
 
 
 class HandOut(Struct, frozen=True, array_like=True):
@@ -97,10 +102,17 @@ class TasksCancelled(Struct, frozen=True):
 
 
 class SlaveJoined(Struct, frozen=True):
-    """A slave was let in; its name has not been used before."""
+    """A slave was let in; its name has not been used before.
+
+    Attributes:
+        offers: Amounts that tasks may need, by name.
+        tags: What it has, beside these.
+    """
 
     slave: str
     slots: int
+    offers: Mapping[str, float] = {}
+    tags: frozenset[str] = frozenset()
 
 
 class SlaveAsked(Struct, frozen=True):
@@ -122,6 +134,18 @@ class SlaveLeft(Struct, frozen=True):
     slave: str
     reason: str
     in_peace: bool = False
+
+
+class SlaveUnable(Struct, frozen=True):
+    """A slave cannot run the function of this hand-out, which it gives back; others may be able to.
+
+    Attributes:
+        reason: Why not, in words.
+    """
+
+    slave: str
+    hand_out: HandOut
+    reason: str
 
 
 class TasksReturned(Struct, frozen=True):
@@ -173,5 +197,6 @@ Event = (
     | TasksReturned
     | HandOutsGivenBack
     | HandOutsLost
+    | SlaveUnable
     | TimePassed
 )

@@ -16,6 +16,7 @@ from masterslave.scheduler.events import (
     SlaveHeard,
     SlaveJoined,
     SlaveLeft,
+    SlaveUnable,
     SpanSubmitted,
     TasksCancelled,
     TasksReturned,
@@ -47,6 +48,8 @@ class Hearing(Accounts):
                     self._end_attempt(hand_out, event.slave)
             case HandOutsLost():
                 self._note_lost(event)
+            case SlaveUnable():
+                self._note_unable(event)
             case TasksSubmitted(tasks=tasks, terms=terms):
                 self._note_submitted(Submission(tasks[0], tasks[-1] + 1, terms, event.sizes))
             case SpanSubmitted(first=first, count=count, terms=terms):
@@ -68,7 +71,7 @@ class Hearing(Accounts):
     def _note_word(self, event: SlaveJoined | SlaveAsked | SlaveHeard | SlaveLeft) -> None:
         match event:
             case SlaveJoined():
-                self.seats[event.slave] = Seat(event.slave, event.slots)
+                self.seats[event.slave] = Seat(event.slave, event.slots, event.offers, event.tags)
                 self.heard[event.slave] = self.now
                 self.counts["slaves_joined"] += 1
                 self._touch(event.slave)
@@ -84,11 +87,56 @@ class Hearing(Accounts):
         assert submission.first == len(self.status), "tasks have to be numbered in a row"
         self.submissions.append(submission)
         self._firsts.append(submission.first)
+        self._ask_again(submission)
         self.status.extend(bytes([OPEN]) * count)
         self.latest.extend(array("l", [0]) * count)
         self.holder.extend([""] * count)
         self._wait(submission, count)
         self.counts["submitted"] += count
+
+    def _ask_again(self, submission: Submission) -> None:
+        """If nobody is able to run what is submitted, all who could are asked anew."""
+        ask = self.ask_of(submission.terms)
+        if ask[2] >= 0 and not any(seat.meets(ask) for seat in self.seats.values()):
+            for seat in self.seats.values():
+                if seat.could_meet(ask):
+                    seat.unable.discard(ask[2])
+                    self._touch(seat.name)
+            for known in self.slots_of:
+                self._count_slots(known)
+
+    def _note_unable(self, event: SlaveUnable) -> None:
+        out = self._end_attempt(event.hand_out, event.slave)
+        if out is None:
+            return
+        function, seat = out.terms.function, self.seats[event.slave]
+        seat.unable.add(function)
+        if function not in self.partial:
+            self._separate(function)
+        for ask in self.slots_of:
+            self._count_slots(ask)
+        for submission in self.submissions:
+            ask = self.ask_of(submission.terms)
+            is_meant = ask[2] == function and submission.waiting and seat.could_meet(ask)
+            if is_meant and not any(other.meets(ask) for other in self.seats.values()):
+                tasks = range(submission.first, submission.stop)
+                self.moment.unable.update(filter(self._waits, tasks))
+
+    def _separate(self, function: int) -> None:
+        """Some slave cannot run a function: what waits of it is counted apart."""
+        self.partial.add(function)
+        for submission in self.submissions:
+            terms, count = submission.terms, submission.waiting
+            if terms.function == function and count:
+                before, ask = (terms.needs, terms.tags, -1), self.ask_of(terms)
+                self.waiting[before, terms.priority] -= count
+                self.waiting_of[before] -= count
+                self.waiting[ask, terms.priority] += count
+                self.waiting_of[ask] += count
+                self.moment.stirred.add(ask)
+
+    def _waits(self, task: int) -> bool:
+        return self.is_open(task) and not self._is_covered(task) and task not in self.delayed
 
     def _note_returned(self, event: TasksReturned) -> None:
         self._hear(event.slave)
@@ -96,8 +144,8 @@ class Hearing(Accounts):
         self._note_trial(event)
         for hand_out, seconds in zip(event.hand_outs, event.seconds, strict=True):
             out = self._end_attempt(hand_out, event.slave)
-            self.moment.returned.add((hand_out.task, hand_out.attempt))
             if out is not None:
+                self.moment.returned.add((hand_out.task, hand_out.attempt))
                 self._learn(out.terms.function, seconds / hand_out.count)
             self._expect_answers(hand_out, event, was_live=out is not None)
 

@@ -31,6 +31,7 @@ from masterslave.scheduler.feeding import Feeding
 from masterslave.scheduler.hearing import Hearing
 from masterslave.scheduler.machine import Scheduler
 from masterslave.scheduler.orders import (
+    AnswerUnable,
     DismissSlave,
     GiveUpTask,
     Order,
@@ -78,20 +79,11 @@ class Ledger(Hearing):
             case SettleTasks():
                 self._note_settled(order.hand_outs)
             case StopTasks():
-                for hand_out in order.hand_outs:
-                    key = (hand_out.task, hand_out.attempt)
-                    if key in self.moment.returned:
-                        continue
-                    if key not in self.moment.stops or self.out[key].slave != order.slave:
-                        self.faults["stopped though wanted"].append((order.slave, hand_out))
-                    self._end_attempt(hand_out, order.slave)
+                self._note_stopped(order)
             case GiveUpTask():
-                is_due = order.task in self.moment.give_ups
-                if not is_due or len(order.story) != self.losses[order.task]:
-                    self.faults["given up wrongly"].append(order)
-                self.moment.give_ups.discard(order.task)
-                self.counts["given_up"] += 1
-                self._end(range(order.task, order.task + 1), GIVEN_UP)
+                self._note_given_up(order)
+            case AnswerUnable():
+                self._note_answered(order)
             case RecallTasks():
                 self._note_recalled(order)
             case DismissSlave():
@@ -119,6 +111,31 @@ class Ledger(Hearing):
             self.counts["done"] += len(tasks)
             self._end(tasks, DONE)
 
+    def _note_stopped(self, order: StopTasks) -> None:
+        for hand_out in order.hand_outs:
+            key = (hand_out.task, hand_out.attempt)
+            if key in self.moment.returned:
+                continue
+            if key not in self.moment.stops or self.out[key].slave != order.slave:
+                self.faults["stopped though wanted"].append((order.slave, hand_out))
+            self._end_attempt(hand_out, order.slave)
+
+    def _note_given_up(self, order: GiveUpTask) -> None:
+        is_due = order.task in self.moment.give_ups
+        if not is_due or len(order.story) != self.losses[order.task]:
+            self.faults["given up wrongly"].append(order)
+        self.moment.give_ups.discard(order.task)
+        self.counts["given_up"] += 1
+        self._end(range(order.task, order.task + 1), GIVEN_UP)
+
+    def _note_answered(self, order: AnswerUnable) -> None:
+        for row in order.tasks:
+            if not self.moment.unable.issuperset(row):
+                self.faults["answered though somebody is able"].append(row)
+            self.moment.unable.difference_update(row)
+            self.counts["given_up"] += len(row)
+            self._end(row, GIVEN_UP)
+
     def _note_sent(self, name: str, hand_out: HandOut) -> None:
         tasks = range(hand_out.task, hand_out.task + hand_out.count)
         key = (hand_out.task, hand_out.attempt)
@@ -130,6 +147,7 @@ class Ledger(Hearing):
             return
         submission = self.submission_of(tasks.start)
         terms = submission.terms
+        self._check_place(seat, hand_out, terms)
         self._check_chunk(tasks, submission)
         if self.status.count(OPEN, tasks.start, tasks.stop) != len(tasks):
             self.faults["sent after its end"].append(hand_out)
@@ -148,7 +166,7 @@ class Ledger(Hearing):
             self._check_second(name, hand_out, tasks)
             second.update(dict.fromkeys(tasks, key))
         else:
-            self._check_turn(hand_out, tasks, terms)
+            self._check_turn(name, hand_out, tasks, terms)
             self._check_balance(tasks, submission)
             self._wait(submission, -len(tasks))
             first.update(dict.fromkeys(tasks, key))
@@ -157,16 +175,23 @@ class Ledger(Hearing):
 
     def _seat_hand_out(self, seat: Seat, key: Key, out: Out) -> None:
         if len(seat.started) < seat.slots:
-            out.since = self.now
-            seat.started[key] = None
+            self._start(seat, key, out)
         else:
             self._check_ahead(seat, out)
+            self.moment.asked_ahead.add(self.ask_of(out.terms))
             out.expected_s = self.scheduler.state.tasks[key[0]].expected_s
             seat.ahead[key] = None
             seat.ahead_s += out.expected_s
             seat.ahead_bytes += out.size
             self.moment.fed_ahead[seat.name] += len(out.tasks)
         self._touch(seat.name)
+
+    def _check_place(self, seat: Seat, hand_out: HandOut, terms: Terms) -> None:
+        """Note it when a slave is sent what it does not meet."""
+        if not terms.tags <= seat.tags:
+            self.faults["tags"].append((seat.name, hand_out))
+        if terms.function in seat.unable:
+            self.faults["sent to who is unable"].append((seat.name, hand_out))
 
     def _check_trial(self, seat: Seat, key: Key) -> None:
         """Note it when a slave in quarantine is tried that must not be."""
@@ -189,25 +214,26 @@ class Ledger(Hearing):
         if len(tasks) > 1 and not submission.terms.chunk:
             chunk_s = self.feeding.chunk_s
             fastest_s = self.fastest.get(submission.terms.function, chunk_s)
-            share = -(-waited // (2 * self.able_slots))
+            slots = self.slots_of[self.ask_of(submission.terms)]
+            share = -(-waited // (2 * max(1, slots)))
             if (len(tasks) - 1) * fastest_s > chunk_s or len(tasks) > share:
-                self.faults["chunk"].append((tasks, waited, self.able_slots, fastest_s))
+                self.faults["chunk"].append((tasks, waited, slots, fastest_s))
 
-    def _check_turn(self, hand_out: HandOut, tasks: range, terms: Terms) -> None:
+    def _check_turn(self, name: str, hand_out: HandOut, tasks: range, terms: Terms) -> None:
         """Note it when tasks are handed out that should not be, or not yet."""
-        lowest = self.moment.lowest
-        self.moment.lowest = terms.priority if lowest is None else min(lowest, terms.priority)
+        ask = self.ask_of(terms)
+        self.moment.sent.setdefault(name, []).append((terms.priority, ask))
         if self.delayed and any(task in self.delayed for task in tasks):
             self.faults["sent before its delay"].append(hand_out)
         if hand_out.attempt == 1:
-            if self.last_fresh.get(terms.priority, -1) >= tasks.start:
+            line, fresh = (ask, terms.priority), self.moment.fresh
+            if self.last_fresh.get(line, -1) >= tasks.start:
                 self.faults["out of order"].append(hand_out)
-            fresh = self.moment.fresh
-            fresh[terms.priority] = max(fresh.get(terms.priority, -1), tasks[-1])
+            fresh[line] = max(fresh.get(line, -1), tasks[-1])
 
     def _check_ahead(self, seat: Seat, out: Out) -> None:
         feed, function = self.feeding, out.terms.function
-        is_full = not seat.has_room(feed) or out.size > feed.ahead_bytes
+        is_full = not seat.has_room(feed) or out.size > feed.ahead_bytes or out.terms.needs
         fastest_s = self.fastest.get(function)
         if is_full or fastest_s is None or fastest_s * len(out.tasks) > feed.feed_ahead_s + 1e-6:
             self.faults["overfed"].append((seat.name, out.tasks, seat.ahead_s, fastest_s))
@@ -223,7 +249,7 @@ class Ledger(Hearing):
             or not first.terms.repeatable
             or any(map(self.cover[1].__contains__, tasks))
             or not self.doubled.isdisjoint(tasks)
-            or self.waiting_count
+            or self.waiting_of[self.ask_of(first.terms)]
             or self.now - first.since < self.patience_s(first) - 1e-9
         ):
             self.faults["second attempt"].append((name, hand_out))
@@ -237,7 +263,11 @@ class Ledger(Hearing):
             return
         if not seat.is_quarantined:
             self._settle_seats()
-            if seat.recalled or self.waiting_count or self.recalls >= self.free_slots:
+            asks = {self.ask_of(self.submission_of(one.task).terms) for one in order.hand_outs}
+            for ask in asks:
+                if self.waiting_of[ask] or self.recalls >= self.free_slots_for(ask):
+                    self.faults["recalled for nothing"].append(order)
+            if seat.recalled or len(asks) > 1:
                 self.faults["recalled for nothing"].append(order)
         for hand_out in order.hand_outs:
             key = (hand_out.task, hand_out.attempt)

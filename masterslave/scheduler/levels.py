@@ -29,7 +29,8 @@ class Levels(Generic[_Item]):
     __slots__ = ("_at", "_bins", "_lowest", "_per_level", "_used", "weight")
 
     def __init__(self, lowest: float, highest: float) -> None:
-        self._bins: list[OrderedDict[str, _Item]] = [OrderedDict() for _ in range(_BINS)]
+        self._bins: list[OrderedDict[str, _Item] | None] = [None] * _BINS
+        """Each is made when it is used: most are not, and there may be many of these."""
         self._used = 0
         self._at: dict[str, tuple[int, int]] = {}
         """Where each is: its bin and its weight."""
@@ -49,7 +50,10 @@ class Levels(Generic[_Item]):
             if before[0] == place:
                 return
             self.remove(name)
-        self._bins[place][name] = item
+        line = self._bins[place]
+        if line is None:
+            line = self._bins[place] = OrderedDict()
+        line[name] = item
         self._used |= 1 << place
         self._at[name] = place, weight
         self.weight += weight
@@ -60,6 +64,7 @@ class Levels(Generic[_Item]):
         if at is not None:
             place, weight = at
             line = self._bins[place]
+            assert line is not None
             del line[name]
             if not line:
                 self._used ^= 1 << place
@@ -74,7 +79,8 @@ class Levels(Generic[_Item]):
         return self._take(self._used.bit_length() - 1)
 
     def _take(self, place: int) -> _Item:
-        name = next(iter(self._bins[place]))
-        item = self._bins[place][name]
+        line = self._bins[place]
+        assert line is not None
+        name, item = next(iter(line.items()))
         self.remove(name)
         return item

@@ -14,7 +14,7 @@ from masterslave.scheduler.slaves import Slave
 from masterslave.scheduler.state import State, Step
 from masterslave.scheduler.transitions import Trigger, next_phase
 
-__all__ = ["give_back", "lose", "take_back_all"]
+__all__ = ["give_back", "lose", "take_back_all", "wait_again"]
 
 
 def give_back(state: State, event: HandOutsGivenBack, step: Step) -> None:
@@ -22,7 +22,7 @@ def give_back(state: State, event: HandOutsGivenBack, step: Step) -> None:
     for hand_out in reversed(event.hand_outs):
         piece = state.end_attempt(hand_out, event.slave)
         if piece is not None:
-            _wait_again(state, piece, Trigger.GIVEN_BACK)
+            wait_again(state, piece, Trigger.GIVEN_BACK)
 
 
 def lose(state: State, event: HandOutsLost, step: Step) -> None:
@@ -33,7 +33,7 @@ def lose(state: State, event: HandOutsLost, step: Step) -> None:
         return
     quarantine.fail_trial(state, event.slave, hand_out, step)
     if event.culprit >= 0 and event.culprit not in range(piece.first, piece.stop):
-        _wait_again(state, piece, Trigger.GIVEN_BACK)
+        wait_again(state, piece, Trigger.GIVEN_BACK)
     elif piece.stop - piece.first == 1:
         _blame(state, piece, hand_out.attempt, event.slave, event.reason, step)
     elif event.culprit < 0:
@@ -49,20 +49,20 @@ def take_back_all(state: State, slave: Slave, reason: str, step: Step, *, in_pea
         if slave.is_live(hand_out, by_first):
             piece = by_first[hand_out.task]
             state.release(piece, hand_out.attempt)
-            _wait_again(state, piece, Trigger.GIVEN_BACK)
+            wait_again(state, piece, Trigger.GIVEN_BACK)
     for first in reversed(list(slave.started)):
         piece = by_first[first]
         attempt = next(number for number, holder in piece.live() if holder == slave.name)
         state.release(piece, attempt)
         if in_peace:
-            _wait_again(state, piece, Trigger.GIVEN_BACK)
+            wait_again(state, piece, Trigger.GIVEN_BACK)
         elif piece.stop - piece.first == 1:
             _blame(state, piece, attempt, slave.name, reason, step)
         else:
             _suspect(state, piece)
 
 
-def _wait_again(state: State, piece: Piece, trigger: Trigger) -> None:
+def wait_again(state: State, piece: Piece, trigger: Trigger) -> None:
     """Have it wait at the front, unless its other attempt is out."""
     if piece.attempt:
         piece.phase = next_phase(piece.phase, Trigger.ONE_OF_TWO_ENDED)
@@ -72,7 +72,7 @@ def _wait_again(state: State, piece: Piece, trigger: Trigger) -> None:
 
 def _suspect(state: State, piece: Piece) -> None:
     piece.change_past(is_suspect=True)
-    _wait_again(state, piece, Trigger.LOST)
+    wait_again(state, piece, Trigger.LOST)
 
 
 def _blame(state: State, piece: Piece, attempt: int, slave: str, reason: str, step: Step) -> None:
@@ -85,8 +85,9 @@ def _blame(state: State, piece: Piece, attempt: int, slave: str, reason: str, st
         failed_at=(*past.failed_at, (slave, f"attempt {attempt} was lost here ({reason})", False)),
     )
     if past.losses < piece.terms.max_attempts:
-        _wait_again(state, piece, Trigger.LOST)
+        wait_again(state, piece, Trigger.LOST)
         return
+    state.end_part(piece, range(piece.first, piece.stop))
     state.end(piece, Trigger.LOST_TOO_OFTEN, step)
     state.counts.given_up += 1
     state.changed_at = step.now
@@ -96,7 +97,7 @@ def _blame(state: State, piece: Piece, attempt: int, slave: str, reason: str, st
 def _blame_one_of(state: State, piece: Piece, event: HandOutsLost, step: Step) -> None:
     """Cut the culprit out, and have the others wait."""
     if piece.attempt:  # its other attempt is out, as a whole: it cannot be taken apart
-        _wait_again(state, piece, Trigger.LOST)
+        wait_again(state, piece, Trigger.LOST)
         return
     culprit = event.culprit
     parts = [piece]
@@ -109,4 +110,4 @@ def _blame_one_of(state: State, piece: Piece, event: HandOutsLost, step: Step) -
         elif part.first == culprit:
             _blame(state, part, event.hand_out.attempt, event.slave, event.reason, step)
         else:
-            _wait_again(state, part, Trigger.GIVEN_BACK)
+            wait_again(state, part, Trigger.GIVEN_BACK)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import assert_never
 
-from masterslave.scheduler import losses, outcomes, placement, quarantine, rebalancing
+from masterslave.scheduler import losses, outcomes, partial, placement, quarantine, rebalancing
 from masterslave.scheduler.events import (
     Event,
     HandOutsGivenBack,
@@ -18,10 +18,12 @@ from masterslave.scheduler.events import (
     SlaveHeard,
     SlaveJoined,
     SlaveLeft,
+    SlaveUnable,
     SpanSubmitted,
     TasksCancelled,
     TasksReturned,
     TasksSubmitted,
+    Terms,
     TimePassed,
 )
 from masterslave.scheduler.feeding import Feeding
@@ -60,7 +62,7 @@ class Scheduler:
             deadlines.append(due)
         if state.waiting and state.trials:
             deadlines.append(state.trials[0][0])
-        if state.roster.free and not state.waiting and state.pieces.by_first:
+        if state.roster.free and state.pieces.by_first:
             deadlines.append(state.look_at)
         return min(deadlines, default=None)
 
@@ -68,7 +70,7 @@ class Scheduler:
         """Take in what happened, and return what is to be done, in this order."""
         step = Step(now)
         self._take_in(event, step)
-        state = self.state
+        state, demands = self.state, self.state.roster.demands
         if step.stops:
             step.order_stops(state.slaves)
         if step.thinned:
@@ -80,10 +82,11 @@ class Scheduler:
         state.roster.settle_lines(state.pieces, now)
         if state.waiting:
             placement.feed(state, step)
-        if state.roster.free and not state.waiting and state.pieces.by_first:
+        demands.stirred.clear()
+        if demands.uneven:
             rebalancing.recall(state, step)
-            if state.look_at <= now:
-                rebalancing.try_stragglers_twice(state, step)
+        if state.roster.free and state.look_at <= now and state.pieces.by_first:
+            rebalancing.try_stragglers_twice(state, step)
         return step.orders
 
     def _take_in(self, event: Event, step: Step) -> None:
@@ -109,6 +112,8 @@ class Scheduler:
                 losses.give_back(state, event, step)
             case HandOutsLost():
                 losses.lose(state, event, step)
+            case SlaveUnable():
+                partial.take_in(state, event, step)
             case TimePassed():
                 self._give_up_silent_slaves(step)
             case _:
@@ -127,9 +132,7 @@ class Scheduler:
         else:
             pieces = [Piece(task, task + 1, terms) for task in event.tasks]
         by_first.update(zip(event.tasks, pieces, strict=True))
-        state.queue.append(terms.priority, pieces)
-        state.waiting += len(pieces)
-        state.counts.submitted += len(pieces)
+        self._line_up(pieces, len(pieces), terms)
 
     def _submit_span(self, event: SpanSubmitted, now: float) -> None:
         state, first, stop = self.state, event.first, event.first + event.count
@@ -140,9 +143,20 @@ class Scheduler:
         span = Span(first, stop, event.item_bytes, event.count)
         piece = Piece(first, stop, event.terms, span=span)
         state.pieces.add(piece)
-        state.queue.append(event.terms.priority, (piece,))
-        state.waiting += event.count
-        state.counts.submitted += event.count
+        self._line_up((piece,), event.count, event.terms)
+
+    def _line_up(self, pieces: Sequence[Piece], count: int, terms: Terms) -> None:
+        """Have new pieces wait, of so many tasks."""
+        state = self.state
+        demand = state.roster.demand_of(terms)
+        if state.roster.demands.partial:
+            partial.ask_again(state, demand)
+        demand.open += count
+        demand.queue.append(terms.priority, pieces)
+        demand.waiting += count
+        state.waiting += count
+        state.counts.submitted += count
+        state.roster.demands.stirred[demand] = None
 
     def _cancel(self, tasks: Sequence[int], step: Step) -> None:
         state = self.state
@@ -159,9 +173,8 @@ class Scheduler:
 
     def _join(self, event: SlaveJoined, now: float) -> None:
         state = self.state
-        slave = Slave(event.slave, max(0, event.slots), now)
-        state.slaves[event.slave] = slave
-        state.roster.touched[event.slave] = slave
+        slave = Slave(event.slave, max(0, event.slots), now, event.offers, event.tags)
+        state.roster.join(slave)
         state.counts.slaves_joined += 1
         state.changed_at = now
 

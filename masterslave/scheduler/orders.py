@@ -9,6 +9,7 @@ from msgspec import Struct
 from masterslave.scheduler.events import HandOut
 
 __all__ = [
+    "AnswerUnable",
     "DismissSlave",
     "GiveUpTask",
     "Order",
@@ -43,6 +44,13 @@ class GiveUpTask(Struct, frozen=True):
 
     task: int
     story: tuple[str, ...]
+
+
+class AnswerUnable(Struct, frozen=True):
+    """No slave that is here can run these: what the slave has just said is their answer."""
+
+    slave: str
+    tasks: Sequence[range]
 
 
 class StopTasks(Struct, frozen=True):
@@ -83,6 +91,7 @@ Order = (
     SendTasks
     | SettleTasks
     | GiveUpTask
+    | AnswerUnable
     | StopTasks
     | RecallTasks
     | DismissSlave

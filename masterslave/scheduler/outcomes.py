@@ -38,8 +38,8 @@ def take_in(state: State, event: TasksReturned, step: Step) -> None:
     slave = state.roster.hear(name, step.now)
     settled: list[HandOut] = []
     settle = settled.append
-    done = 0
-    terms = None
+    done = briefly = 0
+    terms = demand = None
     measured: Measured = {}
     for at, hand_out in enumerate(event.hand_outs):
         number, count = hand_out.task, hand_out.count
@@ -59,7 +59,11 @@ def take_in(state: State, event: TasksReturned, step: Step) -> None:
             done += _take_in_one(state, hand_out, seconds, event, settled, measured, step)
             continue
         if piece.terms is not terms:
-            terms = piece.terms
+            if demand is not None:
+                demand.open -= briefly
+            done += briefly
+            terms, briefly = piece.terms, 0
+            demand = state.roster.demand_of(terms)
             measure = measured.setdefault(terms.function, []).append
         measure(seconds if count == 1 else seconds / count)
         piece.phase = _AFTER_RETURN
@@ -70,8 +74,13 @@ def take_in(state: State, event: TasksReturned, step: Step) -> None:
         slave.held_count -= count
         if slave.started.pop(number, None) is None:
             slave.leave_ahead(piece)
+        elif slave.needs_of:
+            slave.end_use(number)
         settle(hand_out)
-        done += count
+        briefly += count
+    if demand is not None:
+        demand.open -= briefly
+        done += briefly
     for function, times in measured.items():
         state.estimates.note(function, times)
     if slave is not None:

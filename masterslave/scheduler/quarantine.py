@@ -13,7 +13,7 @@ from heapq import heappop, heappush
 from masterslave.scheduler.events import HandOut, TasksReturned
 from masterslave.scheduler.orders import QuarantineSlave, RecallTasks, ReleaseSlave
 from masterslave.scheduler.pieces import Piece
-from masterslave.scheduler.slaves import Slave
+from masterslave.scheduler.slaves import Demand, Slave
 from masterslave.scheduler.state import State, Step
 
 __all__ = [
@@ -56,13 +56,20 @@ def note_against(state: State, name: str, line: str, step: Step, *, has_raised: 
 def judge(state: State, step: Step) -> None:
     """Quarantine those against which enough speaks, unless nobody else would be left."""
     for slave in step.accused.values():
-        others = state.roster.able - (slave.slots_counted > 0)
-        if len(slave.evidence) >= EVIDENCE and slave.bad > slave.done and others > 0:
+        if len(slave.evidence) >= EVIDENCE and slave.bad > slave.done and _others(state, slave):
             _quarantine(state, slave, step)
 
 
-def take_due(state: State, now: float) -> Slave | None:
-    """Return a slave that is to be tried with the task whose turn it is, if there is one."""
+def _others(state: State, slave: Slave) -> bool:
+    """Tell whether somebody else is left to work, and for all that is open of what it could do."""
+    is_able = slave.slots_counted > 0
+    return state.roster.able > is_able and all(
+        demand.able > is_able for demand in slave.demands if demand.open
+    )
+
+
+def take_due(state: State, now: float) -> tuple[Slave, Demand] | None:
+    """Return a slave that is to be tried, and that of which it gets a task, if there is one."""
     trials = state.trials
     while trials and trials[0][0] <= now:
         due, name = heappop(trials)
@@ -70,10 +77,14 @@ def take_due(state: State, now: float) -> Slave | None:
         if slave is None or not slave.is_quarantined or slave.trial_due != due:
             continue
         _set_due(state, slave, now)  # should nothing be heard of it, or should it not be possible
-        head = state.queue.head()
-        is_free = slave.slots > 0 and not slave.held_count
-        if is_free and head is not None and _can_afford(head, slave):
-            return slave
+        if slave.slots > 0 and not slave.held_count:
+            waiting = [demand for demand in slave.demands if demand.waiting]
+            demand = min(waiting, key=Demand.turn, default=None)
+            head = None if demand is None else demand.queue.head()
+            if demand is None or head is None:
+                continue
+            if not demand.able or _can_afford(head, slave):  # if nobody else could, in any case
+                return slave, demand
     return None
 
 

@@ -1,4 +1,4 @@
-"""What waits: a line for each priority, the highest first."""
+"""What waits of one demand: a line for each priority, the highest first."""
 
 from __future__ import annotations
 
@@ -51,6 +51,20 @@ class Queue:
             if not self._order:
                 return None
             self._drop_empty_top()
+
+    def take_out(self, function: int) -> list[Piece]:
+        """Take out the pieces of a function, in the order in which they would be handed out."""
+        taken = [piece for piece in self if piece.terms.function == function]
+        for line in self._lines.values():
+            others = [
+                piece
+                for piece in line
+                if piece.phase is Phase.WAITING and piece.terms.function != function
+            ]
+            line.clear()
+            line.extend(others)
+        self._ended = 0
+        return taken
 
     def note_ended(self) -> None:
         """A piece has ended where it stood."""

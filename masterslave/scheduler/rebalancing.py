@@ -1,14 +1,16 @@
-"""When slots are free and nothing waits: work is recalled from who holds much, or tried twice.
+"""When slots are free and nothing waits for them: work is recalled, or tried twice.
 
 What was cancelled in part is recalled, too.
 """
 
 from __future__ import annotations
 
+from collections import deque
+
 from masterslave.scheduler.events import HandOut
 from masterslave.scheduler.orders import RecallTasks, SendTasks
 from masterslave.scheduler.pieces import Piece
-from masterslave.scheduler.slaves import Slave
+from masterslave.scheduler.slaves import RECALL_WORTH_S, Demand, Slave
 from masterslave.scheduler.state import State, Step
 from masterslave.scheduler.transitions import Trigger, next_phase
 
@@ -25,13 +27,16 @@ _LOOKS = 8
 def recall(state: State, step: Step) -> None:
     """Recall hand-outs for the free slots, from the slaves that hold the most ahead."""
     roster = state.roster
-    while roster.rich and roster.free_slots > roster.recalls:
-        slave = roster.rich.take_highest()
-        hand_outs = _second_half(state, slave)
-        slave.recalled.update(hand_out.task for hand_out in hand_outs)
-        roster.line_up(slave)
-        state.counts.recalled += sum(hand_out.count for hand_out in hand_outs)
-        step.orders.append(RecallTasks(slave.name, hand_outs))
+    for demand in list(roster.demands.uneven):
+        while not demand.waiting and demand.rich and demand.free_slots > roster.recalls:
+            slave = demand.rich.take_highest()
+            hand_outs = _second_half(state, slave, demand)
+            if not hand_outs:  # most of what it holds is of another demand
+                continue
+            slave.recalled.update(hand_out.task for hand_out in hand_outs)
+            roster.line_up(slave)
+            state.counts.recalled += sum(hand_out.count for hand_out in hand_outs)
+            step.orders.append(RecallTasks(slave.name, hand_outs))
 
 
 def recall_thinned(state: State, step: Step) -> None:
@@ -53,12 +58,24 @@ def recall_thinned(state: State, step: Step) -> None:
             step.orders.append(RecallTasks(name, (HandOut(piece.first, attempt, count),)))
 
 
-def _second_half(state: State, slave: Slave) -> list[HandOut]:
-    """Return the last of what a slave holds ahead: half of it, by time."""
+def _second_half(state: State, slave: Slave, demand: Demand) -> list[HandOut]:
+    """Return the last of what a slave holds ahead of a demand: half of it, by time."""
     by_first = state.pieces.by_first
+    held = slave.ahead
     wanted_s = slave.ahead_s / 2
+    if slave.is_mixed:
+        held = deque(
+            one
+            for one in slave.ahead
+            if slave.is_live(one, by_first)
+            and state.roster.demand_of(by_first[one.task].terms) is demand
+        )
+        held_s = sum(by_first[one.task].expected_s for one in held)
+        if held_s <= RECALL_WORTH_S * slave.slots:
+            return []
+        wanted_s = held_s / 2
     chosen: list[HandOut] = []
-    for hand_out in reversed(slave.ahead):
+    for hand_out in reversed(held):
         if slave.is_live(hand_out, by_first):
             chosen.append(hand_out)
             wanted_s -= by_first[hand_out.task].expected_s
@@ -80,8 +97,7 @@ def try_stragglers_twice(state: State, step: Step) -> None:
             if due > now:
                 next_look = min(next_look, due)
             elif not _double(state, piece, slave, step):
-                next_look = now  # as soon as somebody is free
-                break
+                next_look = now  # as soon as somebody is free for it
     state.look_at = max(next_look, now + feed.straggler_min_s / _LOOKS)
 
 
@@ -106,8 +122,9 @@ def _patience_s(state: State, piece: Piece) -> float:
 
 def _double(state: State, piece: Piece, holder: Slave, step: Step) -> bool:
     """Hand a piece out a second time; tells whether somebody else was free."""
-    roster = state.roster
-    slave = next((s for s in roster.free.values() if s is not holder), None)
+    roster, needs = state.roster, piece.terms.needs
+    free = roster.demand_of(piece.terms).free
+    slave = next((s for s in free.values() if s is not holder), None)
     if slave is None:
         return False
     count = piece.stop - piece.first
@@ -115,7 +132,7 @@ def _double(state: State, piece: Piece, holder: Slave, step: Step) -> bool:
     piece.attempts += 1
     piece.second = (piece.attempts, slave.name)
     piece.change_past(is_doubled=True)
-    slave.started[piece.first] = step.now
+    slave.start(piece.first, needs, step.now)
     slave.held_count += count
     roster.line_up(slave)
     state.counts.handed_out += count

@@ -13,8 +13,8 @@ from masterslave.scheduler.events import HandOut
 from masterslave.scheduler.feeding import Feeding
 from masterslave.scheduler.orders import Order, StopTasks
 from masterslave.scheduler.pieces import Piece, Pieces
-from masterslave.scheduler.queue import Queue
-from masterslave.scheduler.slaves import Roster, Slave
+from masterslave.scheduler.roster import Roster
+from masterslave.scheduler.slaves import Demand, Slave
 from masterslave.scheduler.transitions import Phase, Trigger, next_phase
 
 __all__ = ["Counts", "Delays", "State", "Step"]
@@ -103,7 +103,7 @@ class State:
     """All of it; only the scheduler changes it.
 
     Attributes:
-        waiting: Tasks in the queue.
+        waiting: Tasks in the queues of all demands.
         trials: When which slave in quarantine is to be tried, at the soonest; a heap.
         changed_at: When a task was last handed out or settled, or a slave came or went.
         look_at: When to look for stragglers next.
@@ -117,7 +117,6 @@ class State:
         "feeding",
         "look_at",
         "pieces",
-        "queue",
         "roster",
         "trials",
         "waiting",
@@ -126,7 +125,6 @@ class State:
     def __init__(self, feeding: Feeding) -> None:
         self.feeding = feeding
         self.pieces = Pieces()
-        self.queue = Queue()
         self.waiting = 0
         self.delays = Delays()
         self.roster = Roster(feeding)
@@ -196,24 +194,34 @@ class State:
     def to_front(self, piece: Piece, trigger: Trigger) -> None:
         """Have a piece wait at the front of the queue."""
         piece.phase = next_phase(piece.phase, trigger)
-        count = piece.count_open()
+        demand = self.note_waiting(piece, piece.count_open())
+        demand.queue.put_back(piece)
+
+    def note_waiting(self, piece: Piece, count: int) -> Demand:
+        """So many tasks of a piece wait from now on; returns what they demand."""
+        demand = self.roster.demand_of(piece.terms)
         self.waiting += count
+        demand.waiting += count
         if piece.span is not None:
             piece.span.waiting += count
-        self.queue.put_back(piece)
+        self.roster.demands.stirred[demand] = None
+        return demand
 
     def end_part(self, piece: Piece, part: range) -> None:
         """Tasks of a piece have ended; it has to be dropped when these were the last ones."""
+        demand = self.roster.demand_of(piece.terms)
         if piece.phase is Phase.WAITING:
             self.waiting -= len(part)
+            demand.waiting -= len(part)
             if piece.span is not None:
                 piece.span.waiting -= len(part)
         piece.end(part)
+        demand.open -= len(part)
 
     def end(self, piece: Piece, trigger: Trigger, step: Step) -> None:
         """A piece has ended, with all of its tasks: what is out of it is stopped."""
         if piece.phase is Phase.WAITING:
-            self.queue.note_ended()
+            self.roster.demand_of(piece.terms).queue.note_ended()
         piece.phase = next_phase(piece.phase, trigger)
         for attempt, slave in piece.live():
             self.release(piece, attempt)

@@ -12,6 +12,8 @@ The rules in words:
   of the queue; one that was lost too often is given up. When a slave is lost, that is held against
   the tasks that it ran; those that only waited there count as given back. Of a hand-out of many,
   only the task that ran is blamed; where that is not known, they are handed out one by one.
+* A slave that cannot run a function, because a package is missing there, gives the task back, and
+  gets none of that function any more. If nobody who is here is able, the task is given up.
 * One that runs three times longer than 95 of the last hundred of its function did gets a second
   attempt, on a slave that has nothing better to do. While one of the two is out, the task is out.
 * Cancelled, it is never handed out again, and what comes of it later is dropped. If it waits at a
@@ -49,12 +51,14 @@ class Trigger(enum.Enum):
     LOST_TOO_OFTEN = "lost too often"
     GIVEN_BACK = "given back"
     ONE_OF_TWO_ENDED = "one of two ended"
+    NOBODY_ABLE = "nobody able"
     CANCELLED = "cancelled"
 
 
 TABLE: dict[tuple[Phase, Trigger], Phase] = {
     (Phase.WAITING, Trigger.HANDED_OUT): Phase.OUT,
     (Phase.WAITING, Trigger.RETURNED): Phase.DONE,
+    (Phase.WAITING, Trigger.NOBODY_ABLE): Phase.GIVEN_UP,
     (Phase.WAITING, Trigger.CANCELLED): Phase.CANCELLED,
     (Phase.OUT, Trigger.HANDED_OUT_TWICE): Phase.OUT,
     (Phase.OUT, Trigger.RETURNED): Phase.DONE,

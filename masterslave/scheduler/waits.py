@@ -110,7 +110,7 @@ def _before_at_slave(state: State, slave: Slave, piece: Piece) -> int:
 
 def _before_in_queue(state: State, piece: Piece, task: int) -> int:
     behind = 0
-    for waiting in state.queue:
+    for waiting in state.roster.demand_of(piece.terms).queue:
         if waiting is piece:
             break
         behind += waiting.count_open()

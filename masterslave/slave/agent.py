@@ -13,7 +13,7 @@ import os
 import socket
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from masterslave.errors import SlaveRefused
@@ -44,6 +44,7 @@ class Agent:
     Args:
         slots: Tasks that run at once.
         name: What the slave is called in the farm.
+        offers: Amounts of what tasks may need, by name.
         patience_s: How long a master that does not answer is tried, in seconds.
         identity: Who this machine is, for farms and name servers of its cluster; None serves this
             user's farms on this machine.
@@ -58,6 +59,7 @@ class Agent:
         *,
         slots: int,
         name: str = "",
+        offers: Mapping[str, float] | None = None,
         patience_s: float = PATIENCE_S,
         identity: Identity | None = None,
         report: Callable[[str], None] = lambda line: None,
@@ -66,6 +68,7 @@ class Agent:
         named: NamedTasks | None = None,
     ) -> None:
         self.name = name or f"{socket.gethostname()}-{os.getpid()}"
+        self._offers = dict(offers or {})
         self._patience_s = patience_s
         self._identity = identity
         self._report = report
@@ -149,6 +152,7 @@ class Agent:
             slots=self._workshop.slots,
             python=sys.version_info[:2],
             tasks=tuple(self._named.by_name),
+            offers=self._offers,
         )
 
     def _refuse(self, farm: FarmRecord) -> str:

@@ -49,6 +49,15 @@ class Climate(Struct, frozen=True, kw_only=True):
     poison_share: float = 0.0
     """Of tasks, those that kill their process, always."""
 
+    need_share: float = 0.0
+    """Of submissions, those that need amounts of what only some slaves offer."""
+
+    place_share: float = 0.0
+    """Of submissions, those that are for the slaves of one host, or of one kind."""
+
+    unable_share: float = 0.0
+    """Of functions, those that a host cannot run; each can be run on the first host."""
+
     cancel_share: float = 0.0
     """Of tasks, those that are cancelled at a random moment, if they have no answer by then."""
 
@@ -89,6 +98,9 @@ class Climate(Struct, frozen=True, kw_only=True):
             retry_share=some(1.0),
             raise_share=some(0.1),
             poison_share=some(0.02),
+            need_share=random.choice((0.0, 0.0, 0.3)),
+            place_share=random.choice((0.0, 0.0, 0.3)),
+            unable_share=random.choice((0.0, 0.0, 0.3)),
             cancel_share=some(0.2),
             child_loss_share=some(0.05),
             culprit_share=random.choice((0.0, 0.7, 1.0)),

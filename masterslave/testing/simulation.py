@@ -10,6 +10,8 @@ from heapq import heappop, heappush
 from itertools import count
 from random import Random
 
+import msgspec
+
 from masterslave.scheduler import (
     DismissSlave,
     Event,
@@ -34,9 +36,11 @@ from masterslave.scheduler.check import (
 from masterslave.testing.climate import Climate
 from masterslave.testing.report import SimReport
 from masterslave.testing.toys import ToySlave
-from masterslave.testing.workload import Workload
+from masterslave.testing.workload import OFFERS, Workload
 
 __all__ = ["SimFarm"]
+
+_spell = msgspec.json.Encoder(order="deterministic", enc_hook=list).encode
 
 _MOST_EVENTS_A_TASK = 1000
 """A farm that needs more of them runs in circles."""
@@ -144,7 +148,9 @@ class SimFarm:
             orders = self._ledger.handle(event, self._now)
             self._check(self._ledger)
         if self._trace is not None:
-            self._trace.update(f"{self._now!r} {event!r} {orders!r}\n".encode())
+            for said in (event, *orders):
+                self._trace.update(f"{self._now!r} {type(said).__name__} ".encode())
+                self._trace.update(_spell(said))
         for order in orders:
             self._carry_out(order)
         self._set_timer()
@@ -160,6 +166,10 @@ class SimFarm:
     def raising_in(self, hand_out: HandOut, *, is_bad: bool) -> list[int]:
         """Return those tasks of it that raise and have to be retried."""
         return self._workload.raising_in(hand_out, is_bad=is_bad)
+
+    def is_unable(self, host: int, hand_out: HandOut) -> bool:
+        """Tell whether the slaves of a host cannot run the function of this."""
+        return self._workload.is_unable(host, hand_out)
 
     def count_running(self, slots: int, hand_outs: int) -> None:
         """Note that so many more slots are there, and so many more hand-outs run."""
@@ -181,7 +191,8 @@ class SimFarm:
     def _schedule_all(self) -> None:
         random, climate = self.random, self.climate
         for number in range(self._wanted_slaves):
-            self.after(0.0 if number == 0 else random.uniform(0, climate.join_within_s), self._join)
+            wait_s = 0.0 if number == 0 else random.uniform(0, climate.join_within_s)
+            self.after(wait_s, partial(self._join, number))
         submissions = list(self._workload.submissions())
         moments = sorted(random.uniform(0, climate.submit_within_s) for _ in submissions)
         self._to_submit = len(submissions)
@@ -207,7 +218,7 @@ class SimFarm:
         self._to_submit -= 1
         self.say(event)
 
-    def _join(self) -> None:
+    def _join(self, host: int) -> None:
         random, climate = self.random, self.climate
         name = f"s{next(self._names)}"
         slave = ToySlave(
@@ -216,9 +227,13 @@ class SimFarm:
             random.choice(self._slots),
             pace=10.0 if random.random() < climate.slow_share else 1.0,
             is_bad=random.random() < climate.bad_share,
+            host=host,
         )
         self._slaves[name] = slave
-        self.say(SlaveJoined(name, slave.slots))
+        tags = {f"on:h{host}", "code"} if host % 3 != 1 else {f"on:h{host}"}
+        if host % 4 == 0:
+            tags.add("task:frame")
+        self.say(SlaveJoined(name, slave.slots, OFFERS[host % len(OFFERS)], frozenset(tags)))
 
     def _await_mishap(self) -> None:
         self.after(self.random.expovariate(1 / self.climate.mishap_every_s), self._have_mishap)
@@ -243,7 +258,7 @@ class SimFarm:
                 slave.change_slots(random.choice((0, *self._slots)))
                 self.after(self.silence_s, partial(self._give_slots_back, slave))
                 return
-        self.after(random.uniform(0, 1.0), self._join)
+        self.after(random.uniform(0, 1.0), partial(self._join, slave.host))
 
     def _give_slots_back(self, slave: ToySlave) -> None:
         if slave.is_here and slave.is_known:
@@ -258,7 +273,7 @@ class SimFarm:
                 slave.be_dismissed()
                 if slave.is_here:  # it was cut off: it comes back under another name
                     wait_s = max(0.0, slave.cut_off_until - self._now)
-                    self.after(wait_s + self.climate.exchange_s, self._join)
+                    self.after(wait_s + self.climate.exchange_s, partial(self._join, slave.host))
 
     def _set_timer(self) -> None:
         deadline = self._scheduler.next_deadline()

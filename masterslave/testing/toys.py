@@ -24,6 +24,7 @@ from masterslave.scheduler import (
     SlaveAsked,
     SlaveHeard,
     SlaveLeft,
+    SlaveUnable,
     StopTasks,
     TasksReturned,
 )
@@ -60,6 +61,9 @@ class World(Protocol):
     def raising_in(self, hand_out: HandOut, *, is_bad: bool) -> list[int]:
         """Return those tasks of it that raise and have to be retried."""
 
+    def is_unable(self, host: int, hand_out: HandOut) -> bool:
+        """Tell whether the slaves of a host cannot run the function of this."""
+
     def count_running(self, slots: int, hand_outs: int) -> None:
         """Note that so many more slots are there, and so many more hand-outs run."""
 
@@ -71,12 +75,21 @@ class ToySlave:
         slots: Tasks that it runs at once.
         pace: How many times slower it is than a usual one.
         is_bad: Most tasks raise here.
+        host: Number of its machine, which says what it is able to do.
     """
 
     def __init__(
-        self, world: World, name: str, slots: int, *, pace: float = 1.0, is_bad: bool = False
+        self,
+        world: World,
+        name: str,
+        slots: int,
+        *,
+        pace: float = 1.0,
+        is_bad: bool = False,
+        host: int = 0,
     ) -> None:
         self.name = name
+        self.host = host
         self.slots = slots
         self.is_here = True
         """Its process lives, or its machine is only cut off."""
@@ -92,7 +105,7 @@ class ToySlave:
         self._mail: deque[Order] = deque()
         self._returned: list[tuple[HandOut, float, list[int]]] = []
         self._given_back: list[HandOut] = []
-        self._lost: list[HandOutsLost] = []
+        self._lost: list[HandOutsLost | SlaveUnable] = []
         self._is_delivering = False
         self._said_at = world.now()
         world.count_running(slots, 0)
@@ -193,6 +206,8 @@ class ToySlave:
             hand_out = self._running[key] = self._queue.pop(key)
             world.count_running(0, 1)
             seconds = world.seconds_of(hand_out) * self._pace
+            if world.is_unable(self.host, hand_out):
+                seconds = 1e-4
             world.after(seconds, partial(self._finish, hand_out, seconds))
 
     def _finish(self, hand_out: HandOut, seconds: float) -> None:
@@ -201,7 +216,9 @@ class ToySlave:
         world = self._world
         world.count_running(0, -1)
         killer = world.killer_in(hand_out)
-        if killer is not None:
+        if world.is_unable(self.host, hand_out):
+            self._lost.append(SlaveUnable(self.name, hand_out, "no module named nothing"))
+        elif killer is not None:
             is_known = world.random.random() < world.climate.culprit_share
             how = "its process was killed by SIGKILL"
             self._lost.append(HandOutsLost(self.name, hand_out, how, killer if is_known else -1))

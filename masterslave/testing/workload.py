@@ -17,9 +17,35 @@ from masterslave.scheduler import (
 )
 from masterslave.testing.climate import Climate
 
-__all__ = ["Workload"]
+__all__ = ["OFFERS", "PLACES", "Workload"]
+
+OFFERS: tuple[dict[str, float], ...] = (
+    {"gpu": 2.0, "ram_gb": 0.9},
+    {},
+    {},
+    {"gpu": 1.0},
+    {"ram_gb": 0.3},
+)
+"""What hosts offer, in turn; the first of them is enough for everything."""
+
+NEEDS = (
+    (("gpu", 1.0),),
+    (("gpu", 0.5),),
+    (("ram_gb", 0.1),),
+    (("gpu", 0.3), ("ram_gb", 0.3)),
+    (("gpu", 2.0),),
+)
+
+PLACES = (
+    frozenset({"on:h1"}),  # which offers nothing
+    frozenset({"on:h0"}),
+    frozenset({"code"}),
+    frozenset({"task:frame"}),
+)
 
 _BATCH = 1000
+_HOSTS = 100
+"""Slaves of hosts after these are able to run everything."""
 
 
 class Workload:
@@ -34,6 +60,13 @@ class Workload:
         self._random = random
         self._climate = climate
         self._poison = _some_of(random, tasks, climate.poison_share)
+        functions = range(len(climate.task_s))
+        self._unable = {
+            (host, function)
+            for host in (range(1, _HOSTS) if climate.unable_share else ())
+            for function in functions
+            if random.random() < climate.unable_share
+        }
         self._terms: list[Terms] = []
         self._firsts: list[int] = []
 
@@ -58,6 +91,8 @@ class Workload:
     def _draw_terms(self, *, is_span: bool) -> Terms:
         random, climate = self._random, self._climate
         is_retried = random.random() < climate.retry_share
+        needs = random.choice(NEEDS) if random.random() < climate.need_share else ()
+        places = PLACES[1:] if needs else PLACES
         return Terms(
             function=random.randrange(len(climate.task_s)),
             priority=random.randrange(climate.priorities),
@@ -67,6 +102,8 @@ class Workload:
             max_attempts=random.choice((1, 3, 3)),
             repeatable=random.random() < 0.8,
             chunk=random.choice((0, 0, 0, 10)) if is_span else 0,
+            needs=needs,
+            tags=random.choice(places) if random.random() < climate.place_share else frozenset(),
         )
 
     def cancellations(self) -> list[TasksCancelled]:
@@ -106,6 +143,10 @@ class Workload:
         ):
             return self._random.choice(tasks)
         return None
+
+    def is_unable(self, host: int, hand_out: HandOut) -> bool:
+        """Tell whether the slaves of a host cannot run the function of this."""
+        return (host, self.terms_of(hand_out.task).function) in self._unable
 
     def raising_in(self, hand_out: HandOut, *, is_bad: bool) -> list[int]:
         """Draw which tasks of a hand-out raise, if they are to be retried."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import hypothesis.strategies as st
 from hypothesis import settings
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
@@ -19,6 +21,7 @@ from masterslave.scheduler import (
     SlaveHeard,
     SlaveJoined,
     SlaveLeft,
+    SlaveUnable,
     SpanSubmitted,
     TasksCancelled,
     TasksReturned,
@@ -46,7 +49,11 @@ terms = st.builds(
     max_attempts=st.integers(1, 3),
     repeatable=st.booleans(),
     chunk=st.sampled_from((0, 0, 0, 1, 4)),
+    needs=st.sampled_from(((), (), (), (("gpu", 1.0),), (("gpu", 0.7), ("ram", 0.1)))),
+    tags=st.sampled_from((frozenset(), frozenset(), frozenset("x"), frozenset("xy"))),
 )
+OFFERS = ({}, {"gpu": 1.0}, {"gpu": 2.5, "ram": 0.3})
+TAGS = (frozenset(), frozenset("x"), frozenset("xyz"))
 
 
 class Weather(RuleBasedStateMachine):
@@ -122,11 +129,26 @@ class Weather(RuleBasedStateMachine):
             first = data.draw(st.integers(0, self.tasks - 1))
             self.say(TasksCancelled(range(first, min(first + count, self.tasks))))
 
-    @rule(target=slaves, slots=st.integers(1, 3))
-    def join(self, slots: int) -> str:
+    @rule(
+        target=slaves,
+        slots=st.integers(1, 3),
+        offers=st.sampled_from(OFFERS),
+        tags=st.sampled_from(TAGS),
+    )
+    def join(
+        self,
+        slots: int,
+        offers: Mapping[str, float] = OFFERS[2],
+        tags: frozenset[str] = TAGS[2],
+    ) -> str:
         self.names += 1
-        self.say(SlaveJoined(f"s{self.names}", slots))
+        self.say(SlaveJoined(f"s{self.names}", slots, offers, tags))
         return f"s{self.names}"
+
+    @rule(slave=slaves, count=st.integers(1, 3))
+    def is_unable(self, slave: str, count: int) -> None:
+        for hand_out in self.first_of(slave, count):
+            self.say(SlaveUnable(slave, hand_out, "no module named nothing"))
 
     @rule(slave=slaves, slots=st.sampled_from((-1, 0, 1, 1, 2, 3)))
     def ask(self, slave: str, slots: int) -> None:
@@ -296,7 +318,7 @@ class Weather(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """Fair weather at last: one healthy slave answers everything, and nothing is left."""
-        self.say(SlaveJoined("last", 2))
+        self.say(SlaveJoined("last", 2, OFFERS[2], TAGS[2]))
         for _ in range(10 * self.tasks + 10):
             self.now += 0.01
             self.do_what_runs("last", 50, 0.001)

@@ -1,0 +1,153 @@
+"""All slaves, in the lines in which they are served."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from masterslave.scheduler.demands import Demands
+from masterslave.scheduler.events import Terms
+from masterslave.scheduler.feeding import Feeding
+from masterslave.scheduler.pieces import Pieces
+from masterslave.scheduler.slaves import RECALL_WORTH_S, Demand, Slave
+
+__all__ = ["Roster"]
+
+
+class Roster:
+    """All slaves; the lines of those that can take something are at the demands.
+
+    Attributes:
+        by_name: The one that was heard of longest ago first.
+        demands: What tasks demand of them.
+        free: Those with a free slot.
+        free_slots: All that are free.
+        able: Slaves that may get tasks.
+        recalls: Hand-outs that were recalled, and are neither given back nor started.
+        touched: Slaves of which something has changed in this event: their lines may be others.
+    """
+
+    __slots__ = (
+        "_feeding",
+        "able",
+        "by_name",
+        "demands",
+        "free",
+        "free_slots",
+        "recalls",
+        "touched",
+    )
+
+    def __init__(self, feeding: Feeding) -> None:
+        self._feeding = feeding
+        self.by_name: OrderedDict[str, Slave] = OrderedDict()
+        self.demands = Demands(feeding)
+        self.free: dict[str, Slave] = {}
+        self.free_slots = 0
+        self.able = 0
+        self.recalls = 0
+        self.touched: dict[str, Slave] = {}
+
+    def demand_of(self, terms: Terms) -> Demand:
+        """Return what tasks on these terms demand."""
+        demand = self.demands.find(terms)
+        if demand is None:
+            demand = self.demands.make(terms)
+            for slave in demand.slaves.values():
+                self._line_up_for(demand, slave)
+        return demand
+
+    def hear(self, name: str, now: float) -> Slave | None:
+        """Note a sign of life; returns the slave if it is here."""
+        slave = self.by_name.get(name)
+        if slave is not None:
+            slave.heard_at = now
+            self.by_name.move_to_end(name)
+        return slave
+
+    def join(self, slave: Slave) -> None:
+        """A slave is here."""
+        self.by_name[slave.name] = slave
+        self.demands.admit(slave)
+        self.touched[slave.name] = slave
+
+    def settle_lines(self, pieces: Pieces, now: float) -> None:
+        """Have the slaves of which something has changed start what they can, and line up."""
+        touched = self.touched
+        while touched:
+            _, slave = touched.popitem()
+            if slave.ahead_count:
+                slave.start_next(pieces.by_first, now)
+            self.line_up(slave)
+
+    def line_up(self, slave: Slave) -> None:
+        """Put the slave into the lines where it belongs."""
+        slots = 0 if slave.is_quarantined else slave.slots
+        free = max(0, slots - len(slave.started))
+        if slots != slave.slots_counted or free != slave.free_counted:
+            self._count(slave, slots, free)
+        if len(slave.recalled) != slave.recalls_counted:
+            self.recalls += len(slave.recalled) - slave.recalls_counted
+            slave.recalls_counted = len(slave.recalled)
+        for demand in slave.demands:
+            self._line_up_for(demand, slave)
+
+    def _count(self, slave: Slave, slots: int, free: int) -> None:
+        """Count its slots anew, wherever they are counted."""
+        is_able = (slots > 0) - (slave.slots_counted > 0)
+        more_slots, more_free = slots - slave.slots_counted, free - slave.free_counted
+        self.able += is_able
+        self.free_slots += more_free
+        for demand in slave.demands:
+            demand.able += is_able
+            demand.slots += more_slots
+            demand.free_slots += more_free
+            if more_slots:
+                demand.hungry.remove(slave.name)
+        slave.slots_counted, slave.free_counted = slots, free
+        if free:
+            self.free[slave.name] = slave
+        else:
+            self.free.pop(slave.name, None)
+
+    def _line_up_for(self, demand: Demand, slave: Slave) -> None:
+        name, slots = slave.name, slave.slots_counted
+        if not slave.free_counted or (demand.needs and not slave.has_left(demand.needs)):
+            demand.free.pop(name, None)
+        else:
+            demand.free.setdefault(name, slave)
+            if demand.waiting:
+                self.demands.stirred[demand] = None
+        if demand.needs:
+            return
+        level_s = slave.ahead_s / slots if slots and slave.ahead_count else 0.0
+        if slots and not slave.free_counted and self._has_room(slave, level_s):
+            demand.hungry.put(name, slave, level_s, slots)
+            if demand.waiting:
+                self.demands.stirred[demand] = None
+        elif demand.hungry:
+            demand.hungry.remove(name)
+        if level_s > RECALL_WORTH_S and not slave.recalled and slave.holds_ahead_of(demand):
+            demand.rich.put(name, slave, level_s)
+        elif demand.rich:
+            demand.rich.remove(name)
+        if demand.rich and demand.free:
+            self.demands.uneven[demand] = None
+        elif self.demands.uneven:
+            self.demands.uneven.pop(demand, None)
+
+    def _has_room(self, slave: Slave, level_s: float) -> bool:
+        feed = self._feeding
+        return (
+            level_s < feed.feed_ahead_s
+            and slave.ahead_count < feed.max_ahead * slave.slots_counted
+            and slave.ahead_bytes < feed.ahead_bytes
+        )
+
+    def drop(self, slave: Slave) -> None:
+        """The slave is gone."""
+        del self.by_name[slave.name]
+        slave.slots = 0
+        slave.recalled.clear()
+        self.line_up(slave)
+        self.demands.dismiss(slave)
+        self.touched.pop(slave.name, None)
