@@ -157,7 +157,7 @@ class Farm(Calls, Sharing):
         self._submitter = Submitter(
             self._master, self._carrier, label, self._settings, data_only=results == "data"
         )
-        self._options = CallOptions(max_attempts=self._settings.max_attempts)
+        self._options = CallOptions(is_here=threads > 0, max_attempts=self._settings.max_attempts)
         self._title = partial(_title_of, weakref.ref(self))
         self._requests = Requests()
         welcome = Welcome(

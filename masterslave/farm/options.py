@@ -57,10 +57,15 @@ class CallOptions:
 
     Args:
         kinds: Numbers of functions that are expected to take alike long, by their full name.
+        is_here: The slots are threads of the script, which take any task: what it demands of its
+            slave is not looked at.
     """
 
-    def __init__(self, kinds: dict[str, int] | None = None, **values: Any) -> None:
+    def __init__(
+        self, kinds: dict[str, int] | None = None, *, is_here: bool = False, **values: Any
+    ) -> None:
         self._values = values
+        self._is_here = is_here
         self._kinds = {} if kinds is None else kinds
         self._terms: dict[tuple[str, int], TaskTerms] = {}
 
@@ -101,7 +106,7 @@ class CallOptions:
             if not isinstance(on, str):
                 raise TypeError(f"on is the name of a slave or a host, not {on!r}")
             values["tags"] = frozenset({on_tag(on)}) if on else frozenset()
-        return CallOptions(self._kinds, **values)
+        return CallOptions(self._kinds, is_here=self._is_here, **values)
 
     @property
     def has_limit(self) -> bool:
@@ -118,7 +123,10 @@ class CallOptions:
             if self.has_limit:  # each item has its own: they travel one by one
                 chunk = 1
             tags = self._values.get("tags", frozenset()) | {_tag_of(function)}
-            terms = TaskTerms(number, chunk=chunk, **{**self._values, "tags": tags})
+            demands: dict[str, Any] = {"tags": tags}
+            if self._is_here:
+                demands = {"tags": frozenset(), "needs": ()}
+            terms = TaskTerms(number, chunk=chunk, **{**self._values, **demands})
             if len(self._terms) > _MAX_KNOWN:
                 self._terms.clear()
             self._terms[function.kind, chunk] = terms

@@ -21,6 +21,7 @@ from masterslave import (
     RetryPolicy,
     SlaveTraceback,
     TaskFailed,
+    TaskUnknown,
 )
 from masterslave.patterns import joblib_backend
 from masterslave.pool import Pool
@@ -49,6 +50,10 @@ def wait_to_go() -> str:
 
 def let_go() -> None:
     may_go.set()
+
+
+def sum_of(shared: dict[str, Any]) -> float:
+    return float(shared["weights"].sum())
 
 
 def where() -> tuple[int, str]:
@@ -207,6 +212,22 @@ def test_what_threads_cannot_keep_is_said(caplog: pytest.LogCaptureFixture) -> N
         limited = farm.options(timeout_s=0.001)
         assert [limited.submit(where).result()[0] for _ in range(2)] == [os.getpid()] * 2
         assert caplog.text.count("timeout_s is not kept") == 1
+
+
+def test_what_is_demanded_of_slaves_is_not_looked_at(here: Farm) -> None:
+    elsewhere = here.options(needs={"gpu": 2}, on="no-such-host", priority=3)
+    assert elsewhere.submit(abs, -1).result(30) == 1
+    assert list(elsewhere.map(abs, [-1, -2])) == [1, 2]
+    with pytest.raises(TaskUnknown, match="--handlers"):
+        here.submit("frame", 12).result(30)
+
+
+def test_shared_objects_are_the_tasks_own(here: Farm) -> None:
+    array = here.empty(1000)
+    array[:] = 2.0
+    handle = here.share({"weights": array})
+    assert here.submit(sum_of, handle).result(30) == 2000.0
+    assert list(here.map(lambda item: handle["weights"][item], [1, 2])) == [2.0, 2.0]  # type: ignore[index]
 
 
 def test_a_block_left_by_an_exception_drops_what_waits(caplog: pytest.LogCaptureFixture) -> None:
