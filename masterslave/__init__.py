@@ -15,7 +15,9 @@ from masterslave.errors import (
     NotShared,
     OnlyInScript,
     SetupFailed,
+    SlaveGone,
     SlaveRefused,
+    SlaveSilent,
     SlaveTraceback,
     TaskError,
     TaskFailed,
@@ -28,7 +30,7 @@ from masterslave.farm.farm import Farm
 from masterslave.farm.futures import FarmFuture
 from masterslave.farm.handles import Handle
 from masterslave.farm.options import RetryPolicy
-from masterslave.farm.records import FarmStatistics, SlaveRecord
+from masterslave.farm.records import FarmStatistics, RunningTask, SlaveRecord, SlaveStatus
 from masterslave.handlers import Slave
 from masterslave.pool import Pool
 from masterslave.settings import FarmSettings
@@ -52,10 +54,14 @@ __all__ = [
     "OnlyInScript",
     "Pool",
     "RetryPolicy",
+    "RunningTask",
     "SetupFailed",
     "Slave",
+    "SlaveGone",
     "SlaveRecord",
     "SlaveRefused",
+    "SlaveSilent",
+    "SlaveStatus",
     "SlaveTraceback",
     "TaskError",
     "TaskFailed",

@@ -15,6 +15,8 @@
         ├── FarmBroken      (BrokenExecutor) the initializer failed: no task can run
         ├── CodeRefused                      code would have crossed plain TCP
         ├── SlaveRefused                     the master does not take this slave
+        ├── SlaveGone                        a slave that is to be steered is not here (any more)
+        ├── SlaveSilent     (TimeoutError)   a slave has not answered in time
         ├── TaskError                        what became of a task that has no result
         │   ├── TaskFailed                   it raised what cannot be rebuilt in the script
         │   ├── TaskLost                     its hand-outs were lost as often as is allowed
@@ -47,7 +49,9 @@ __all__ = [
     "NotShared",
     "OnlyInScript",
     "SetupFailed",
+    "SlaveGone",
     "SlaveRefused",
+    "SlaveSilent",
     "SlaveTraceback",
     "TaskError",
     "TaskFailed",
@@ -153,6 +157,14 @@ class SetupFailed(TaskError):
 
 class TaskUnknown(TaskError, LookupError):
     """The slave offers no task of this name; start one with ``--handlers``."""
+
+
+class SlaveGone(FarmError):
+    """The slave is not here any more, or never was; the message says where others are named."""
+
+
+class SlaveSilent(FarmError, TimeoutError):
+    """The slave has not answered in time: it may be suspended, or its machine."""
 
 
 class TaskFailed(TaskError):

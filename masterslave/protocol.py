@@ -45,6 +45,7 @@ import msgspec
 from msgspec import Struct
 
 from masterslave.blobs.segments import Part
+from masterslave.errands import Errand
 from remoteobj import WireError
 
 __all__ = [
@@ -69,6 +70,7 @@ __all__ = [
     "PICKLED",
     "PROGRESS",
     "RAISED",
+    "REPORT",
     "SETUP_FAILED",
     "TASK_UNKNOWN",
     "TIMED_OUT",
@@ -147,7 +149,7 @@ each the only argument of a call of its own; a list of argument tuples, likewise
 task are packed instead, as values are."""
 
 OutcomeKind = int
-VALUE, RAISED, MIXED, LOST, GIVEN_BACK, PART, PROGRESS, BROKEN, UNABLE = range(9)
+VALUE, RAISED, MIXED, LOST, GIVEN_BACK, PART, PROGRESS, BROKEN, UNABLE, REPORT = range(10)
 
 DATA, PICKLED = b"D", b"P"
 """First byte of a packed value: what follows is written by ``remoteobj.codec``, or by pickle."""
@@ -247,6 +249,7 @@ class Instructions(Struct, frozen=True):
         limits: By the number of the task, for how many seconds it may run; the others for ever.
             Such a task travels alone: its hand-out is one task.
         dropped: Blobs that are not shared any more, by hash.
+        errands: What else the master wants (``errands``); answered by outcomes of kind REPORT.
     """
 
     batch: int = 0
@@ -260,6 +263,7 @@ class Instructions(Struct, frozen=True):
     limits: dict[int, float] = {}
     code: dict[bytes, bytes] = {}
     dropped: tuple[bytes, ...] = ()
+    errands: tuple[Errand, ...] = ()
 
 
 class Outcome(Struct, frozen=True, array_like=True):
@@ -278,6 +282,8 @@ class Outcome(Struct, frozen=True, array_like=True):
     BROKEN       a packed ``Raised``: the farm's initializer failed; this hand-out was not run
     UNABLE       a packed ``Raised``: this slave cannot run the function, because a package is
                  missing, say; other slaves may be able to
+    REPORT       a packed ``errands.Report``: of no hand-out; ``attempt`` is the errand's number,
+                 or 0 where the slave says so unasked, and ``task`` is -1
     ============ ============================================================================
 
     After PART and PROGRESS, the hand-out goes on.

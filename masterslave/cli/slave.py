@@ -17,6 +17,7 @@ from masterslave.naming import ANY_LABEL, FarmRecord, check_label
 from masterslave.offers import read_offers
 from masterslave.slave.agent import Agent, usable_cpus
 from masterslave.slave.offer import NamedTasks, look_at
+from masterslave.slave.usage import meter_of_this_machine
 from masterslave.slave.watch import FarmWatch
 from masterslave.slave.wires import hold_standard_streams
 from remoteobj import URI
@@ -29,7 +30,14 @@ _LEAVE_S = 3.0
 
 
 @click.command()
-@click.argument("label", default=ANY_LABEL)
+@click.argument("label", default="")
+@click.option(
+    "--label",
+    "labels",
+    multiple=True,
+    metavar="LABEL",
+    help="The same as the argument; several may be given. Default: any farm.",
+)
 @click.option(
     "--slots",
     type=click.IntRange(1, 4096),
@@ -61,6 +69,18 @@ _LEAVE_S = 3.0
     metavar="NAME",
     help="Ask name servers of this cluster only; default: REMOTEOBJ_CLUSTER, else all.",
 )
+@click.option(
+    "--idle-exit",
+    "idle_exit_s",
+    type=click.FloatRange(0, min_open=True),
+    metavar="SECONDS",
+    help="Leave when there was nothing to do for so long, with exit code 0.",
+)
+@click.option(
+    "--only-when-idle",
+    is_flag=True,
+    help="Take tasks only while nobody else uses the machine; what runs then is finished.",
+)
 @click.option("--local", is_flag=True, help="Serve this user's farms on this machine only.")
 @identity_option
 @insecure_option("Ask name servers on plain TCP (for names; code never crosses it).")
@@ -70,12 +90,15 @@ _LEAVE_S = 3.0
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def slave(
     label: str,
+    labels: tuple[str, ...],
     slots: int | None,
     offers: tuple[str, ...],
     name: str,
     handlers: tuple[str, ...],
     nameserver: str | None,
     cluster: str | None,
+    idle_exit_s: float | None,
+    only_when_idle: bool,
     local: bool,
     identity: IdentityFiles | None,
     insecure: bool,
@@ -89,8 +112,10 @@ def slave(
     It may be started before the farm, and survives its end. Ctrl-C finishes what runs and gives
     back the rest; Ctrl-C twice leaves at once.
     """
-    if label != ANY_LABEL:
-        check_label(label)
+    wanted = list(dict.fromkeys([label, *labels] if label else labels)) or [ANY_LABEL]
+    for each in wanted:
+        if each != ANY_LABEL:
+            check_label(each)
     if local and (nameserver is not None or cluster is not None):
         raise click.UsageError("--local asks no name server: leave it out, or what says which one")
     offered = read_offers(offers)
@@ -108,6 +133,8 @@ def slave(
         only_pid=only_pid,
         once=farm is not None,
         named=named,
+        idle_exit_s=idle_exit_s,
+        meter=meter_of_this_machine() if only_when_idle else None,
     )
     requests: SimpleQueue[str] = SimpleQueue()
     signal.signal(signal.SIGINT, lambda *_: requests.put("interrupt"))
@@ -125,7 +152,7 @@ def slave(
         else:
             where = False if local else nameserver or True
             watch = FarmWatch(
-                label,
+                wanted,
                 agent.found,
                 nameserver=where,
                 identity=who,
@@ -134,7 +161,7 @@ def slave(
                 report=_say,
             )
             watch.start()
-            _say(_where_it_looks(agent, label, slots or usable_cpus(), where))
+            _say(_where_it_looks(agent, wanted, slots or usable_cpus(), where))
             if named.by_name:
                 _say(_what_it_offers(named))
         _in_background(_wait_until_left, agent, requests)
@@ -169,8 +196,8 @@ def _obey(agent: Agent, requests: SimpleQueue[str]) -> int:
             agent.leave_now()
 
 
-def _where_it_looks(agent: Agent, label: str, slots: int, where: str | bool) -> str:
-    farms = "any farm" if label == ANY_LABEL else f"farm {label!r}"
+def _where_it_looks(agent: Agent, labels: list[str], slots: int, where: str | bool) -> str:
+    farms = "farm " + " or ".join(map(repr, labels)) if ANY_LABEL not in labels else "any farm"
     places = f"this user's directory {runtime_dir()}"
     if isinstance(where, str):
         places += f" and at the name server {where}"

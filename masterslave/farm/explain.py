@@ -16,28 +16,32 @@ __all__ = ["Refused", "explain", "explain_task"]
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A slave that came and was not let in."""
+    """A slave that came and was not let in, or does not take tasks now."""
 
     who: str
     reason: str
 
 
 def explain(
-    wait: Wait, *, label: str, waiting: int, slots: int, refused: tuple[Refused, ...]
+    wait: Wait,
+    *,
+    label: str,
+    waiting: int,
+    slots: int,
+    refused: tuple[Refused, ...],
+    why_not: tuple[Refused, ...] = (),
 ) -> str:
-    """Return what the waiting tasks wait for, and what to do; empty when nothing waits."""
+    """Return what the waiting tasks wait for, and what to do; empty when nothing waits.
+
+    Args:
+        why_not: Slaves that take nothing now, and what they say of it.
+    """
     tasks = f"{waiting} task{'s' * (waiting != 1)} wait{'s' * (waiting == 1)}"
     match wait:
         case Wait.NOTHING:
             return ""
-        case Wait.NO_SLAVE if refused:
-            seen = "; ".join(f"{one.who}: {one.reason}" for one in refused[-3:])
-            return f"{tasks}: slaves were seen, but refused: {seen}"
         case Wait.NO_SLAVE:
-            return (
-                f"{tasks}: no slave seen; start one with 'masterslave slave {label}' as user "
-                f"{getpass.getuser()}, or give Farm(local_slaves=2)"
-            )
+            return f"{tasks}: {_why_no_slave(label, refused)}"
         case Wait.ALL_BUSY:
             return f"{tasks}: all {slots} slots are busy"
         case Wait.QUARANTINED:
@@ -45,8 +49,24 @@ def explain(
                 f"{tasks}: every slave is quarantined, because it failed tasks that succeeded "
                 "elsewhere; 'masterslave show' says which; start another slave"
             )
+        case Wait.NO_SLOTS if why_not:
+            said = _in_words(why_not)
+            return f"{tasks}: no slave takes tasks now: {said}; start another slave, or wait"
         case Wait.NO_SLOTS:
             return f"{tasks}: the slaves offer no slots: they are busy with other farms, or leaving"
+
+
+def _why_no_slave(label: str, refused: tuple[Refused, ...]) -> str:
+    if refused:
+        return f"slaves were seen, but refused: {_in_words(refused)}"
+    return (
+        f"no slave seen; start one with 'masterslave slave {label}' as user "
+        f"{getpass.getuser()}, or give Farm(local_slaves=2)"
+    )
+
+
+def _in_words(slaves: tuple[Refused, ...]) -> str:
+    return "; ".join(f"{one.who}: {one.reason}" for one in slaves[-3:])
 
 
 def explain_task(future: FarmFuture[Any], decisions: Decisions) -> str:

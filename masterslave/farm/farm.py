@@ -32,9 +32,10 @@ from masterslave.farm.inside import FarmInside, report_progress
 from masterslave.farm.modules import search_path
 from masterslave.farm.options import CallOptions, whole
 from masterslave.farm.outside import Outside
-from masterslave.farm.records import FarmStatistics, SlaveRecord, record_of, statistics_of
+from masterslave.farm.records import FarmStatistics, SlaveRecord, statistics_of
 from masterslave.farm.requests import Requests
 from masterslave.farm.sharing import Sharing
+from masterslave.farm.steering import Steering
 from masterslave.farm.submitting import Submitter
 from masterslave.master.carrier import Carrier
 from masterslave.master.shell import Master
@@ -168,6 +169,7 @@ class Farm(Calls, Sharing):
             max_tasks_per_child=max_tasks_per_child or 0,
             data_only=results == "data",
         )
+        self._steering = Steering(label, self._master, is_here=bool(threads))
         self._ground: Outside | Here
         if threads:
             self._ground = Here(self._master, welcome, threads)
@@ -179,6 +181,7 @@ class Farm(Calls, Sharing):
                 welcome,
                 local_slaves=local_slaves,
                 status=partial(_status_of, weakref.ref(self)),
+                steer=self._steering.begin,
                 host=host,
                 identity=identity,
                 nameserver=nameserver,
@@ -209,21 +212,13 @@ class Farm(Calls, Sharing):
 
     @property
     def slaves(self) -> tuple[SlaveRecord, ...]:
-        """The slaves that are here now."""
-        return self._master.view(
-            lambda decisions: tuple(
-                record_of(seat, decisions.scheduler.state) for seat in decisions.seats.values()
-            )
-        )
+        """The slaves that are here now; each record steers its slave."""
+        return self._steering.slaves()
 
     @property
     def former_slaves(self) -> tuple[SlaveRecord, ...]:
         """The slaves that were here, and left or were lost."""
-        return self._master.view(
-            lambda decisions: tuple(
-                record_of(seat, decisions.scheduler.state) for seat in decisions.former
-            )
-        )
+        return self._steering.former_slaves()
 
     def add_local_slaves(self, count: int) -> None:
         """Start slaves of one slot each on this machine; they end with the farm or the script."""

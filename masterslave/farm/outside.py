@@ -7,6 +7,7 @@ import secrets
 import socket
 import sys
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ class Outside:
         welcome: What every slave is told of the farm.
         local_slaves: How many are started, or "auto".
         status: Returns plain data about the farm, for ``masterslave show``.
+        steer: As the door wants it.
         host, identity, nameserver, insecure, cluster: As for ``Farm``.
     """
 
@@ -43,6 +45,7 @@ class Outside:
         *,
         local_slaves: int | str,
         status: Callable[[], dict[str, Any]],
+        steer: Callable[[str, str], Future[dict[str, Any]]],
         host: str | None,
         identity: Identity | None,
         nameserver: str | bool | None,
@@ -69,6 +72,7 @@ class Outside:
             welcome,
             on_refused=self._watchman.note_refused,
             status=lambda: self._with_record(status()),
+            steer=steer,
             is_own=self._local.has,
         )
         if nameserver is None:

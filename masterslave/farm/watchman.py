@@ -76,6 +76,11 @@ class Watchman:
                 waiting=decisions.scheduler.state.waiting,
                 slots=decisions.slots,
                 refused=refused,
+                why_not=tuple(
+                    Refused(seat.introduction.name, seat.says)
+                    for seat in decisions.seats.values()
+                    if seat.says
+                ),
             )
         )
 

@@ -6,15 +6,16 @@ handed out is not looked for.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import cast
 
 from masterslave.master.book import TaskBook
 from masterslave.master.seats import Seat
 from masterslave.master.submission import Span
 from masterslave.protocol import Outcome
-from masterslave.scheduler import State
+from masterslave.scheduler import HandOut, State
 
-__all__ = ["Claims"]
+__all__ = ["Claims", "outcome_around"]
 
 _MOST_LATE = 100_000
 
@@ -49,3 +50,14 @@ class Claims:
         piece = self._state.pieces.around(outcome.task)
         holder = "" if piece is None else piece.holder_of(outcome.attempt)
         return holder if holder in seat.names else seat.slave
+
+
+def outcome_around(hand_out: HandOut, outcomes: Iterable[Outcome]) -> Outcome:
+    """Return the outcome of which this hand-out is a part."""
+    return next(
+        outcome
+        for outcome in outcomes
+        if outcome.attempt == hand_out.attempt
+        and outcome.task <= hand_out.task
+        and hand_out.task + hand_out.count <= outcome.task + outcome.count
+    )

@@ -18,7 +18,8 @@ from masterslave.errors import FarmBroken
 from masterslave.lent import Lender
 from masterslave.master.book import TaskBook
 from masterslave.master.carrier import Carrier
-from masterslave.master.claims import Claims
+from masterslave.master.claims import Claims, outcome_around
+from masterslave.master.errands import Errands
 from masterslave.master.evidence import broken_by, reason_of_loss, reason_why_unable
 from masterslave.master.loans import Loans
 from masterslave.master.mailbox import Mailbox, Parcel
@@ -40,6 +41,7 @@ from masterslave.protocol import (
     PART,
     PROGRESS,
     RAISED,
+    REPORT,
     UNABLE,
     VALUE,
     Instructions,
@@ -108,6 +110,7 @@ class Decisions:
         due: Slaves for which something may have come.
         answers: What is to be handed over.
         loans: Memory that hand-outs are lent.
+        errands: What slaves were asked beside tasks.
 
     Args:
         lender: Takes back what was lent.
@@ -126,6 +129,7 @@ class Decisions:
         self.due: list[Seat] = []
         self.answers: list[HandOver] = []
         self.loans = Loans(lender)
+        self.errands = Errands()
         self._carrier = carrier
         self._next_task = 0
         self._claims = Claims(self.book, scheduler.state)
@@ -239,6 +243,8 @@ class Decisions:
         for outcome in outcomes:
             kind = outcome.kind
             if not self._claims.is_possible(outcome, self._next_task):
+                if kind == REPORT:
+                    self.errands.take(seat, outcome, self.answers.append)
                 continue
             if (outcome.task, outcome.attempt) in by_key:
                 continue
@@ -349,7 +355,7 @@ class Decisions:
                     append((single.settle, (outcome, name)))
                     continue
             if outcome is None:
-                outcome = _outcome_around(hand_out, outcomes)
+                outcome = outcome_around(hand_out, outcomes.values())
             span = self.book.settle_items(task, count)
             if span is not None:
                 skip = task - outcome.task
@@ -396,6 +402,7 @@ class Decisions:
         seat = self.seats.pop(slave)
         seat.state = state
         self.loans.end_all(slave)
+        self.errands.end(seat, self.answers.append)
         seat.mailbox = Mailbox()  # what was on its way is not kept with the memory of the slave
         self.slots -= seat.introduction.slots
         if len(self.former) == _REMEMBER_SLAVES:
@@ -408,14 +415,3 @@ class Decisions:
     def _log(self, level: int, message: str, *args: object) -> None:
         # By the carrier: a handler of the script's may wait for a lock, or print repr(farm).
         self._carrier.carry(partial(log.log, level, message, *args))
-
-
-def _outcome_around(hand_out: HandOut, outcomes: _Outcomes) -> Outcome:
-    """Return the outcome of which this hand-out is a part."""
-    return next(
-        outcome
-        for outcome in outcomes.values()
-        if outcome.attempt == hand_out.attempt
-        and outcome.task <= hand_out.task
-        and hand_out.task + hand_out.count <= outcome.task + outcome.count
-    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable
+from concurrent.futures import Future
 from typing import Any
 
 import msgspec
@@ -42,6 +43,7 @@ class Door:
         on_refused: Called when a slave is refused.
         is_own: Tells whether the farm itself has started the process with this id.
         status: Returns plain data about the farm, for ``masterslave show``.
+        steer: Asks a slave, by its id, to "drain", "stop", or for its "status".
     """
 
     def __init__(
@@ -51,12 +53,14 @@ class Door:
         *,
         on_refused: Refusal,
         status: Callable[[], dict[str, Any]],
+        steer: Callable[[str, str], Future[dict[str, Any]]],
         is_own: Callable[[int], bool],
     ) -> None:
         self._master = master
         self._welcome = welcome
         self._on_refused = on_refused
         self._status = status
+        self._steer = steer
         self._is_own = is_own
 
     @expose
@@ -131,6 +135,11 @@ class Door:
     def status(self) -> dict[str, Any]:
         """Return the farm's state as plain data."""
         return self._status()
+
+    @expose
+    def steer(self, slave: str, what: str) -> Future[dict[str, Any]]:
+        """Ask a slave for its "status", or to "drain" or "stop"; answered when it is."""
+        return self._steer(slave, what)
 
 
 def _why_no_code(introduction: Introduction) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import cast
 
+from masterslave.errands import Errand
 from masterslave.master.submission import Function, Single, Span, Submission
 from masterslave.protocol import KnownFunctions, Stop
 from masterslave.scheduler import HandOut
@@ -39,12 +40,13 @@ class Parcel:
     stops: tuple[Stop, ...] = ()
     recalls: tuple[Stop, ...] = ()
     dropped: tuple[bytes, ...] = ()
+    errands: tuple[Errand, ...] = ()
     size: int = 0
     is_along: bool = False
 
 
 class Mailbox:
-    """Hand-outs, stops, recalls and what is dropped, on their way to one slave.
+    """Hand-outs, stops, recalls, what is dropped, and errands, on their way to one slave.
 
     Args:
         known: The functions that the slave has.
@@ -55,6 +57,7 @@ class Mailbox:
         self._stops: list[Stop] = []
         self._recalls: list[Stop] = []
         self._dropped: list[bytes] = []
+        self._errands: list[Errand] = []
         self._known = known or KnownFunctions()
         self._known_code: set[bytes] = set()
         self._parcel = Parcel()
@@ -86,6 +89,10 @@ class Mailbox:
         """Put in that a blob is gone."""
         self._dropped.append(digest)
 
+    def errand(self, errand: Errand) -> None:
+        """Put an errand in."""
+        self._errands.append(errand)
+
     def acknowledge(self, number: int) -> None:
         """The slave has taken in parcels up to this number."""
         if self._parcel.number and self._parcel.number <= number:
@@ -97,7 +104,8 @@ class Mailbox:
 
     def has_more(self) -> bool:
         """Tell whether there is something that is in no parcel yet."""
-        return bool(self._posts or self._stops or self._recalls or self._dropped)
+        others = self._stops or self._recalls or self._dropped or self._errands
+        return bool(self._posts or others)
 
     def give_out(self) -> Parcel:
         """Return the parcel that is due: the last one again until it is acknowledged."""
@@ -107,6 +115,8 @@ class Mailbox:
         stops, recalls, dropped = tuple(self._stops), tuple(self._recalls), tuple(self._dropped)
         parcel = Parcel(self._last, stops=stops, recalls=recalls, dropped=dropped)
         self._stops, self._recalls, self._dropped = [], [], []
+        if self._errands:
+            parcel.errands, self._errands = tuple(self._errands), []
         size, digest = 0, b""
         posts = parcel.posts
         for post in self._posts.values():

@@ -34,6 +34,7 @@ class Seat:
         state: "here", "quarantined", "left" or "lost".
         is_own: Whether the farm has started it, on this machine: it may be lent memory.
         evidence: Why it is quarantined.
+        says: Why it takes nothing now, in its own words; empty if it does.
         poll: What it waits for.
         slots: What it has said last that it would run at once.
         blobs: Hashes of what it has asked for: it is told when that is gone.
@@ -51,6 +52,7 @@ class Seat:
     done: int = 0
     state: str = "here"
     evidence: tuple[str, ...] = ()
+    says: str = ""
     poll: Poll | None = None
     slots: int = -1
     told_at: float = 0.0

@@ -102,6 +102,7 @@ class Sender:
                 limits=limits,
                 code=parcel.code,
                 dropped=parcel.dropped,
+                errands=parcel.errands,
             )
         )
 

@@ -30,9 +30,11 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from typing import TypeVar
 
+from masterslave.errands import ErrandKind
 from masterslave.lent import Lender
 from masterslave.master.carrier import Carrier
 from masterslave.master.decisions import Decisions, HandOver
+from masterslave.master.errands import Answered, missing
 from masterslave.master.seats import Poll, Seat, answer, take_poll
 from masterslave.master.sending import Sender
 from masterslave.master.sharing import Blob, Blobs
@@ -47,10 +49,7 @@ from masterslave.protocol import (
     Outcome,
     encode,
 )
-from masterslave.scheduler import (
-    Scheduler,
-    TimePassed,
-)
+from masterslave.scheduler import Scheduler, TimePassed
 from masterslave.settings import FarmSettings
 
 __all__ = ["Master"]
@@ -112,6 +111,8 @@ class Master:
             self._ended = True
             self._has_joined.notify_all()
             polls = [take_poll(seat) for seat in decisions.seats.values()]
+            for seat in decisions.seats.values():
+                decisions.errands.end(seat, decisions.answers.append)
         for poll in polls:
             answer(poll, _ENDED)
         self._kicks.put(False)
@@ -183,6 +184,19 @@ class Master:
         """Return what *look* sees, under the lock."""
         with self._turn as decisions:
             return look(decisions)
+
+    def errand(self, slave: str, kind: ErrandKind) -> Answered:
+        """Ask a slave, by its name at the scheduler, for something beside tasks.
+
+        Raises:
+            SlaveGone: It is not here.
+        """
+        with self._turn as decisions:
+            seat = None if self._ended else decisions.seats.get(slave)
+            if seat is None:
+                raise missing(slave, decisions.former)
+            decisions.due.append(seat)
+            return decisions.errands.make(seat, kind)
 
     def wait_for_slaves(self, timeout_s: float) -> bool:
         """Wait until a slave has joined, at most *timeout_s*; tells whether one has."""

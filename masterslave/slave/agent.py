@@ -14,19 +14,24 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
+from masterslave.errands import Report
 from masterslave.errors import SlaveRefused
 from masterslave.memory import reuse_large_blocks
 from masterslave.naming import FarmRecord
 from masterslave.protocol import VERSION, Introduction
+from masterslave.slave.housekeeping import Housekeeper
 from masterslave.slave.link import Link
 from masterslave.slave.offer import NamedTasks
+from masterslave.slave.state import count_busy, report_of
+from masterslave.slave.usage import Meter
 from masterslave.slave.workshop import Workshop
 from remoteobj import URI, Identity
 from remoteobj.runtime import is_private_dir
 
-__all__ = ["PATIENCE_S", "Agent", "usable_cpus"]
+__all__ = ["PATIENCE_S", "Agent", "Look", "usable_cpus"]
 
 PATIENCE_S = 10.0
 
@@ -36,6 +41,25 @@ def usable_cpus() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What there is to see of an agent.
+
+    Attributes:
+        busy: Slots that have something to do.
+        done: Tasks that were done so far.
+        farms: Those that are served: label, and since when (monotonic) and how its master does not
+            answer, if it does not.
+        rests: Why nothing is taken for now; empty: it is.
+    """
+
+    slots: int
+    busy: int
+    done: int
+    farms: tuple[tuple[str, tuple[float, str] | None], ...]
+    rests: str
 
 
 class Agent:
@@ -52,6 +76,9 @@ class Agent:
         only_pid: Serve farms of this script's process only.
         once: Leave when the first farm that was served has ended.
         named: Tasks that it has handlers for.
+        idle_exit_s: Leave when there was nothing to do for so long, in seconds; None: never.
+        meter: Take tasks only while others do not use the machine, as this measures it.
+        look_s: How often it is looked, for the last two.
     """
 
     def __init__(
@@ -66,6 +93,9 @@ class Agent:
         only_pid: int | None = None,
         once: bool = False,
         named: NamedTasks | None = None,
+        idle_exit_s: float | None = None,
+        meter: Meter | None = None,
+        look_s: float = 2.0,
     ) -> None:
         self.name = name or f"{socket.gethostname()}-{os.getpid()}"
         self._offers = dict(offers or {})
@@ -76,6 +106,18 @@ class Agent:
         self._once = once
         self._named = named or NamedTasks()
         self._workshop = Workshop(slots, named=self._named)
+        self._housekeeper = Housekeeper(
+            self._workshop,
+            done=lambda: self.look().done,
+            idle_exit_s=idle_exit_s,
+            on_idle=self._leave_idle,
+            meter=meter,
+            on_rest=self._rest,
+            look_s=look_s,
+        )
+        self._idle_exit_s = idle_exit_s
+        self._rests = ""
+        self._done_before = 0
         self._lock = threading.Lock()
         self._links: dict[str, tuple[Link, threading.Thread]] = {}
         self._closed_farms: set[str] = set()
@@ -87,6 +129,7 @@ class Agent:
         """Start the child processes."""
         reuse_large_blocks()
         self._workshop.open()
+        self._housekeeper.start()
 
     def found(self, farm: FarmRecord, where: str) -> None:
         """Serve a farm, unless it is served already, has ended, or has refused this slave."""
@@ -112,6 +155,7 @@ class Agent:
                 identity=self._identity,
                 report=self._report,
             )
+            link.rest(self._rests)
             thread = threading.Thread(
                 target=self._serve, args=(farm, link, where), name=f"farm {farm.label}", daemon=True
             )
@@ -141,7 +185,37 @@ class Agent:
 
     def close(self) -> None:
         """End the children. Blocks until they are gone."""
+        self._housekeeper.close()
         self._workshop.close()
+
+    def look(self) -> Look:
+        """Return what there is to see."""
+        busy = count_busy(self._workshop)
+        with self._lock:
+            links = [link for link, _ in self._links.values()]
+            done = self._done_before + sum(link.work.done for link in links)
+            rests = self._rests
+        farms = tuple((link.welcome.label, link.trouble) for link in links if link.welcome.label)
+        return Look(self._workshop.slots, busy, done, farms, rests)
+
+    def report(self) -> Report:
+        """Return how the slave is, for its own user."""
+        state = "it finishes what runs, and leaves" if self._leaving.is_set() else self._rests
+        return report_of(self._workshop, None, state)
+
+    def _leave_idle(self) -> None:
+        self._report(f"nothing to do for {self._idle_exit_s:g} s: leaving")
+        self.drain()
+
+    def _rest(self, reason: str) -> None:
+        """Take nothing from now on, for a reason in words; or take tasks again."""
+        with self._lock:
+            self._rests = reason
+            links = [link for link, _ in self._links.values()]
+        rests = f"takes no tasks: {reason}; what runs is finished"
+        self._report(rests if reason else "takes tasks: nobody else uses the machine")
+        for link in links:
+            link.rest(reason)
 
     def _introduction(self) -> Introduction:
         return Introduction(
@@ -185,6 +259,7 @@ class Agent:
         finally:
             with self._lock:
                 del self._links[farm.farm]
+                self._done_before += link.work.done
                 if not may_come_back:
                     self._closed_farms.add(farm.farm)
                 if self._once:

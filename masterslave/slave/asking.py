@@ -207,7 +207,7 @@ class Asker:
             or self._is_called_back
             or work.running
             or work.waiting
-            or work.draining
+            or work.takes_nothing
             or self._caller.over.is_set()
             or not self._workshop.is_alone(work)
         ):
@@ -221,7 +221,7 @@ class Asker:
 
     def _take(self, told: Instructions, slave: str) -> None:
         self._intake.take(told, slave)
-        if self._work.draining or (told.recalls and self._work.has_outcomes):
+        if self._work.takes_nothing or (told.recalls and self._work.has_outcomes):
             self._courier.deliver_soon()
 
     def _go_on(self) -> None:
@@ -238,7 +238,7 @@ class Asker:
         return (
             work.running == 1
             and not work.waiting
-            and not work.draining
+            and not work.takes_nothing
             and self._workshop.is_brief(work)
         )
 

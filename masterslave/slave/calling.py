@@ -39,6 +39,8 @@ class Caller:
         """How it ended, in words."""
         self.lost_touch = False
         """Whether the master stopped answering, rather than ended: it may come back."""
+        self.trouble: tuple[float, str] | None = None
+        """Since when (monotonic) the master does not answer, and how; None: it does."""
         self._patience_s = patience_s
 
     def call(
@@ -61,7 +63,9 @@ class Caller:
         retry_s = _FIRST_RETRY_S
         while True:
             try:
-                return call()
+                answer = call()
+                self.trouble = None
+                return answer
             except PeerRefused as error:  # trying again is of no use
                 raise MasterGone(f"refuses this slave, or is refused by it ({error})") from error
             except Exception as error:  # lost, late, or a fault in the master: it may pass
@@ -71,6 +75,7 @@ class Caller:
                     raise MasterGone("has ended") from error
                 now = time.monotonic()
                 give_up_at = give_up_at or now + self._patience_s
+                self.trouble = self.trouble or (now, str(error))
                 if self.over.wait(retry_s):
                     raise MasterGone(self.how) from error
                 retry_s = min(2 * retry_s, _RETRY_S)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from masterslave.errands import Errand
 from masterslave.protocol import Instructions
 from masterslave.slave.work import FarmWork
 from masterslave.slave.workshop import Workshop
@@ -17,6 +18,7 @@ class Intake:
     Args:
         slave: Returns by which name the master knows the slave.
         drop: Called with the hashes of what is shared no more.
+        obey: Does what the master asks for beside tasks.
     """
 
     def __init__(
@@ -25,8 +27,10 @@ class Intake:
         workshop: Workshop,
         slave: Callable[[], str],
         drop: Callable[[Iterable[bytes]], None],
+        obey: Callable[[tuple[Errand, ...]], None],
     ) -> None:
-        self._work, self._workshop, self._slave, self._drop = work, workshop, slave, drop
+        self._work, self._workshop, self._slave = work, workshop, slave
+        self._drop, self._obey = drop, obey
 
     def take(self, told: Instructions, slave: str) -> None:
         """Take in what the master has said to *slave*; a batch that has come before is nothing."""
@@ -50,3 +54,5 @@ class Intake:
             workshop.recall(work, told.recalls)
         if told.dropped:
             self._drop(told.dropped)
+        if told.errands:
+            self._obey(told.errands)

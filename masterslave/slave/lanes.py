@@ -37,6 +37,14 @@ class Lanes:
     def __init__(self) -> None:
         self._open: dict[Child, _Lane] = {}
 
+    def __contains__(self, child: Child) -> bool:
+        return child in self._open
+
+    def work_of(self, child: Child) -> FarmWork | None:
+        """Return for which farm a child asks itself; None: for none."""
+        lane = self._open.get(child)
+        return None if lane is None else lane.work
+
     def open(
         self,
         child: Child,
@@ -78,9 +86,6 @@ class Lanes:
             if work is None or lane.work is work:
                 lane.is_unwanted = lane.is_unwanted or is_unwanted
                 child.close_lane(lane.first)
-
-    def __contains__(self, child: Child) -> bool:
-        return child in self._open
 
     def forget(self, child: Child) -> None:
         """It could not be opened."""

@@ -12,13 +12,15 @@ from collections.abc import Callable
 
 from msgspec import structs
 
+from masterslave.errands import DRAIN, STATUS, STOP, Errand
 from masterslave.errors import SlaveRefused
-from masterslave.protocol import Introduction, Welcome
+from masterslave.protocol import REPORT, Introduction, Outcome, Welcome, encode
 from masterslave.slave.asking import Asker
 from masterslave.slave.calling import Caller, MasterGone
 from masterslave.slave.courier import Courier
 from masterslave.slave.intake import Intake
 from masterslave.slave.keeper import Keeper
+from masterslave.slave.state import report_of
 from masterslave.slave.work import FarmWork
 from masterslave.slave.workshop import Workshop
 from remoteobj import URI, Identity, Proxy, options, release
@@ -26,6 +28,7 @@ from remoteobj import URI, Identity, Proxy, options, release
 __all__ = ["Link"]
 
 _ANSWER_S = 5.0
+_DRAINS = "it finishes what runs, and leaves"
 
 
 class Link:
@@ -53,6 +56,7 @@ class Link:
     ) -> None:
         self.work = FarmWork()
         self.welcome = Welcome()
+        self._why_resting = ""
         self._workshop = workshop
         self._introduction = introduction
         self._report = report
@@ -64,7 +68,9 @@ class Link:
         self._keeper = Keeper(
             self.work, workshop, self._caller, self._talk, slave=lambda: self.welcome.slave
         )
-        intake = Intake(self.work, workshop, lambda: self.welcome.slave, self._keeper.drop)
+        intake = Intake(
+            self.work, workshop, lambda: self.welcome.slave, self._keeper.drop, self._obey
+        )
         self._courier = Courier(
             self.work,
             workshop.lock,
@@ -108,6 +114,8 @@ class Link:
             )
             self._courier.start()
             self._courier.deliver_soon()  # it may have been told to leave before
+            if self._why_resting:
+                self._tell(0)
             self._poll()
             how = self._caller.how
         except MasterGone as error:
@@ -136,8 +144,50 @@ class Link:
         self._workshop.give_back_running(self.work)
         self._courier.deliver_soon()
 
+    def rest(self, reason: str) -> None:
+        """Take nothing for now, for a reason in words; or take tasks again, if that is empty.
+
+        What runs is finished, what has not been started is given back.
+        """
+        self._why_resting = reason
+        if not self.welcome.slave:  # it is told with the first word
+            self.work.rests = bool(reason)
+            return
+        with self._workshop.lock:
+            self.work.rests = bool(reason)
+            if reason:
+                self.work.give_back_waiting()
+        if reason:
+            self._workshop.give_back_unstarted(self.work)
+        self._tell(0)  # and with it, how many slots there are
+
+    @property
+    def trouble(self) -> tuple[float, str] | None:
+        """Since when (monotonic) the master does not answer, and how; None: it does."""
+        return self._caller.trouble
+
+    def _obey(self, errands: tuple[Errand, ...]) -> None:
+        for errand in errands:
+            if errand.kind == STATUS:
+                self._tell(errand.number)
+            elif errand.kind == DRAIN:
+                self._report(f"farm {self.welcome.label!r} wants no more of this slave: {_DRAINS}")
+                self._tell(errand.number, _DRAINS)
+                self.drain()
+            elif errand.kind == STOP:
+                self._report(f"farm {self.welcome.label!r} tells this slave to leave at once")
+                self.leave_now()
+
+    def _tell(self, number: int, state: str = "") -> None:
+        """Tell the master how the slave is."""
+        state = state or (_DRAINS if self.work.draining else self._why_resting)
+        report = encode(report_of(self._workshop, self.work, state))
+        with self._workshop.lock:
+            self.work.tell([Outcome(-1, number, 1, REPORT, report)])
+        self._courier.deliver_soon()
+
     def _slots(self) -> int:
-        return 0 if self.work.draining else self._workshop.slots
+        return 0 if self.work.takes_nothing else self._workshop.slots
 
     def _poll(self) -> None:
         listen = options(self._listen, timeout_s=self.welcome.heartbeat_s + _ANSWER_S)

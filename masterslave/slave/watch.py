@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from masterslave.naming import ANY_LABEL, PREFIX, FarmRecord, read_record
 from masterslave.servers import ServerFollower
@@ -24,7 +24,7 @@ class FarmWatch:
     """Calls *on_found* with each farm that is listed somewhere, again and again while it is.
 
     Args:
-        label: Only farms of this label, or ``"*"``.
+        labels: Only farms of these labels; ``"*"`` among them: of any.
         on_found: Called with a farm and where it was found, in threads of the watch.
         nameserver: Whether to look for name servers too: True finds them by zeroconf (or by
             ``REMOTEOBJ_NAMESERVER``), an address asks that one.
@@ -37,7 +37,7 @@ class FarmWatch:
 
     def __init__(
         self,
-        label: str,
+        labels: Collection[str],
         on_found: Callable[[FarmRecord, str], None],
         *,
         nameserver: str | bool,
@@ -46,7 +46,7 @@ class FarmWatch:
         cluster: str | None = None,
         report: Callable[[str], None],
     ) -> None:
-        self._label = label
+        self._labels = labels
         self._on_found = on_found
         self._nameserver = nameserver
         self._identity, self._insecure, self._cluster = identity, insecure, cluster
@@ -122,7 +122,7 @@ class FarmWatch:
         self._report(f"name server at {client.address} is gone ({error}); looking on")
 
     def _tell(self, farm: FarmRecord | None, where: str) -> None:
-        if farm is not None and self._label in (ANY_LABEL, farm.label):
+        if farm is not None and (farm.label in self._labels or ANY_LABEL in self._labels):
             try:
                 self._on_found(farm, where)
             except Exception:  # it is told again while it is listed

@@ -79,6 +79,8 @@ class FarmWork:
         """Whether something of the last batch may run for some time only."""
         self.has_limits = False
         """Whether something of any batch may."""
+        self.rests = False
+        """Whether nothing new is taken for now: the machine is in use."""
         self.is_in_lane = False
         """Whether a child asks and delivers: nobody else delivers then."""
         self.times_joined = 0
@@ -120,7 +122,7 @@ class FarmWork:
             self.has_limits = True
             for job in islice(self.waiting, first, None):
                 job.limit_s = limits.get(job.task.task, 0.0)
-        if self.draining:
+        if self.takes_nothing:
             self.give_back_waiting()
 
     def modules_of(self, code: bytes) -> dict[str, Entry]:
@@ -194,7 +196,7 @@ class FarmWork:
         for job in reversed(jobs):
             if job.is_unwanted:
                 continue
-            if job.is_recalled or self.draining:
+            if job.is_recalled or self.takes_nothing:
                 self._give_back(job)
             else:
                 self.waiting.appendleft(job)
@@ -273,6 +275,11 @@ class FarmWork:
         else:
             for _ in range(has):
                 self._outcomes.popleft()
+
+    @property
+    def takes_nothing(self) -> bool:
+        """Whether new hand-outs are given back, for good or for now."""
+        return self.draining or self.rests
 
     @property
     def has_outcomes(self) -> bool:

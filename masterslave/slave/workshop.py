@@ -73,6 +73,7 @@ class Workshop:
     ) -> None:
         self._named = named or NamedTasks()
         self.slots = slots
+        self.opened_at = time.monotonic()
         self.lock = threading.Lock()
         self._farms: dict[FarmWork, _Farm] = {}
         self._numbers = 0
@@ -89,6 +90,16 @@ class Workshop:
             self._minder.clock,
             tear_down=bool(self._named.by_name),
         )
+
+    @property
+    def children(self) -> list[Child]:
+        """Its processes; the lock is held."""
+        return self._children
+
+    @property
+    def labels(self) -> dict[FarmWork, str]:
+        """Of the farms that it serves; the lock is held."""
+        return {work: farm.welcome.label for work, farm in self._farms.items()}
 
     def open(self) -> None:
         """Start the children."""

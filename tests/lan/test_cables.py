@@ -38,7 +38,7 @@ identity = Identity.from_files(*sys.argv[1:])
 agent = Agent(slots=1, patience_s=0.5, identity=identity, report=say)
 agent.open()
 FarmWatch(
-    "lan", agent.found, nameserver=True, identity=identity, insecure=False, report=say
+    ["lan"], agent.found, nameserver=True, identity=identity, insecure=False, report=say
 ).start()
 threading.Event().wait()
 """

@@ -255,6 +255,7 @@ class Instructions(Struct):
     limits: dict[int, float] = {}
     code: dict[bytes, bytes] = {}
     dropped: list[bytes] = []
+    errands: list[msgspec.Raw] = []
 
 
 class Unstarted(Struct, tag="U", array_like=True):

@@ -184,6 +184,7 @@ class _Lane:
             or instructions.recalls
             or instructions.limits
             or instructions.dropped
+            or instructions.errands
             or tasks[0].form != CALL
             or tasks[0].function not in caller.functions
         ):
