@@ -69,7 +69,7 @@ class Housekeeper:
         while not self._closed.is_set():
             now = time.monotonic()
             with self._workshop.lock:
-                children = [child.pid for child in self._workshop.children]
+                children = [child.pid for child in self._workshop.all_children]
             busy = count_busy(self._workshop)
             if self._meter is not None:
                 use = self._meter(children)

@@ -29,8 +29,8 @@ def report_of(workshop: Workshop, work: FarmWork | None, state: str) -> Report:
     now = time.monotonic()
     with workshop.lock:
         labels = workshop.labels
-        children = [child.pid for child in workshop.children]
-        runs = [_running_in(workshop, labels, child, work, now) for child in workshop.children]
+        children = [child.pid for child in workshop.all_children]
+        runs = [_running_in(workshop, labels, child, work, now) for child in workshop.all_children]
     return Report(
         state=state,
         uptime_s=now - workshop.opened_at,
@@ -48,7 +48,7 @@ def count_busy(workshop: Workshop) -> int:
     """Count the slots that have something to do."""
     with workshop.lock:
         lanes = workshop.lanes
-        return sum(bool(child.load.jobs) or child in lanes for child in workshop.children)
+        return sum(bool(child.load.jobs) or child in lanes for child in workshop.all_children)
 
 
 def memory_of(pid: int) -> int:

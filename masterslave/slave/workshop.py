@@ -92,7 +92,7 @@ class Workshop:
         )
 
     @property
-    def children(self) -> list[Child]:
+    def all_children(self) -> list[Child]:
         """Its processes; the lock is held."""
         return self._children
 
