@@ -318,6 +318,7 @@ class Raised(Struct, frozen=True):
             (class, args, attributes) where those can travel. Neither is looked at where results
             are data only.
         data: The exception as ``remoteobj.codec`` writes it, where it can.
+        missing: The module that was not found, if that is what it is about.
     """
 
     type_name: str
@@ -326,6 +327,7 @@ class Raised(Struct, frozen=True):
     pickled: bytes = b""
     parts: bytes = b""
     data: bytes = b""
+    missing: str = ""
 
 
 class PostMortem(Struct, frozen=True):

@@ -165,6 +165,9 @@ def _show(farm: dict[str, Any]) -> None:
     for slave in farm["slaves"]:
         for line in slave["evidence"]:
             rich.print(Text(f"  {slave['name']} is quarantined: {line}"))
+        if slave["lacks"]:
+            lacks = ", ".join(slave["lacks"])
+            rich.print(Text(f"  {slave['name']} on {slave['host']} has no package {lacks}"))
 
 
 def _add_row(table: Table, *cells: object) -> None:

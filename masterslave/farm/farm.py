@@ -29,6 +29,7 @@ from masterslave.farm.functions import pack_initializer
 from masterslave.farm.futures import FarmFuture
 from masterslave.farm.here.ground import Here, threads_here
 from masterslave.farm.inside import FarmInside, report_progress
+from masterslave.farm.lacking import Lacking
 from masterslave.farm.modules import search_path
 from masterslave.farm.options import CallOptions, whole
 from masterslave.farm.outside import Outside
@@ -154,6 +155,7 @@ class Farm(Calls, Sharing):
             self._carrier,
             data_only=results == "data",
             origin=f"farm {label!r} ({secrets.token_hex(4)})",
+            look_at=Lacking().sort_out,
         )
         self._submitter = Submitter(
             self._master, self._carrier, label, self._settings, data_only=results == "data"

@@ -142,6 +142,7 @@ class SlaveRecord(_Steered):
         runs: What it runs for this farm, as far as the farm knows.
         held: Tasks that it has and has not answered.
         done: Tasks that it has answered.
+        lacks: Packages that are missing there, and that the script has.
         evidence: Why it is quarantined: tasks that it failed, and that succeeded elsewhere.
         offers: Amounts of what tasks may need, by name.
     """
@@ -159,6 +160,7 @@ class SlaveRecord(_Steered):
     id: str = ""
     takes_nothing: str = ""
     runs: tuple[RunningTask, ...] = ()
+    lacks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +222,7 @@ def _record_of(seat: Seat, decisions: Decisions, label: str, steering: _Asks) ->
         evidence=seat.evidence,
         offers=dict(who.offers),
         id=seat.slave,
+        lacks=seat.lacks,
         takes_nothing=seat.says if slave else "",
         runs=_runs_of(slave, decisions, label) if slave else (),
     )

@@ -38,6 +38,7 @@ class Seat:
         poll: What it waits for.
         slots: What it has said last that it would run at once.
         blobs: Hashes of what it has asked for: it is told when that is gone.
+        lacks: Packages that are missing there, and that the script has.
         told_at: When the scheduler was told last that it was heard of.
     """
 
@@ -56,6 +57,7 @@ class Seat:
     poll: Poll | None = None
     slots: int = -1
     told_at: float = 0.0
+    lacks: tuple[str, ...] = ()
     blobs: set[bytes] = field(default_factory=set)
 
     @property

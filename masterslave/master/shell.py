@@ -56,6 +56,9 @@ __all__ = ["Master"]
 
 log = logging.getLogger("masterslave")
 
+LookAt = Callable[[Sequence[Outcome], str, str], tuple[Sequence[Outcome], tuple[str, ...]]]
+"""Takes what a slave says, its name and its host; returns outcomes, and what the slave lacks."""
+
 _View = TypeVar("_View")
 
 _NOTHING = encode(Instructions())
@@ -81,10 +84,12 @@ class Master:
         *,
         data_only: bool = False,
         origin: str = "a farm",
+        look_at: LookAt = lambda outcomes, name, host: (outcomes, ()),
     ) -> None:
         self.settings = settings
         self.origin = origin
         self._data_only = data_only
+        self._look_at = look_at
         scheduler = Scheduler(silence_s=settings.silence_s, feeding=settings.feeding)
         self._lender = Lender()
         self._decisions = Decisions(scheduler, carrier, self._lender)
@@ -230,13 +235,14 @@ class Master:
         """Return what will hold what there is for the slave, a heartbeat from now at the latest."""
         now = time.monotonic()
         poll = Poll(now + self.settings.heartbeat_s)
-        to_retry = self._find_retries(ask.outcomes) if ask.outcomes else _NONE
+        outcomes = self._sort_out(ask.slave, ask.outcomes) if ask.outcomes else ()
+        to_retry = self._find_retries(outcomes) if outcomes else _NONE
         old = None
         decisions = self._turn.begin()
         try:
             seat = decisions.hear(ask.slave, ask.slots, ask.acknowledged, now)
-            if ask.outcomes:
-                decisions.take_outcomes(ask.slave, ask.sequence, ask.outcomes, to_retry)
+            if outcomes:
+                decisions.take_outcomes(ask.slave, ask.sequence, outcomes, to_retry)
             if seat is None or self._ended:
                 poll.set(_ENDED if self._ended else _UNKNOWN)
             else:
@@ -259,10 +265,11 @@ class Master:
         is the task's answer.
         """
         slave, sequence = delivery.slave, delivery.sequence
-        to_retry = self._find_retries(delivery.outcomes)
+        outcomes = self._sort_out(slave, delivery.outcomes)
+        to_retry = self._find_retries(outcomes)
         with self._turn as decisions:
             seat = decisions.hear(slave, delivery.slots, delivery.acknowledged, time.monotonic())
-            decisions.take_outcomes(slave, sequence, delivery.outcomes, to_retry)
+            decisions.take_outcomes(slave, sequence, outcomes, to_retry)
             parcel = None
             if seat is not None and not delivery.leaving:
                 parcel = decisions.give_along(seat)
@@ -289,6 +296,23 @@ class Master:
         with self._lock:
             seat = self._decisions.by_token.get(slave)
             return seat is not None and not seat.is_gone
+
+    def _sort_out(self, token: str, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
+        """Look for what says more of the slave than of its task; without the lock."""
+        for outcome in outcomes:
+            if outcome.kind in _RAISING:
+                break
+        else:
+            return outcomes
+        with self._lock:
+            seat = self._decisions.by_token.get(token)
+        if seat is None:
+            return outcomes
+        who = seat.introduction
+        outcomes, lacks = self._look_at(outcomes, who.name, who.host)
+        if lacks:
+            seat.lacks = tuple(dict.fromkeys((*seat.lacks, *lacks)))
+        return outcomes
 
     def _find_retries(self, outcomes: Sequence[Outcome]) -> frozenset[int]:
         """Ask the submissions what is to be run again; without the lock, as it unpacks errors."""

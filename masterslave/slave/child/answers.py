@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import traceback
 from collections.abc import Callable
+from importlib.util import find_spec
 from types import CodeType, GeneratorType, TracebackType
 from typing import Any
 
@@ -92,6 +93,8 @@ def describe(error: BaseException, data_only: bool) -> bytes:
         return encode(raised)
     if isinstance(error, SystemExit):
         raised.message = f"the task called sys.exit({error.code!r}): return a value or raise"
+    if isinstance(error, ModuleNotFoundError):
+        raised.missing = _name_of_missing(error)
     if isinstance(error, Exception):
         bare = error.with_traceback(None)
         if data_only:
@@ -103,6 +106,17 @@ def describe(error: BaseException, data_only: bool) -> bytes:
     if sum(map(len, (raised.pickled, raised.parts, raised.data))) > MAX_PAYLOAD_BYTES // 2:
         raised.pickled = raised.parts = raised.data = b""
     return encode(raised)
+
+
+def _name_of_missing(error: ModuleNotFoundError) -> str:
+    """Return the name of a module that is not to be had here; empty if it is."""
+    name = getattr(error, "name", None)
+    if type(name) is not str:
+        return ""
+    try:
+        return "" if find_spec(name) is not None else name
+    except Exception:  # its package is not found, or is none
+        return name
 
 
 def _traceback_of(error: BaseException) -> str:

@@ -308,6 +308,7 @@ class Raised(Struct):
     pickled: bytes = b""
     parts: bytes = b""
     data: bytes = b""
+    missing: str = ""
 
 
 class Offered(Struct):
