@@ -1,8 +1,8 @@
 """Packages that a slave lacks and the script has: the slave is no use for such tasks.
 
 What a slave says of a task that raised is looked at before it is anybody's answer. If the module
-that was not found there is to be had here, the task is not to blame, and goes elsewhere; the error, which it gets
-where nobody is able, says what is to be done where.
+that was not found there is to be had here, the task is not to blame, and goes elsewhere. Where
+nobody is able, it gets an error that says what is to be done, and where.
 """
 
 from __future__ import annotations

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from masterslave import Farm
+from tests.conftest import eventually
+from tests.masterslave.conftest import StartSlave
 
 
 @pytest.fixture
@@ -66,3 +68,28 @@ def test_a_module_of_the_scripts_that_could_not_be_seen_is_named(
             farm.submit(use, "unseen_module").result()
         farm.send_module("unseen_module")
         assert farm.submit(use, "unseen_module").result() == 42
+
+
+def test_tasks_go_where_the_package_is(
+    package: str,
+    tmp_path: Path,
+    start_slave: StartSlave,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("masterslave.farm.farm.search_path", tuple)
+    double = importlib.import_module(package).double  # which travels by its name
+    with caplog.at_level(logging.WARNING, "masterslave"), Farm("lacks", local_slaves=0) as farm:
+        start_slave("lacks", "--slots", "1")
+        eventually(lambda: len(farm.slaves) == 1, "a slave joins")
+        monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site-packages"))
+        start_slave("lacks", "--slots", "1")
+        eventually(lambda: len(farm.slaves) == 2, "another slave joins")
+        without, able = farm.slaves
+        futures = [farm.submit(double, number) for number in range(20)]
+        assert [future.result() for future in futures] == [2 * number for number in range(20)]
+        assert list(farm.map(use, [package] * 20)) == [42] * 20
+        lacks = {slave.pid: slave.lacks for slave in farm.slaves}
+        assert lacks == {without.pid: (package,), able.pid: ()}
+    said = [record for record in caplog.records if package in record.getMessage()]
+    assert len(said) == 1
