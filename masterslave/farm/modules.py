@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
 import site
 import sys
 import sysconfig
 from pathlib import Path
 
-__all__ = ["is_local_folder", "may_travel", "search_path"]
+__all__ = ["is_installed", "is_local_folder", "is_ours", "may_travel", "search_path"]
 
 _OURS = {"masterslave", "remoteobj", "nameserver", "msgspec", "cloudpickle"}
 """What every slave has of its own, and a child may have imported already."""
@@ -39,7 +40,24 @@ def search_path() -> tuple[str, ...]:
 def may_travel(name: str) -> bool:
     """Tell whether a module of this name is ever sent."""
     top = name.partition(".")[0]
-    return top not in sys.stdlib_module_names and top not in _OURS and top != "__main__"
+    return top not in sys.stdlib_module_names and not is_ours(name) and top != "__main__"
+
+
+def is_ours(name: str) -> bool:
+    """Tell whether a module is of what the farm is made of, which every slave has."""
+    return name.partition(".")[0] in _OURS
+
+
+def is_installed(file: str) -> bool:
+    """Tell at a glance whether a file is the standard library's, or was installed."""
+    return file.startswith(_beginnings())
+
+
+@functools.cache
+def _beginnings() -> tuple[str, ...]:
+    found = {f"{each}{os.sep}" for each in _libraries()}
+    found |= {f"{os.path.abspath(each)}{os.sep}" for each in _library_paths()}
+    return tuple(found)
 
 
 def is_local_folder(folder: str, base: str) -> bool:
@@ -83,10 +101,13 @@ def _is_below(folder: Path, places: tuple[Path, ...]) -> bool:
 
 @functools.cache
 def _libraries() -> tuple[Path, ...]:
+    return tuple({Path(path).resolve() for path in _library_paths()})
+
+
+def _library_paths() -> list[str]:
     kinds = ("stdlib", "platstdlib", "purelib", "platlib")
     paths = [sysconfig.get_path(kind) for kind in kinds]
-    paths += [*site.getsitepackages(), site.getusersitepackages()]
-    return tuple({Path(path).resolve() for path in paths})
+    return [*paths, *site.getsitepackages(), site.getusersitepackages()]
 
 
 def _project_of(folder: Path) -> Path:

@@ -29,7 +29,7 @@ from masterslave.codeset import (
     pack_entries,
 )
 from masterslave.farm.imports import imports_of_code, imports_of_source
-from masterslave.farm.modules import is_local_folder, may_travel
+from masterslave.farm.modules import is_installed, is_local_folder, is_ours, may_travel
 from masterslave.protocol import hash_of
 
 __all__ = ["LocalCode", "Source", "entry_of_file"]
@@ -195,10 +195,12 @@ def _find(name: str, places: Any) -> ModuleSpec | None:
 def _judge(spec: ModuleSpec) -> Source | None:
     """Return what is to travel for a module; None if it is no local one."""
     name, origin = spec.name, spec.origin
+    if is_ours(name):
+        return None
     places = spec.submodule_search_locations
     if places is not None and (origin is None or not spec.has_location):
         return _judge_space(name, [*places])
-    if not origin or not spec.has_location:
+    if not origin or not spec.has_location or is_installed(origin):
         return None
     is_package = places is not None
     folder = base = Path(origin).parent
