@@ -29,7 +29,16 @@ from typing import Any
 
 import msgspec
 
-__all__ = ["BESIDE", "DATA", "PICKLED", "NotData", "pack_value", "pickle_value", "unpack_value"]
+__all__ = [
+    "BESIDE",
+    "DATA",
+    "PICKLED",
+    "NotData",
+    "is_data",
+    "pack_value",
+    "pickle_value",
+    "unpack_value",
+]
 
 DATA, BESIDE, PICKLED = b"D", b"B", b"P"
 
@@ -80,7 +89,7 @@ def pack_value(value: Any, *, data_only: bool = False) -> bytes:
             return DATA + _encode({_TUPLE: value})
     except (UnicodeEncodeError, OverflowError):  # lone surrogates, large ints: the codec has those
         pass
-    if data_only or _is_data(value):
+    if data_only or is_data(value):
         try:
             return _by_codec(value)
         except _codec().NotSendable as error:
@@ -154,7 +163,7 @@ def _read_beside(rest: memoryview) -> Any:
 _data_kinds: set[type] = {*_SCALARS, *_CONTAINERS}
 
 
-def _is_data(value: Any) -> bool:
+def is_data(value: Any) -> bool:
     """Tell whether there are only builtin, standard and numpy's types in a value.
 
     What is nested too deeply, or without an end, is for pickle, which remembers what it has met.

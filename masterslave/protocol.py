@@ -72,6 +72,7 @@ __all__ = [
     "RAISED",
     "REPORT",
     "SETUP_FAILED",
+    "TASK_TAG",
     "TASK_UNKNOWN",
     "TIMED_OUT",
     "UNABLE",
@@ -138,6 +139,9 @@ NOT_SHARED = "masterslave.errors.NotShared"
 
 DOOR_ID = "masterslave.master"
 """Id of the master's door in its daemon."""
+
+TASK_TAG = "task:"
+"""The tag of a slave that has a handler for named tasks begins so; the name follows."""
 
 CODE = "code"
 """Tag of a slave whose Python takes functions that were pickled in the script."""
@@ -437,7 +441,7 @@ def on_tag(name: str) -> str:
 
 def task_tag(name: str) -> str:
     """Return the tag of a slave that has a handler for tasks of this name."""
-    return f"task:{name}"
+    return f"{TASK_TAG}{name}"
 
 
 _Message = TypeVar("_Message", bound=Struct)

@@ -10,8 +10,9 @@ from queue import SimpleQueue
 from types import ModuleType
 from typing import Any, ParamSpec, TypeVar, overload
 
+from masterslave.farm.each import EachSlave
 from masterslave.farm.futures import FarmFuture
-from masterslave.farm.options import CallOptions, RetryPolicy, TaskTerms, whole
+from masterslave.farm.options import CallOptions, RetryPolicy, whole
 from masterslave.farm.progress import show_progress
 from masterslave.farm.projects import sources_of
 from masterslave.farm.requests import Requests, Retrieved
@@ -19,6 +20,7 @@ from masterslave.farm.spans import Arrival, ItemSpan
 from masterslave.farm.stream import OrderedStream, Progress, Stream, map_results
 from masterslave.farm.submitting import Submitter
 from masterslave.master.submission import Function
+from masterslave.packed import is_data
 from masterslave.protocol import EACH, EACH_STARRED
 
 __all__ = ["Calls", "FarmView"]
@@ -102,7 +104,8 @@ class Calls(Executor):
         if not items:
             return iter(())
         arrivals: SimpleQueue[Arrival] = SimpleQueue()
-        terms = self._options.terms_of(function, chunk)
+        is_pickled = function.is_named and not is_data(items)
+        terms = self._options.terms_of(function, chunk, is_pickled=is_pickled)
         span = ItemSpan(function, terms, form, items, arrivals.put)
         self._submitter.submit_span(span)
         submitter = self._submitter
@@ -184,10 +187,43 @@ class Calls(Executor):
         """
         self._submitter.code.add(sources_of(module))
 
+    @overload
+    def each_slave(
+        self,
+        fn: Callable[Parameters, Result],
+        /,
+        *args: Parameters.args,
+        **kwargs: Parameters.kwargs,
+    ) -> EachSlave[Result]: ...
+
+    @overload
+    def each_slave(self, fn: str, /, *args: Any, **kwargs: Any) -> EachSlave[Any]: ...
+
+    def each_slave(
+        self, fn: Callable[..., Any] | str, /, *args: Any, **kwargs: Any
+    ) -> EachSlave[Any]:
+        """Have a function, or a named task, run once on each slave that can run it.
+
+        A slave that joins later is given it as its first task of this farm, until ``close()`` of
+        what is returned, or the farm's end. It runs in one process of the slave, whose other slots
+        do not wait for it: what each process needs is for ``Farm(initializer=)``, or a handler's
+        ``setup``.
+
+        Returns:
+            A mapping: by the slave's name, its future. ``results(timeout_s)`` waits for all.
+        Raises:
+            NotPicklable: The function, or an argument, cannot be sent.
+            FarmClosed: The farm was shut down.
+            FarmBroken: The farm's initializer has failed.
+        """
+        function = self._submitter.pack(fn)
+        arguments = self._submitter.pack_arguments(function, args, kwargs)
+        return EachSlave(self._submitter, function, self._options.terms_of(function), arguments)
+
     def _sink(self, fn: Callable[..., Any] | str) -> _Sink:
         function = self._submitter.pack(fn)
         self._submitter.check_open()
-        return _Sink(self._submitter, function, self._options.terms_of(function))
+        return _Sink(self._submitter, function, self._options)
 
     def _of_stream(self, items: Iterable[Any], limit: int, progress: bool) -> dict[str, Any]:
         limit = whole(limit, "limit")
@@ -250,9 +286,9 @@ class Calls(Executor):
 class _Sink:
     """Takes the items of a stream, for one function."""
 
-    def __init__(self, submitter: Submitter, function: Function, terms: TaskTerms) -> None:
+    def __init__(self, submitter: Submitter, function: Function, options: CallOptions) -> None:
         self._function = function
-        self._terms = terms
+        self._options = options
         self.submit = submitter.submit_span
         self.has_taken = submitter.has_taken
         self.drop = submitter.cancel_spans_soon
@@ -260,7 +296,9 @@ class _Sink:
 
     def make_span(self, items: list[Any], put: Callable[[Arrival], None]) -> ItemSpan:
         self._function = self._refresh(self._function)  # items may be of modules just imported
-        return ItemSpan(self._function, self._terms, EACH, items, put)
+        is_pickled = self._function.is_named and not is_data(items)
+        terms = self._options.terms_of(self._function, is_pickled=is_pickled)
+        return ItemSpan(self._function, terms, EACH, items, put)
 
 
 class FarmView(Calls):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from masterslave.farm.futures import FarmFuture
+from masterslave.farm.offers import names_not_offered, why_not_offered
 from masterslave.master.decisions import Decisions
 from masterslave.scheduler import TaskWait, Wait, WaitsFor, wait_of_task
 
@@ -69,13 +70,19 @@ def _in_words(slaves: tuple[Refused, ...]) -> str:
     return "; ".join(f"{one.who}: {one.reason}" for one in slaves[-3:])
 
 
-def explain_task(future: FarmFuture[Any], decisions: Decisions) -> str:
+def explain_task(future: FarmFuture[Any], decisions: Decisions, label: str) -> str:
     """Return where one task is, and what it waits for."""
     name = f"{future.function.name}()"
     if future.done():
         return f"{name} has its answer"
     wait = wait_of_task(decisions.scheduler.state, future.number)
+    missing = names_not_offered(decisions, future.terms.tags)
+    if missing and wait.waits_for in _FOR_SLAVES:
+        return f"{name} waits: {why_not_offered(missing, decisions, label)}{_past(wait)}"
     return f"{name} {_where(wait, time.monotonic())}{_past(wait)}"
+
+
+_FOR_SLAVES = (WaitsFor.A_SLAVE, WaitsFor.A_SLOT, WaitsFor.AN_OFFER)
 
 
 def _where(wait: TaskWait, now: float) -> str:

@@ -247,7 +247,7 @@ class Farm(Calls, Sharing):
         """Return in words where a task is, and what it waits for."""
         if not isinstance(future, FarmFuture) or future._owner is not self._submitter:
             raise TypeError(f"explain() is about a future of this farm, not {future!r}")
-        return self._master.view(lambda decisions: explain_task(future, decisions))
+        return self._master.view(lambda decisions: explain_task(future, decisions, self.label))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return FarmInside, (self.label,)

@@ -113,13 +113,21 @@ class CallOptions:
         """Whether a task may run for some time only."""
         return bool(self._values.get("timeout_s"))
 
-    def terms_of(self, function: Function, chunk: int = 0) -> TaskTerms:
-        """Return the terms for tasks of a function, the same object for the same ones."""
-        terms = self._terms.get((function.kind, chunk))
+    def terms_of(
+        self, function: Function, chunk: int = 0, *, is_pickled: bool = False
+    ) -> TaskTerms:
+        """Return the terms for tasks of a function, the same object for the same ones.
+
+        Args:
+            is_pickled: It is a named task, and its arguments are no data: slaves that take data
+                only are unable to run these, and not the others.
+        """
+        kind = f"{function.kind} pickled" if is_pickled else function.kind
+        terms = self._terms.get((kind, chunk))
         if terms is None:
             if len(self._kinds) > _MAX_KNOWN:
                 self._kinds.clear()
-            number = self._kinds.setdefault(function.kind, _next_number())
+            number = self._kinds.setdefault(kind, _next_number())
             if self.has_limit:  # each item has its own: they travel one by one
                 chunk = 1
             tags = self._values.get("tags", frozenset()) | {_tag_of(function)}
@@ -129,7 +137,7 @@ class CallOptions:
             terms = TaskTerms(number, chunk=chunk, **{**self._values, **demands})
             if len(self._terms) > _MAX_KNOWN:
                 self._terms.clear()
-            self._terms[function.kind, chunk] = terms
+            self._terms[kind, chunk] = terms
         return terms
 
     def __repr__(self) -> str:

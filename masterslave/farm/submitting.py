@@ -11,15 +11,17 @@ from masterslave.errors import FarmClosed, NotPicklable
 from masterslave.farm.functions import FunctionPacker
 from masterslave.farm.futures import FarmFuture
 from masterslave.farm.handles import Packed, hold, notes
-from masterslave.farm.options import CallOptions
+from masterslave.farm.options import CallOptions, TaskTerms
 from masterslave.farm.packing import pack_arguments, pack_named
 from masterslave.farm.room import Room
 from masterslave.farm.spans import ItemSpan
 from masterslave.farm.travelling import LocalCode
 from masterslave.master.carrier import Carrier
+from masterslave.master.duties import Duty
 from masterslave.master.shell import Master
 from masterslave.master.submission import Function, Single
 from masterslave.memory import reuse_large_blocks
+from masterslave.packed import PICKLED
 from masterslave.scheduler import Phase
 from masterslave.settings import FarmSettings
 
@@ -75,15 +77,14 @@ class Submitter:
         function = self._packer.pack(fn)
         terms = options.terms_of(function)
         try:
-            pack = pack_named if function.is_named else pack_arguments
-            arguments = pack(function.name, args, kwargs)
-            if notes.blobs:
-                arguments = self._hold(arguments)
+            arguments = self.pack_arguments(function, args, kwargs)
         except NotPicklable as error:
             self.check_open()
             unsent: FarmFuture[Any] = FarmFuture(self, function, terms, b"")
             unsent.fail(error)
             return unsent
+        if function.is_named and arguments.startswith(PICKLED):
+            terms = options.terms_of(function, is_pickled=True)
         if len(arguments) >= _LARGE_BYTES and not self._reuses_blocks:
             self._reuses_blocks = True
             reuse_large_blocks()
@@ -114,6 +115,27 @@ class Submitter:
             arguments.blobs = blobs
         return arguments
 
+    def make_future(
+        self, function: Function, terms: TaskTerms, arguments: bytes
+    ) -> FarmFuture[Any] | None:
+        """Return the future of a task that the master itself puts in; None: no more are taken."""
+        if self._closing:
+            return None
+        if self.room is not None:
+            self.room.enter_anyway(len(arguments))
+        return FarmFuture(self, function, terms, arguments)
+
+    def add_duty(self, duty: Duty) -> None:
+        """Have each slave given a task, also those that join later; raises as ``submit``."""
+        with self._gate:
+            self.check_open()
+        self._master.add_duty(duty)
+
+    def drop_duty(self, duty: Duty) -> None:
+        """Slaves that join from now on are not given it."""
+        if not self._is_of_parent:
+            self._master.drop_duty(duty)
+
     def submit_span(self, span: ItemSpan) -> None:
         """Submit the items of a span; raises as ``submit``."""
         with self._gate:
@@ -136,6 +158,16 @@ class Submitter:
     def refresh(self, function: Function) -> Function:
         """Return a function that was packed before, with the modules that travel now."""
         return self._packer.refresh(function)
+
+    def pack_arguments(self, function: Function, args: Any, kwargs: dict[str, Any]) -> bytes:
+        """Pickle a call's arguments, or pack those of a named task.
+
+        Raises:
+            NotPicklable: One of them cannot be sent.
+        """
+        pack = pack_named if function.is_named else pack_arguments
+        arguments = pack(function.name, args, kwargs)
+        return self._hold(arguments) if notes.blobs else arguments
 
     def check_open(self) -> None:
         """Check that tasks are still taken.

@@ -8,6 +8,7 @@ import time
 
 from masterslave.farm.explain import Refused, explain
 from masterslave.farm.local import LocalSlaves
+from masterslave.farm.offers import with_what_is_missing
 from masterslave.master.shell import Master
 from masterslave.scheduler import Wait, wait_of
 from masterslave.settings import FarmSettings
@@ -70,17 +71,21 @@ class Watchman:
         with self._lock:
             refused = tuple(self._refused)
         return self._master.view(
-            lambda decisions: explain(
-                wait_of(decisions.scheduler.state),
-                label=self._label,
-                waiting=decisions.scheduler.state.waiting,
-                slots=decisions.slots,
-                refused=refused,
-                why_not=tuple(
-                    Refused(seat.introduction.name, seat.says)
-                    for seat in decisions.seats.values()
-                    if seat.says
+            lambda decisions: with_what_is_missing(
+                explain(
+                    wait_of(decisions.scheduler.state),
+                    label=self._label,
+                    waiting=decisions.scheduler.state.waiting,
+                    slots=decisions.slots,
+                    refused=refused,
+                    why_not=tuple(
+                        Refused(seat.introduction.name, seat.says)
+                        for seat in decisions.seats.values()
+                        if seat.says
+                    ),
                 ),
+                decisions,
+                self._label,
             )
         )
 

@@ -19,11 +19,12 @@ from masterslave.lent import Lender
 from masterslave.master.book import TaskBook
 from masterslave.master.carrier import Carrier
 from masterslave.master.claims import Claims, outcome_around
+from masterslave.master.duties import Duties
 from masterslave.master.errands import Errands
 from masterslave.master.evidence import broken_by, reason_of_loss, reason_why_unable
 from masterslave.master.loans import Loans
 from masterslave.master.mailbox import Mailbox, Parcel
-from masterslave.master.seats import Poll, Seat, answer, offers_of, tags_of, take_poll
+from masterslave.master.seats import Poll, Seat, answer, offers_of, take_poll
 from masterslave.master.submission import (
     Answer,
     Cancelled,
@@ -111,6 +112,7 @@ class Decisions:
         answers: What is to be handed over.
         loans: Memory that hand-outs are lent.
         errands: What slaves were asked beside tasks.
+        duties: What each slave is given once.
 
     Args:
         lender: Takes back what was lent.
@@ -130,9 +132,15 @@ class Decisions:
         self.answers: list[HandOver] = []
         self.loans = Loans(lender)
         self.errands = Errands()
+        self.duties = Duties()
         self._carrier = carrier
         self._next_task = 0
         self._claims = Claims(self.book, scheduler.state)
+
+    def submit(self, tasks: Sequence[Submission]) -> None:
+        """Put tasks in, and hand them to the scheduler."""
+        self.inbox.extend(tasks)
+        self.empty_inbox()
 
     def empty_inbox(self) -> None:
         """Hand what was submitted to the scheduler: singles of the same terms in one event."""
@@ -181,8 +189,9 @@ class Decisions:
             seat.names = (name, *self.by_token[before].names)[:_REMEMBER_NAMES]
         self.seats[name] = self.by_token[seat.token] = seat
         self.slots += introduction.slots
-        offers, tags = offers_of(introduction), tags_of(introduction)
-        self.handle(SlaveJoined(seat.slave, introduction.slots, offers, tags))
+        self.submit(self.duties.welcome(seat))  # before: so it is handed them first
+        offers = offers_of(introduction)
+        self.handle(SlaveJoined(seat.slave, introduction.slots, offers, seat.tags))
         self._log(logging.INFO, "slave %s joined from %s", introduction.name, peer)
         return seat
 
@@ -405,6 +414,9 @@ class Decisions:
         self.errands.end(seat, self.answers.append)
         seat.mailbox = Mailbox()  # what was on its way is not kept with the memory of the slave
         self.slots -= seat.introduction.slots
+        for duty, task in self.duties.part_from(seat):
+            if self.book.find(task.number) is task:
+                self.fail((task.number,), Failed(duty.forget(seat)))
         if len(self.former) == _REMEMBER_SLAVES:
             del self.by_token[self.former[0].token]
         self.former.append(seat)

@@ -61,6 +61,11 @@ class Seat:
     blobs: set[bytes] = field(default_factory=set)
 
     @property
+    def tags(self) -> frozenset[str]:
+        """What it has, as tasks may ask for it; one of them is its own alone."""
+        return tags_of(self.introduction) | {on_tag(self.slave)}
+
+    @property
     def is_gone(self) -> bool:
         """Whether it has left the table, in peace or not."""
         return self.state in ("left", "lost")

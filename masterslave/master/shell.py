@@ -34,6 +34,7 @@ from masterslave.errands import ErrandKind
 from masterslave.lent import Lender
 from masterslave.master.carrier import Carrier
 from masterslave.master.decisions import Decisions, HandOver
+from masterslave.master.duties import Duty
 from masterslave.master.errands import Answered, missing
 from masterslave.master.seats import Poll, Seat, answer, take_poll
 from masterslave.master.sending import Sender
@@ -209,6 +210,18 @@ class Master:
             return self._has_joined.wait_for(
                 lambda: self._decisions.joined > 0 or self._ended, timeout_s
             )
+
+    def add_duty(self, duty: Duty) -> None:
+        """Give each slave a task, and each that joins."""
+        with self._turn as decisions:
+            if decisions.broken is not None:
+                raise decisions.broken.again()
+            decisions.submit(decisions.duties.add(duty, list(decisions.seats.values())))
+
+    def drop_duty(self, duty: Duty) -> None:
+        """Give it to nobody who joins from now on."""
+        with self._turn as decisions:
+            decisions.duties.drop(duty)
 
     # What the slaves say.
 

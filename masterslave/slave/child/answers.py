@@ -14,7 +14,7 @@ import msgspec
 from ...packed import NotData, pack_value, pickle_value
 from .frames import MAX_PAYLOAD_BYTES, NOT_DATA, NOT_PICKLABLE, Raised
 
-__all__ = ["Unsendable", "describe", "one_line", "pack_result", "small_enough"]
+__all__ = ["Unable", "Unsendable", "describe", "one_line", "pack_result", "small_enough"]
 
 encode = msgspec.msgpack.Encoder().encode
 
@@ -30,6 +30,10 @@ class Unsendable(Exception):
     def __init__(self, type_name: str, message: str) -> None:
         super().__init__(message)
         self.type_name = type_name
+
+
+class Unable(Unsendable):
+    """This slave cannot run the call; others may be able to."""
 
 
 def pack_result(value: Any, function: Callable[..., Any], data_only: bool) -> bytes:

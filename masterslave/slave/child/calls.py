@@ -12,7 +12,7 @@ from typing import Any
 from ...codeset import without_code
 from ...lent import LENT, read_lent
 from ...packed import NotData, unpack_value
-from .answers import Unsendable, describe, encode, hidden, pack_result, small_enough
+from .answers import Unable, Unsendable, describe, encode, hidden, pack_result, small_enough
 from .frames import (
     BROKEN,
     CALL,
@@ -27,6 +27,7 @@ from .frames import (
     PART,
     PROGRESS,
     RAISED,
+    UNABLE,
     VALUE,
     Call,
     ItemOutcome,
@@ -64,7 +65,7 @@ def _arguments_of(call: Call, no_code: str) -> Any:
     try:
         return unpack_value(packed, data_only=bool(no_code))  # type: ignore[arg-type]
     except NotData:
-        raise Unsendable(
+        raise Unable(
             NOT_DATA,
             f"an argument could only be pickled, and this slave {no_code}: give plain data, such "
             "as numbers, texts, lists or arrays",
@@ -181,7 +182,8 @@ class Caller:
         except _TakenBack:
             kind, payload = GIVEN_BACK, b""
         except BaseException as error:
-            kind, payload = RAISED, self._describe(error, farm.data_only)
+            kind = UNABLE if isinstance(error, Unable) else RAISED
+            payload = self._describe(error, farm.data_only)
         end = _clock()
         self._now = None
         if self._untold is not None:
@@ -218,7 +220,7 @@ class Caller:
         if pickled.startswith(NAMED):
             function = self.handlers.function_of(pickled[1:].decode())
         elif farm.no_code:
-            raise Unsendable(NOT_DATA, f"this slave takes no functions: it {farm.no_code}")
+            raise Unable(NOT_DATA, f"this slave takes no functions: it {farm.no_code}")
         else:
             self.shared.noted = taken
             try:

@@ -43,6 +43,7 @@ __all__ = [
     "RAISED",
     "SETUP_FAILED",
     "TASK_UNKNOWN",
+    "UNABLE",
     "VALUE",
     "Ask",
     "Call",
@@ -73,7 +74,7 @@ __all__ = [
 
 # As in masterslave.protocol, which imports too much for a child; a test compares them.
 CALL, EACH, EACH_STARRED = range(3)
-VALUE, RAISED, MIXED, LOST, GIVEN_BACK, PART, PROGRESS, BROKEN = range(8)
+VALUE, RAISED, MIXED, LOST, GIVEN_BACK, PART, PROGRESS, BROKEN, UNABLE = range(9)
 MAX_PAYLOAD_BYTES = 128 * 1024 * 1024
 NOT_PICKLABLE = "masterslave.errors.NotPicklable"
 NOT_DATA = "masterslave.errors.NotData"

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
-from .answers import Unsendable, hidden, one_line
+from .answers import Unable, Unsendable, hidden, one_line
 from .frames import SETUP_FAILED, TASK_UNKNOWN
 
 __all__ = ["Handlers"]
@@ -67,7 +67,7 @@ class Handlers:
         spec = self._offered.get(name)
         if spec is None:
             offered = f"only {', '.join(map(repr, self._offered))}" if self._offered else "none"
-            raise Unsendable(
+            raise Unable(
                 TASK_UNKNOWN,
                 f"this slave offers no task {name!r}, {offered}: start one with --handlers",
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from masterslave import (
     BadTaskName,
     Farm,
+    FarmSettings,
     NotPicklable,
     RetryPolicy,
     SetupFailed,
@@ -113,6 +115,33 @@ def test_a_bad_name_is_refused_at_once(studio: Farm, name: str) -> None:
     for call in (studio.submit, studio.map, studio.imap, studio.imap_unordered):
         with pytest.raises(BadTaskName, match="names no task"):
             call(name, [1])
+
+
+def test_a_name_that_no_slave_offers_is_waited_for(
+    studio: Farm, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = FarmSettings(explain_after_s=0.3)
+    with (
+        caplog.at_level(logging.WARNING, "masterslave"),
+        Farm("named", local_slaves=1, settings=settings) as farm,
+    ):
+        plain, future = farm.submit(abs, -1), farm.submit("frame", 1)
+        assert plain.result(10) == 1
+        hint = (
+            "no slave offers task 'frame'; start one with 'masterslave slave named --handlers "
+            "MODULE:CLASS'"
+        )
+        eventually(lambda: f"farm 'named': 1 task waits: {hint}" in caplog.text, "it says so")
+        assert farm.explain(future) == f"frame() waits: {hint}"
+        assert not future.running()
+        future.cancel()
+    other = studio.submit("frme", 1)
+    eventually(studio.why_waiting, "it waits")
+    here = "'count', 'fail', 'frame', 'function', 'kind_of', 'parts', 'wrong_inside'"
+    assert studio.why_waiting() == (
+        f"1 task waits: no slave offers task 'frme'; those that are here offer {here}"
+    )
+    other.cancel()
 
 
 def test_a_setup_that_fails_is_the_answer_and_is_tried_again(
