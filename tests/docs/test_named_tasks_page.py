@@ -26,7 +26,7 @@ def studio(own_machine: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
     folder = tmp_path_factory.mktemp("studio")
     (folder / "studio.py").write_text(SCRIPTS["studio.py"], encoding="utf-8")
     slave = subprocess.Popen(
-        [sys.executable, "-m", "masterslave", *COMMAND.split(), "--local", "--slots", "1"],
+        [sys.executable, "-m", "masterslave", *COMMAND.split(), "film", "--local", "--slots", "1"],
         cwd=folder,
         stdout=subprocess.DEVNULL,
     )
