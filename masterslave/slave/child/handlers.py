@@ -66,10 +66,11 @@ class Handlers:
     def _method_of(self, name: str) -> _Function:
         spec = self._offered.get(name)
         if spec is None:
-            offered = f"only {', '.join(map(repr, self._offered))}" if self._offered else "none"
+            offered = ", ".join(map(repr, self._offered))
+            instead = f"only {offered}" if offered else "nor any other named one"
             raise Unable(
                 TASK_UNKNOWN,
-                f"this slave offers no task {name!r}, {offered}: start one with --handlers",
+                f"this slave offers no task {name!r}, {instead}: start one with --handlers",
             )
         instance = self._instances.get(spec)
         if instance is None:
