@@ -6,6 +6,7 @@ import sys
 
 import click
 
+from masterslave.cli.doctor import doctor
 from masterslave.cli.farms import list_farms, show
 from masterslave.cli.run import run
 from masterslave.cli.slave import slave
@@ -24,7 +25,7 @@ def main_group(debug: bool) -> None:
     """
 
 
-for command in (slave, list_farms, show, run):
+for command in (slave, list_farms, show, run, doctor):
     main_group.add_command(command)
 
 

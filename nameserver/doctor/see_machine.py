@@ -8,6 +8,7 @@ import socket
 import struct
 import sys
 import threading
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
@@ -36,8 +37,8 @@ def see_system() -> System:
     return "macos" if sys.platform == "darwin" else "linux"
 
 
-def see_packages() -> tuple[Package, ...]:
-    """Return what is installed, of us and of what the network depends on."""
+def see_packages(names: Sequence[str] = _TOLD) -> tuple[Package, ...]:
+    """Return what is installed, of us and of these; by default what the network depends on."""
     try:
         ours, needed = metadata.version(OURS), metadata.requires(OURS) or []
     except metadata.PackageNotFoundError:  # run from its folder
@@ -48,7 +49,7 @@ def see_packages() -> tuple[Package, ...]:
         if match and "extra" not in line:
             least[match[1].lower()] = match[2]
     found = [Package(OURS, ours)] if ours else []
-    for name in _TOLD:
+    for name in names:
         try:
             version = metadata.version(name)
         except metadata.PackageNotFoundError:
