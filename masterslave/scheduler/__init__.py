@@ -26,6 +26,7 @@ from masterslave.scheduler.machine import Scheduler
 from masterslave.scheduler.orders import (
     AnswerUnable,
     DismissSlave,
+    FailFollowers,
     GiveUpTask,
     Order,
     QuarantineSlave,
@@ -43,6 +44,7 @@ __all__ = [
     "AnswerUnable",
     "DismissSlave",
     "Event",
+    "FailFollowers",
     "Feeding",
     "GiveUpTask",
     "HandOut",

@@ -7,7 +7,7 @@ from bisect import bisect_left, bisect_right, insort
 from collections import Counter, OrderedDict, defaultdict, deque
 from heapq import heappop
 
-from masterslave.scheduler.entries import CANCELLED, OPEN, Ask, Key, Moment, Out, Seat, Submission
+from masterslave.scheduler.entries import CANCELLED, DONE, OPEN, Ask, Key, Moment, Out, Seat, Submission
 from masterslave.scheduler.estimates import WINDOW, bar_of
 from masterslave.scheduler.events import HandOut, Terms
 from masterslave.scheduler.feeding import Feeding
@@ -66,7 +66,9 @@ class Accounts:
         self.free_seats: dict[str, Seat] = {}
         self.able = 0
         self.recalls = 0
-        self.last_fresh: dict[tuple[Ask, int], int] = {}
+        self.last_fresh: dict[tuple[Ask, int], tuple[int, int, int]] = {}
+        self.followers: dict[int, list[Submission]] = {}
+        self._released = 0
         self.known: Counter[int] = Counter()
         """Outcomes of each function."""
         self.known_since: dict[int, float] = {}
@@ -188,6 +190,8 @@ class Accounts:
             if not self.is_open(task):
                 continue
             self.status[task] = status
+            if status == CANCELLED:
+                self.moment.follow.discard(task)
             keys = [key for key in (cover.pop(task, None) for cover in self.cover) if key]
             for key in keys:
                 self.out[key].open -= 1
@@ -198,8 +202,26 @@ class Accounts:
                     self.moment.thinned.discard(key)
             if not keys:
                 waited += self.delayed.pop(task, None) is None
-        if waited:
-            self._wait(self.submission_of(tasks.start), -waited)
+            for submission in self.followers.pop(task, ()):
+                has_failed = status != DONE or task in self.moment.failed
+                self._note_predecessor(submission, task, has_failed=has_failed)
+        submission = self.submission_of(tasks.start)
+        if waited and not submission.blocked_by:
+            self._wait(submission, -waited)
+
+    def _note_predecessor(self, submission: Submission, task: int, *, has_failed: bool) -> None:
+        """Note that a task has ended that a submission was to follow."""
+        if task not in submission.blocked_by:
+            return
+        of_it = filter(self.is_open, range(submission.first, submission.stop))
+        if has_failed:
+            self.moment.follow.update(of_it)
+            return
+        submission.blocked_by.discard(task)
+        if not submission.blocked_by:
+            self._released += 1
+            submission.turn = len(self.status), 0, self._released
+            self._wait(submission, sum(1 for _ in of_it))
 
     def _is_covered(self, task: int) -> bool:
         return task in self.cover[0] or task in self.cover[1]

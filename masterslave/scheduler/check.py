@@ -45,6 +45,19 @@ def attempts_have_numbers_of_their_own(ledger: Ledger) -> None:
     _none(ledger.faults["number used before"])
 
 
+def nothing_runs_before_what_it_follows(ledger: Ledger) -> None:
+    """A task is handed out when all that it is to follow has succeeded, and no sooner."""
+    _none(ledger.faults["sent before its predecessors"])
+
+
+def what_follows_a_failure_fails(ledger: Ledger) -> None:
+    """When a task has raised, or was given up or cancelled, what follows it is given up in that
+    moment, in whatever chain; and nothing else is.
+    """
+    _none(ledger.moment.follow)
+    _none(ledger.faults["failed though none failed before"])
+
+
 def what_has_ended_is_not_handed_out(ledger: Ledger) -> None:
     """A cancelled, settled or given-up task does not start any more."""
     _none(ledger.faults["sent after its end"])
@@ -231,9 +244,9 @@ def nothing_is_lost(ledger: Ledger) -> None:
         found += sum(map(len, rows))
         for task in chain.from_iterable(rows):
             is_out = task in ledger.cover[0] or task in ledger.cover[1]
-            phase = (
-                Phase.OUT if is_out else Phase.DELAYED if task in ledger.delayed else Phase.WAITING
-            )
+            phase = Phase.DELAYED if task in ledger.delayed else Phase.WAITING
+            if is_out or ledger.submission_of(task).blocked_by:
+                phase = Phase.OUT if is_out else Phase.BLOCKED
             if not ledger.is_open(task) or piece.phase is not phase:
                 raise BrokenPromise(f"task {task} is {piece.phase}, should be {phase}")
         if piece.phase is Phase.WAITING and id(piece) not in queued:
@@ -321,7 +334,11 @@ def shares_are_even(ledger: Ledger) -> None:
     feed, fed = ledger.feeding, ledger.moment.fed_ahead
     if len(ledger.slots_of) > 1:
         return  # who gets of which is for the other promises
-    takers = [seat for seat in ledger.seats.values() if seat.able and seat.has_room(feed)]
+    takers = [
+        seat
+        for seat in ledger.seats.values()
+        if seat.able and seat.has_room(feed) and all(map(seat.meets, ledger.slots_of))
+    ]
     if not fed or not takers:
         return
     least_s = min(seat.ahead_s / seat.slots for seat in takers)
@@ -355,6 +372,7 @@ MOMENTARY = (
     what_is_cancelled_does_not_start_with_others,
     pointless_attempts_are_stopped,
     losses_are_bounded,
+    what_follows_a_failure_fails,
     priorities_are_kept,
     no_slot_idles_while_a_task_waits,
     free_slots_come_first,
@@ -369,6 +387,7 @@ LASTING = (
     every_task_is_settled_at_most_once,
     an_answer_is_an_outcome_that_was_delivered,
     attempts_have_numbers_of_their_own,
+    nothing_runs_before_what_it_follows,
     what_has_ended_is_not_handed_out,
     suspects_go_one_by_one,
     retries_wait_for_their_delay,

@@ -42,6 +42,10 @@ class Submission(Struct):
     item_bytes: int = 0
     is_span: bool = False
     waiting: int = 0
+    blocked_by: set[int] = field(default_factory=set)
+    """Tasks that have to succeed before, and have not ended."""
+    turn: tuple[int, int, int] | None = None
+    """Where it stands in its line, if that is not its place among those submitted."""
 
     def bytes_of(self, tasks: range) -> int:
         """Return how many bytes the arguments of tasks take."""
@@ -144,6 +148,8 @@ class Moment(Struct):
         stirred: What was asked for by tasks that began to wait.
         touched: Slaves of which something has changed.
         unable: Tasks that have to be answered, as nobody is able to run them.
+        follow: Tasks that have to fail, as one did that they were to follow.
+        failed: Of the answers, those that are exceptions.
         waited: Items of spans that waited before any of them was handed out, by their first one.
         fresh: The last of the tasks that were handed out for the first time, by what they asked
             for and by priority.
@@ -162,8 +168,10 @@ class Moment(Struct):
     sent: dict[str, list[tuple[int, Ask]]] = field(default_factory=dict)
     stirred: set[Ask] = field(default_factory=set)
     touched: set[str] = field(default_factory=set)
+    follow: set[int] = field(default_factory=set)
+    failed: frozenset[int] = frozenset()
     unable: set[int] = field(default_factory=set)
     waited: dict[int, int] = field(default_factory=dict)
-    fresh: dict[tuple[Ask, int], int] = field(default_factory=dict)
+    fresh: dict[tuple[Ask, int], tuple[int, int, int]] = field(default_factory=dict)
     fed_ahead: Counter[str] = field(default_factory=Counter)
     asked_ahead: set[Ask] = field(default_factory=set)

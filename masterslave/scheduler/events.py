@@ -75,11 +75,13 @@ class TasksSubmitted(Struct, frozen=True):
 
     Attributes:
         sizes: Bytes of the arguments of each, where any is large; empty counts them as small.
+        after: Tasks that have to succeed before; those that have ended count as if they had.
     """
 
     tasks: Sequence[int]
     terms: Terms
     sizes: Sequence[int] = ()
+    after: Sequence[int] = ()
 
 
 class SpanSubmitted(Struct, frozen=True):
@@ -87,12 +89,14 @@ class SpanSubmitted(Struct, frozen=True):
 
     Attributes:
         item_bytes: Bytes of the largest item, about.
+        after: Tasks that have to succeed before, as of single tasks.
     """
 
     first: int
     count: int
     terms: Terms
     item_bytes: int = 0
+    after: Sequence[int] = ()
 
 
 class TasksCancelled(Struct, frozen=True):
@@ -154,12 +158,14 @@ class TasksReturned(Struct, frozen=True):
     Attributes:
         seconds: How long each hand-out took there.
         to_retry: Tasks of them that raised what their terms would have run again.
+        failed: Tasks of them whose outcome is an exception, of those that others follow at least.
     """
 
     slave: str
     hand_outs: Sequence[HandOut]
     seconds: Sequence[float]
     to_retry: frozenset[int] = frozenset()
+    failed: frozenset[int] = frozenset()
 
 
 class HandOutsGivenBack(Struct, frozen=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from collections.abc import Sequence
 from heapq import heappush
 
 from masterslave.scheduler.accounts import Accounts
@@ -51,11 +52,11 @@ class Hearing(Accounts):
             case SlaveUnable():
                 self._note_unable(event)
             case TasksSubmitted(tasks=tasks, terms=terms):
-                self._note_submitted(Submission(tasks[0], tasks[-1] + 1, terms, event.sizes))
+                one = Submission(tasks[0], tasks[-1] + 1, terms, event.sizes)
+                self._note_submitted(one, event.after)
             case SpanSubmitted(first=first, count=count, terms=terms):
-                self._note_submitted(
-                    Submission(first, first + count, terms, (), event.item_bytes, is_span=True)
-                )
+                one = Submission(first, first + count, terms, (), event.item_bytes, is_span=True)
+                self._note_submitted(one, event.after)
             case TasksCancelled():
                 for task in filter(self.is_open, event.tasks):
                     self.counts["cancelled"] += 1
@@ -82,16 +83,20 @@ class Hearing(Accounts):
                 self._note_left(event.slave, in_peace=event.in_peace)
         self._hear(event.slave)
 
-    def _note_submitted(self, submission: Submission) -> None:
+    def _note_submitted(self, submission: Submission, after: Sequence[int]) -> None:
         count = submission.stop - submission.first
         assert submission.first == len(self.status), "tasks have to be numbered in a row"
         self.submissions.append(submission)
         self._firsts.append(submission.first)
-        self._ask_again(submission)
+        submission.blocked_by = set(filter(self.is_open, after))
+        for task in submission.blocked_by:
+            self.followers.setdefault(task, []).append(submission)
         self.status.extend(bytes([OPEN]) * count)
         self.latest.extend(array("l", [0]) * count)
         self.holder.extend([""] * count)
-        self._wait(submission, count)
+        if not submission.blocked_by:
+            self._ask_again(submission)
+            self._wait(submission, count)
         self.counts["submitted"] += count
 
     def _ask_again(self, submission: Submission) -> None:
@@ -136,11 +141,12 @@ class Hearing(Accounts):
                 self.moment.stirred.add(ask)
 
     def _waits(self, task: int) -> bool:
-        return self.is_open(task) and not self._is_covered(task) and task not in self.delayed
+        is_there = self.is_open(task) and not self.submission_of(task).blocked_by
+        return is_there and not self._is_covered(task) and task not in self.delayed
 
     def _note_returned(self, event: TasksReturned) -> None:
         self._hear(event.slave)
-        self.moment.raised = event.to_retry
+        self.moment.raised, self.moment.failed = event.to_retry, event.failed
         self._note_trial(event)
         for hand_out, seconds in zip(event.hand_outs, event.seconds, strict=True):
             out = self._end_attempt(hand_out, event.slave)

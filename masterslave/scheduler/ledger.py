@@ -33,6 +33,7 @@ from masterslave.scheduler.machine import Scheduler
 from masterslave.scheduler.orders import (
     AnswerUnable,
     DismissSlave,
+    FailFollowers,
     GiveUpTask,
     Order,
     QuarantineSlave,
@@ -43,6 +44,8 @@ from masterslave.scheduler.orders import (
 )
 
 __all__ = ["Ledger"]
+
+_NONE = (-1, 0, 0)
 
 
 class Ledger(Hearing):
@@ -84,6 +87,8 @@ class Ledger(Hearing):
                 self._note_given_up(order)
             case AnswerUnable():
                 self._note_answered(order)
+            case FailFollowers():
+                self._note_followers_failed(order)
             case RecallTasks():
                 self._note_recalled(order)
             case DismissSlave():
@@ -127,6 +132,16 @@ class Ledger(Hearing):
         self.moment.give_ups.discard(order.task)
         self.counts["given_up"] += 1
         self._end(range(order.task, order.task + 1), GIVEN_UP)
+
+    def _note_followers_failed(self, order: FailFollowers) -> None:
+        for row in order.tasks:
+            if not self.moment.follow.issuperset(row) or (
+                order.predecessor not in self.submission_of(row.start).blocked_by
+            ):
+                self.faults["failed though none failed before"].append(order)
+            self.moment.follow.difference_update(row)
+            self.counts["given_up"] += len(row)
+            self._end(row, GIVEN_UP)
 
     def _note_answered(self, order: AnswerUnable) -> None:
         for row in order.tasks:
@@ -221,15 +236,19 @@ class Ledger(Hearing):
 
     def _check_turn(self, name: str, hand_out: HandOut, tasks: range, terms: Terms) -> None:
         """Note it when tasks are handed out that should not be, or not yet."""
-        ask = self.ask_of(terms)
+        ask, submission = self.ask_of(terms), self.submission_of(tasks.start)
+        if submission.blocked_by:
+            self.faults["sent before its predecessors"].append(hand_out)
         self.moment.sent.setdefault(name, []).append((terms.priority, ask))
         if self.delayed and any(task in self.delayed for task in tasks):
             self.faults["sent before its delay"].append(hand_out)
         if hand_out.attempt == 1:
             line, fresh = (ask, terms.priority), self.moment.fresh
-            if self.last_fresh.get(line, -1) >= tasks.start:
+            first = submission.turn or (tasks.start, 1, 0)
+            if self.last_fresh.get(line, _NONE) > first:
                 self.faults["out of order"].append(hand_out)
-            fresh[line] = max(fresh.get(line, -1), tasks[-1])
+            last = submission.turn or (tasks[-1], 1, 0)
+            fresh[line] = max(fresh.get(line, _NONE), last)
 
     def _check_ahead(self, seat: Seat, out: Out) -> None:
         feed, function = self.feeding, out.terms.function

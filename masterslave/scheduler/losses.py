@@ -92,6 +92,7 @@ def _blame(state: State, piece: Piece, attempt: int, slave: str, reason: str, st
     state.counts.given_up += 1
     state.changed_at = step.now
     step.orders.append(GiveUpTask(piece.first, past.story))
+    step.gone.append(range(piece.first, piece.stop))
 
 
 def _blame_one_of(state: State, piece: Piece, event: HandOutsLost, step: Step) -> None:

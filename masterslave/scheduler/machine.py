@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import assert_never
 
-from masterslave.scheduler import losses, outcomes, partial, placement, quarantine, rebalancing
+from masterslave.scheduler import following, losses, outcomes, partial, placement, quarantine, rebalancing
 from masterslave.scheduler.events import (
     Event,
     HandOutsGivenBack,
@@ -71,6 +71,8 @@ class Scheduler:
         step = Step(now)
         self._take_in(event, step)
         state, demands = self.state, self.state.roster.demands
+        if step.gone and state.followers:
+            following.note_failed(state, step)
         if step.stops:
             step.order_stops(state.slaves)
         if step.thinned:
@@ -132,7 +134,8 @@ class Scheduler:
         else:
             pieces = [Piece(task, task + 1, terms) for task in event.tasks]
         by_first.update(zip(event.tasks, pieces, strict=True))
-        self._line_up(pieces, len(pieces), terms)
+        if not event.after or not following.hold(state, pieces, len(pieces), event.after):
+            self._line_up(pieces, len(pieces), terms)
 
     def _submit_span(self, event: SpanSubmitted, now: float) -> None:
         state, first, stop = self.state, event.first, event.first + event.count
@@ -140,10 +143,12 @@ class Scheduler:
             return
         if not state.pieces.by_first:
             state.changed_at = now
-        span = Span(first, stop, event.item_bytes, event.count)
+        span = Span(first, stop, event.item_bytes, 0)
         piece = Piece(first, stop, event.terms, span=span)
         state.pieces.add(piece)
-        self._line_up((piece,), event.count, event.terms)
+        if not event.after or not following.hold(state, (piece,), event.count, event.after):
+            span.waiting = event.count
+            self._line_up((piece,), event.count, event.terms)
 
     def _line_up(self, pieces: Sequence[Piece], count: int, terms: Terms) -> None:
         """Have new pieces wait, of so many tasks."""
@@ -165,6 +170,7 @@ class Scheduler:
                 parts = list(piece.open_within(row.start, row.stop))
                 for part in parts:
                     state.end_part(piece, part)
+                    step.gone.append(part)
                     state.counts.cancelled += len(part)
                 if piece.is_over():
                     state.end(piece, Trigger.CANCELLED, step)

@@ -11,6 +11,7 @@ from masterslave.scheduler.events import HandOut
 __all__ = [
     "AnswerUnable",
     "DismissSlave",
+    "FailFollowers",
     "GiveUpTask",
     "Order",
     "QuarantineSlave",
@@ -53,6 +54,13 @@ class AnswerUnable(Struct, frozen=True):
     tasks: Sequence[range]
 
 
+class FailFollowers(Struct, frozen=True):
+    """These were to run after a task that has ended without success: their answer says so."""
+
+    predecessor: int
+    tasks: Sequence[range]
+
+
 class StopTasks(Struct, frozen=True):
     """Nobody waits for these any more: the slave drops or stops them."""
 
@@ -92,6 +100,7 @@ Order = (
     | SettleTasks
     | GiveUpTask
     | AnswerUnable
+    | FailFollowers
     | StopTasks
     | RecallTasks
     | DismissSlave

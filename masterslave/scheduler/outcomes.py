@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from masterslave.scheduler import quarantine
+from masterslave.scheduler import following, quarantine
 from masterslave.scheduler.events import HandOut, TasksReturned
 from masterslave.scheduler.orders import SettleTasks
 from masterslave.scheduler.pieces import Past, Piece
@@ -92,6 +92,8 @@ def take_in(state: State, event: TasksReturned, step: Step) -> None:
         state.counts.done += done
         state.changed_at = step.now
         step.orders.append(SettleTasks(settled))
+        if state.followers:
+            following.let_go(state, settled, event.failed, step)
 
 
 def _take_in_one(

@@ -40,6 +40,7 @@ def take_in(state: State, event: SlaveUnable, step: Step) -> None:
         state.counts.given_up += sum(map(len, rows))
         state.changed_at = step.now
         step.orders.append(AnswerUnable(event.slave, rows))
+        step.gone += rows
 
 
 def ask_again(state: State, demand: Demand) -> None:

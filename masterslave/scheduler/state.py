@@ -79,17 +79,19 @@ class Step:
 
     Attributes:
         stops: Hand-outs that nobody waits for any more, by slave.
+        gone: Tasks that have ended without success, as far as others may follow them.
         accused: Slaves that failed tasks which were done elsewhere.
         thinned: Pieces of which some tasks were cancelled, by their first one.
     """
 
-    __slots__ = ("accused", "now", "orders", "stops", "thinned")
+    __slots__ = ("accused", "gone", "now", "orders", "stops", "thinned")
 
     def __init__(self, now: float) -> None:
         self.now = now
         self.orders: list[Order] = []
         self.stops: dict[str, list[HandOut]] = {}
         self.accused: dict[str, Slave] = {}
+        self.gone: list[range] = []
         self.thinned: dict[int, Piece] = {}
 
     def order_stops(self, slaves: Container[str]) -> None:
@@ -104,17 +106,21 @@ class State:
 
     Attributes:
         waiting: Tasks in the queues of all demands.
+        followers: First tasks of the pieces that wait for a task to succeed, by that task.
+        blocked: For how many each of these waits.
         trials: When which slave in quarantine is to be tried, at the soonest; a heap.
         changed_at: When a task was last handed out or settled, or a slave came or went.
         look_at: When to look for stragglers next.
     """
 
     __slots__ = (
+        "blocked",
         "changed_at",
         "counts",
         "delays",
         "estimates",
         "feeding",
+        "followers",
         "look_at",
         "pieces",
         "roster",
@@ -126,6 +132,8 @@ class State:
         self.feeding = feeding
         self.pieces = Pieces()
         self.waiting = 0
+        self.followers: dict[int, list[int]] = {}
+        self.blocked: dict[int, int] = {}
         self.delays = Delays()
         self.roster = Roster(feeding)
         self.estimates = Estimates()
@@ -222,6 +230,8 @@ class State:
         """A piece has ended, with all of its tasks: what is out of it is stopped."""
         if piece.phase is Phase.WAITING:
             self.roster.demand_of(piece.terms).queue.note_ended()
+        elif piece.phase is Phase.BLOCKED:
+            del self.blocked[piece.first]
         piece.phase = next_phase(piece.phase, trigger)
         for attempt, slave in piece.live():
             self.release(piece, attempt)

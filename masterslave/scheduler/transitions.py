@@ -4,6 +4,8 @@ The rules in words:
 
 * A task waits until a slave has a free slot, or is fed ahead; then it is out, as an attempt with a
   number. Items of a ``map`` go out many at once, as one hand-out, and each has a life of its own.
+* One that is to follow others is blocked until all of these have succeeded. When one of them has
+  raised, or was given up or cancelled, it is given up, too, and so is what follows it.
 * The first outcome of any of its attempts is its answer, also when that attempt had been declared
   lost and the task waits again, or is out elsewhere.
 * What raised an exception that is to be retried waits for its delay, and then like any other; when
@@ -31,6 +33,7 @@ __all__ = ["TABLE", "IllegalTransition", "Phase", "Trigger", "draw", "next_phase
 class Phase(enum.Enum):
     """Where a task stands."""
 
+    BLOCKED = "blocked"
     WAITING = "waiting"
     DELAYED = "delayed"
     OUT = "out"
@@ -42,6 +45,8 @@ class Phase(enum.Enum):
 class Trigger(enum.Enum):
     """What moves it."""
 
+    PREDECESSORS_DONE = "predecessors done"
+    PREDECESSOR_FAILED = "predecessor failed"
     HANDED_OUT = "handed out"
     HANDED_OUT_TWICE = "handed out twice"
     RETURNED = "returned"
@@ -56,6 +61,9 @@ class Trigger(enum.Enum):
 
 
 TABLE: dict[tuple[Phase, Trigger], Phase] = {
+    (Phase.BLOCKED, Trigger.PREDECESSORS_DONE): Phase.WAITING,
+    (Phase.BLOCKED, Trigger.PREDECESSOR_FAILED): Phase.GIVEN_UP,
+    (Phase.BLOCKED, Trigger.CANCELLED): Phase.CANCELLED,
     (Phase.WAITING, Trigger.HANDED_OUT): Phase.OUT,
     (Phase.WAITING, Trigger.RETURNED): Phase.DONE,
     (Phase.WAITING, Trigger.NOBODY_ABLE): Phase.GIVEN_UP,
@@ -93,6 +101,7 @@ def next_phase(phase: Phase, trigger: Trigger) -> Phase:
 def draw() -> str:
     """Return the table as a Mermaid state diagram, for the docs."""
     lines = ["stateDiagram-v2", "    [*] --> waiting: submitted"]
+    lines.append(f"    [*] --> {_id(Phase.BLOCKED)}: submitted, to follow others")
     for (phase, trigger), after in TABLE.items():
         lines.append(f"    {_id(phase)} --> {_id(after)}: {trigger.value}")
     final = [phase for phase in Phase if all(before is not phase for before, _ in TABLE)]

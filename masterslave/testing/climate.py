@@ -55,6 +55,9 @@ class Climate(Struct, frozen=True, kw_only=True):
     place_share: float = 0.0
     """Of submissions, those that are for the slaves of one host, or of one kind."""
 
+    after_share: float = 0.0
+    """Of submissions, those that are to follow some of the tasks before."""
+
     unable_share: float = 0.0
     """Of functions, those that a host cannot run; each can be run on the first host."""
 
@@ -100,6 +103,7 @@ class Climate(Struct, frozen=True, kw_only=True):
             poison_share=some(0.02),
             need_share=random.choice((0.0, 0.0, 0.3)),
             place_share=random.choice((0.0, 0.0, 0.3)),
+            after_share=random.choice((0.0, 0.0, 0.3, 1.0)),
             unable_share=random.choice((0.0, 0.0, 0.3)),
             cancel_share=some(0.2),
             child_loss_share=some(0.05),

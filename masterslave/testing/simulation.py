@@ -164,8 +164,12 @@ class SimFarm:
         return self._workload.killer_in(hand_out)
 
     def raising_in(self, hand_out: HandOut, *, is_bad: bool) -> list[int]:
-        """Return those tasks of it that raise and have to be retried."""
+        """Return those tasks of it that raise."""
         return self._workload.raising_in(hand_out, is_bad=is_bad)
+
+    def has_retries(self, task: int) -> bool:
+        """Tell whether a task that raises is to be run again."""
+        return self._workload.terms_of(task).retries > 0
 
     def is_unable(self, host: int, hand_out: HandOut) -> bool:
         """Tell whether the slaves of a host cannot run the function of this."""

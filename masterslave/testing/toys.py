@@ -59,7 +59,10 @@ class World(Protocol):
         """Return the task of it that kills its process."""
 
     def raising_in(self, hand_out: HandOut, *, is_bad: bool) -> list[int]:
-        """Return those tasks of it that raise and have to be retried."""
+        """Return those tasks of it that raise."""
+
+    def has_retries(self, task: int) -> bool:
+        """Tell whether a task that raises is to be run again."""
 
     def is_unable(self, host: int, hand_out: HandOut) -> bool:
         """Tell whether the slaves of a host cannot run the function of this."""
@@ -244,8 +247,9 @@ class ToySlave:
         events: list[Event] = []
         if self._returned:
             hand_outs, seconds, raised = zip(*self._returned, strict=True)
-            to_retry = frozenset(task for tasks in raised for task in tasks)
-            events.append(TasksReturned(self.name, hand_outs, seconds, to_retry))
+            failed = frozenset(task for tasks in raised for task in tasks)
+            to_retry = frozenset(filter(world.has_retries, failed))
+            events.append(TasksReturned(self.name, hand_outs, seconds, to_retry, failed))
             self._returned = []
         events += self._lost
         if self._given_back:

@@ -82,10 +82,13 @@ class Workload:
             terms = self._draw_terms(is_span=is_span)
             self._firsts.append(first)
             self._terms.append(terms)
+            after: tuple[int, ...] = ()
+            if first and random.random() < self._climate.after_share:
+                after = tuple(random.randrange(first) for _ in range(random.randint(1, 3)))
             if is_span:
-                yield SpanSubmitted(first, count, terms)
+                yield SpanSubmitted(first, count, terms, 0, after)
             else:
-                yield TasksSubmitted(range(first, first + count), terms)
+                yield TasksSubmitted(range(first, first + count), terms, (), after)
             first += count
 
     def _draw_terms(self, *, is_span: bool) -> Terms:
@@ -149,9 +152,10 @@ class Workload:
         return (host, self.terms_of(hand_out.task).function) in self._unable
 
     def raising_in(self, hand_out: HandOut, *, is_bad: bool) -> list[int]:
-        """Draw which tasks of a hand-out raise, if they are to be retried."""
+        """Draw which tasks of a hand-out raise, if they are to be retried, or may be followed."""
         share = 0.75 if is_bad else self._climate.raise_share
-        if not share or not self.terms_of(hand_out.task).retries:
+        is_of_interest = self.terms_of(hand_out.task).retries or self._climate.after_share
+        if not share or not is_of_interest:
             return []
         tasks = range(hand_out.task, hand_out.task + hand_out.count)
         return [task for task in tasks if self._random.random() < share]

@@ -99,7 +99,11 @@ class Weather(RuleBasedStateMachine):
         to_retry = data.draw(st.sets(st.sampled_from(tasks), max_size=3)) if tasks else ()
         one_s = data.draw(st.sampled_from(TIMES))
         seconds = [one_s * h.count for h in hand_outs]
-        self.say(TasksReturned(slave, hand_outs, seconds, frozenset(to_retry)))
+        failed = data.draw(st.sets(st.sampled_from(tasks), max_size=3)) if tasks else set()
+        failed |= set(to_retry)
+        self.say(
+            TasksReturned(slave, hand_outs, seconds, frozenset(to_retry), frozenset(failed))
+        )
 
     @rule(feeding=st.sampled_from(FEEDINGS))
     def begin_anew(self, feeding: Feeding) -> None:
@@ -111,6 +115,20 @@ class Weather(RuleBasedStateMachine):
         numbers = range(self.tasks, self.tasks + count)
         self.tasks += count
         self.say(TasksSubmitted(numbers, terms, [size] * count if size else ()))
+
+    @rule(count=st.integers(1, 3), terms=terms, data=st.data(), is_span=st.booleans())
+    def submit_after_others(
+        self, count: int, terms: Terms, data: st.DataObject, is_span: bool
+    ) -> None:
+        first = self.tasks
+        if not first:
+            return
+        after = data.draw(st.lists(st.integers(max(0, first - 20), first - 1), max_size=3))
+        self.tasks += count
+        if is_span:
+            self.say(SpanSubmitted(first, count, terms, 0, after))
+        else:
+            self.say(TasksSubmitted(range(first, first + count), terms, (), after))
 
     @rule(count=st.integers(1, 60), terms=terms, item_bytes=st.sampled_from((0, 0, 10_000_000)))
     def submit_span(self, count: int, terms: Terms, item_bytes: int) -> None:
