@@ -20,6 +20,7 @@
         ├── TaskError                        what became of a task that has no result
         │   ├── TaskFailed                   it raised what cannot be rebuilt in the script
         │   ├── TaskLost                     its hand-outs were lost as often as is allowed
+        │   ├── DependencyFailed             a task that it was to run after has no result
         │   ├── SetupFailed                  handlers of a slave could not be set up there
         │   ├── TaskUnknown  (LookupError)   a slave was given what it has no handler for
         │   ├── TaskTimedOut (TimeoutError)  it ran for longer than its ``timeout_s``
@@ -40,6 +41,7 @@ __all__ = [
     "BadOffer",
     "BadTaskName",
     "CodeRefused",
+    "DependencyFailed",
     "FarmBroken",
     "FarmClosed",
     "FarmError",
@@ -194,6 +196,21 @@ class TaskLost(TaskError):
     def __init__(self, message: str, story: tuple[str, ...] = ()) -> None:
         super().__init__(message)
         self.story = story
+
+
+class DependencyFailed(TaskError):
+    """The task was to run after another one, which has no result; it was not run.
+
+    Its cause is what the other one has raised, or ``CancelledError``; in a chain, what the first
+    that failed has raised.
+
+    Attributes:
+        first: Which task failed first, and how, in words.
+    """
+
+    def __init__(self, message: str, first: str = "") -> None:
+        super().__init__(message)
+        self.first = first
 
 
 class SlaveTraceback(Exception):

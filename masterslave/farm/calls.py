@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future
 from queue import SimpleQueue
 from types import ModuleType
 from typing import Any, ParamSpec, TypeVar, overload
 
 from masterslave.farm.each import EachSlave
+from masterslave.farm.followers import predecessors_of
 from masterslave.farm.futures import FarmFuture
 from masterslave.farm.options import CallOptions, RetryPolicy, whole
 from masterslave.farm.progress import show_progress
@@ -107,6 +108,7 @@ class Calls(Executor):
         is_pickled = function.is_named and not is_data(items)
         terms = self._options.terms_of(function, chunk, is_pickled=is_pickled)
         span = ItemSpan(function, terms, form, items, arrivals.put)
+        span.after = self._options.after
         self._submitter.submit_span(span)
         submitter = self._submitter
         return map_results(span, arrivals, end_s, submitter.cancel_spans_soon, submitter.data_only)
@@ -250,6 +252,7 @@ class Calls(Executor):
         timeout_s: float | None = None,
         needs: Mapping[str, float] | None = None,
         on: str | None = None,
+        after: Iterable[Future[Any]] | Future[Any] | None = None,
     ) -> FarmView:
         """Return a view of the farm on whose tasks these options apply.
 
@@ -268,7 +271,10 @@ class Calls(Executor):
             needs: What a task uses up of its slave's offers while it runs, by name:
                 ``{"gpu": 1}`` for slaves that were started with ``--offer gpu=1``.
             on: Name of the slave, or of the host, that is to run it; "" is any.
+            after: Futures of this farm's tasks that have to succeed before it is run. If one of
+                them fails or is cancelled, it raises ``DependencyFailed``.
         Raises:
+            TypeError: One of *after* is no future of this farm.
             BadOffer: A need is not a name and an amount.
         """
         changed = self._options.changed(
@@ -279,6 +285,7 @@ class Calls(Executor):
             timeout_s=timeout_s,
             needs=needs,
             on=on,
+            after=None if after is None else predecessors_of(after, self._submitter),
         )
         return FarmView(self, changed)
 
@@ -298,7 +305,9 @@ class _Sink:
         self._function = self._refresh(self._function)  # items may be of modules just imported
         is_pickled = self._function.is_named and not is_data(items)
         terms = self._options.terms_of(self._function, is_pickled=is_pickled)
-        return ItemSpan(self._function, terms, EACH, items, put)
+        span = ItemSpan(self._function, terms, EACH, items, put)
+        span.after = self._options.after
+        return span
 
 
 class FarmView(Calls):

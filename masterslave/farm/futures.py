@@ -20,10 +20,18 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import msgspec
 
+from masterslave.farm.followers import dependency_failed
 from masterslave.farm.options import TaskTerms
 from masterslave.farm.packing import unpack
 from masterslave.farm.parts import Parts
-from masterslave.master.submission import Answer, Cancelled, Failed, Function, Single
+from masterslave.master.submission import (
+    Answer,
+    Cancelled,
+    Failed,
+    Function,
+    PredecessorFailed,
+    Single,
+)
 from masterslave.protocol import Outcome
 
 if TYPE_CHECKING:
@@ -215,6 +223,10 @@ class FarmFuture(Future[Result], Single):
         if isinstance(answer, Cancelled):
             self._finish(CANCELLED_AND_NOTIFIED)
             return
+        if isinstance(answer, PredecessorFailed):
+            # It may be that another thread is about to hand over the answer of that one.
+            cast("FarmFuture[Any]", answer.predecessor).add_done_callback(self._fail_after)
+            return
         if isinstance(answer, Failed):
             error: BaseException | None = answer.error
         else:
@@ -245,9 +257,13 @@ class FarmFuture(Future[Result], Single):
 
     def fail(self, error: Exception) -> None:
         """Settle it with an error of this process: the master never sees it."""
+        self.has_failed = True
         self._owner.failed += 1
         self._result_or_error = _Error(error)
         self._finish(FINISHED)
+
+    def _fail_after(self, predecessor: Future[Any]) -> None:
+        self.fail(dependency_failed(self.function.name, cast("FarmFuture[Any]", predecessor)))
 
     def _finish(self, state: str) -> None:
         self._state = state

@@ -7,12 +7,15 @@ import math
 import operator
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, SupportsIndex
+from typing import TYPE_CHECKING, Any, SupportsIndex
 
 from masterslave.master.submission import Function
 from masterslave.offers import check_amounts
 from masterslave.protocol import CODE, on_tag, task_tag
 from masterslave.scheduler import Terms
+
+if TYPE_CHECKING:
+    from masterslave.farm.futures import FarmFuture
 
 __all__ = ["CallOptions", "RetryPolicy", "TaskTerms", "whole"]
 
@@ -59,11 +62,15 @@ class CallOptions:
         kinds: Numbers of functions that are expected to take alike long, by their full name.
         is_here: The slots are threads of the script, which take any task: what it demands of its
             slave is not looked at.
+
+    Attributes:
+        after: Tasks that have to succeed before.
     """
 
     def __init__(
         self, kinds: dict[str, int] | None = None, *, is_here: bool = False, **values: Any
     ) -> None:
+        self.after: tuple[FarmFuture[Any], ...] = ()
         self._values = values
         self._is_here = is_here
         self._kinds = {} if kinds is None else kinds
@@ -79,6 +86,7 @@ class CallOptions:
         timeout_s: float | None = None,
         needs: Mapping[str, float] | None = None,
         on: str | None = None,
+        after: tuple[FarmFuture[Any], ...] | None = None,
     ) -> CallOptions:
         """Return these options, with others where given."""
         values = dict(self._values)
@@ -106,7 +114,9 @@ class CallOptions:
             if not isinstance(on, str):
                 raise TypeError(f"on is the name of a slave or a host, not {on!r}")
             values["tags"] = frozenset({on_tag(on)}) if on else frozenset()
-        return CallOptions(self._kinds, is_here=self._is_here, **values)
+        options = CallOptions(self._kinds, is_here=self._is_here, **values)
+        options.after = self.after if after is None else after
+        return options
 
     @property
     def has_limit(self) -> bool:
@@ -141,7 +151,8 @@ class CallOptions:
         return terms
 
     def __repr__(self) -> str:
-        return ", ".join(f"{name}={_shown(value)}" for name, value in self._values.items())
+        shown = [f"{name}={_shown(value)}" for name, value in self._values.items()]
+        return ", ".join([*shown, f"after={list(self.after)!r}"] if self.after else shown)
 
 
 def _tag_of(function: Function) -> str:

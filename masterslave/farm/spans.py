@@ -5,11 +5,12 @@ from __future__ import annotations
 import pickle
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
 from masterslave.errors import FarmBroken, NotPicklable
+from masterslave.farm.followers import dependency_failed
 from masterslave.farm.options import TaskTerms
 from masterslave.farm.packing import (
     lost_too_often,
@@ -18,9 +19,20 @@ from masterslave.farm.packing import (
     unpack_exception,
     why_not_item,
 )
-from masterslave.master.submission import Answer, Cancelled, Failed, Function, GivenUp, Span
+from masterslave.master.submission import (
+    Answer,
+    Cancelled,
+    Failed,
+    Function,
+    GivenUp,
+    PredecessorFailed,
+    Span,
+)
 from masterslave.packed import unpack_value
 from masterslave.protocol import MIXED, RAISED, VALUE, Form, ItemOutcome, Outcome
+
+if TYPE_CHECKING:
+    from masterslave.farm.futures import FarmFuture
 
 __all__ = ["Arrival", "ItemSpan"]
 
@@ -71,6 +83,9 @@ class Arrival:
                     yield None, failure.again() if isinstance(failure, FarmBroken) else failure
             case GivenUp():
                 yield from [(None, lost_too_often(answer, name))] * self.count
+            case PredecessorFailed(predecessor=one):
+                for _ in range(self.count):
+                    yield None, dependency_failed(name, cast("FarmFuture[Any]", one))
             case Cancelled():
                 for _ in range(self.count):
                     yield None, CancelledError()

@@ -91,6 +91,8 @@ class Submitter:
         if self.room is not None:
             self.room.enter(len(arguments))
         future: FarmFuture[Any] = FarmFuture(self, function, terms, arguments)
+        if options.after:
+            future.after = options.after
         try:
             with self._gate:
                 if self._closing:

@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
+from operator import attrgetter
 from typing import Any, cast
 
 from masterslave.errors import FarmBroken
@@ -30,6 +31,7 @@ from masterslave.master.submission import (
     Cancelled,
     Failed,
     GivenUp,
+    PredecessorFailed,
     Single,
     Span,
     Submission,
@@ -40,6 +42,7 @@ from masterslave.protocol import (
     LOST,
     MIXED,
     PART,
+    PICKLED,
     PROGRESS,
     RAISED,
     REPORT,
@@ -54,6 +57,7 @@ from masterslave.scheduler import (
     AnswerUnable,
     DismissSlave,
     Event,
+    FailFollowers,
     GiveUpTask,
     HandOut,
     HandOutsGivenBack,
@@ -83,12 +87,15 @@ log = logging.getLogger("masterslave")
 HandOver = tuple[Callable[..., None], tuple[Any, ...]]
 """What is to be called with what, to hand an answer over."""
 
+_first = attrgetter("start")
+
 _Outcomes = dict[tuple[int, int], Outcome]
 
 _UNKNOWN = encode(Instructions(unknown=True))
 _LARGE_BYTES = 65536
 _REMEMBER_SLAVES = 1000
 _REMEMBER_NAMES = 8
+_REMEMBER_PREDECESSORS = 100
 _ALONG_BYTES = 64 * 1024
 """The answer to a delivery is waited for: it takes no time to speak of up to this size."""
 _TELL_AGAIN_S = 0.1
@@ -116,9 +123,12 @@ class Decisions:
 
     Args:
         lender: Takes back what was lent.
+        data_only: Whether results that only pickle can read are refused.
     """
 
-    def __init__(self, scheduler: Scheduler, carrier: Carrier, lender: Lender) -> None:
+    def __init__(
+        self, scheduler: Scheduler, carrier: Carrier, lender: Lender, *, data_only: bool = False
+    ) -> None:
         self.scheduler = scheduler
         self.book = TaskBook()
         self.inbox: deque[Submission] = deque()
@@ -134,6 +144,9 @@ class Decisions:
         self.errands = Errands()
         self.duties = Duties()
         self._carrier = carrier
+        self._data_only = data_only
+        self._predecessors: dict[int, Single] = {}
+        """Tasks that others follow, by number, and some that have ended."""
         self._next_task = 0
         self._claims = Claims(self.book, scheduler.state)
 
@@ -149,13 +162,16 @@ class Decisions:
         tasks: list[Submission] = []
         while inbox:
             submission = inbox.popleft()
-            if tasks and (submission.is_span or submission.terms is not tasks[0].terms):
+            if tasks and (
+                submission.is_span
+                or submission.terms is not tasks[0].terms
+                or submission.after is not tasks[0].after
+            ):
                 self._handle_singles(first, tasks)
                 first, tasks = self._next_task, []
             self._next_task = book.add(submission, self._next_task)
             if submission.is_span:
-                span = cast(Span, submission)
-                self.handle(SpanSubmitted(span.number, span.count, span.terms, span.item_bytes))
+                self._handle_span(cast(Span, submission))
                 first = self._next_task
             else:
                 tasks.append(submission)
@@ -178,7 +194,33 @@ class Decisions:
         sizes = [len(cast(Single, task).arguments) for task in tasks]
         numbers = range(first, first + len(tasks))
         is_large = max(sizes) > _LARGE_BYTES
-        self.handle(TasksSubmitted(numbers, tasks[0].terms, sizes if is_large else ()))
+        after = self._find_predecessors(tasks[0], numbers) if tasks[0].after else ()
+        if after is not None:
+            self.handle(TasksSubmitted(numbers, tasks[0].terms, sizes if is_large else (), after))
+
+    def _handle_span(self, span: Span) -> None:
+        numbers = range(span.number, span.number + span.count)
+        after = self._find_predecessors(span, numbers) if span.after else ()
+        if after is not None:
+            size = span.item_bytes
+            self.handle(SpanSubmitted(span.number, span.count, span.terms, size, after))
+
+    def _find_predecessors(self, submission: Submission, numbers: range) -> Sequence[int] | None:
+        """Return which tasks that these are to follow are open; None if one has failed, and so have
+        these.
+        """
+        after, submission.after = submission.after, ()  # its future may live for long
+        failed = next((one for one in after if one.has_failed), None)
+        if failed is not None:
+            self._drop(numbers, PredecessorFailed(failed))
+            return None
+        followed, known = self.scheduler.state.followers, self._predecessors
+        if len(known) > 2 * len(followed) + _REMEMBER_PREDECESSORS:
+            self._predecessors = known = {n: one for n, one in known.items() if n in followed}
+        find = self.book.singles.get
+        is_open = {one.number: one for one in after if find(one.number) is one}
+        known.update(is_open)
+        return list(is_open)
 
     def seat(self, introduction: Introduction, peer: str, *, is_own: bool) -> Seat:
         """Give a slave a seat."""
@@ -268,9 +310,18 @@ class Decisions:
             hand_outs = [HandOut(one.task, one.attempt, one.count) for one in ended]
             seconds = [one.seconds if 0 <= one.seconds < _LONGEST_S else 0.0 for one in ended]
             self.loans.end(hand_outs, name)
-            self.handle(TasksReturned(name, hand_outs, seconds, to_retry), by_key)
+            failed = self._failed_of(ended) if self.scheduler.state.followers else frozenset()
+            self.handle(TasksReturned(name, hand_outs, seconds, to_retry, failed), by_key)
         for outcome in others:
             self._take_other(seat, outcome)
+
+    def _is_value(self, outcome: Outcome) -> bool:
+        """Tell whether an outcome is a value that its future takes."""
+        is_refused = self._data_only and outcome.payload[:1] == PICKLED
+        return outcome.kind == VALUE and not is_refused
+
+    def _failed_of(self, outcomes: Sequence[Outcome]) -> frozenset[int]:
+        return frozenset(one.task for one in outcomes if not self._is_value(one))
 
     def _note(self, seat: Seat, outcome: Outcome) -> None:
         # Under the lock: another thread may be about to hand the task's answer over.
@@ -325,6 +376,9 @@ class Decisions:
                 )
                 for tasks in order.tasks:
                     self._drop(tasks, error, order.slave.rpartition("#")[0])
+            case FailFollowers():
+                for tasks in order.tasks:
+                    self._drop(tasks, PredecessorFailed(self._predecessors[order.predecessor]))
             case StopTasks():
                 self.loans.end(order.hand_outs, order.slave)
                 if order.slave in self.seats:
@@ -354,6 +408,7 @@ class Decisions:
         """Note who gets which outcome as answer."""
         seat, name = self.seats.get(slave), slave.rpartition("#")[0]
         append, settle_single, done = self.answers.append, self.book.settle_single, 0
+        is_data_only = self._data_only
         for hand_out in hand_outs:
             task, count = hand_out.task, hand_out.count
             done += count
@@ -361,6 +416,8 @@ class Decisions:
             if count == 1 and outcome is not None:
                 single = settle_single(task)
                 if single is not None:
+                    if outcome.kind != VALUE or (is_data_only and not self._is_value(outcome)):
+                        single.has_failed = True
                     append((single.settle, (outcome, name)))
                     continue
             if outcome is None:
@@ -388,23 +445,26 @@ class Decisions:
                 settle_items = cast(Span, submission).settle
                 self.answers.append((settle_items, (offset, count, answer, 0, slave)))
             else:
-                self.answers.append((cast(Single, submission).settle, (answer, slave)))
+                single = cast(Single, submission)
+                single.has_failed = True
+                self.answers.append((single.settle, (answer, slave)))
 
     def _break(self, error: FarmBroken) -> None:
         """Answer everything with this error, from now on."""
         self.broken = error
-        for tasks in self.all_open():
+        for tasks in reversed(self.all_open()):
             self.fail(tasks, Failed(error))
 
     def all_open(self) -> list[range]:
-        """Return the numbers of all that was submitted and has no answer, settled items of spans
-        among them.
+        """Return the numbers of all that was submitted and has no answer, in order.
+
+        Settled items of spans are among them.
         """
         found = []
         for one in self.book.submissions():
             count = cast(Span, one).count if one.is_span else 1
             found.append(range(one.number, one.number + count))
-        return found
+        return sorted(found, key=_first)
 
     def _unseat(self, slave: str, state: str, reason: str) -> Poll | None:
         """Take a seat away; returns the poll that is to be answered."""

@@ -27,6 +27,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
+from operator import attrgetter
 from queue import Empty, SimpleQueue
 from typing import TypeVar
 
@@ -62,6 +63,8 @@ LookAt = Callable[[Sequence[Outcome], str, str], tuple[Sequence[Outcome], tuple[
 
 _View = TypeVar("_View")
 
+_first = attrgetter("start")
+
 _NOTHING = encode(Instructions())
 _UNKNOWN = encode(Instructions(unknown=True))
 _NONE: frozenset[int] = frozenset()
@@ -93,7 +96,7 @@ class Master:
         self._look_at = look_at
         scheduler = Scheduler(silence_s=settings.silence_s, feeding=settings.feeding)
         self._lender = Lender()
-        self._decisions = Decisions(scheduler, carrier, self._lender)
+        self._decisions = Decisions(scheduler, carrier, self._lender, data_only=data_only)
         self._lock = threading.Lock()
         self._has_joined = threading.Condition(self._lock)
         self._all_answered = threading.Condition(self._lock)
@@ -164,14 +167,16 @@ class Master:
     def cancel_waiting(self) -> None:
         """Drop the tasks that are not handed out."""
         with self._turn as decisions:
-            for tasks in decisions.scheduler.state.unstarted():
+            # What follows others comes before them: so it is cancelled, and does not fail.
+            rows = decisions.scheduler.state.unstarted()
+            for tasks in sorted(rows, key=_first, reverse=True):
                 decisions.cancel(tasks)
 
     def cancel_all(self) -> int:
         """Drop everything that has no answer yet; returns how many tasks that were."""
         with self._turn as decisions:
             dropped = decisions.book.open
-            for tasks in decisions.all_open():
+            for tasks in reversed(decisions.all_open()):
                 decisions.cancel(tasks)
         return dropped
 

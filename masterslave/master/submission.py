@@ -15,7 +15,17 @@ from masterslave.codeset import NOTHING, CodeSet
 from masterslave.protocol import Form, Outcome
 from masterslave.scheduler import Terms
 
-__all__ = ["Answer", "Cancelled", "Failed", "Function", "GivenUp", "Single", "Span", "Submission"]
+__all__ = [
+    "Answer",
+    "Cancelled",
+    "Failed",
+    "Function",
+    "GivenUp",
+    "PredecessorFailed",
+    "Single",
+    "Span",
+    "Submission",
+]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,7 +71,18 @@ class Failed:
     error: Exception
 
 
-Answer = Outcome | GivenUp | Cancelled | Failed
+@dataclass(frozen=True, slots=True)
+class PredecessorFailed:
+    """The answer of a task that was to run after one that has ended without a result.
+
+    Attributes:
+        predecessor: That one; it has its answer, or will have it soon.
+    """
+
+    predecessor: Single
+
+
+Answer = Outcome | GivenUp | Cancelled | Failed | PredecessorFailed
 
 
 class Submission(abc.ABC):
@@ -71,12 +92,14 @@ class Submission(abc.ABC):
         function: What is called.
         terms: On which terms.
         number: Of the task, or of the first one; the master sets it, -1 before.
+        after: Tasks that have to succeed before; until the master has taken it in.
     """
 
     is_span: ClassVar[bool]  # asked once a task: isinstance() of an abstract class is slow
     function: Function
     terms: Terms
     number: int
+    after: tuple[Single, ...] = ()
 
     def will_retry(self, outcome: Outcome, *, data_only: bool) -> frozenset[int]:
         """Return the tasks of this outcome that raised what their terms would have run again."""
@@ -96,9 +119,11 @@ class Single(Submission):
 
     Attributes:
         arguments: The pickled ``(args, kwargs)``.
+        has_failed: Whether it has an answer that is no value; the master sets it.
     """
 
     is_span = False
+    has_failed = False
     arguments: bytes
 
     @abc.abstractmethod

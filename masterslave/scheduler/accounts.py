@@ -7,7 +7,17 @@ from bisect import bisect_left, bisect_right, insort
 from collections import Counter, OrderedDict, defaultdict, deque
 from heapq import heappop
 
-from masterslave.scheduler.entries import CANCELLED, DONE, OPEN, Ask, Key, Moment, Out, Seat, Submission
+from masterslave.scheduler.entries import (
+    CANCELLED,
+    DONE,
+    OPEN,
+    Ask,
+    Key,
+    Moment,
+    Out,
+    Seat,
+    Submission,
+)
 from masterslave.scheduler.estimates import WINDOW, bar_of
 from masterslave.scheduler.events import HandOut, Terms
 from masterslave.scheduler.feeding import Feeding
@@ -69,6 +79,10 @@ class Accounts:
         self.last_fresh: dict[tuple[Ask, int], tuple[int, int, int]] = {}
         self.followers: dict[int, list[Submission]] = {}
         self._released = 0
+        self._touched: dict[str, Seat] = {}
+        self._know_nothing()
+
+    def _know_nothing(self) -> None:
         self.known: Counter[int] = Counter()
         """Outcomes of each function."""
         self.known_since: dict[int, float] = {}
@@ -77,7 +91,6 @@ class Accounts:
         self.latest_s: defaultdict[int, deque[float]] = defaultdict(deque)
         """What the last ones of each function took, per item; ``ordered``: the same, sorted."""
         self.ordered: defaultdict[int, list[float]] = defaultdict(list)
-        self._touched: dict[str, Seat] = {}
 
     def ask_of(self, terms: Terms) -> Ask:
         """Return what tasks on these terms ask of a slave."""

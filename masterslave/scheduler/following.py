@@ -1,4 +1,4 @@
-"""Tasks that follow others: they wait until all of these have succeeded, or fail with one of them."""
+"""Tasks that follow others: they wait until all of these have succeeded, or fail with one."""
 
 from __future__ import annotations
 

@@ -9,7 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import assert_never
 
-from masterslave.scheduler import following, losses, outcomes, partial, placement, quarantine, rebalancing
+from masterslave.scheduler import (
+    following,
+    losses,
+    outcomes,
+    partial,
+    placement,
+    quarantine,
+    rebalancing,
+)
 from masterslave.scheduler.events import (
     Event,
     HandOutsGivenBack,

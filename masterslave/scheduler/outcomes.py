@@ -90,10 +90,14 @@ def take_in(state: State, event: TasksReturned, step: Step) -> None:
             quarantine.hear_trial(state, slave, event, step)
     if settled:
         state.counts.done += done
-        state.changed_at = step.now
-        step.orders.append(SettleTasks(settled))
-        if state.followers:
-            following.let_go(state, settled, event.failed, step)
+        _settle(state, settled, event.failed, step)
+
+
+def _settle(state: State, settled: list[HandOut], failed: frozenset[int], step: Step) -> None:
+    state.changed_at = step.now
+    step.orders.append(SettleTasks(settled))
+    if state.followers:
+        following.let_go(state, settled, failed, step)
 
 
 def _take_in_one(

@@ -101,9 +101,7 @@ class Weather(RuleBasedStateMachine):
         seconds = [one_s * h.count for h in hand_outs]
         failed = data.draw(st.sets(st.sampled_from(tasks), max_size=3)) if tasks else set()
         failed |= set(to_retry)
-        self.say(
-            TasksReturned(slave, hand_outs, seconds, frozenset(to_retry), frozenset(failed))
-        )
+        self.say(TasksReturned(slave, hand_outs, seconds, frozenset(to_retry), frozenset(failed)))
 
     @rule(feeding=st.sampled_from(FEEDINGS))
     def begin_anew(self, feeding: Feeding) -> None:
