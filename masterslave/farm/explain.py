@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from masterslave.farm.futures import FarmFuture
-from masterslave.farm.offers import names_not_offered, why_not_offered
+from masterslave.farm.unmet import why_not_here
 from masterslave.master.decisions import Decisions
 from masterslave.scheduler import TaskWait, Wait, WaitsFor, wait_of_task
 
@@ -45,16 +45,21 @@ def explain(
             return f"{tasks}: {_why_no_slave(label, refused)}"
         case Wait.ALL_BUSY:
             return f"{tasks}: all {slots} slots are busy"
-        case Wait.QUARANTINED:
-            return (
-                f"{tasks}: every slave is quarantined, because it failed tasks that succeeded "
-                "elsewhere; 'masterslave show' says which; start another slave"
-            )
         case Wait.NO_SLOTS if why_not:
             said = _in_words(why_not)
             return f"{tasks}: no slave takes tasks now: {said}; start another slave, or wait"
-        case Wait.NO_SLOTS:
-            return f"{tasks}: the slaves offer no slots: they are busy with other farms, or leaving"
+        case _:
+            return f"{tasks}: {_WORDS[wait]}"
+
+
+_WORDS = {
+    Wait.NOT_MET: "no slave that is here could run them",
+    Wait.QUARANTINED: (
+        "every slave is quarantined, because it failed tasks that succeeded elsewhere; "
+        "'masterslave show' says which; start another slave"
+    ),
+    Wait.NO_SLOTS: "the slaves offer no slots: they are busy with other farms, or leaving",
+}
 
 
 def _why_no_slave(label: str, refused: tuple[Refused, ...]) -> str:
@@ -76,13 +81,28 @@ def explain_task(future: FarmFuture[Any], decisions: Decisions, label: str) -> s
     if future.done():
         return f"{name} has its answer"
     wait = wait_of_task(decisions.scheduler.state, future.number)
-    missing = names_not_offered(decisions, future.terms.tags)
-    if missing and wait.waits_for in _FOR_SLAVES:
-        return f"{name} waits: {why_not_offered(missing, decisions, label)}{_past(wait)}"
+    if wait.waits_for in _FOR_SLAVES:
+        demand = decisions.scheduler.state.roster.demand_of(future.terms)
+        missing = why_not_here(demand, decisions, label)
+        if missing:
+            return f"{name} waits: {missing}{_past(wait)}"
+    if wait.after:
+        return f"{name} waits for {_predecessors(wait.after, decisions)}{_past(wait)}"
     return f"{name} {_where(wait, time.monotonic())}{_past(wait)}"
 
 
-_FOR_SLAVES = (WaitsFor.A_SLAVE, WaitsFor.A_SLOT, WaitsFor.AN_OFFER)
+_FOR_SLAVES = (WaitsFor.A_SLAVE, WaitsFor.A_SLOT, WaitsFor.AN_OFFER, WaitsFor.SOMEBODY_ELSE)
+_MOST = 3
+
+
+def _predecessors(tasks: tuple[int, ...], decisions: Decisions) -> str:
+    named = [
+        f"{one.function.name}(), task {task}"
+        for task in tasks[:_MOST]
+        if (one := decisions.book.find(task)) is not None
+    ]
+    more = [f"{len(tasks) - _MOST} more"] if len(tasks) > _MOST else []
+    return " and ".join([*named, *more])
 
 
 def _where(wait: TaskWait, now: float) -> str:
@@ -96,6 +116,9 @@ def _where(wait: TaskWait, now: float) -> str:
         WaitsFor.A_SLAVE: f"waits for a slave: none is here{before}",
         WaitsFor.A_SLOT: f"waits for a slot: all are busy{before}",
         WaitsFor.AN_OFFER: f"waits for slots: the slaves offer none now{before}",
+        WaitsFor.AMOUNTS: f"waits for what it needs: other tasks use it{before}",
+        WaitsFor.SOMEBODY_ELSE: f"waits for a slave that could run it{before}",
+        WaitsFor.OTHERS: "waits for others",
         WaitsFor.NOTHING: "has its answer on the way",
     }
     return words[wait.waits_for]

@@ -8,7 +8,7 @@ import time
 
 from masterslave.farm.explain import Refused, explain
 from masterslave.farm.local import LocalSlaves
-from masterslave.farm.offers import with_what_is_missing
+from masterslave.farm.unmet import with_what_is_missing
 from masterslave.master.shell import Master
 from masterslave.scheduler import Wait, wait_of
 from masterslave.settings import FarmSettings
@@ -44,6 +44,7 @@ class Watchman:
         self._start_slaves = start_slaves
         self._lock = threading.Lock()
         self._refused: list[Refused] = []
+        self._missing_since: dict[str, float] = {}
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="farm watch", daemon=True)
 
@@ -101,6 +102,8 @@ class Watchman:
         said: Wait = Wait.NOTHING
         while not self._closed.wait(_LOOK_S):
             said = self._say_what_is_new(said)
+            if said is Wait.NOTHING:
+                self._say_what_is_missing()
 
     def _slave_joins_in_time(self) -> bool:
         until = time.monotonic() + self._settings.auto_slaves_after_s
@@ -108,6 +111,17 @@ class Watchman:
             if self._master.wait_for_slaves(min(0.1, left)):
                 return True
         return self._closed.is_set()
+
+    def _say_what_is_missing(self) -> None:
+        """Log what some tasks wait for in vain while others are run, each condition once."""
+        missing = self._master.view(lambda d: with_what_is_missing("", d, self._label))
+        now = time.monotonic()
+        since = self._missing_since.setdefault(missing, now)
+        if missing and now - since >= self._settings.explain_after_s:
+            self._missing_since[missing] = float("inf")
+            log.warning("farm %r: %s", self._label, missing)
+        for other in [one for one in self._missing_since if one != missing]:
+            del self._missing_since[other]
 
     def _say_what_is_new(self, said: Wait) -> Wait:
         """Log why nothing has moved for a while, each condition once; returns what was said."""

@@ -36,12 +36,14 @@ from masterslave.scheduler.orders import (
     SettleTasks,
     StopTasks,
 )
+from masterslave.scheduler.slaves import Demand
 from masterslave.scheduler.state import State
 from masterslave.scheduler.transitions import Phase
 from masterslave.scheduler.waits import TaskWait, Wait, WaitsFor, wait_of, wait_of_task
 
 __all__ = [
     "AnswerUnable",
+    "Demand",
     "DismissSlave",
     "Event",
     "FailFollowers",

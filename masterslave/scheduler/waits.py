@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import enum
 
+import msgspec
 from msgspec import Struct
 
 from masterslave.scheduler.pieces import Piece
-from masterslave.scheduler.slaves import Slave
+from masterslave.scheduler.slaves import Demand, Slave
 from masterslave.scheduler.state import State
 from masterslave.scheduler.transitions import Phase
 
@@ -20,6 +21,7 @@ class Wait(enum.Enum):
     NOTHING = "nothing waits"
     NO_SLAVE = "no slave"
     ALL_BUSY = "all slots are busy"
+    NOT_MET = "no slave has what they demand"
     NO_SLOTS = "the slaves offer no slots: they are busy elsewhere, or leaving"
     QUARANTINED = "all slaves are quarantined"
 
@@ -34,6 +36,9 @@ class WaitsFor(enum.Enum):
     A_SLAVE = "no slave is there"
     A_SLOT = "all slots are busy"
     AN_OFFER = "the slaves offer no slots"
+    AMOUNTS = "what it needs is used by others"
+    SOMEBODY_ELSE = "no slave has what it demands"
+    OTHERS = "it follows others, which have not ended"
 
 
 class TaskWait(Struct, frozen=True):
@@ -46,6 +51,7 @@ class TaskWait(Struct, frozen=True):
         behind: Tasks that come before it: at its slave, or in the queue.
         failures: Runs of it that raised and were retried.
         losses: Hand-outs of it that were lost.
+        after: Tasks that it follows and that have not ended.
     """
 
     waits_for: WaitsFor
@@ -55,6 +61,7 @@ class TaskWait(Struct, frozen=True):
     behind: int = 0
     failures: int = 0
     losses: int = 0
+    after: tuple[int, ...] = ()
 
 
 def wait_of(state: State) -> Wait:
@@ -63,7 +70,10 @@ def wait_of(state: State) -> Wait:
         return Wait.NOTHING
     if not state.slaves:
         return Wait.NO_SLAVE
-    if state.roster.able:
+    met = [demand for demand in state.roster.demands if demand.waiting and demand.slaves]
+    if not met:
+        return Wait.NOT_MET
+    if any(demand.able for demand in met):
         return Wait.ALL_BUSY
     if all(slave.is_quarantined for slave in state.slaves.values()):
         return Wait.QUARANTINED
@@ -80,13 +90,24 @@ def wait_of_task(state: State, task: int) -> TaskWait:
         wait = _wait_at_slave(state, piece)
     elif piece.phase is Phase.DELAYED:
         wait = TaskWait(WaitsFor.ITS_DELAY, until=state.delays.due_of(piece))
+    elif piece.phase is Phase.BLOCKED:
+        after = (one for one, firsts in state.followers.items() if piece.first in firsts)
+        wait = TaskWait(WaitsFor.OTHERS, after=tuple(sorted(after)))
     else:
-        reasons = {Wait.NO_SLAVE: WaitsFor.A_SLAVE, Wait.ALL_BUSY: WaitsFor.A_SLOT}
-        reason = reasons.get(wait_of(state), WaitsFor.AN_OFFER)
+        reason = _reason(state, state.roster.demand_of(piece.terms))
         wait = TaskWait(reason, behind=_before_in_queue(state, piece, task))
-    return TaskWait(
-        wait.waits_for, wait.slave, wait.since, wait.until, wait.behind, failures, losses
-    )
+    return msgspec.structs.replace(wait, failures=failures, losses=losses)
+
+
+def _reason(state: State, demand: Demand) -> WaitsFor:
+    if not state.slaves:
+        return WaitsFor.A_SLAVE
+    if not demand.slaves:
+        return WaitsFor.SOMEBODY_ELSE
+    if not demand.able:
+        return WaitsFor.AN_OFFER
+    are_free = any(slave.free_counted for slave in demand.slaves.values())
+    return WaitsFor.AMOUNTS if are_free else WaitsFor.A_SLOT
 
 
 def _wait_at_slave(state: State, piece: Piece) -> TaskWait:
