@@ -32,6 +32,7 @@ from masterslave.farm.handles import Handle
 from masterslave.farm.options import RetryPolicy
 from masterslave.farm.records import FarmStatistics, RunningTask, SlaveRecord, SlaveStatus
 from masterslave.handlers import Slave
+from masterslave.master.output import TaskOutput
 from masterslave.pool import Pool
 from masterslave.settings import FarmSettings
 
@@ -67,6 +68,7 @@ __all__ = [
     "TaskFailed",
     "TaskLost",
     "TaskOutOfMemory",
+    "TaskOutput",
     "TaskTimedOut",
     "TaskUnknown",
     "as_completed",

@@ -87,6 +87,7 @@ __all__ = [
     "Introduction",
     "ItemOutcome",
     "KnownFunctions",
+    "Line",
     "Outcome",
     "OutcomeKind",
     "PieceAsk",
@@ -193,6 +194,8 @@ class Welcome(Struct, frozen=True):
         data_only: Results that only pickle could carry are refused.
         no_code: Why the slave is given named tasks only, in words that go on after "it"; empty: it
             is given functions, too.
+        output: Whether the script wants to see what tasks print.
+        log_levels: Of log records, by the name of the logger: what it wants to see of them.
     """
 
     slave: str = ""
@@ -204,6 +207,8 @@ class Welcome(Struct, frozen=True):
     data_only: bool = False
     no_code: str = ""
     refused: str = ""
+    output: bool = True
+    log_levels: dict[str, int] = {}
 
 
 class Ask(Struct, frozen=True):
@@ -341,8 +346,33 @@ class PostMortem(Struct, frozen=True):
     output: str = ""
 
 
+class Line(Struct, frozen=True, array_like=True):
+    """What a task has printed or logged.
+
+    Attributes:
+        task: Its number.
+        function: What the task calls; empty where the slave does not know.
+        kind: 1: standard output, 2: standard error, 3: a log record, which may be several lines;
+            0: it is C code's, or another process's, to either stream.
+        level: Of a log record, with *logger*.
+    """
+
+    task: int
+    function: str
+    kind: int
+    level: int
+    logger: str
+    text: str
+
+
 class Delivery(Struct, frozen=True):
-    """Outcomes; ``leaving`` says that the slave is about to go and holds nothing any more."""
+    """Outcomes; ``leaving`` says that the slave is about to go and holds nothing any more.
+
+    Attributes:
+        lines: What tasks have printed. Best effort: they are delivered again where they may not
+            have arrived, and some are left out where there are too many.
+        line: Number of the last of them; those that have come before are dropped.
+    """
 
     slave: str
     sequence: int
@@ -350,6 +380,8 @@ class Delivery(Struct, frozen=True):
     slots: int
     acknowledged: int
     leaving: bool = False
+    lines: tuple[Line, ...] = ()
+    line: int = 0
 
 
 class BlobAsk(Struct, frozen=True):

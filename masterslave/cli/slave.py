@@ -135,6 +135,7 @@ def slave(
         named=named,
         idle_exit_s=idle_exit_s,
         meter=meter_of_this_machine() if only_when_idle else None,
+        shows_output=not until_input_ends,  # else the script shows it
     )
     requests: SimpleQueue[str] = SimpleQueue()
     signal.signal(signal.SIGINT, lambda *_: requests.put("interrupt"))

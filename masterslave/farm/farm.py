@@ -32,6 +32,7 @@ from masterslave.farm.inside import FarmInside, report_progress
 from masterslave.farm.lacking import Lacking
 from masterslave.farm.modules import search_path
 from masterslave.farm.options import CallOptions, whole
+from masterslave.farm.output import log_levels, shower
 from masterslave.farm.outside import Outside
 from masterslave.farm.records import FarmStatistics, SlaveRecord, statistics_of
 from masterslave.farm.requests import Requests
@@ -39,6 +40,7 @@ from masterslave.farm.sharing import Sharing
 from masterslave.farm.steering import Steering
 from masterslave.farm.submitting import Submitter
 from masterslave.master.carrier import Carrier
+from masterslave.master.output import TaskOutput
 from masterslave.master.shell import Master
 from masterslave.naming import check_label
 from masterslave.protocol import Welcome
@@ -92,6 +94,11 @@ class Farm(Calls, Sharing):
         here: True runs the tasks in a thread of this process, a number in so many: for debuggers,
             profilers and ``print``. No slave joins then, and nothing of the above about slaves and
             networks is looked at. By default, what ``REMOTEOBJ_FARM_HERE`` says, if it says.
+        output: What becomes of lines that tasks print, and of their log records. "show" prints
+            them on standard error, marked with slave and task, and hands log records to the
+            script's loggers; "log" hands over both, lines to the logger "masterslave.output";
+            "none" leaves them at the slaves; a function is called with each ``TaskOutput``, in a
+            thread of the farm.
         settings: Times and limits.
 
     Raises:
@@ -119,6 +126,7 @@ class Farm(Calls, Sharing):
         max_tasks_per_child: int | None = None,
         results: str = "any",
         here: bool | int | None = None,
+        output: str | Callable[[TaskOutput], object] = "show",
         settings: FarmSettings | None = None,
     ) -> None:
         self.label = check_label(label)
@@ -134,6 +142,7 @@ class Farm(Calls, Sharing):
             and whole(max_tasks_per_child, "max_tasks_per_child") < 1
         ):
             raise ValueError(f"max_tasks_per_child is at least 1, not {max_tasks_per_child!r}")
+        show_output = shower(output)
         packed_initializer = pack_initializer(initializer, initargs)
         if not isinstance(nameserver, str | bool | None):
             raise TypeError(f"nameserver is an address or True or False, not {nameserver!r}")
@@ -156,6 +165,7 @@ class Farm(Calls, Sharing):
             data_only=results == "data",
             origin=f"farm {label!r} ({secrets.token_hex(4)})",
             look_at=Lacking().sort_out,
+            show_output=show_output,
         )
         self._submitter = Submitter(
             self._master, self._carrier, label, self._settings, data_only=results == "data"
@@ -170,6 +180,8 @@ class Farm(Calls, Sharing):
             initializer=packed_initializer,
             max_tasks_per_child=max_tasks_per_child or 0,
             data_only=results == "data",
+            output=show_output is not None,
+            log_levels={} if show_output is None else log_levels(),
         )
         self._steering = Steering(label, self._master, is_here=bool(threads))
         self._ground: Outside | Here

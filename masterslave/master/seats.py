@@ -30,6 +30,7 @@ class Seat:
         token: Its name on the wire, which it alone is told: who knows it is the slave.
         names: By which names the scheduler has known it: this one, and those before it joined anew.
         delivered: Number of the last outcome that it has delivered.
+        line: Number of the last line that it has delivered, of what its tasks print.
         done: Tasks that it has answered.
         state: "here", "quarantined", "left" or "lost".
         is_own: Whether the farm has started it, on this machine: it may be lent memory.
@@ -50,6 +51,7 @@ class Seat:
     names: tuple[str, ...] = ()
     mailbox: Mailbox = field(default_factory=Mailbox)
     delivered: int = 0
+    line: int = 0
     done: int = 0
     state: str = "here"
     evidence: tuple[str, ...] = ()

@@ -37,6 +37,7 @@ from masterslave.master.carrier import Carrier
 from masterslave.master.decisions import Decisions, HandOver
 from masterslave.master.duties import Duty
 from masterslave.master.errands import Answered, missing
+from masterslave.master.output import Output, TaskOutput
 from masterslave.master.seats import Poll, Seat, answer, take_poll
 from masterslave.master.sending import Sender
 from masterslave.master.sharing import Blob, Blobs
@@ -89,11 +90,13 @@ class Master:
         data_only: bool = False,
         origin: str = "a farm",
         look_at: LookAt = lambda outcomes, name, host: (outcomes, ()),
+        show_output: Callable[[Sequence[TaskOutput]], None] | None = None,
     ) -> None:
         self.settings = settings
         self.origin = origin
         self._data_only = data_only
         self._look_at = look_at
+        self._output = Output(carrier, show_output)
         scheduler = Scheduler(silence_s=settings.silence_s, feeding=settings.feeding)
         self._lender = Lender()
         self._decisions = Decisions(scheduler, carrier, self._lender, data_only=data_only)
@@ -287,6 +290,9 @@ class Master:
         to_retry = self._find_retries(outcomes)
         with self._turn as decisions:
             seat = decisions.hear(slave, delivery.slots, delivery.acknowledged, time.monotonic())
+            if delivery.lines and slave in decisions.by_token:  # their tasks are known now
+                sender = decisions.by_token[slave]
+                self._output.take(delivery.lines, delivery.line, sender, decisions.book)
             decisions.take_outcomes(slave, sequence, outcomes, to_retry)
             parcel = None
             if seat is not None and not delivery.leaving:

@@ -79,6 +79,7 @@ class Agent:
         idle_exit_s: Leave when there was nothing to do for so long, in seconds; None: never.
         meter: Take tasks only while others do not use the machine, as this measures it.
         look_s: How often it is looked, for the last two.
+        shows_output: Whether what tasks print is shown on standard error here, too.
     """
 
     def __init__(
@@ -96,6 +97,7 @@ class Agent:
         idle_exit_s: float | None = None,
         meter: Meter | None = None,
         look_s: float = 2.0,
+        shows_output: bool = True,
     ) -> None:
         self.name = name or f"{socket.gethostname()}-{os.getpid()}"
         self._offers = dict(offers or {})
@@ -105,7 +107,7 @@ class Agent:
         self._only_pid = only_pid
         self._once = once
         self._named = named or NamedTasks()
-        self._workshop = Workshop(slots, named=self._named)
+        self._workshop = Workshop(slots, named=self._named, shows_output=shows_output)
         self._housekeeper = Housekeeper(
             self._workshop,
             done=lambda: self.look().done,

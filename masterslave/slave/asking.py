@@ -208,6 +208,7 @@ class Asker:
             or work.running
             or work.waiting
             or work.takes_nothing
+            or work.lines  # which are delivered
             or self._caller.over.is_set()
             or not self._workshop.is_alone(work)
         ):

@@ -11,6 +11,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import msgspec
@@ -31,12 +32,13 @@ from masterslave.slave.child.frames import (
     write_frame,
 )
 from masterslave.slave.equipment import Equipment
+from masterslave.slave.lines import Said
 from masterslave.slave.load import Load
+from masterslave.slave.output import Output
 from masterslave.slave.wires import Wires, own_session, start_child
 
 __all__ = ["Child", "Frame", "LaneClosed", "Told", "Verdict", "describe_exit", "raised_for"]
 
-_OUTPUT_BYTES = 4096
 _RECLAIM_AT_ONCE = 400  # a frame of PIPE_BUF bytes is written whole, or not at all
 _LAST_WORDS_S = 0.2
 
@@ -102,6 +104,7 @@ class Child:
         on_frame: Called with the child and a frame that came from it, in a thread of the child's.
         on_death: Called once, with the child, how it died in words, and the last that it printed,
             in the same thread.
+        on_lines: As ``Output`` wants it, with the child.
         started: Its process, if that was started before.
     """
 
@@ -112,6 +115,7 @@ class Child:
         self,
         on_frame: Callable[[Child, Frame], None],
         on_death: Callable[[Child, str, str], None],
+        on_lines: Callable[[Child, list[Said], int], int] = lambda child, found, left_out: 1,
         *,
         started: tuple[subprocess.Popen[bytes], Wires] | None = None,
     ) -> None:
@@ -132,10 +136,10 @@ class Child:
         self._write_lock = threading.Lock()
         self._end_lock = threading.Lock()
         self._has_ended = False
-        self._last_output = bytearray()
+        self.printed_last = (-1, -1)
+        """Of which farm and task it has printed something last."""
         self._process, self._wires = started or start_child()
-        self._printer = threading.Thread(target=self._pass_output_on, name="output", daemon=True)
-        self._printer.start()
+        self._output = Output(self._wires.output, self.runs_now, partial(on_lines, self))
         self._attend_lock = threading.Lock()
         self._listeners: list[threading.Thread] = []
         """Those that may still run; the last one is the one that listens."""
@@ -281,6 +285,8 @@ class Child:
                     frame.outcomes[-1] = msgspec.structs.replace(
                         frame.outcomes[-1], payload=read[1]
                     )
+                if type(frame) is Told:
+                    self._output.catch_up(frame.outcomes)
                 self._on_frame(self, frame)
                 if threading.current_thread() is not self._listeners[-1]:
                     return
@@ -290,26 +296,10 @@ class Child:
             _kill_group(self._process)
             code = self._process.wait()
             self._has_ended = True
-        self._printer.join(_LAST_WORDS_S)  # what it has left in a session of its own may print on
-        output = bytes(self._last_output[-_OUTPUT_BYTES:]).decode(errors="replace").strip()
-        self._on_death(self, describe_exit(code), output)
+        self._output.wait(_LAST_WORDS_S)
+        self._on_death(self, describe_exit(code), self._output.last)
         with self._write_lock:
             self._wires.close()
-
-    def _pass_output_on(self) -> None:
-        """Pass on what the child prints, and remember the last of it."""
-        with self._wires.output as output:
-            while data := output.read(65536):
-                self._last_output += data
-                del self._last_output[:-_OUTPUT_BYTES]
-                _print(data)
-
-
-def _print(data: bytes) -> None:
-    with contextlib.suppress(OSError, ValueError):
-        rest = memoryview(data)
-        while rest:
-            rest = rest[os.write(2, rest) :]
 
 
 def _kill_group(process: subprocess.Popen[bytes]) -> None:

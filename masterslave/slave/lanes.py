@@ -100,6 +100,11 @@ class Lanes:
                 child.is_doomed = True
                 child.kill()
 
+    def runs_now(self, child: Child) -> tuple[FarmWork, int] | None:
+        """Return the farm and the task of what a child runs in a lane, or has run last."""
+        lane = self._open.get(child)
+        return None if lane is None else (lane.work, child.lane_mark.task)
+
     def note_batches(self, work: FarmWork) -> None:
         """Acknowledge what lanes have taken in, before somebody else asks."""
         for child, lane in self._open.items():

@@ -111,6 +111,7 @@ class Link:
                 self._asker.has_outcomes,
                 self._asker.lane_closed,
                 self._keeper.want,
+                self._courier.deliver_lines_soon,
             )
             self._courier.start()
             self._courier.deliver_soon()  # it may have been told to leave before

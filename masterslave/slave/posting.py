@@ -23,6 +23,7 @@ def post_farm(child: Child, number: int, said: Welcome, named: NamedTasks) -> No
         said.no_code,
         named.by_name,
         named.folder,
+        said.log_levels,
     )
     child.post([farm])
 

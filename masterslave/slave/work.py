@@ -27,6 +27,7 @@ from masterslave.protocol import (
     WireTask,
     encode,
 )
+from masterslave.slave.lines import Lines
 
 __all__ = ["FarmWork", "Job", "Key"]
 
@@ -87,6 +88,8 @@ class FarmWork:
         self.code: dict[bytes, bytes] = {}
         """Parts of code sets, by hash; they stay as long as the farm."""
         self._modules: dict[bytes, dict[str, Entry]] = {}
+        self.lines = Lines()
+        """What its tasks have printed."""
         self._functions: dict[bytes, bytes] = {}
         self._known = known or KnownFunctions()
         self._last_function = self._last_pickled = b""

@@ -25,6 +25,7 @@ from masterslave.slave.load import Pace
 from masterslave.slave.minding import Minder
 from masterslave.slave.offer import NamedTasks
 from masterslave.slave.posting import post_farm, post_jobs
+from masterslave.slave.printer import Printer
 from masterslave.slave.reports import note_report
 from masterslave.slave.shares import Shares
 from masterslave.slave.staff import Staff, end_all
@@ -62,6 +63,7 @@ class Workshop:
         slots: Number of child processes.
         make_child: Starts one; tests make theirs.
         named: Tasks that the children have handlers for.
+        shows_output: Whether what tasks print is shown on this process's standard error, too.
     """
 
     def __init__(
@@ -70,6 +72,7 @@ class Workshop:
         *,
         make_child: Callable[..., Child] = Child,
         named: NamedTasks | None = None,
+        shows_output: bool = False,
     ) -> None:
         self._named = named or NamedTasks()
         self.slots = slots
@@ -81,11 +84,12 @@ class Workshop:
         self._pace = Pace()
         self._children: list[Child] = []
         self.lanes = Lanes()
+        self._printer = Printer(self.lock, self.lanes, shows=shows_output)
         self._minder = Minder(self.lock, self._children)
         self._staff = Staff(
             self._children,
             slots,
-            lambda: make_child(self._heard, self._died),
+            lambda: make_child(self._heard, self._died, self._printer.take),
             self.lock,
             self._minder.clock,
             tear_down=bool(self._named.by_name),
@@ -113,6 +117,7 @@ class Workshop:
         on_outcomes: Callable[[Child | None], None],
         on_lane_closed: Callable[[bytes], None] = lambda answer: None,
         on_want: Callable[[Child, bytes, str], None] = lambda child, digest, origin: None,
+        on_lines: Callable[[], None] = lambda: None,
     ) -> None:
         """Serve one more farm.
 
@@ -126,12 +131,14 @@ class Workshop:
                 said in it and was not taken in: packed instructions, or empty.
             on_want: Called with a child that needs a shared object, its hash, and whose it is, in
                 the thread that listens to the child.
+            on_lines: Called when its tasks have printed something, in any thread.
         """
         with self.lock:
             self._numbers += 1
             self._farms[work] = _Farm(
                 self._numbers, work, welcome, on_outcomes, on_lane_closed, on_want
             )
+            self._printer.add(self._numbers, work, welcome, on_lines)
             self.lanes.close()
             now = time.monotonic()
             self._shares.add(work, welcome.label, now)
@@ -142,6 +149,7 @@ class Workshop:
         """Serve this farm no longer; what runs for it is stopped."""
         with self.lock:
             farm = self._farms.pop(work, None)
+            self._printer.remove(work)
             self._shares.remove(work)
             self.lanes.close(work, is_unwanted=True)
             work.waiting.clear()

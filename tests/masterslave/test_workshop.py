@@ -28,6 +28,7 @@ class ByHand(Child):
         self,
         on_frame: Callable[[Child, Frame], None],
         on_death: Callable[[Child, str, str], None],
+        on_lines: object = None,
     ) -> None:
         self.say = partial(on_frame, self)
         self._on_death = on_death

@@ -14,7 +14,15 @@ import msgspec
 from ...packed import NotData, pack_value, pickle_value
 from .frames import MAX_PAYLOAD_BYTES, NOT_DATA, NOT_PICKLABLE, Raised
 
-__all__ = ["Unable", "Unsendable", "describe", "one_line", "pack_result", "small_enough"]
+__all__ = [
+    "Unable",
+    "Unsendable",
+    "describe",
+    "name_of",
+    "one_line",
+    "pack_result",
+    "small_enough",
+]
 
 encode = msgspec.msgpack.Encoder().encode
 
@@ -49,14 +57,14 @@ def pack_result(value: Any, function: Callable[..., Any], data_only: bool) -> by
     except NotData as error:
         raise Unsendable(
             NOT_DATA,
-            f"the result of {_name_of(function)}() is no data, and this farm takes data only "
+            f"the result of {name_of(function)}() is no data, and this farm takes data only "
             f'(Farm(results="data"), or the slave has another Python): {one_line(error)}',
         ) from None
     except Exception as error:
         what = "is a generator" if type(value) is GeneratorType else one_line(error)
         raise Unsendable(
             NOT_PICKLABLE,
-            f"the result of {_name_of(function)}() cannot be sent back: {what}; "
+            f"the result of {name_of(function)}() cannot be sent back: {what}; "
             "return plain data, such as numbers, texts, lists or arrays",
         ) from None
 
@@ -158,7 +166,8 @@ def _pickle_proved(value: Any) -> bytes:
     return pickled
 
 
-def _name_of(function: Callable[..., Any]) -> str:
+def name_of(function: Callable[..., Any]) -> str:
+    """Return what a function is called, for people."""
     name = getattr(function, "__qualname__", None) or type(function).__qualname__
     return str(name)
 

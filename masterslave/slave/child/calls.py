@@ -139,7 +139,8 @@ class Caller:
         self._outbox = outbox
         self._mark = mark
         self._describe = describe
-        self._now: tuple[int, Call] | None = None
+        self.now: tuple[int, Call, int] | None = None
+        """What runs: its number, and that of its farm."""
         self._told_at = 0.0
         self._untold: Outcome | None = None
 
@@ -156,8 +157,8 @@ class Caller:
         mark = self._mark
         mark[1] = 0
         mark[0] = number
-        self._now = number, call
         self._farm = farm.number
+        self.now = number, call, farm.number
         start = _clock()
         try:
             if farm.initializer or farm.broken:
@@ -185,7 +186,7 @@ class Caller:
             kind = UNABLE if isinstance(error, Unable) else RAISED
             payload = self._describe(error, farm.data_only)
         end = _clock()
-        self._now = None
+        self.now = None
         if self._untold is not None:
             self._outbox.post((number, self._untold))
             self._untold = None
@@ -198,10 +199,10 @@ class Caller:
 
     def report_progress(self, done: float, total: float) -> None:
         """Tell how far the call that runs has come; at most ten times a second, and at its end."""
-        now = self._now
+        now = self.now
         if now is None:
             return
-        number, call = now
+        number, call, _ = now
         payload = encode((float(done), float(total)))  # any numbers: numpy's, or very large ones
         outcome = Outcome(call.task, call.attempt, call.count, PROGRESS, payload)
         time_now = _clock()
@@ -269,8 +270,8 @@ class Caller:
         self, generator: GeneratorType[Any, Any, Any], function: Any, data_only: bool
     ) -> Any:
         """Send what a generator yields, at once; return what it returns."""
-        assert self._now is not None
-        number, call = self._now
+        assert self.now is not None
+        number, call, _ = self.now
         part = 0
         try:
             while True:

@@ -20,12 +20,15 @@ from msgspec import Struct
 from ...blobs.segments import Part
 
 __all__ = [
+    "BEGIN",
     "BROKEN",
     "CALL",
+    "CLOSE",
     "EACH",
     "EACH_STARRED",
     "GIVEN_BACK",
     "LARGE_BYTES",
+    "LOGGED",
     "MARK_ATTEMPT",
     "MARK_BATCH",
     "MARK_BYTES",
@@ -41,7 +44,10 @@ __all__ = [
     "PART",
     "PROGRESS",
     "RAISED",
+    "SEPARATOR",
     "SETUP_FAILED",
+    "STDERR",
+    "STDOUT",
     "TASK_UNKNOWN",
     "UNABLE",
     "VALUE",
@@ -93,6 +99,11 @@ MARK_TASK, MARK_ATTEMPT, MARK_BATCH, MARK_SEQUENCE, MARK_RUNS = range(2, 7)
 LARGE_BYTES = 32 * 1024
 """From this size on, arguments and payloads travel as a tail."""
 
+BEGIN, SEPARATOR, CLOSE = b"\x1e\x02", b"\x1f", b"\x03"
+"""Of a mark in what is printed, which has no BEGIN in itself: that is taken out."""
+
+STDOUT, STDERR, LOGGED = 1, 2, 3
+
 _HEAD = struct.Struct("<IQ")
 
 
@@ -108,6 +119,7 @@ class Prepare(Struct, tag="P", array_like=True):
     no_code: str = ""
     tasks: dict[str, str] = {}
     folder: str = ""
+    log_levels: dict[str, int] = {}
 
 
 class Define(Struct, tag="D", array_like=True):

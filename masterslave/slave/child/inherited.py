@@ -44,8 +44,6 @@ def open_inherited(arguments: list[str]) -> Inherited:
         os.register_at_fork(after_in_child=partial(_disown, tasks, results, control, handed))
         lanes = socket.socket(fileno=handed)
     sys.argv[1:] = []
-    if sys.stdout is not None:
-        sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     return Inherited(
         os.fdopen(tasks, "rb", 65536),
         os.fdopen(control, "rb"),

@@ -129,7 +129,9 @@ class _Lane:
                 mark[MARK_RUNS] = -1
                 if self._is_closed:
                     return
-                outcome = self._outbox.take_only()
+                output = self._outbox.output  # the agent delivers that before the outcome
+                has_printed = output is not None and output.has_printed
+                outcome = None if has_printed else self._outbox.take_only()
                 if outcome is not None:
                     self._running = None
                     self._outcomes = [outcome]

@@ -32,6 +32,7 @@ from .frames import (
 from .inherited import end_group, has_more, open_inherited
 from .lane import Lanes
 from .outbox import Outbox
+from .output import Output
 
 __all__ = ["main"]
 
@@ -82,6 +83,7 @@ def main(arguments: list[str]) -> None:
     pipes = open_inherited(arguments)
     outbox = Outbox(pipes.results)
     caller = Caller(outbox, pipes.mark)
+    output = outbox.output = Output(caller, pipes.mark)
     pending = Pending(outbox)
     lanes = Lanes(pipes.lanes, caller, outbox, pipes.mark)
     _show_to_tasks(caller)
@@ -93,9 +95,9 @@ def main(arguments: list[str]) -> None:
     )
     watchdog.start()
     outbox.say(Ready())
-    _warm_up()
+    _warm_up(output)
     with contextlib.suppress(BrokenPipeError):  # nobody hears us any more
-        _serve(pipes.tasks, caller, pending, outbox, lanes)
+        _serve(pipes.tasks, caller, pending, outbox, lanes, output)
     caller.handlers.close()
     end_group()
 
@@ -112,13 +114,21 @@ def _show_to_tasks(caller: Caller) -> None:
     here.report_progress = caller.report_progress
 
 
-def _warm_up() -> None:
+def _warm_up(output: Output) -> None:
     """Import what functions of a script are pickled with, while nothing else is to be done."""
+    output.take_log_records()
     with contextlib.suppress(ImportError):
         import cloudpickle  # noqa: F401
 
 
-def _serve(tasks: BinaryIO, caller: Caller, pending: Pending, outbox: Outbox, lanes: Lanes) -> None:
+def _serve(
+    tasks: BinaryIO,
+    caller: Caller,
+    pending: Pending,
+    outbox: Outbox,
+    lanes: Lanes,
+    output: Output,
+) -> None:
     farms: dict[int, Farm] = {}
     while (read := read_frame(tasks)) is not None:
         body, tail = read
@@ -145,6 +155,7 @@ def _serve(tasks: BinaryIO, caller: Caller, pending: Pending, outbox: Outbox, la
             case Prepare():
                 farms[frame.farm] = Farm(frame)
                 caller.handlers.offer(frame.tasks, frame.folder)
+                output.set_log_levels(frame.log_levels)
                 sys.path[0:0] = [path for path in frame.search_path if path not in sys.path]
 
 

@@ -5,10 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from .frames import LARGE_BYTES, Outcome, Told, write_frame
+
+if TYPE_CHECKING:
+    from .output import Output
 
 __all__ = ["Outbox"]
 
@@ -31,6 +35,8 @@ class Outbox:
         """When what was posted is to be flushed, by ``time.perf_counter``."""
         self.before_flush: Callable[[], None] | None = None
         """What has to be said first: a lane is closed before the agent hears of its calls."""
+        self.output: Output | None = None
+        """What tasks print, which is in the pipe before the agent hears that they have ended."""
         self._descriptor = descriptor
         self._lock = threading.Lock()
         self._posted: list[tuple[int, Outcome]] = []
@@ -57,6 +63,8 @@ class Outbox:
         """Write what was posted. Blocks until it is in the pipe."""
         if not self._posted:
             return
+        if self.output is not None and self.output.has_printed:
+            self.output.flush()
         if self.before_flush is not None:
             self.before_flush()
         with self._lock:

@@ -70,7 +70,7 @@ def serve(make_master: MakeMaster) -> Iterator[Serve]:  # it ends before the mas
     slaves: list[Slave] = []
 
     def start(*masters: FakeMaster, slots: int = 1, uri: URI | None = None) -> Slave:
-        workshop = Workshop(slots)
+        workshop = Workshop(slots, shows_output=True)
         workshop.open()
         slaves.extend(Slave(workshop, uri or master.uri) for master in masters)
         return slaves[-1]
