@@ -9,9 +9,23 @@ from masterslave.errors import BadLabel
 from nameserver import Record
 from remoteobj import URI
 
-__all__ = ["PREFIX", "FarmRecord", "check_label", "metadata_of", "name_of", "read_record"]
+__all__ = [
+    "PREFIX",
+    "SLAVE_PREFIX",
+    "FarmRecord",
+    "SlaveEntry",
+    "check_label",
+    "metadata_of",
+    "metadata_of_slave",
+    "name_of",
+    "name_of_slave",
+    "read_record",
+    "read_slave_record",
+]
 
 PREFIX = "masterslave."
+SLAVE_PREFIX = "masterslave-slave."
+_MOST_OF_NAME = 400
 ANY_LABEL = "*"
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 
@@ -74,3 +88,41 @@ def read_record(record: Record) -> FarmRecord | None:
         pid=int(pid) if pid.isdigit() else 0,
         script=facts.get("script", "?"),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class SlaveEntry:
+    """A slave, as this user's directory tells of it.
+
+    Attributes:
+        pid: Of its agent, on ``host``.
+        uri: Where its user's commands reach it; None where they do not.
+    """
+
+    name: str
+    host: str
+    pid: int
+    slots: int
+    uri: URI | None = None
+
+
+def name_of_slave(token: str) -> str:
+    """Return the name that a slave is registered under; *token* is its own."""
+    return f"{SLAVE_PREFIX}{token}"
+
+
+def metadata_of_slave(entry: SlaveEntry) -> frozenset[str]:
+    """Return what is told of a slave beside its URI."""
+    name = entry.name[:_MOST_OF_NAME]
+    facts = {"name": name, "host": entry.host, "pid": entry.pid, "slots": entry.slots}
+    return frozenset(f"{key}={value}" for key, value in facts.items())
+
+
+def read_slave_record(record: Record) -> SlaveEntry | None:
+    """Return the slave that a record tells of, or None if it tells of something else."""
+    if not record.name.startswith(SLAVE_PREFIX):
+        return None
+    facts = dict(fact.partition("=")[::2] for fact in record.metadata)
+    numbers = [facts.get(key, "") for key in ("pid", "slots")]
+    pid, slots = (int(text) if text.isdigit() else 0 for text in numbers)
+    return SlaveEntry(facts.get("name", "?"), facts.get("host", "?"), pid, slots, record.uri)

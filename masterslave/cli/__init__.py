@@ -10,6 +10,7 @@ from masterslave.cli.doctor import doctor
 from masterslave.cli.farms import list_farms, show
 from masterslave.cli.run import run
 from masterslave.cli.slave import slave
+from masterslave.cli.steering import drain, release_slave, stop
 from remoteobj.cli import run_command
 
 __all__ = ["main"]
@@ -25,7 +26,7 @@ def main_group(debug: bool) -> None:
     """
 
 
-for command in (slave, list_farms, show, run, doctor):
+for command in (slave, list_farms, show, run, doctor, drain, stop, release_slave):
     main_group.add_command(command)
 
 

@@ -10,46 +10,40 @@ import rich
 from rich.table import Table
 from rich.text import Text
 
+from masterslave.cli.finding import Look, with_places
 from masterslave.errors import FarmError
-from masterslave.naming import PREFIX, FarmRecord, check_label, read_record
-from nameserver import Directory, NameServerNotFound, Record, locate
-from remoteobj import Identity, InsecureRefused, Proxy, RemoteObjError, Settings
-from remoteobj.cli import IdentityFiles, identity_option, insecure_option, read_identity
+from masterslave.naming import check_label
 
 __all__ = ["list_farms", "show"]
 
-_ANSWER = Settings(connect_timeout_s=2.0, call_timeout_s=5.0)
+_SHOWN = 3
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-_debug = click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-_nameserver = click.option("--nameserver", metavar="HOST:PORT", help="Ask this name server too.")
-_cluster = click.option(
-    "--cluster", metavar="NAME", help="Of this cluster. Default: REMOTEOBJ_CLUSTER."
-)
-_insecure = insecure_option("Ask name servers over plain TCP.")
 
 
 @click.command("list")
 @_json
-@_nameserver
-@_cluster
-@identity_option
-@_insecure
-@_debug
-def list_farms(
-    as_json: bool,
-    nameserver: str | None,
-    cluster: str | None,
-    identity: IdentityFiles | None,
-    insecure: bool,
-    debug: bool,
-) -> None:  # fmt: skip
-    """List the farms that are running."""
-    who, insecure = read_identity(identity, insecure)
-    farms = [_status(farm, who) for farm in _find(nameserver, cluster, who, insecure)]
+@click.option("--slaves", "only_slaves", is_flag=True, help="Only the slaves.")
+@with_places
+def list_farms(look: Look, as_json: bool, only_slaves: bool) -> None:
+    """List the farms that are running, and the slaves that serve them or wait for one.
+
+    With --json it is the farms, each with its slaves, or with --slaves all slaves.
+    """
+    seen = look()
+    slaves = [slave.facts() for slave in seen.slaves]
     if as_json:
-        click.echo(json.dumps(farms, indent=2))
+        click.echo(json.dumps(slaves if only_slaves else seen.farms, indent=2))
         return
+    if not only_slaves:
+        _list_farms(seen.farms)
+    if slaves:
+        _list_slaves(slaves)
+    elif only_slaves:
+        click.echo("no slave is seen; 'masterslave slave' starts one")
+
+
+def _list_farms(farms: list[dict[str, Any]]) -> None:
     if not farms:
         click.echo("no farm is running; a script starts one with 'with Farm(\"label\") as farm:'")
         return
@@ -70,76 +64,31 @@ def list_farms(
     rich.print(table)
 
 
+def _list_slaves(slaves: list[dict[str, Any]]) -> None:
+    table = Table("slave", "host", "pid", "slots", "serves", "holds", "state", box=None)
+    for slave in slaves:
+        columns = ("name", "host", "pid", "slots")
+        serves = ", ".join(slave["farms"]) or "no farm now"
+        cells = (slave[column] for column in columns)
+        _add_row(table, *cells, serves, slave["held"], slave["state"])
+    rich.print(table)
+
+
 @click.command()
 @click.argument("label")
 @_json
-@_nameserver
-@_cluster
-@identity_option
-@_insecure
-@_debug
-def show(
-    label: str,
-    as_json: bool,
-    nameserver: str | None,
-    cluster: str | None,
-    identity: IdentityFiles | None,
-    insecure: bool,
-    debug: bool,
-) -> None:  # fmt: skip
-    """Show the farms of LABEL: tasks, slaves, and what they wait for."""
+@with_places
+def show(look: Look, label: str, as_json: bool) -> None:
+    """Show the farms of LABEL: tasks, slaves, what they run and what they wait for."""
     check_label(label)
-    who, insecure = read_identity(identity, insecure)
-    found = [farm for farm in _find(nameserver, cluster, who, insecure) if farm.label == label]
-    if not found:
+    farms = look(label).farms
+    if not farms:
         raise FarmError(f"no farm {label!r} is running: 'masterslave list' shows those that are")
-    farms = [_status(farm, who) for farm in found]
     if as_json:
         click.echo(json.dumps(farms, indent=2))
         return
     for farm in farms:
         _show(farm)
-
-
-def _find(
-    nameserver: str | None, cluster: str | None, identity: Identity | None, insecure: bool
-) -> list[FarmRecord]:
-    """Return the farms of this user's directory, and of a name server if it may be asked."""
-    is_asked_for = nameserver is not None or cluster is not None
-    with Directory() as directory:
-        here = directory.list(PREFIX)
-    there: tuple[Record, ...] = ()
-    if is_asked_for or identity is not None or insecure:
-        try:
-            with locate(
-                nameserver, cluster=cluster, identity=identity, insecure=insecure, timeout_s=2.0
-            ) as server:
-                there = server.list(PREFIX)
-        except NameServerNotFound as error:
-            if is_asked_for:
-                raise
-            click.echo(f"masterslave: only farms of this machine: {error}", err=True)
-    # A farm may be known in both places; on this machine the way to it is the shorter one.
-    farms = {farm.farm: farm for farm in map(read_record, (*there, *here)) if farm is not None}
-    return sorted(farms.values(), key=lambda farm: (farm.label, farm.farm))
-
-
-def _status(farm: FarmRecord, identity: Identity | None) -> dict[str, Any]:
-    try:
-        with Proxy(farm.uri, identity=identity, settings=_ANSWER) as door:
-            status: dict[str, Any] = door.status()
-            return status
-    except InsecureRefused:
-        why = f"{farm.uri.location} speaks TLS: give --identity CA CERTIFICATE KEY of its cluster"
-    except RemoteObjError as error:
-        why = str(error)
-    return {
-        "label": farm.label,
-        "script": farm.script,
-        "host": farm.host,
-        "pid": farm.pid,
-        "unreachable": why,
-    }
 
 
 def _show(farm: dict[str, Any]) -> None:
@@ -156,10 +105,20 @@ def _show(farm: dict[str, Any]) -> None:
     )
     if farm["waits"]:
         rich.print(Text(f"  {farm['waits']}"))
-    table = Table("slave", "host", "pid", "slots", "state", "holds", "done", box=None)
+    table = Table(
+        "slave", "host", "pid", "slots", "offers", "state", "holds", "done", "runs", box=None
+    )
     for slave in [*farm["slaves"], *farm["former_slaves"]]:
-        columns = ("name", "host", "pid", "slots", "state", "held", "done")
-        _add_row(table, *(slave[column] for column in columns))
+        offers = ", ".join(f"{name}={amount:g}" for name, amount in slave["offers"].items())
+        _add_row(
+            table,
+            *(slave[column] for column in ("name", "host", "pid", "slots")),
+            offers or "-",
+            slave["takes_nothing"] or slave["state"],
+            slave["held"],
+            slave["done"],
+            _runs_in_words(slave["runs"]),
+        )
     if table.row_count:
         rich.print(table)
     for slave in farm["slaves"]:
@@ -168,6 +127,12 @@ def _show(farm: dict[str, Any]) -> None:
         if slave["lacks"]:
             lacks = ", ".join(slave["lacks"])
             rich.print(Text(f"  {slave['name']} on {slave['host']} has no package {lacks}"))
+
+
+def _runs_in_words(runs: list[dict[str, Any]]) -> str:
+    longest = sorted(runs, key=lambda run: -float(run["since_s"]))
+    words = [f"{run['function'] or '?'}() for {run['since_s']:.1f} s" for run in longest[:_SHOWN]]
+    return ", ".join(words) + (f" and {len(runs) - _SHOWN} more" if len(runs) > _SHOWN else "")
 
 
 def _add_row(table: Table, *cells: object) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import sys
@@ -12,10 +11,12 @@ from queue import Empty, SimpleQueue
 
 import click
 
+from masterslave.cli.telling import Teller
 from masterslave.launch.local import SIGNAL_S
 from masterslave.naming import ANY_LABEL, FarmRecord, check_label
 from masterslave.offers import read_offers
 from masterslave.slave.agent import Agent, usable_cpus
+from masterslave.slave.desk import Desk
 from masterslave.slave.offer import NamedTasks, look_at
 from masterslave.slave.usage import meter_of_this_machine
 from masterslave.slave.watch import FarmWatch
@@ -120,6 +121,7 @@ def slave(
         raise click.UsageError("--local asks no name server: leave it out, or what says which one")
     offered = read_offers(offers)
     hold_standard_streams()
+    teller = Teller(sys.stdout)
     named = look_at(handlers)
     who = None
     if not local and farm is None:  # on one machine none is needed, so a bad one does no harm
@@ -129,7 +131,7 @@ def slave(
         name=name,
         offers=offered,
         identity=who,
-        report=_say,
+        report=teller.say,
         only_pid=only_pid,
         once=farm is not None,
         named=named,
@@ -144,6 +146,7 @@ def slave(
         _in_background(_wait_for_end_of_input, requests)
     agent.open()
     watch = None
+    desk = Desk(agent, lambda: requests.put("leave"), teller.say)
     try:
         if farm is not None:
             uri = URI(farm)
@@ -159,21 +162,25 @@ def slave(
                 identity=who,
                 insecure=insecure,
                 cluster=cluster,
-                report=_say,
+                report=teller.say,
             )
             watch.start()
-            _say(_where_it_looks(agent, wanted, slots or usable_cpus(), where))
+            teller.places = _places(where)
+            teller.say(_what_it_looks_for(agent, wanted, slots or usable_cpus(), teller.places))
             if named.by_name:
-                _say(_what_it_offers(named))
+                teller.say(_what_it_offers(named))
+            desk.open()
         _in_background(_wait_until_left, agent, requests)
-        return _obey(agent, requests)
+        return _obey(agent, requests, teller)
     finally:
+        teller.close()
+        desk.close()
         if watch is not None:
             watch.close()
         agent.close()
 
 
-def _obey(agent: Agent, requests: SimpleQueue[str]) -> int:
+def _obey(agent: Agent, requests: SimpleQueue[str], teller: Teller) -> int:
     """Do what signals and the farm's end ask for, until the agent has left; the exit code."""
     interrupts = 0
     deadline: float | None = None
@@ -183,12 +190,13 @@ def _obey(agent: Agent, requests: SimpleQueue[str]) -> int:
         try:
             request = requests.get(timeout=SIGNAL_S)
         except Empty:
+            teller.look(agent.look(), time.monotonic())
             continue
         interrupts += request == "interrupt"
         if request == "left":
             return 130 if interrupts else 0
         if request == "interrupt" and interrupts == 1:
-            _say("finishing what runs, giving back the rest; Ctrl-C again leaves at once")
+            teller.say("finishing what runs, giving back the rest; Ctrl-C again leaves at once")
             agent.drain()
         elif interrupts > 2:
             return 130
@@ -197,13 +205,15 @@ def _obey(agent: Agent, requests: SimpleQueue[str]) -> int:
             agent.leave_now()
 
 
-def _where_it_looks(agent: Agent, labels: list[str], slots: int, where: str | bool) -> str:
-    farms = "farm " + " or ".join(map(repr, labels)) if ANY_LABEL not in labels else "any farm"
+def _places(where: str | bool) -> str:
     places = f"this user's directory {runtime_dir()}"
     if isinstance(where, str):
-        places += f" and at the name server {where}"
-    elif where:
-        places += " and at name servers"
+        return f"{places} and at the name server {where}"
+    return f"{places} and at name servers" if where else places
+
+
+def _what_it_looks_for(agent: Agent, labels: list[str], slots: int, places: str) -> str:
+    farms = "farm " + " or ".join(map(repr, labels)) if ANY_LABEL not in labels else "any farm"
     slot_words = f"{slots} slot{'s' * (slots != 1)}"
     return f"slave {agent.name}, {slot_words}, looks for {farms} in {places}; Ctrl-C ends it"
 
@@ -230,8 +240,3 @@ def _wait_until_left(agent: Agent, requests: SimpleQueue[str]) -> None:
 def _in_background(target: object, *args: object) -> None:
     assert callable(target)
     threading.Thread(target=target, args=args, daemon=True).start()
-
-
-def _say(line: str) -> None:
-    with contextlib.suppress(OSError):  # nobody reads it any more: the slave works on
-        print(f"{time.strftime('%H:%M:%S')} {line}", flush=True)

@@ -152,7 +152,7 @@ class Agent:
             link = Link(
                 farm.uri,
                 self._workshop,
-                self._introduction(),
+                self.introduction(),
                 patience_s=self._patience_s,
                 identity=self._identity,
                 report=self._report,
@@ -219,7 +219,8 @@ class Agent:
         for link in links:
             link.rest(reason)
 
-    def _introduction(self) -> Introduction:
+    def introduction(self) -> Introduction:
+        """Return who the slave is."""
         return Introduction(
             version=VERSION,
             name=self.name,
