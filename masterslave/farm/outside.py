@@ -72,6 +72,7 @@ class Outside:
             welcome,
             on_refused=self._watchman.note_refused,
             status=lambda: self._with_record(status()),
+            release=master.release,
             steer=steer,
             is_own=self._local.has,
         )

@@ -76,6 +76,8 @@ class SlaveStatus:
 class _Asks(Protocol):
     def ask(self, slave: str, what: str, timeout_s: float) -> SlaveStatus | None: ...
 
+    def release(self, slave: str) -> None: ...
+
 
 class _Steered:
     """What a record can do. It is no field: copies that travel are records and nothing more."""
@@ -118,15 +120,25 @@ class _Steered:
         """
         self._ask("stop", timeout_s)
 
+    def release(self) -> None:
+        """End the slave's quarantine, if it is in one: what was wrong with it is mended.
+
+        Raises:
+            SlaveGone: It is not here any more.
+        """
+        self._here().release(self.id)
+
     def _ask(self, what: str, timeout_s: float) -> SlaveStatus | None:
-        steering = getattr(self, "_steering", None)
+        return self._here().ask(self.id, what, timeout_s)
+
+    def _here(self) -> _Asks:
+        steering: _Asks | None = getattr(self, "_steering", None)
         if steering is None:
             raise SlaveGone(
                 f"this record of slave {self.name} is a copy, which steers nothing: take the one "
                 "in farm.slaves, in the script"
             )
-        told: SlaveStatus | None = steering.ask(self.id, what, timeout_s)
-        return told
+        return steering
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +186,7 @@ class FarmStatistics:
         retried: Runs that raised what their options would have run again, and were.
         speculated: Second attempts of tasks that took long, made while slots were free.
         recalled: Tasks that were held ahead, and taken back for a slot that had become free.
+        slaves_quarantined, slaves_released: Slaves, each as often as it was.
         late: Answers that came when the task had one already; dropped.
     """
 
@@ -193,6 +206,7 @@ class FarmStatistics:
     speculated: int
     recalled: int
     slaves_quarantined: int
+    slaves_released: int
 
 
 def records_of(
@@ -264,4 +278,5 @@ def statistics_of(state: State, failed: int) -> FarmStatistics:
         speculated=counts.speculated,
         recalled=counts.recalled,
         slaves_quarantined=counts.slaves_quarantined,
+        slaves_released=counts.slaves_released,
     )

@@ -61,6 +61,14 @@ class Steering:
             ) from None
         return None if report is None else self._status(report)
 
+    def release(self, slave: str) -> None:
+        """End its quarantine, if it is in one.
+
+        Raises:
+            SlaveGone: It is not here any more.
+        """
+        self._master.release(slave)
+
     def begin(self, slave: str, what: str) -> Future[dict[str, Any]]:
         """Do the same without waiting; what comes is plain data, and empty if it has left."""
         told: Future[dict[str, Any]] = Future()

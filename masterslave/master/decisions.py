@@ -402,7 +402,7 @@ class Decisions:
                 seat = self.seats[order.slave]
                 seat.state, seat.evidence = "here", ()
                 name = seat.introduction.name
-                self._log(logging.INFO, "slave %s is in quarantine no more: it did its trial", name)
+                self._log(logging.INFO, "slave %s is in quarantine no more", name)
 
     def _settle(self, hand_outs: Sequence[HandOut], slave: str, outcomes: _Outcomes) -> None:
         """Note who gets which outcome as answer."""

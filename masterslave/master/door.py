@@ -43,6 +43,7 @@ class Door:
         on_refused: Called when a slave is refused.
         is_own: Tells whether the farm itself has started the process with this id.
         status: Returns plain data about the farm, for ``masterslave show``.
+        release: Ends the quarantine of a slave, by its id.
         steer: Asks a slave, by its id, to "drain", "stop", or for its "status".
     """
 
@@ -53,6 +54,7 @@ class Door:
         *,
         on_refused: Refusal,
         status: Callable[[], dict[str, Any]],
+        release: Callable[[str], None],
         steer: Callable[[str, str], Future[dict[str, Any]]],
         is_own: Callable[[int], bool],
     ) -> None:
@@ -60,7 +62,7 @@ class Door:
         self._welcome = welcome
         self._on_refused = on_refused
         self._status = status
-        self._steer = steer
+        self._release, self._steer = release, steer
         self._is_own = is_own
 
     @expose
@@ -140,6 +142,11 @@ class Door:
     def steer(self, slave: str, what: str) -> Future[dict[str, Any]]:
         """Ask a slave for its "status", or to "drain" or "stop"; answered when it is."""
         return self._steer(slave, what)
+
+    @expose
+    def release(self, slave: str) -> None:
+        """End the quarantine of a slave, if it is in one."""
+        self._release(slave)
 
 
 def _why_no_code(introduction: Introduction) -> str:

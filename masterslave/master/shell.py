@@ -52,7 +52,7 @@ from masterslave.protocol import (
     Outcome,
     encode,
 )
-from masterslave.scheduler import Scheduler, TimePassed
+from masterslave.scheduler import Scheduler, SlaveReleased, TimePassed
 from masterslave.settings import FarmSettings
 
 __all__ = ["Master"]
@@ -211,6 +211,17 @@ class Master:
                 raise missing(slave, decisions.former)
             decisions.due.append(seat)
             return decisions.errands.make(seat, kind)
+
+    def release(self, slave: str) -> None:
+        """End the quarantine of a slave, by its name at the scheduler, if it is in one.
+
+        Raises:
+            SlaveGone: It is not here.
+        """
+        with self._turn as decisions:
+            if slave not in decisions.seats:
+                raise missing(slave, decisions.former)
+            decisions.handle(SlaveReleased(slave))
 
     def wait_for_slaves(self, timeout_s: float) -> bool:
         """Wait until a slave has joined, at most *timeout_s*; tells whether one has."""

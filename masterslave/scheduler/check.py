@@ -197,7 +197,10 @@ def quarantine_has_evidence(ledger: Ledger) -> None:
 
 
 def quarantine_ends_with_a_task_that_is_done(ledger: Ledger) -> None:
-    """A slave in quarantine is tried with one task at a time; if it does that, it is free."""
+    """A slave in quarantine is tried with one task at a time; if it does that, it is free.
+
+    So it is when the script says so.
+    """
     _none(ledger.moment.releases)
     _none(ledger.faults["released for nothing"])
 

@@ -19,6 +19,7 @@ __all__ = [
     "SlaveHeard",
     "SlaveJoined",
     "SlaveLeft",
+    "SlaveReleased",
     "SlaveUnable",
     "SpanSubmitted",
     "TasksCancelled",
@@ -132,6 +133,12 @@ class SlaveHeard(Struct, frozen=True):
     slave: str
 
 
+class SlaveReleased(Struct, frozen=True):
+    """The script has ended the quarantine of a slave, if it is in one: what was wrong is mended."""
+
+    slave: str
+
+
 class SlaveLeft(Struct, frozen=True):
     """A slave is gone: in peace, or with what it held."""
 
@@ -200,6 +207,7 @@ Event = (
     | SlaveAsked
     | SlaveHeard
     | SlaveLeft
+    | SlaveReleased
     | TasksReturned
     | HandOutsGivenBack
     | HandOutsLost

@@ -17,6 +17,7 @@ from masterslave.scheduler.events import (
     SlaveHeard,
     SlaveJoined,
     SlaveLeft,
+    SlaveReleased,
     SlaveUnable,
     SpanSubmitted,
     TasksCancelled,
@@ -69,8 +70,16 @@ class Hearing(Accounts):
             case _:
                 self._note_word(event)
 
-    def _note_word(self, event: SlaveJoined | SlaveAsked | SlaveHeard | SlaveLeft) -> None:
+    def _note_word(
+        self, event: SlaveJoined | SlaveAsked | SlaveHeard | SlaveLeft | SlaveReleased
+    ) -> None:
         match event:
+            case SlaveReleased():  # which is a word of the script's
+                seat = self.seats.get(event.slave)
+                if seat is not None and seat.is_quarantined:
+                    self.moment.releases.add(event.slave)
+                    self._touch(event.slave)
+                return
             case SlaveJoined():
                 self.seats[event.slave] = Seat(event.slave, event.slots, event.offers, event.tags)
                 self.heard[event.slave] = self.now

@@ -26,6 +26,7 @@ from masterslave.scheduler.events import (
     SlaveHeard,
     SlaveJoined,
     SlaveLeft,
+    SlaveReleased,
     SlaveUnable,
     SpanSubmitted,
     TasksCancelled,
@@ -114,6 +115,8 @@ class Scheduler:
                 self._submit_span(event, step.now)
             case TasksCancelled():
                 self._cancel(event.tasks, step)
+            case SlaveReleased():
+                quarantine.release(state, event, step)
             case SlaveJoined():
                 self._join(event, step.now)
             case SlaveLeft():

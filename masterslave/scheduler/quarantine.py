@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from heapq import heappop, heappush
 
-from masterslave.scheduler.events import HandOut, TasksReturned
+from masterslave.scheduler.events import HandOut, SlaveReleased, TasksReturned
 from masterslave.scheduler.orders import QuarantineSlave, RecallTasks, ReleaseSlave
 from masterslave.scheduler.pieces import Piece
 from masterslave.scheduler.slaves import Demand, Slave
@@ -23,6 +23,7 @@ __all__ = [
     "judge",
     "note_against",
     "note_done",
+    "release",
     "take_due",
 ]
 
@@ -103,6 +104,19 @@ def hear_trial(state: State, slave: Slave, event: TasksReturned, step: Step) -> 
     if not event.to_retry.isdisjoint(range(trial.task, trial.task + trial.count)):
         fail_trial(state, slave.name, trial, step)
         return
+    _release(state, slave, step)
+
+
+def release(state: State, event: SlaveReleased, step: Step) -> None:
+    """The script says that a slave is as good as any other, whether it is being tried or not."""
+    slave = state.slaves.get(event.slave)
+    if slave is not None and slave.is_quarantined:
+        slave.quarantined_s = 0.0
+        _release(state, slave, step)
+        state.roster.touched[slave.name] = slave
+
+
+def _release(state: State, slave: Slave, step: Step) -> None:
     slave.trial, slave.is_quarantined, slave.raises = None, False, False
     slave.done = slave.bad = 0.0
     slave.evidence = ()

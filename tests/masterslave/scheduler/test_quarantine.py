@@ -13,6 +13,7 @@ from masterslave.scheduler import (
     Scheduler,
     SlaveAsked,
     SlaveHeard,
+    SlaveReleased,
     TasksCancelled,
     TasksSubmitted,
     Terms,
@@ -86,6 +87,22 @@ def test_a_slave_in_quarantine_is_tried_with_one_task_and_comes_back() -> None:
     assert sent(orders) == [("a", 4, 1, 1)]
     assert scheduler.state.slaves["a"].evidence == ()
     assert scheduler.state.roster.able == 2
+
+
+@pytest.mark.parametrize("is_tried", [True, False])
+def test_a_slave_that_the_script_releases_is_as_good_as_any(is_tried: bool) -> None:
+    scheduler = quarantined()
+    scheduler.handle(TasksSubmitted((3, 4), CAN_FAIL), 11.0)
+    if is_tried:
+        assert sent(let_it_be(scheduler, 70.0)) == [("a", 3, 1, 1)]
+        scheduler.handle(SlaveAsked("a", 2), 70.0)
+    orders = scheduler.handle(SlaveReleased("a"), 70.0)
+    assert ReleaseSlave("a") in orders
+    assert sent(orders) == [("a", 4 if is_tried else 3, 1, 1)]
+    assert scheduler.state.slaves["a"].evidence == ()
+    assert scheduler.state.counts.slaves_released == 1
+    assert not scheduler.handle(SlaveReleased("a"), 70.0), "it is in none"
+    assert not scheduler.handle(SlaveReleased("nobody"), 70.0)
 
 
 @pytest.mark.parametrize("dies", [True, False])

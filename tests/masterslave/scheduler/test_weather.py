@@ -21,6 +21,7 @@ from masterslave.scheduler import (
     SlaveHeard,
     SlaveJoined,
     SlaveLeft,
+    SlaveReleased,
     SlaveUnable,
     SpanSubmitted,
     TasksCancelled,
@@ -173,6 +174,10 @@ class Weather(RuleBasedStateMachine):
     @rule(slave=slaves)
     def heard(self, slave: str) -> None:
         self.say(SlaveHeard(slave))
+
+    @rule(slave=st.one_of(slaves, buried))
+    def release(self, slave: str) -> None:
+        self.say(SlaveReleased(slave))
 
     @rule(target=buried, slave=consumes(slaves), in_peace=st.booleans())
     def leave(self, slave: str, in_peace: bool) -> str:
