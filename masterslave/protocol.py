@@ -400,7 +400,8 @@ class BlobAnswer(Struct, frozen=True):
     """Where a blob is; or in ``refused`` why it is not to be had, and what to do.
 
     Attributes:
-        parts: Their paths are empty for a slave of another machine or user.
+        parts: Their paths are empty for a slave of another machine or user; there are none for a
+            result that is just arriving: ask again in a moment.
     """
 
     parts: tuple[Part, ...] = ()

@@ -8,7 +8,8 @@ import pickle
 import struct
 import threading
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -17,7 +18,7 @@ from msgspec import Struct
 from ..packed import unpack_value
 from .segments import Part
 
-__all__ = ["HEAD", "OBJECT", "RESULT", "BlobGone", "Head", "is_here", "read_blob"]
+__all__ = ["HEAD", "OBJECT", "RESULT", "BlobGone", "Head", "is_here", "open_blob", "read_blob"]
 
 OBJECT, RESULT = range(2)
 """Kinds: an object, pickled; a task's result, as ``masterslave.packed`` has written it."""
@@ -64,15 +65,24 @@ def read_blob(parts: Sequence[Part]) -> Any:
         BlobGone: It is not there.
         Exception: What unpickling raises.
     """
+    return open_blob(parts)[1]()
+
+
+def open_blob(parts: Sequence[Part]) -> tuple[int, Callable[[], Any]]:
+    """Map a blob; returns its kind, and what makes its object, as often as it is called.
+
+    Raises:
+        BlobGone: It is not there.
+    """
     memory = [_map(part) for part in parts]
     first = memory[0]
     start = HEAD.size + HEAD.unpack(first[: HEAD.size])[0]
     head = _decode_head(first[HEAD.size : start])
     body = first[start : start + head.size]
     if head.kind == RESULT:
-        return unpack_value(body)
+        return RESULT, partial(unpack_value, body)
     buffers = [memory[part][at : at + size] for part, at, size in head.buffers]
-    return pickle.loads(body, buffers=buffers)
+    return head.kind, partial(pickle.loads, body, buffers=buffers)
 
 
 _lock = threading.Lock()

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any, Generic, TypeVar, cast
 
 from masterslave.errors import NotPicklable, NotShared
-from masterslave.master.sharing import Blob
+from masterslave.master.sharing import Blob, Promised
 
 __all__ = ["Handle", "Packed", "hold", "notes"]
 
@@ -133,7 +133,7 @@ def _take_here(digest: bytes, origin: str) -> Any:
     blob = _known.get((origin, digest))
     if blob is None:
         raise NotShared(f"an object that {origin} has shared is gone: keep its handle")
-    return blob.value
+    return blob.make() if isinstance(blob, Promised) else blob.value
 
 
 _take_here.__module__, _take_here.__qualname__ = "_masterslave", "take_shared"

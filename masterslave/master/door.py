@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from masterslave.master.seats import Poll
+from masterslave.master.sharing import Promised
 from masterslave.master.shell import Master
 from masterslave.protocol import (
     MAX_PIECE_BYTES,
@@ -119,6 +120,8 @@ class Door:
                 )
             )
         seat, blob = found
+        if isinstance(blob, Promised) and blob.why_not:
+            return encode(BlobAnswer(refused=blob.why_not))
         parts = [place.part for place in blob.places]
         if seat.peer != THIS_MACHINE:
             parts = [msgspec.structs.replace(part, path="") for part in parts]

@@ -6,6 +6,7 @@ has no answer yet, a function, another blob. When it goes, slaves that have aske
 
 from __future__ import annotations
 
+import secrets
 import threading
 import weakref
 from collections import deque
@@ -13,11 +14,11 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
-from masterslave.blobs.reading import read_blob
+from masterslave.blobs.reading import RESULT, read_blob
 from masterslave.blobs.segments import Arena, Place
 from masterslave.blobs.writing import Contents, store
 
-__all__ = ["Blob", "Blobs"]
+__all__ = ["Blob", "Blobs", "Promised"]
 
 
 class Blob:
@@ -40,7 +41,26 @@ class Blob:
     @cached_property
     def value(self) -> Any:
         """The object as tasks get it."""
+        return self.make()
+
+    def make(self) -> Any:
+        """Make the object anew, but for the arrays in it."""
         return read_blob([place.part for place in self.places])
+
+
+class Promised(Blob):
+    """The result of a task that has yet to end, packed; its name is drawn."""
+
+    def __init__(self) -> None:
+        super().__init__(secrets.token_bytes(16), [], ())
+        self.has_come = threading.Event()
+        self.why_not = ""
+        """Why it could not be kept, in words."""
+
+    def make(self) -> Any:
+        """Make the result anew, for each task that is given it. Blocks until it has come."""
+        self.has_come.wait()
+        return super().make()
 
 
 class Blobs:
@@ -86,6 +106,24 @@ class Blobs:
                 self._blobs[digest] = blob
                 weakref.finalize(blob, self._drop, digest).atexit = False
             return blob
+
+    def promise(self) -> Promised:
+        """Return the blob of a result that has yet to come."""
+        blob = Promised()
+        with self._lock:
+            self._blobs[blob.digest] = blob
+        weakref.finalize(blob, self._drop, blob.digest).atexit = False
+        return blob
+
+    def keep(self, promised: Promised, packed: bytes | memoryview) -> None:
+        """A result has come, packed."""
+        try:
+            contents = Contents(packed, kind=RESULT)
+            promised.places = store(contents, self._arena, lambda buffer: None)
+        except OSError as error:
+            promised.why_not = f"the script has no memory for a result of {len(packed)} bytes: "
+            promised.why_not += str(error)
+        promised.has_come.set()
 
     def read(self, digest: bytes, part: int, offset: int, size: int) -> bytes:
         """Return bytes of a blob; empty if it is not there any more."""

@@ -27,6 +27,7 @@ __all__ = ["Keeper", "room_for_blobs"]
 
 _PART_OF_MEMORY = 4
 _AT_LEAST_BYTES = 1 << 30
+_ASK_AGAIN_S = 0.005
 
 
 class _Gone(Exception):
@@ -132,6 +133,10 @@ class Keeper:
     def _get(self, digest: bytes, origin: str) -> tuple[tuple[Part, ...], list[Place]]:
         ask = BlobAsk(self._slave(), digest, origin)
         answer = self._caller.call(self._proxy, "blob", ask, BlobAnswer)
+        while not (answer.parts or answer.refused):
+            if self._caller.over.wait(_ASK_AGAIN_S):
+                raise MasterGone(self._caller.how)
+            answer = self._caller.call(self._proxy, "blob", ask, BlobAnswer)
         if answer.refused:
             raise _Gone(answer.refused)
         if all(part.path for part in answer.parts) and is_here(answer.parts):

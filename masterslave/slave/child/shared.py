@@ -16,7 +16,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ...blobs.reading import BlobGone, read_blob
+from ...blobs.reading import OBJECT, BlobGone, open_blob
 from .answers import Unsendable
 from .frames import NOT_SHARED, Found, Want
 from .outbox import Outbox
@@ -45,6 +45,8 @@ class SharedObjects:
         """Where hashes of what is taken are noted, while a function is unpickled."""
         self._outbox, self._farm = outbox, farm
         self._objects: dict[_Key, Any] = {}
+        self._results: dict[_Key, Callable[[], Any]] = {}
+        """What makes results of other tasks: each task that is given one has its own."""
         self._taking = threading.RLock()  # an object may have others in it
         self._answers: dict[bytes, Found] = {}
         self._answered = threading.Condition()
@@ -64,7 +66,14 @@ class SharedObjects:
             pass
         with self._taking:
             if key not in self._objects:
-                self._objects[key] = self._fetch(key)
+                make = self._results.get(key)
+                if make is None:
+                    kind, make = self._fetch(key)
+                    if kind == OBJECT:
+                        self._objects[key] = make()
+                        return self._objects[key]
+                    self._results[key] = make
+                return make()
             return self._objects[key]
 
     def found(self, answer: Found) -> None:
@@ -75,11 +84,12 @@ class SharedObjects:
 
     def drop(self, farm: int, digests: Sequence[bytes]) -> None:
         """Forget these objects of a farm, or all of them if none is named."""
-        for key in list(self._objects):
-            if key[0] == farm and (not digests or key[2] in digests):
-                del self._objects[key]
+        for kept in (self._objects, self._results):
+            for key in list(kept):
+                if key[0] == farm and (not digests or key[2] in digests):
+                    del kept[key]
 
-    def _fetch(self, key: _Key) -> Any:
+    def _fetch(self, key: _Key) -> tuple[int, Callable[[], Any]]:
         farm, origin, digest = key
         why = ""
         for _ in range(_TRIES):
@@ -87,7 +97,7 @@ class SharedObjects:
             if answer.refused:
                 raise Unsendable(NOT_SHARED, answer.refused)
             try:
-                return read_blob(answer.parts)
+                return open_blob(answer.parts)
             except BlobGone as error:  # dropped while it was looked for, and shared again
                 why = str(error)
         raise Unsendable(NOT_SHARED, f"an object that was shared cannot be read here: {why}")

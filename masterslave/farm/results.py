@@ -1,0 +1,70 @@
+"""Futures as arguments: the result goes to the task as a shared object, once to each slave.
+
+A task that is given the future of another one waits for it (``after``). Its arguments are pickled
+at once, with a reference in the place of the future; what that refers to, the result as its slave
+has packed it, is kept when it comes, and is fetched by who unpickles the reference.
+"""
+
+from __future__ import annotations
+
+import weakref
+from typing import Any
+
+from masterslave.errors import NotPicklable
+from masterslave.farm.futures import FarmFuture
+from masterslave.farm.handles import Handle
+from masterslave.master.sharing import Blobs, Promised
+from masterslave.master.submission import Answer
+from masterslave.packed import pack_value
+from masterslave.protocol import VALUE, Outcome
+
+__all__ = ["Results"]
+
+_INLINE_BYTES = 64 * 1024
+"""Results that are here already, and smaller, travel in the arguments."""
+
+
+class Results:
+    """Results that tasks of one farm are given.  Threads: any.
+
+    Attributes:
+        wanted: Futures that have no answer yet, and what is to become of their results.
+    """
+
+    def __init__(self, blobs: Blobs, origin: str) -> None:
+        self.wanted: dict[FarmFuture[Any], Promised] = {}
+        self._blobs, self._origin = blobs, origin
+        self._promised: weakref.WeakKeyDictionary[FarmFuture[Any], Promised] = (
+            weakref.WeakKeyDictionary()
+        )
+
+    def stand_in(self, future: FarmFuture[Any]) -> Any:
+        """Return what is pickled in the place of a future that has not failed.
+
+        Raises:
+            NotPicklable: Its result cannot be sent anew.
+        """
+        promised = self._promised.get(future)
+        if promised is None:
+            if future.done() and len(_pack(future)) <= _INLINE_BYTES:
+                return future.result()
+            promised = self._promised[future] = self._blobs.promise()
+            self.wanted[future] = promised  # before the look: who settles it looks after that
+            if future.done() and self.wanted.pop(future, None) is not None:
+                self._blobs.keep(promised, _pack(future))
+        return Handle(promised, self._origin)
+
+    def note(self, future: FarmFuture[Any], answer: Answer) -> None:
+        """A future has its answer; called when it says so itself."""
+        promised = self.wanted.pop(future, None)
+        if promised is not None and isinstance(answer, Outcome) and answer.kind == VALUE:
+            self._blobs.keep(promised, answer.payload)
+
+
+def _pack(future: FarmFuture[Any]) -> bytes:
+    try:
+        return pack_value(future.result())
+    except Exception as error:
+        raise NotPicklable(
+            f"the result of {future.function.name}() cannot be sent to another task: {error}"
+        ) from error
