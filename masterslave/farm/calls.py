@@ -55,7 +55,9 @@ class Calls(Executor):
         """Have ``fn(*args, **kwargs)`` run on a slave, and return its future at once.
 
         The future is the standard library's, and may be awaited; cancelling it stops a task that
-        runs. If *fn* is a generator function, ``future.parts()`` gives what it yields.
+        runs. An argument may be a future of this farm: the task runs after that one, and is given
+        its result, which goes to each slave once. If *fn* is a generator function,
+        ``future.parts()`` gives what it yields.
 
         Args:
             fn: A function; or the name of a task, for slaves that have a handler for it

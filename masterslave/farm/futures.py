@@ -16,10 +16,11 @@ import threading
 from collections.abc import Callable, Generator
 from concurrent.futures import Future
 from concurrent.futures._base import CANCELLED_AND_NOTIFIED, FINISHED, PENDING
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 
 import msgspec
 
+from masterslave.errors import NotPicklable
 from masterslave.farm.followers import dependency_failed
 from masterslave.farm.options import TaskTerms
 from masterslave.farm.packing import unpack
@@ -202,6 +203,12 @@ class FarmFuture(Future[Result], Single):
         """What the task has told last with ``farm.progress(done, total)``; None: nothing yet."""
         return self._parts.progress if self._parts is not None else None
 
+    def __reduce__(self) -> NoReturn:
+        raise NotPicklable(
+            f"the future of {self.function.name}() is inside of an argument, or among the items of "
+            "a map: only as an argument of its own is it waited for; give its result() instead"
+        )
+
     def __await__(self) -> Generator[Any, None, Result]:
         import asyncio
 
@@ -238,7 +245,7 @@ class FarmFuture(Future[Result], Single):
         if error is not None:
             self._owner.failed += 1
             self._result_or_error = _Error(error)
-        self._finish(FINISHED)
+        self._finish(FINISHED, answer)
 
     def will_retry(self, outcome: Outcome, *, data_only: bool) -> frozenset[int]:
         """Return the task if what it raised is to be tried again."""
@@ -265,8 +272,10 @@ class FarmFuture(Future[Result], Single):
     def _fail_after(self, predecessor: Future[Any]) -> None:
         self.fail(dependency_failed(self.function.name, cast("FarmFuture[Any]", predecessor)))
 
-    def _finish(self, state: str) -> None:
+    def _finish(self, state: str, answer: Answer | None = None) -> None:
         self._state = state
+        if self._owner.results.wanted:
+            self._owner.results.note(self, answer)
         if self._parts is not None:
             self._parts.close()
         condition = self._lazy_condition

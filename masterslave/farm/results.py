@@ -38,12 +38,31 @@ class Results:
             weakref.WeakKeyDictionary()
         )
 
-    def stand_in(self, future: FarmFuture[Any]) -> Any:
-        """Return what is pickled in the place of a future that has not failed.
+    def stand_in(
+        self, owner: object, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any], tuple[FarmFuture[Any], ...]]:
+        """Return arguments with what is pickled in the place of futures, and those.
 
+        Args:
+            owner: What submits the tasks of this farm.
         Raises:
-            NotPicklable: Its result cannot be sent anew.
+            NotPicklable: One is of another farm, or its result cannot be sent anew.
         """
+        given = [each for each in (*args, *kwargs.values()) if type(each) is FarmFuture]
+        for future in given:
+            if future._owner is not owner:
+                raise NotPicklable(f"{future!r} is of another farm: give the task its result()")
+        places = {future: self._in_place_of(future) for future in given}
+        named = {
+            name: places[each] if type(each) is FarmFuture else each
+            for name, each in kwargs.items()
+        }
+        row = [places[each] if type(each) is FarmFuture else each for each in args]
+        return tuple(row), named, tuple(places)
+
+    def _in_place_of(self, future: FarmFuture[Any]) -> Any:
+        if future.has_failed:  # then so will the task
+            return None
         promised = self._promised.get(future)
         if promised is None:
             if future.done() and len(_pack(future)) <= _INLINE_BYTES:
@@ -54,8 +73,8 @@ class Results:
                 self._blobs.keep(promised, _pack(future))
         return Handle(promised, self._origin)
 
-    def note(self, future: FarmFuture[Any], answer: Answer) -> None:
-        """A future has its answer; called when it says so itself."""
+    def note(self, future: FarmFuture[Any], answer: Answer | None) -> None:
+        """A future has its answer; called after it says so itself."""
         promised = self.wanted.pop(future, None)
         if promised is not None and isinstance(answer, Outcome) and answer.kind == VALUE:
             self._blobs.keep(promised, answer.payload)

@@ -13,6 +13,7 @@ from masterslave.farm.futures import FarmFuture
 from masterslave.farm.handles import Packed, hold, notes
 from masterslave.farm.options import CallOptions, TaskTerms
 from masterslave.farm.packing import pack_arguments, pack_named
+from masterslave.farm.results import Results
 from masterslave.farm.room import Room
 from masterslave.farm.spans import ItemSpan
 from masterslave.farm.travelling import LocalCode
@@ -35,6 +36,7 @@ class Submitter:
 
     Attributes:
         failed: Tasks that were settled with an exception.
+        results: Of tasks that were given to others.
         data_only: Whether results that only pickle can read are refused.
         code: The script's modules that travel.
         cancel_singles: Drops tasks in one step.
@@ -53,6 +55,7 @@ class Submitter:
         self.data_only = data_only
         self.carry = carrier.carry
         self.room = Room.of(settings)
+        self.results = Results(master.blobs, master.origin)
         self.max_open_bytes = settings.max_open_bytes
         self._master = master
         self.cancel_singles = master.cancel
@@ -76,7 +79,11 @@ class Submitter:
         """
         function = self._packer.pack(fn)
         terms = options.terms_of(function)
+        after = options.after
         try:
+            if FarmFuture in map(type, args) or FarmFuture in map(type, kwargs.values()):
+                args, kwargs, given = self.results.stand_in(self, args, kwargs)
+                after = (*after, *given)
             arguments = self.pack_arguments(function, args, kwargs)
         except NotPicklable as error:
             self.check_open()
@@ -91,8 +98,8 @@ class Submitter:
         if self.room is not None:
             self.room.enter(len(arguments))
         future: FarmFuture[Any] = FarmFuture(self, function, terms, arguments)
-        if options.after:
-            future.after = options.after
+        if after:
+            future.after = after
         try:
             with self._gate:
                 if self._closing:

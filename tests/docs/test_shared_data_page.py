@@ -17,7 +17,7 @@ pytest.importorskip("numpy")
 
 def test_the_scripts_of_the_page(own_machine: Path, tmp_path: Path) -> None:
     scripts = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
-    assert len(scripts) == 2
+    assert len(scripts) == 3
     running = []
     for number, text in enumerate(scripts):
         script = tmp_path / f"script{number}.py"
