@@ -81,7 +81,9 @@ class Submitter:
         terms = options.terms_of(function)
         after = options.after
         try:
-            if FarmFuture in map(type, args) or FarmFuture in map(type, kwargs.values()):
+            if (args and FarmFuture in map(type, args)) or (
+                kwargs and FarmFuture in map(type, kwargs.values())
+            ):
                 args, kwargs, given = self.results.stand_in(self, args, kwargs)
                 after = (*after, *given)
             arguments = self.pack_arguments(function, args, kwargs)
