@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import click
 from click.core import ParameterSource
 
+from remoteobj.completing import completion
 from remoteobj.errors import BadInput, BadURI, InsecureRefused, RemoteObjError
 from remoteobj.identity import Identity
 from remoteobj.proxy import Proxy
@@ -115,6 +116,9 @@ def describe(uri: URI, identity: IdentityFiles | None, insecure: bool) -> None:
     with Proxy(uri, identity=who, insecure=insecure) as proxy:
         for name in dir(proxy):
             click.echo(name)
+
+
+main_group.add_command(completion)
 
 
 def run_command(group: click.Group, arguments: list[str] | None = None) -> int:

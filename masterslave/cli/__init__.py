@@ -12,6 +12,7 @@ from masterslave.cli.run import run
 from masterslave.cli.slave import slave
 from masterslave.cli.steering import drain, release_slave, stop
 from remoteobj.cli import run_command
+from remoteobj.completing import completion
 
 __all__ = ["main"]
 
@@ -26,7 +27,7 @@ def main_group(debug: bool) -> None:
     """
 
 
-for command in (slave, list_farms, show, run, doctor, drain, stop, release_slave):
+for command in (slave, list_farms, show, run, doctor, drain, stop, release_slave, completion):
     main_group.add_command(command)
 
 

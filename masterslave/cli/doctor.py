@@ -9,6 +9,7 @@ import click
 
 from masterslave.cli.slave import slave
 from masterslave.doctor import Wish, judge, look
+from masterslave.naming import ANY_LABEL
 from nameserver.cli.findings import tell
 from nameserver.cli.options import debug_option, examples, json_option, where_options
 from nameserver.clusters import chosen_cluster
@@ -71,7 +72,7 @@ def doctor(
 
 
 def _label_of(arguments: list[str]) -> str | None:
-    """Return the label that a slave was started with; None for one that belongs to a script."""
+    """Return the labels that a slave was started with; None for one that belongs to a script."""
     try:
         context = slave.make_context("slave", list(arguments), resilient_parsing=True)
     except click.ClickException:
@@ -79,4 +80,5 @@ def _label_of(arguments: list[str]) -> str | None:
     given = context.params
     if given.get("farm") or given.get("only_pid"):
         return None
-    return str(given.get("label") or "*")
+    labels = {*(given.get("labels") or ()), given.get("label") or ""} - {""}
+    return ",".join(sorted(labels)) or ANY_LABEL

@@ -71,6 +71,8 @@ class SlaveSeen:
 
     pid: int
     label: str
+    """Which farms it serves; several labels stand with commas between them."""
+
     user: str = ""
     """Whose it is, where it is not this user's."""
 

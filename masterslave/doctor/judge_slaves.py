@@ -69,7 +69,9 @@ def _has_no_such_farm(slave: SlaveSeen, facts: Facts) -> Finding | None:
     labels = sorted({farm.label for farm in facts.farms})
     if not labels or _suited(slave, facts):
         return None
-    like = get_close_matches(slave.label, labels, 1)
+    like = [
+        each for label in slave.label.split(",") for each in get_close_matches(label, labels, 1)
+    ]
     are = "is" if len(labels) == 1 else "are"
     return (wrong if like else note)(
         "slaves",
@@ -124,11 +126,16 @@ def _may_matter(facts: Facts) -> Callable[[str, str, str], Finding]:
 
 
 def _suited(slave: SlaveSeen, facts: Facts) -> list[FarmSeen]:
-    return [farm for farm in facts.farms if slave.label in (ANY_LABEL, farm.label)]
+    labels = slave.label.split(",")
+    return [farm for farm in facts.farms if ANY_LABEL in labels or farm.label in labels]
 
 
 def _start(slave: SlaveSeen) -> str:
-    return "masterslave slave" + ("" if slave.label == ANY_LABEL else f" {slave.label}")
+    labels = slave.label.split(",")
+    more = [f" --label {label}" for label in labels[1:]]
+    return "".join(
+        ("masterslave slave", "" if slave.label == ANY_LABEL else f" {labels[0]}", *more)
+    )
 
 
 def _who(slave: SlaveSeen) -> str:

@@ -12,6 +12,7 @@ from nameserver.cli.options import debug_option
 from nameserver.cli.run import run
 from nameserver.cli.watch import watch
 from remoteobj.cli import run_command
+from remoteobj.completing import completion
 
 __all__ = ["main"]
 
@@ -26,7 +27,7 @@ def main_group(debug: bool) -> None:
     """
 
 
-for command in (run, list_names, lookup, register, remove, watch, ping, doctor):
+for command in (run, list_names, lookup, register, remove, watch, ping, doctor, completion):
     main_group.add_command(command)
 
 

@@ -8,6 +8,7 @@ import time
 
 import click
 
+from nameserver.cli.completing import complete_names
 from nameserver.cli.options import Reach, examples, json_option, prefix_option, reaching
 from nameserver.cli.printing import HERE, as_dict, print_names, until_nobody_reads
 from nameserver.clusters import cluster_in
@@ -67,7 +68,7 @@ def list_names(prefix: str, meta: tuple[str, ...], as_json: bool, reach: Reach) 
 
 
 @click.command(epilog=examples("nameserver lookup lab.camera"))
-@click.argument("name")
+@click.argument("name", shell_complete=complete_names)
 @json_option
 @reaching
 def lookup(name: str, as_json: bool, reach: Reach) -> None:
@@ -151,7 +152,7 @@ def register(
 
 
 @click.command(epilog=examples("nameserver remove lab.camera"))
-@click.argument("name")
+@click.argument("name", shell_complete=complete_names)
 @reaching
 def remove(name: str, reach: Reach) -> None:
     """Remove NAME from the name server."""
