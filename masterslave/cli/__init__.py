@@ -6,6 +6,7 @@ import sys
 
 import click
 
+from masterslave.cli.completing import complete_names
 from masterslave.cli.doctor import doctor
 from masterslave.cli.farms import list_farms, show
 from masterslave.cli.run import run
@@ -28,7 +29,7 @@ def main_group(debug: bool) -> None:
 
 
 for command in (slave, list_farms, show, run, doctor, drain, stop, release_slave, completion):
-    main_group.add_command(command)
+    main_group.add_command(complete_names(command))
 
 
 def main() -> None:

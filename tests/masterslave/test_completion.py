@@ -8,10 +8,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 
 from masterslave import Farm
+from masterslave.cli.completing import complete_names
 from nameserver import Directory
+from tests.conftest import eventually
 
 BIN = Path(sys.executable).parent
 
@@ -55,6 +58,18 @@ def test_bash_completes_commands_options_and_what_is_running() -> None:
     assert labels == ["suite", "survey"]
     assert none == []
     assert name == ["lab.clock"]
+
+
+def test_names_of_slaves_are_completed(farm: Farm) -> None:
+    @click.command
+    @click.argument("slave")
+    def wake(slave: str) -> None: ...
+
+    eventually(lambda: len(farm.slaves) == 2, "both join")
+    typed = farm.slaves[0].name.rpartition("-")[0]
+    (argument,) = complete_names(wake).params
+    offered = argument.shell_complete(click.Context(wake), typed)
+    assert {each.value for each in offered} == {slave.name for slave in farm.slaves}
 
 
 @pytest.mark.parametrize(

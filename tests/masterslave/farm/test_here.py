@@ -23,8 +23,10 @@ from masterslave import (
     TaskFailed,
     TaskUnknown,
 )
+from masterslave.cli import main_group
 from masterslave.patterns import joblib_backend
 from masterslave.pool import Pool
+from remoteobj.cli import run_command
 from tests.conftest import StartScript, children_of, eventually
 
 arrived, may_go = threading.Event(), threading.Event()
@@ -218,6 +220,8 @@ def test_what_is_demanded_of_slaves_is_not_looked_at(here: Farm) -> None:
     elsewhere = here.options(needs={"gpu": 2}, on="no-such-host", priority=3)
     assert elsewhere.submit(abs, -1).result(30) == 1
     assert list(elsewhere.map(abs, [-1, -2])) == [1, 2]
+    first = here.submit(int, 1)
+    assert here.options(after=first).submit(abs, -2).result(30) == 2
     with pytest.raises(TaskUnknown, match="--handlers"):
         here.submit("frame", 12).result(30)
 
@@ -350,12 +354,10 @@ def test_the_same_script_runs_here_and_with_slaves(
     assert f"{script}(16)look()" in output
 
 
-def test_what_does_not_fit_together_is_wrong_usage(start_script: StartScript) -> None:
+def test_what_does_not_fit_together_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
     for options in (["--here", "--slaves", "2"], ["--threads", "2"]):
-        process = start_script("-m", "masterslave", "run", __file__, *options)
-        errors = process.communicate(timeout=30)[1]
-        assert process.returncode == 2, errors
-        assert "--here" in errors
+        assert run_command(main_group, ["run", __file__, *options]) == 2
+        assert "--here" in capsys.readouterr().err
 
 
 def test_threads_are_never_taken_for_silent() -> None:
