@@ -118,7 +118,7 @@ def describe(uri: URI, identity: IdentityFiles | None, insecure: bool) -> None:
             click.echo(name)
 
 
-main_group.add_command(completion)
+main_group.add_command(completion("remoteobj"))
 
 
 def run_command(group: click.Group, arguments: list[str] | None = None) -> int:

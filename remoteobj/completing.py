@@ -17,21 +17,27 @@ _PLACES = {
 }
 
 
-@click.command(short_help="Print what has a shell complete these commands.")
-@click.argument("shell", type=click.Choice(sorted(_PLACES)), required=False)
-@click.pass_context
-def completion(context: click.Context, shell: str | None) -> None:
-    """Print what has SHELL complete these commands, their options, and names that are in use.
+def completion(name: str) -> click.Command:
+    """Make the sub-command ``completion`` of the command of this name."""
 
-    It says where to put it; by default for the shell that you use.
-    """
-    shell = shell or Path(os.environ.get("SHELL", "")).name
-    if shell not in _PLACES:
-        raise click.UsageError(f"say for which shell: {', '.join(sorted(_PLACES))}")
-    root = context.find_root()
-    name = root.info_name or ""
-    kind = get_completion_class(shell)
-    assert kind is not None
-    made = kind(root.command, {}, name, f"_{name.upper()}_COMPLETE")
-    click.echo(f"# {_PLACES[shell].format(name=name)}")
-    click.echo(ShellComplete.source(made))  # bash's own would start a bash to see its version
+    @click.command(
+        "completion",
+        short_help="Print what has a shell complete these commands.",
+        epilog=f"\b\nExample:\n  {name} completion bash",
+    )
+    @click.argument("shell", type=click.Choice(sorted(_PLACES)), required=False)
+    @click.pass_context
+    def complete(context: click.Context, shell: str | None) -> None:
+        """Print what has SHELL complete these commands, their options, and names that are in use.
+
+        It says where to put it; by default for the shell that you use.
+        """
+        shell = shell or Path(os.environ.get("SHELL", "")).name
+        kind = get_completion_class(shell) if shell in _PLACES else None
+        if kind is None:
+            raise click.UsageError(f"say for which shell: {', '.join(sorted(_PLACES))}")
+        made = kind(context.find_root().command, {}, name, f"_{name.upper()}_COMPLETE")
+        click.echo(f"# {_PLACES[shell].format(name=name)}")
+        click.echo(ShellComplete.source(made))  # bash's own would start one to see its version
+
+    return complete

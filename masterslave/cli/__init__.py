@@ -28,8 +28,9 @@ def main_group(debug: bool) -> None:
     """
 
 
-for command in (slave, list_farms, show, run, doctor, drain, stop, release_slave, completion):
+for command in (slave, list_farms, show, run, doctor, drain, stop, release_slave):
     main_group.add_command(complete_names(command))
+main_group.add_command(completion("masterslave"))
 
 
 def main() -> None:

@@ -27,7 +27,17 @@ def main_group(debug: bool) -> None:
     """
 
 
-for command in (run, list_names, lookup, register, remove, watch, ping, doctor, completion):
+for command in (
+    run,
+    list_names,
+    lookup,
+    register,
+    remove,
+    watch,
+    ping,
+    doctor,
+    completion("nameserver"),
+):
     main_group.add_command(command)
 
 
