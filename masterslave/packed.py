@@ -34,6 +34,7 @@ __all__ = [
     "DATA",
     "PICKLED",
     "NotData",
+    "TooLarge",
     "is_data",
     "pack_value",
     "pickle_value",
@@ -44,6 +45,7 @@ DATA, BESIDE, PICKLED = b"D", b"B", b"P"
 
 _SCALARS = frozenset({NoneType, bool, int, float, str, bytes})
 _INLINE_BYTES = 4096
+MAX_PAYLOAD_BYTES = 128 * 1024 * 1024  # as in masterslave.protocol
 _TUPLE = 1  # remoteobj.codec.tags.TUPLE
 _FEW = 8  # remoteobj.codec.many.MANY: from there on, tuples of tuples are written by columns
 _MAX_DEPTH = 100
@@ -62,6 +64,10 @@ _read_any = msgspec.msgpack.Decoder().decode
 _read_head = msgspec.msgpack.Decoder(tuple[int, list[int]]).decode
 
 
+class TooLarge(Exception):
+    """A value takes more bytes than travel; the argument is how many."""
+
+
 class NotData(Exception):
     """A value that only pickle could carry, where results are data only; the text says why."""
 
@@ -75,12 +81,14 @@ def pack_value(value: Any, *, data_only: bool = False) -> bytes:
 
     Raises:
         NotData: It is no data, and nothing else is taken.
+        TooLarge: It takes more than ``MAX_PAYLOAD_BYTES`` by itself.
         Exception: Whatever pickle raises for what cannot be sent at all.
     """
     kind = type(value)
     try:
         if kind in _SCALARS:
             if kind is bytes and len(value) > _INLINE_BYTES:
+                _check_size(value)
                 return b"".join((DATA, b"\xc6", len(value).to_bytes(4, "big"), value))
             return DATA + _encode(value)
         if kind is list and _SCALARS.issuperset(map(type, value)):
@@ -89,6 +97,8 @@ def pack_value(value: Any, *, data_only: bool = False) -> bytes:
             return DATA + _encode({_TUPLE: value})
     except (UnicodeEncodeError, OverflowError):  # lone surrogates, large ints: the codec has those
         pass
+    if kind not in _CONTAINERS:
+        _check_size(value)
     if data_only or is_data(value):
         try:
             return _by_codec(value)
@@ -96,6 +106,15 @@ def pack_value(value: Any, *, data_only: bool = False) -> bytes:
             if data_only:
                 raise NotData(str(error)) from None
     return PICKLED + pickle_value(value)
+
+
+def _check_size(value: Any) -> None:
+    """Refuse what is far too large before it is copied: there may be no memory for that."""
+    size = getattr(value, "nbytes", None)
+    if size is None and isinstance(value, bytes | bytearray):
+        size = len(value)
+    if isinstance(size, int) and size > MAX_PAYLOAD_BYTES:
+        raise TooLarge(size)
 
 
 def pickle_value(value: Any) -> bytes:

@@ -13,6 +13,7 @@ import click
 
 from masterslave.farm.here.ground import HERE_VARIABLE
 from masterslave.launch.local import SIGNAL_S, LocalSlave
+from masterslave.slave.capacity import usable_cpus
 
 __all__ = ["run"]
 
@@ -74,9 +75,11 @@ def run(
     signal.signal(signal.SIGINT, lambda *_: None)
     process = subprocess.Popen([sys.executable, str(script), *arguments], env=environment)
     signal.signal(signal.SIGTERM, lambda *_: process.terminate())
+    count = 2 if slaves is None else slaves
+    share = max(1, usable_cpus() // max(1, count))
     started = [
-        LocalSlave(["--local", "--slots", "1", "--only-pid", str(process.pid)])
-        for _ in range(2 if slaves is None else slaves)
+        LocalSlave(["--local", "--slots", "1", "--only-pid", str(process.pid)], share)
+        for _ in range(count)
     ]
     while (code := _exit_code(process)) is None:
         pass

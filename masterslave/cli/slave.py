@@ -15,12 +15,15 @@ from masterslave.cli.telling import Teller
 from masterslave.launch.local import SIGNAL_S
 from masterslave.naming import ANY_LABEL, FarmRecord, check_label
 from masterslave.offers import read_offers
-from masterslave.slave.agent import Agent, usable_cpus
+from masterslave.slave.agent import Agent
+from masterslave.slave.capacity import bytes_of, usable_cpus
 from masterslave.slave.desk import Desk
 from masterslave.slave.offer import NamedTasks, look_at
+from masterslave.slave.processes import become_reaper
+from masterslave.slave.scratch import remove_stale
 from masterslave.slave.usage import meter_of_this_machine
 from masterslave.slave.watch import FarmWatch
-from masterslave.slave.wires import hold_standard_streams
+from masterslave.slave.wires import Conditions, hold_standard_streams
 from remoteobj import URI
 from remoteobj.cli import IdentityFiles, identity_option, insecure_option, read_identity
 from remoteobj.runtime import runtime_dir
@@ -28,6 +31,19 @@ from remoteobj.runtime import runtime_dir
 __all__ = ["slave"]
 
 _LEAVE_S = 3.0
+
+
+class Size(click.ParamType[int]):
+    """A number of bytes, as people write it."""
+
+    name = "size"
+
+    def convert(self, value: object, param: object, ctx: object) -> int:
+        """Read it."""
+        try:
+            return value if isinstance(value, int) else bytes_of(str(value))
+        except ValueError as error:
+            raise click.BadParameter(str(error)) from None
 
 
 @click.command()
@@ -52,6 +68,21 @@ _LEAVE_S = 3.0
     multiple=True,
     metavar="NAME=AMOUNT",
     help="What tasks may need, such as gpu=1; may be given several times.",
+)
+@click.option(
+    "--memory",
+    type=Size(),
+    default=0,
+    metavar="SIZE",
+    help="Memory for all slots together, as 4G or 512M: a task that takes more than its slot's "
+    "share is ended; default: no limit.",
+)
+@click.option(
+    "--nice",
+    type=click.IntRange(0, 19),
+    default=0,
+    metavar="N",
+    help="Lower the priority of tasks by so much.",
 )
 @click.option("--name", default="", help="What it is called in the farm; default: host and pid.")
 @click.option(
@@ -94,6 +125,8 @@ def slave(
     labels: tuple[str, ...],
     slots: int | None,
     offers: tuple[str, ...],
+    memory: int,
+    nice: int,
     name: str,
     handlers: tuple[str, ...],
     nameserver: str | None,
@@ -126,8 +159,13 @@ def slave(
     who = None
     if not local and farm is None:  # on one machine none is needed, so a bad one does no harm
         who, insecure = read_identity(identity, insecure)
+    become_reaper()
+    remove_stale()
+    slots = slots or usable_cpus()
+    share = Conditions(memory // slots, nice, threads=max(1, usable_cpus() // slots))
     agent = Agent(
-        slots=slots or usable_cpus(),
+        slots=slots,
+        conditions=share,
         name=name,
         offers=offered,
         identity=who,
@@ -166,7 +204,7 @@ def slave(
             )
             watch.start()
             teller.places = _places(where)
-            teller.say(_what_it_looks_for(agent, wanted, slots or usable_cpus(), teller.places))
+            teller.say(_what_it_looks_for(agent, wanted, slots, teller.places))
             if named.by_name:
                 teller.say(_what_it_offers(named))
             desk.open()

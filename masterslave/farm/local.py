@@ -8,7 +8,8 @@ import time
 from collections import deque
 
 from masterslave.launch.local import LocalSlave, OwnSlave
-from masterslave.slave.agent import usable_cpus
+from masterslave.slave.capacity import usable_cpus
+from masterslave.slave.scratch import remove_stale
 from remoteobj import URI
 
 __all__ = ["LocalSlaves"]
@@ -31,10 +32,12 @@ class LocalSlaves:
         self._slaves: list[LocalSlave] = []
         self._restarts: deque[float] = deque()
         self._closed = False
+        self._threads = 1
 
     def add(self, count: int) -> None:
         """Start *count* slaves of one slot each."""
         with self._lock:
+            self._threads = max(1, usable_cpus() // max(1, len(self._slaves) + count))
             for _ in range(0 if self._closed else count):
                 self._start()
 
@@ -61,7 +64,7 @@ class LocalSlaves:
             slave.wait(deadline)
 
     def _start(self) -> None:
-        slave = OwnSlave(self._uri)
+        slave = OwnSlave(self._uri, self._threads)
         self._slaves.append(slave)
         slave.watch(self._ended)
 
@@ -77,6 +80,8 @@ class LocalSlaves:
             now = time.monotonic()
             while self._restarts and self._restarts[0] < now - WITHIN_S:
                 self._restarts.popleft()
+            if code < 0:
+                remove_stale()  # it could not
             how = f"signal {-code}" if code < 0 else f"exit code {code}"
             if len(self._restarts) >= MAX_RESTARTS:
                 log.error(

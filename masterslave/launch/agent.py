@@ -39,9 +39,11 @@ def main(uri: str) -> None:
     from masterslave.protocol import VERSION, Introduction
     from masterslave.slave.children import Child
     from masterslave.slave.link import Link
+    from masterslave.slave.processes import become_reaper
     from masterslave.slave.workshop import Workshop
     from remoteobj import URI
 
+    become_reaper()
     reuse_large_blocks()
     first = [started]
     workshop = Workshop(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import subprocess
 import sys
 import time
@@ -10,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from threading import Thread
 
+from masterslave.slave.capacity import thread_limits
 from masterslave.slave.wires import own_session
 
 __all__ = ["SIGNAL_S", "LocalSlave", "OwnSlave"]
@@ -29,17 +31,19 @@ class LocalSlave:
 
     Args:
         arguments: Of ``masterslave slave``, such as ``["--farm", uri]``.
+        threads: How many threads numerical libraries run in its tasks, where the user has not said.
     """
 
-    def __init__(self, arguments: list[str]) -> None:
-        self._start(["-m", "masterslave", "slave", "--until-input-ends", *arguments])
+    def __init__(self, arguments: list[str], threads: int = 1) -> None:
+        self._start(["-m", "masterslave", "slave", "--until-input-ends", *arguments], threads)
 
-    def _start(self, program: list[str]) -> None:
+    def _start(self, program: list[str], threads: int) -> None:
         self._process = subprocess.Popen(
             [sys.executable, *program],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             start_new_session=own_session(),
+            env={**os.environ, **thread_limits(threads, os.environ)},
         )
 
     @property
@@ -81,5 +85,5 @@ class OwnSlave(LocalSlave):
         uri: The farm's door.
     """
 
-    def __init__(self, uri: str) -> None:
-        self._start(["-P", _AGENT, uri])
+    def __init__(self, uri: str, threads: int = 1) -> None:
+        self._start(["-P", _AGENT, uri], threads)

@@ -15,6 +15,7 @@ import sys
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from masterslave.errands import Report
@@ -22,25 +23,20 @@ from masterslave.errors import SlaveRefused
 from masterslave.memory import reuse_large_blocks
 from masterslave.naming import FarmRecord
 from masterslave.protocol import VERSION, Introduction
+from masterslave.slave.children import Child
 from masterslave.slave.housekeeping import Housekeeper
 from masterslave.slave.link import Link
 from masterslave.slave.offer import NamedTasks
 from masterslave.slave.state import count_busy, report_of
 from masterslave.slave.usage import Meter
+from masterslave.slave.wires import ANY, Conditions
 from masterslave.slave.workshop import Workshop
 from remoteobj import URI, Identity
 from remoteobj.runtime import is_private_dir
 
-__all__ = ["PATIENCE_S", "Agent", "Look", "usable_cpus"]
+__all__ = ["PATIENCE_S", "Agent", "Look"]
 
 PATIENCE_S = 10.0
-
-
-def usable_cpus() -> int:
-    """Return how many CPUs this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +76,7 @@ class Agent:
         meter: Take tasks only while others do not use the machine, as this measures it.
         look_s: How often it is looked, for the last two.
         shows_output: Whether what tasks print is shown on standard error here, too.
+        conditions: What holds for each child.
     """
 
     def __init__(
@@ -98,6 +95,7 @@ class Agent:
         meter: Meter | None = None,
         look_s: float = 2.0,
         shows_output: bool = True,
+        conditions: Conditions = ANY,
     ) -> None:
         self.name = name or f"{socket.gethostname()}-{os.getpid()}"
         self._offers = dict(offers or {})
@@ -107,7 +105,13 @@ class Agent:
         self._only_pid = only_pid
         self._once = once
         self._named = named or NamedTasks()
-        self._workshop = Workshop(slots, named=self._named, shows_output=shows_output)
+        self._workshop = Workshop(
+            slots,
+            make_child=partial(Child, conditions=conditions),
+            named=self._named,
+            shows_output=shows_output,
+            share_bytes=conditions.memory_bytes,
+        )
         self._housekeeper = Housekeeper(
             self._workshop,
             done=lambda: self.look().done,

@@ -18,6 +18,7 @@ import msgspec
 
 from masterslave.protocol import Outcome, Raised, WireTask
 from masterslave.slave.child.frames import (
+    CLOSED_EXIT,
     MARK_RUNS,
     MARK_TASK,
     CloseLane,
@@ -35,12 +36,21 @@ from masterslave.slave.equipment import Equipment
 from masterslave.slave.lines import Said
 from masterslave.slave.load import Load
 from masterslave.slave.output import Output
-from masterslave.slave.wires import Wires, own_session, start_child
+from masterslave.slave.processes import end_strays, was_out_of_memory
+from masterslave.slave.scratch import remove_scratch
+from masterslave.slave.wires import ANY, Conditions, Wires, own_session, start_child
 
 __all__ = ["Child", "Frame", "LaneClosed", "Told", "Verdict", "describe_exit", "raised_for"]
 
 _RECLAIM_AT_ONCE = 400  # a frame of PIPE_BUF bytes is written whole, or not at all
 _LAST_WORDS_S = 0.2
+_SIGKILL = getattr(signal, "SIGKILL", 9)
+_BY_WHOM = {
+    True: ", not by this slave: the system has just run out of memory and killed processes for it; "
+    "give the slave fewer --slots, or each slot a limit with --memory",
+    False: ", not by this slave: the system kills so when memory runs out (dmesg shows it), and "
+    "whoever runs kill -9",
+}
 
 
 class LaneClosed(msgspec.Struct, tag="X", array_like=True):
@@ -105,6 +115,7 @@ class Child:
         on_death: Called once, with the child, how it died in words, and the last that it printed,
             in the same thread.
         on_lines: As ``Output`` wants it, with the child.
+        conditions: What holds for it.
         started: Its process, if that was started before.
     """
 
@@ -117,6 +128,7 @@ class Child:
         on_death: Callable[[Child, str, str], None],
         on_lines: Callable[[Child, list[Said], int], int] = lambda child, found, left_out: 1,
         *,
+        conditions: Conditions = ANY,
         started: tuple[subprocess.Popen[bytes], Wires] | None = None,
     ) -> None:
         self.is_ready = False
@@ -135,10 +147,10 @@ class Child:
         self._to_write: deque[tuple[list[msgspec.Struct], bytes]] = deque()
         self._write_lock = threading.Lock()
         self._end_lock = threading.Lock()
-        self._has_ended = False
+        self._has_ended = self._is_killed = False
         self.printed_last = (-1, -1)
         """Of which farm and task it has printed something last."""
-        self._process, self._wires = started or start_child()
+        self._process, self._wires = started or start_child(conditions)
         self._output = Output(self._wires.output, self.runs_now, partial(on_lines, self))
         self._attend_lock = threading.Lock()
         self._listeners: list[threading.Thread] = []
@@ -255,6 +267,7 @@ class Child:
         """End the process at once, and what its task has started."""
         with self._end_lock:
             if not self._has_ended:
+                self._is_killed = True
                 _kill_group(self._process)
 
     def finish(self) -> None:
@@ -296,10 +309,15 @@ class Child:
             _kill_group(self._process)
             code = self._process.wait()
             self._has_ended = True
-        self._output.wait(_LAST_WORDS_S)
-        self._on_death(self, describe_exit(code), self._output.last)
+        end_strays(self.pid)
+        self._output.wait(_LAST_WORDS_S)  # what it has left in a session of its own may print on
+        how = describe_exit(code)
+        if code == -_SIGKILL and not self._is_killed:
+            how += _BY_WHOM[was_out_of_memory()]
+        self._on_death(self, how, self._output.last)
         with self._write_lock:
             self._wires.close()
+        remove_scratch(self._wires.scratch)
 
 
 def _kill_group(process: subprocess.Popen[bytes]) -> None:
@@ -313,6 +331,8 @@ def _kill_group(process: subprocess.Popen[bytes]) -> None:
 
 def describe_exit(code: int) -> str:
     """Say how a process ended, from its exit code as ``subprocess`` tells it."""
+    if code == CLOSED_EXIT:
+        return "its task has closed the descriptors by which its process is told of tasks"
     if code >= 0:
         return f"its process ended itself with exit code {code}"
     try:

@@ -10,6 +10,7 @@ from masterslave.slave.child.outbox import GATHER_S
 from masterslave.slave.children import Child, Verdict
 from masterslave.slave.clock import TICK_S, Clock
 from masterslave.slave.limits import Limits
+from masterslave.slave.memory_limit import MemoryLimit
 from masterslave.slave.work import Job
 
 __all__ = ["Minder"]
@@ -32,14 +33,16 @@ class Minder:
     Args:
         lock: Guards them and what they hold.
         children: The workshop's list of them.
+        share_bytes: What memory each of them may take; 0: any.
     """
 
-    def __init__(self, lock: threading.Lock, children: list[Child]) -> None:
+    def __init__(self, lock: threading.Lock, children: list[Child], share_bytes: int) -> None:
         self.clock = Clock(self._tick)
         self._lock = lock
         self._children = children
         self._to_kill: list[_ToKill] = []
         self._limits = Limits(socket.gethostname())
+        self._memory = MemoryLimit(share_bytes)
 
     def stop(self, is_meant: Callable[[Job], bool]) -> None:
         """Take calls back that were not started, and kill what runs, after a moment; the lock is
@@ -53,10 +56,13 @@ class Minder:
                 self._to_kill += [(None, child, number, None) for number in numbers]
                 self.clock.wake(at_once=True)
 
-    def watch_limits(self) -> None:
-        """A child was given calls that may run for some time only; the lock is held."""
-        self._limits.begin()
-        self.clock.wake()
+    def watch(self, jobs: list[Job]) -> None:
+        """A child is given these; the lock is held."""
+        if jobs[0].work.has_limits and any(job.limit_s for job in jobs):
+            self._limits.begin()
+            self.clock.wake()
+        elif self._memory.is_on:
+            self.clock.wake()
 
     def _tick(self, now: float) -> float | None:
         """Look after what is overdue; returns when to look again, as ``Clock`` wants to know."""
@@ -64,7 +70,10 @@ class Minder:
             for child, number, verdict in self._limits.look(self._children, now):
                 child.nudge()  # what has ended before is not lost with it
                 self._to_kill.append((now + _GRACE_S, child, number, verdict))
-            again_s = TICK_S if self._kill_those_that_run_on(now) else self._limits.again_s
+            for child, number, verdict in self._memory.look(self._children, now):
+                self._to_kill.append((now, child, number, verdict))
+            looks = [each.again_s for each in (self._limits, self._memory) if each.again_s]
+            again_s = TICK_S if self._kill_those_that_run_on(now) else min(looks, default=None)
             is_idle = any(
                 child.is_ready and not child.load.jobs and not child.is_doomed
                 for child in self._children

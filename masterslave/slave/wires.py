@@ -13,13 +13,33 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from masterslave.slave.capacity import thread_limits
 from masterslave.slave.child.frames import MARK_BYTES
+from masterslave.slave.processes import starting
+from masterslave.slave.scratch import make_scratch, remove_scratch
 
-__all__ = ["CHILD_PROGRAM", "Wires", "hold_standard_streams", "start_child"]
+__all__ = ["ANY", "CHILD_PROGRAM", "Conditions", "Wires", "hold_standard_streams", "start_child"]
 
 CHILD_PROGRAM = str(Path(__file__).parent / "child" / "__main__.py")
 _PIPE_BYTES = 1024 * 1024
+_FOLDERS = ("TMPDIR",) if os.name != "nt" else ("TMP", "TEMP")
 _SET_SIZE = 1031  # fcntl.F_SETPIPE_SZ, of Linux
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """What holds for each child of a slave.
+
+    Attributes:
+        memory_bytes: What its task may take, with all that it starts; 0: what there is.
+        nice: By how much its priority is lowered.
+        threads: How many threads numerical libraries run, where the user has not said; 0: they
+            choose.
+    """
+
+    memory_bytes: int = 0
+    nice: int = 0
+    threads: int = 0
 
 
 @dataclass(slots=True)
@@ -30,6 +50,8 @@ class Wires:
         mark: Two numbers: the call that runs in the child, and the item of it.
         output: What the child prints.
         lanes: Takes connections to the child; None where the system cannot hand them over.
+        life: Nothing is written to it: the child's group is killed when it closes.
+        scratch: The child's folder for temporary files.
     """
 
     tasks: int
@@ -38,10 +60,12 @@ class Wires:
     output: BinaryIO
     lanes: socket.socket | None
     mark: memoryview
+    life: int
+    scratch: Path
 
     def hang_up(self, *, now: bool = True) -> None:
         """Close what is written to: the child ends, or if not *now*, when it has done its tasks."""
-        for name in ("tasks", "control") if now else ("tasks",):
+        for name in ("tasks", "control", "life") if now else ("tasks",):
             descriptor = getattr(self, name)
             setattr(self, name, -1)
             if descriptor >= 0:
@@ -67,7 +91,13 @@ def hold_standard_streams() -> None:
     os.close(nothing)
 
 
-def start_child() -> tuple[subprocess.Popen[bytes], Wires]:
+ANY = Conditions()
+"""Nothing holds but for what the system says."""
+
+
+def start_child(
+    conditions: Conditions = ANY,
+) -> tuple[subprocess.Popen[bytes], Wires]:
     """Start a child's process.
 
     Raises:
@@ -89,6 +119,7 @@ def start_child() -> tuple[subprocess.Popen[bytes], Wires]:
 
         tasks, our_tasks = pipe_to_child()
         control, our_control = pipe_to_child()
+        life, our_life = pipe_to_child()
         our_results, results = pipe_from_child()
         our_output, output = pipe_from_child()
         _enlarge(our_tasks, our_results)
@@ -100,14 +131,21 @@ def start_child() -> tuple[subprocess.Popen[bytes], Wires]:
         if memory >= 0:
             theirs.callback(os.close, memory)
         handed = str(lanes.fileno() if lanes is not None else -1)
-        process = subprocess.Popen(
-            [sys.executable, "-P", CHILD_PROGRAM, *_inherit(tasks, results, control), handed, name],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            start_new_session=own_session(),
-            **_passing(tasks, results, control, int(handed), memory),
-        )
+        scratch = make_scratch()
+        ours.callback(remove_scratch, scratch)
+        inherited = [*_inherit(tasks, results, control), handed, name, *_inherit(life)]
+        with starting() as known:
+            process = subprocess.Popen(
+                [sys.executable, "-P", CHILD_PROGRAM, *inherited, *_terms(conditions)],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=own_session(),
+                env=_environment(conditions, scratch),
+                **_passing(tasks, results, control, int(handed), memory, life),
+                **_lowered(conditions.nice),
+            )
+            known.add(process.pid)
         ours.pop_all()
     if sys.platform != "win32":
         os.set_blocking(our_control, False)
@@ -118,7 +156,27 @@ def start_child() -> tuple[subprocess.Popen[bytes], Wires]:
         os.fdopen(our_output, "rb", 0),
         our_lanes,
         memoryview(shared).cast("q"),
+        our_life,
+        scratch,
     )
+
+
+def _environment(conditions: Conditions, scratch: Path) -> dict[str, str]:
+    environment = {**os.environ, **dict.fromkeys(_FOLDERS, str(scratch))}
+    if conditions.threads:
+        environment |= thread_limits(conditions.threads, os.environ)
+    return environment
+
+
+def _terms(conditions: Conditions) -> list[str]:
+    return [str(conditions.memory_bytes), str(conditions.nice)]
+
+
+def _lowered(nice: int) -> dict[str, Any]:
+    """Return what tells ``Popen`` to start a child with a lower priority, on Windows."""
+    if sys.platform == "win32" and nice > 0:  # untried
+        return {"creationflags": subprocess.BELOW_NORMAL_PRIORITY_CLASS}
+    return {}
 
 
 def own_session() -> bool:

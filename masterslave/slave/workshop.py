@@ -64,6 +64,7 @@ class Workshop:
         make_child: Starts one; tests make theirs.
         named: Tasks that the children have handlers for.
         shows_output: Whether what tasks print is shown on this process's standard error, too.
+        share_bytes: What memory a child may take, with what its tasks start; 0: any.
     """
 
     def __init__(
@@ -73,6 +74,7 @@ class Workshop:
         make_child: Callable[..., Child] = Child,
         named: NamedTasks | None = None,
         shows_output: bool = False,
+        share_bytes: int = 0,
     ) -> None:
         self._named = named or NamedTasks()
         self.slots = slots
@@ -85,7 +87,7 @@ class Workshop:
         self._children: list[Child] = []
         self.lanes = Lanes()
         self._printer = Printer(self.lock, self.lanes, shows=shows_output)
-        self._minder = Minder(self.lock, self._children)
+        self._minder = Minder(self.lock, self._children, share_bytes)
         self._staff = Staff(
             self._children,
             slots,
@@ -300,8 +302,7 @@ class Workshop:
             if not taken:
                 return
             work.running += len(taken)
-            if work.has_limits and any(job.limit_s for job in taken):
-                self._minder.watch_limits()
+            self._minder.watch(taken)
             if limit:
                 load.given[farm.number] = load.given.get(farm.number, 0) + sum(
                     job.task.count for job in taken
@@ -380,6 +381,7 @@ class Workshop:
         """Go on as before a lane."""
         work, job = self.lanes.take_back(child, frame)
         if job is not None:
+            self._minder.watch([job])
             child.heard_at, child.is_overdue = now, False
             self._shares.give(work, job.expected_s)
             if job.is_unwanted:
@@ -431,11 +433,15 @@ class Workshop:
             lane_of = self.lanes.mourn(child, post_mortem)
             number, item = child.runs_now()
             culprit = child.load.drop(number)
-            others = list(child.load.jobs.values())
+            others = child.load.jobs.copy()
             child.load.jobs.clear()
             self._note_occupant(child, now)
             # Whom we have killed for one task says nothing against the others.
-            told = {*self._sort_out(others, FarmWork.put_back if child.is_doomed else mourn)}
+            # The others were not started, or had ended: of those, something may be to blame.
+            doubtful = [job for n, job in others.items() if culprit is None or n < number]
+            unstarted = [job for n, job in others.items() if culprit is not None and n > number]
+            told = {*self._sort_out(unstarted, FarmWork.put_back)}
+            told.update(self._sort_out(doubtful, FarmWork.put_back if child.is_doomed else mourn))
             verdict = child.verdict
             if culprit is not None:
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from ...packed import NotData, pack_value, pickle_value
+from ...packed import NotData, TooLarge, pack_value, pickle_value
 from .frames import MAX_PAYLOAD_BYTES, NOT_DATA, NOT_PICKLABLE, Raised
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "name_of",
     "one_line",
     "pack_result",
+    "say_of_memory",
     "small_enough",
 ]
 
@@ -54,6 +55,8 @@ def pack_result(value: Any, function: Callable[..., Any], data_only: bool) -> by
         return small_enough(pack_value(value, data_only=data_only))
     except Unsendable:
         raise
+    except TooLarge as error:
+        raise _too_large(error.args[0]) from None
     except NotData as error:
         raise Unsendable(
             NOT_DATA,
@@ -76,12 +79,28 @@ def small_enough(payload: bytes) -> bytes:
         Unsendable: It does not.
     """
     if len(payload) > MAX_PAYLOAD_BYTES:
-        raise Unsendable(
-            NOT_PICKLABLE,
-            f"the result takes {len(payload) / 2**20:.0f} MiB, at most "
-            f"{MAX_PAYLOAD_BYTES // 2**20} travel: write it to a file and return its name",
-        )
+        raise _too_large(len(payload))
     return payload
+
+
+def _too_large(size: int) -> Unsendable:
+    return Unsendable(
+        NOT_PICKLABLE,
+        f"the result takes {size / 2**20:.0f} MiB, at most {MAX_PAYLOAD_BYTES // 2**20} travel: "
+        "write it to a file and return its name",
+    )
+
+
+def say_of_memory(limit_bytes: int) -> None:
+    """From now on, a ``MemoryError`` says what there is."""
+    note = (
+        f"a task of this slave has {limit_bytes / 2**20:.0f} MiB: start it with fewer --slots or "
+        "more --memory, or make smaller tasks"
+    )
+    _of_memory.append(note)
+
+
+_of_memory: list[str] = []
 
 
 def describe(error: BaseException, data_only: bool) -> bytes:
@@ -89,6 +108,8 @@ def describe(error: BaseException, data_only: bool) -> bytes:
     kind = type(error)
     message = one_line(error)
     shown = error
+    if _of_memory and isinstance(error, MemoryError):
+        error.add_note(_of_memory[0])
     if isinstance(error, Unsendable):
         if error.__cause__ is None:
             return encode(Raised(error.type_name, message, message))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import pickle
 import time
 from collections.abc import Callable, Iterable
@@ -37,6 +38,7 @@ from .frames import (
 from .handlers import Handlers
 from .outbox import Outbox
 from .shared import SharedObjects
+from .tidy import Tidier
 
 __all__ = ["Caller"]
 
@@ -119,6 +121,7 @@ class Caller:
         outbox: Where outcomes go.
         mark: Two numbers that the agent sees: the call that runs, and the item.
         describe: Writes exceptions.
+        tidier: Puts back what tasks change.
     """
 
     def __init__(
@@ -127,8 +130,10 @@ class Caller:
         mark: memoryview,
         *,
         describe: Callable[[BaseException, bool], bytes] = describe,
+        tidier: Tidier | None = None,
     ) -> None:
-        self.handlers = Handlers()
+        self.tidier = tidier or Tidier()
+        self.handlers = Handlers(self.tidier.keep)
         self.functions: dict[bytes, Callable[..., Any]] = {}
         self.pickled: dict[bytes, bytes] = {}
         self._finder: Any = None
@@ -152,7 +157,9 @@ class Caller:
             self._finder = Finder()
         self._finder.take(entries, sources)
 
-    def run(self, number: int, call: Call, farm: Farm) -> float:
+    def run(  # noqa: PLR0912 - each function more is one more for every call
+        self, number: int, call: Call, farm: Farm
+    ) -> float:
         """Run a call and post its outcome; returns when it was done."""
         mark = self._mark
         mark[1] = 0
@@ -187,6 +194,8 @@ class Caller:
             payload = self._describe(error, farm.data_only)
         end = _clock()
         self.now = None
+        if self.tidier.is_changed:
+            self.tidier.restore()
         if self._untold is not None:
             self._outbox.post((number, self._untold))
             self._untold = None
@@ -265,6 +274,7 @@ class Caller:
             }
         except BaseException as error:
             farm.broken = self._describe(error, farm.data_only)
+        self.tidier.keep()
 
     def _tell_parts(
         self, generator: GeneratorType[Any, Any, Any], function: Any, data_only: bool
@@ -290,7 +300,7 @@ class Caller:
         """Call the function for each item; what some raise is told of those alone."""
         data_only = farm.data_only
         items = _arguments_of(call, farm.no_code)
-        mark = self._mark
+        mark, tidier = self._mark, self.tidier
         values: list[Any] = []
         errors: dict[int, bytes] = {}
         add = values.append
@@ -300,18 +310,31 @@ class Caller:
                 if call.form == EACH:
                     for mark[1], item in numbered:
                         add(function(item))
+                        if tidier.is_changed:
+                            tidier.restore()
                 else:
                     for mark[1], item in numbered:
                         add(function(*item))
+                        if tidier.is_changed:
+                            tidier.restore()
                 break
             except BaseException as error:
                 errors[len(values)] = self._describe(error, data_only)
                 add(None)
+                if tidier.is_changed:
+                    tidier.restore()
         if not errors:
-            try:
+            with contextlib.suppress(Unsendable):  # which one, is found out below
                 return VALUE, pack_result(values, function, data_only)
-            except Unsendable:  # which one, is found out below
-                pass
+        return MIXED, self._pack_each(values, errors, function, data_only)
+
+    def _pack_each(
+        self,
+        values: list[Any],
+        errors: dict[int, bytes],
+        function: Callable[..., Any],
+        data_only: bool,
+    ) -> bytes:
         outcomes = []
         room = MAX_PAYLOAD_BYTES - 1024 * 1024  # what is said of those that do not fit is short
         for index, value in enumerate(values):
@@ -328,7 +351,7 @@ class Caller:
                 )
             room -= len(payload)
             outcomes.append(ItemOutcome(kind, payload))
-        return MIXED, small_enough(encode(outcomes))
+        return small_enough(encode(outcomes))
 
 
 hidden |= {Caller.run.__code__, Caller._run_each.__code__, Caller._tell_parts.__code__}

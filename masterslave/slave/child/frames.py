@@ -24,6 +24,7 @@ __all__ = [
     "BROKEN",
     "CALL",
     "CLOSE",
+    "CLOSED_EXIT",
     "EACH",
     "EACH_STARRED",
     "GIVEN_BACK",
@@ -88,6 +89,9 @@ SETUP_FAILED = "masterslave.errors.SetupFailed"
 TASK_UNKNOWN = "masterslave.errors.TaskUnknown"
 NAMED = b"N"
 NOT_SHARED = "masterslave.errors.NotShared"
+
+CLOSED_EXIT = 97
+"""Exit code of a child whose task has closed what the child hears and tells by."""
 
 MARK_BYTES = 56
 """The mark is signed numbers of 8 bytes: the call that was started last and the item of it; and of

@@ -22,9 +22,14 @@ _Function = Callable[..., Any]
 
 
 class Handlers:
-    """The handlers of this slave."""
+    """The handlers of this slave.
 
-    def __init__(self) -> None:
+    Args:
+        keep: Called when one was set up: what that has changed of the process is to stay.
+    """
+
+    def __init__(self, keep: Callable[[], None]) -> None:
+        self._keep = keep
         self._offered: dict[str, str] = {}
         """By the name of a task, the class that does it: ``module:Class``."""
         self._instances: dict[str, Any] = {}
@@ -75,6 +80,7 @@ class Handlers:
         instance = self._instances.get(spec)
         if instance is None:
             instance = self._instances[spec] = _make(spec)
+            self._keep()
         method: _Function = getattr(instance, f"do_{name}")
         return method
 

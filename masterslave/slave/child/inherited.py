@@ -12,6 +12,7 @@ from functools import partial
 from typing import BinaryIO, NamedTuple
 
 from .frames import MARK_BYTES
+from .limits import end_with, lift, limit_memory
 
 __all__ = ["Inherited", "end_group", "has_more", "open_inherited"]
 
@@ -24,6 +25,7 @@ class Inherited(NamedTuple):
     results: int
     lanes: socket.socket | None
     mark: memoryview
+    memory_bytes: int
 
 
 def open_inherited(arguments: list[str]) -> Inherited:
@@ -35,14 +37,18 @@ def open_inherited(arguments: list[str]) -> Inherited:
         results = msvcrt.open_osfhandle(int(arguments[2]), os.O_BINARY)
         control = msvcrt.open_osfhandle(int(arguments[3]), os.O_RDONLY | os.O_BINARY)
         shared, lanes = mmap.mmap(-1, MARK_BYTES, tagname=arguments[5]), None
+        memory_bytes = 0
     else:
-        tasks, results, control, handed, memory = map(int, arguments[1:6])
-        for descriptor in (tasks, results, control, handed):
-            os.set_inheritable(descriptor, False)
+        *numbers, memory, life, memory_bytes, nice = map(int, arguments[1:9])
+        tasks, results, control, handed = map(lift, numbers)
         shared = mmap.mmap(memory, MARK_BYTES)
         os.close(memory)
+        end_with(lift(life))
         os.register_at_fork(after_in_child=partial(_disown, tasks, results, control, handed))
         lanes = socket.socket(fileno=handed)
+        os.nice(nice)
+        if memory_bytes:
+            limit_memory(memory_bytes)
     sys.argv[1:] = []
     return Inherited(
         os.fdopen(tasks, "rb", 65536),
@@ -50,6 +56,7 @@ def open_inherited(arguments: list[str]) -> Inherited:
         results,
         lanes,
         memoryview(shared).cast("q"),
+        memory_bytes,
     )
 
 
@@ -57,7 +64,14 @@ def has_more(pipe: BinaryIO) -> bool:
     """Tell whether something waits in a pipe; no, where the system does not tell."""
     if sys.platform == "win32":  # select() takes sockets only there
         return False
-    return bool(select.select([pipe], [], [], 0)[0])
+    poll = _polls.get(pipe)
+    if poll is None:
+        poll = _polls[pipe] = select.poll()
+        poll.register(pipe, select.POLLIN)
+    return bool(poll.poll(0))
+
+
+_polls: dict[BinaryIO, select.poll] = {}
 
 
 def end_group() -> None:

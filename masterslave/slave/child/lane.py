@@ -17,10 +17,10 @@ how far the lane is, for an agent whose child has died.
 from __future__ import annotations
 
 import contextlib
-import os
 import socket
 import struct
 import threading
+from collections.abc import Callable
 
 import msgspec
 
@@ -38,6 +38,7 @@ from .frames import (
     LaneClosed,
     OpenLane,
 )
+from .limits import lift
 from .outbox import Outbox
 
 __all__ = ["Lanes"]
@@ -70,8 +71,7 @@ class Lanes:
         """Serve a lane until it is closed. Called in the thread that runs tasks."""
         assert self._handed is not None
         _, descriptors, _, _ = socket.recv_fds(self._handed, 1, 1)
-        os.set_inheritable(descriptors[0], False)
-        with socket.socket(fileno=descriptors[0]) as sock:
+        with socket.socket(fileno=lift(descriptors[0])) as sock:
             lane = self._lane = _Lane(told, sock, self._outbox, self._mark)
             if told.number <= self._closed:
                 lane.close()
@@ -166,7 +166,8 @@ class _Lane:
         """Deliver and ask; return the call that has come, if it is one alone."""
         told, outcomes = self._told, self._outcomes
         sequence = self._sequence + len(outcomes)
-        answer = self._exchange(Ask(told.slave, 1, self._acknowledged, sequence, outcomes))
+        ask = Ask(told.slave, 1, self._acknowledged, sequence, outcomes)
+        answer = self._exchange(ask, caller.tidier.look)
         if answer is None:
             return None
         try:
@@ -194,8 +195,10 @@ class _Lane:
         self._batch = instructions.batch
         return tasks[0]
 
-    def _exchange(self, ask: Ask) -> bytes | None:
-        """Make the call; None: it has failed, and may have run."""
+    def _exchange(self, ask: Ask, meanwhile: Callable[[], None]) -> bytes | None:
+        """Make the call, and do something while it is under way; None: it has failed, and may have
+        run.
+        """
         told, message = self._told, _encode(_encode(ask))
         self._calls = number = self._calls + 1 & 0xFFFF
         payload = told.before + message + told.after
@@ -203,6 +206,7 @@ class _Lane:
             self._sock.sendall(
                 told.prefix + _SIMPLE.pack(number, len(payload), 0) + told.suffix + payload
             )
+            meanwhile()
             answer = self._sock.recv(_RECEIVE_BYTES)
         except OSError:
             return None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 import sys
 import threading
 from collections.abc import Callable
@@ -11,8 +13,10 @@ from typing import Any, BinaryIO
 import msgspec
 
 from ...memory import reuse_large_blocks
+from .answers import say_of_memory
 from .calls import Caller, Farm
 from .frames import (
+    CLOSED_EXIT,
     Call,
     CloseLane,
     Define,
@@ -31,8 +35,10 @@ from .frames import (
 )
 from .inherited import end_group, has_more, open_inherited
 from .lane import Lanes
+from .limits import become_reaper
 from .outbox import Outbox
 from .output import Output
+from .tidy import Tidier
 
 __all__ = ["main"]
 
@@ -82,7 +88,9 @@ def main(arguments: list[str]) -> None:
     reuse_large_blocks()
     pipes = open_inherited(arguments)
     outbox = Outbox(pipes.results)
-    caller = Caller(outbox, pipes.mark)
+    tidier = Tidier()
+    tidier.install()
+    caller = Caller(outbox, pipes.mark, tidier=tidier)
     output = outbox.output = Output(caller, pipes.mark)
     pending = Pending(outbox)
     lanes = Lanes(pipes.lanes, caller, outbox, pipes.mark)
@@ -95,9 +103,17 @@ def main(arguments: list[str]) -> None:
     )
     watchdog.start()
     outbox.say(Ready())
+    if pipes.memory_bytes:
+        say_of_memory(pipes.memory_bytes)
     _warm_up(output)
-    with contextlib.suppress(BrokenPipeError):  # nobody hears us any more
+    try:
         _serve(pipes.tasks, caller, pending, outbox, lanes, output)
+    except BrokenPipeError:  # nobody hears us any more
+        pass
+    except OSError as error:
+        if error.errno != errno.EBADF:
+            raise
+        os._exit(CLOSED_EXIT)  # the agent ends the rest of the group
     caller.handlers.close()
     end_group()
 
@@ -115,8 +131,11 @@ def _show_to_tasks(caller: Caller) -> None:
 
 
 def _warm_up(output: Output) -> None:
-    """Import what functions of a script are pickled with, while nothing else is to be done."""
+    """Do what takes a moment, while nothing else is to be done: import what functions of a script
+    are pickled with, and see to it that what tasks start stays below this process.
+    """
     output.take_log_records()
+    become_reaper()
     with contextlib.suppress(ImportError):
         import cloudpickle  # noqa: F401
 
@@ -139,6 +158,7 @@ def _serve(
             _run(frame, farms[frame.farm], caller, pending, outbox)
             if not has_more(tasks):  # else it is told with what comes of that
                 outbox.flush()
+                caller.tidier.look()
             continue
         match frame:
             case OpenLane():
@@ -171,6 +191,7 @@ def _run(frame: Run, farm: Farm, caller: Caller, pending: Pending, outbox: Outbo
         call = take(number, None)
         if call is not None and run(number, call, farm) > outbox.due:
             outbox.flush()
+            caller.tidier.look()
 
 
 def _watch(

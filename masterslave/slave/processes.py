@@ -1,0 +1,132 @@
+"""Processes that tasks have started: which there are, what memory they take, and their end.
+
+Whatever a task starts is below its child, also when it has a session of its own and its parent has
+gone: such *strays* go to the nearest reaper, which on Linux each child is, and its agent when the
+child is gone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+__all__ = ["become_reaper", "below", "end_strays", "memory_of", "starting", "was_out_of_memory"]
+
+_SET_CHILD_SUBREAPER = 36  # prctl's PR_SET_CHILD_SUBREAPER, of Linux
+_LONGEST_S = 1.0
+
+_lock = threading.Lock()
+_ours: set[int] = set()
+_is_reaper: list[bool] = []
+
+
+@contextlib.contextmanager
+def starting() -> Iterator[set[int]]:
+    """Hold while a process of ours is started; its id goes into what this yields."""
+    with _lock:
+        yield _ours
+
+
+def become_reaper() -> None:
+    """Have processes whose parents die become children of this one (Linux; elsewhere nothing).
+
+    It is for a process all of whose children were started while ``starting`` was held.
+    """
+    if sys.platform == "linux":
+        import ctypes
+
+        if ctypes.CDLL(None).prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0:
+            _is_reaper.append(True)
+
+
+def end_strays(gone: int) -> None:
+    """Kill what has come to this process from a child of it that is gone. Blocks for a moment."""
+    with _lock:
+        _ours.discard(gone)
+        deadline = time.monotonic() + _LONGEST_S
+        while _is_reaper and time.monotonic() < deadline:
+            strays = [pid for pid in _children_of(os.getpid()) if pid not in _ours]
+            if not strays:
+                return
+            for pid in strays:
+                with contextlib.suppress(ProcessLookupError, ChildProcessError, PermissionError):
+                    os.kill(pid, signal.SIGKILL)
+                    os.waitpid(pid, 0)
+
+
+def below(pid: int) -> list[int]:
+    """Return a process and all below it (Linux; elsewhere it alone: untried)."""
+    found = [pid]
+    for each in found:  # which grows meanwhile
+        found += [child for child in _children_of(each) if child not in found]
+    return found
+
+
+def memory_of(pids: list[int], limit_bytes: int) -> int:
+    """Return how many bytes of memory of their own processes take, those shared by some once.
+
+    Args:
+        limit_bytes: Up to this, what is shared may be counted more than once: that is quick.
+
+    Linux; elsewhere 0: untried.
+    """
+    rough = sum(map(_anonymous_bytes, pids))
+    if rough <= limit_bytes or len(pids) == 1:
+        return rough
+    return min(rough, sum(map(_proportional_bytes, pids)))
+
+
+def was_out_of_memory() -> bool:
+    """Tell whether the system has killed a process for lack of memory since this was asked last
+    (Linux; elsewhere no).
+    """
+    try:
+        lines = Path("/proc/vmstat").read_text().splitlines()
+        count = next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), 0)
+    except (OSError, ValueError):
+        return False
+    before, _kills[0] = _kills[0], count
+    return before is not None and count > before
+
+
+_kills: list[int | None] = [None]
+
+
+def _children_of(pid: int) -> list[int]:
+    found: list[int] = []
+    with contextlib.suppress(OSError):  # it has ended, or there is no such folder
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with (
+                contextlib.suppress(OSError),
+                open(f"/proc/{pid}/task/{thread}/children", "rb") as file,
+            ):
+                found += map(int, file.read().split())
+    return found
+
+
+def _anonymous_bytes(pid: int) -> int:
+    """Return what a process has in memory that is of no file and shared with nobody but forks."""
+    try:
+        with open(f"/proc/{pid}/statm", "rb") as file:
+            _, resident, shared, *_ = map(int, file.read().split())
+    except (OSError, ValueError):
+        return 0
+    return (resident - shared) * os.sysconf("SC_PAGE_SIZE")
+
+
+def _proportional_bytes(pid: int) -> int:
+    """Return the same, and of what it shares with forks its part."""
+    try:
+        with open(f"/proc/{pid}/smaps_rollup", "rb") as file:
+            for line in file:
+                if line.startswith(b"Pss_Anon:"):
+                    return int(line.split()[1]) * 1024
+    except (OSError, ValueError):
+        pass
+    return _anonymous_bytes(pid)
