@@ -19,7 +19,7 @@ from pathlib import Path
 from masterslave.doctor.facts import Facts, FarmSeen, Folder, Machine, ServerSeen, SlaveSeen
 from masterslave.doctor.processes import is_stopped, python_of, see_slaves
 from masterslave.naming import PREFIX, FarmRecord, read_record
-from masterslave.slave.agent import usable_cpus
+from masterslave.slave.capacity import usable_cpus
 from nameserver import Directory, NamingError, Record, locate
 from nameserver.doctor.facts import Credentials, Missing
 from nameserver.doctor.see_machine import see_packages, see_system

@@ -36,7 +36,7 @@ from masterslave.slave.equipment import Equipment
 from masterslave.slave.lines import Said
 from masterslave.slave.load import Load
 from masterslave.slave.output import Output
-from masterslave.slave.processes import end_strays, was_out_of_memory
+from masterslave.slave.processes import end_strays, ends_soon, was_out_of_memory
 from masterslave.slave.scratch import remove_scratch
 from masterslave.slave.wires import ANY, Conditions, Wires, own_session, start_child
 
@@ -44,6 +44,8 @@ __all__ = ["Child", "Frame", "LaneClosed", "Told", "Verdict", "describe_exit", "
 
 _RECLAIM_AT_ONCE = 400  # a frame of PIPE_BUF bytes is written whole, or not at all
 _LAST_WORDS_S = 0.2
+_ENDS_S = 0.1
+"""A process whose pipe has closed ends within this, in seconds, or it has closed the pipe alone."""
 _SIGKILL = getattr(signal, "SIGKILL", 9)
 _BY_WHOM = {
     True: ", not by this slave: the system has just run out of memory and killed processes for it; "
@@ -305,14 +307,15 @@ class Child:
                     return
         except (msgspec.DecodeError, MemoryError, OverflowError):
             self.kill()
+        has_hung_up = not (self._is_killed or ends_soon(self.pid, _ENDS_S))
         with self._end_lock:  # while it is not waited for, its id means nobody else
             _kill_group(self._process)
             code = self._process.wait()
             self._has_ended = True
         end_strays(self.pid)
         self._output.wait(_LAST_WORDS_S)  # what it has left in a session of its own may print on
-        how = describe_exit(code)
-        if code == -_SIGKILL and not self._is_killed:
+        how = describe_exit(CLOSED_EXIT if has_hung_up else code)
+        if code == -_SIGKILL and not (self._is_killed or has_hung_up):
             how += _BY_WHOM[was_out_of_memory()]
         self._on_death(self, how, self._output.last)
         with self._write_lock:

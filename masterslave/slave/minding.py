@@ -36,7 +36,7 @@ class Minder:
         share_bytes: What memory each of them may take; 0: any.
     """
 
-    def __init__(self, lock: threading.Lock, children: list[Child], share_bytes: int) -> None:
+    def __init__(self, lock: threading.Lock, children: list[Child], share_bytes: int = 0) -> None:
         self.clock = Clock(self._tick)
         self._lock = lock
         self._children = children

@@ -16,10 +16,19 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["become_reaper", "below", "end_strays", "memory_of", "starting", "was_out_of_memory"]
+__all__ = [
+    "become_reaper",
+    "below",
+    "end_strays",
+    "ends_soon",
+    "memory_of",
+    "starting",
+    "was_out_of_memory",
+]
 
 _SET_CHILD_SUBREAPER = 36  # prctl's PR_SET_CHILD_SUBREAPER, of Linux
 _LONGEST_S = 1.0
+_LOOK_S = 0.001
 
 _lock = threading.Lock()
 _ours: set[int] = set()
@@ -58,6 +67,23 @@ def end_strays(gone: int) -> None:
                 with contextlib.suppress(ProcessLookupError, ChildProcessError, PermissionError):
                     os.kill(pid, signal.SIGKILL)
                     os.waitpid(pid, 0)
+
+
+def ends_soon(pid: int, seconds: float) -> bool:
+    """Wait so long for a child of this process to end, and leave it to be waited for; tells whether
+    it did. Where the system has no such call (macOS, Windows: untried), it did.
+    """
+    if not hasattr(os, "waitid"):
+        return True
+    deadline = time.monotonic() + seconds
+    while True:
+        with contextlib.suppress(ChildProcessError):
+            if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+                if time.monotonic() > deadline:
+                    return False
+                time.sleep(_LOOK_S)
+                continue
+        return True
 
 
 def below(pid: int) -> list[int]:

@@ -70,14 +70,18 @@ class Staff:
                 child.kill()
             self.fill_up()
 
-    def bury(self, child: Child) -> None:
-        """A child has died: replace it, unless it was replaced before."""
+    def bury(self, child: Child, *, in_vain: bool) -> None:
+        """A child has died: replace it, unless it was replaced before.
+
+        Args:
+            in_vain: It was given nothing: the next one may fare no better, and so without an end.
+        """
         self._gone.discard(child)
         if child in self._children:
             self._children.remove(child)
-            if child.is_ready:
+            if child.is_ready and not in_vain:
                 self.fill_up()
-            elif not self._closed:  # it cannot even start: not as fast as processes can die
+            elif not self._closed:  # not as fast as processes can die
                 self._fill_up_later()
 
     def dismiss(self) -> list[Child]:

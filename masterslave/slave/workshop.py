@@ -19,7 +19,8 @@ from dataclasses import dataclass, field
 
 from masterslave.protocol import PostMortem, Stop, Welcome
 from masterslave.slave.child.frames import DropShared, Ready, Unstarted, Want
-from masterslave.slave.children import Child, Frame, LaneClosed, Told, raised_for
+from masterslave.slave.children import Child, Frame, LaneClosed, Told
+from masterslave.slave.deaths import after_death
 from masterslave.slave.lanes import Lanes
 from masterslave.slave.load import Pace
 from masterslave.slave.minding import Minder
@@ -422,41 +423,18 @@ class Workshop:
     def _died(self, child: Child, how: str, output: str) -> None:
         """A child is gone; in its own thread."""
         post_mortem = PostMortem(how, output)
-
-        def mourn(work: FarmWork, jobs: list[Job]) -> None:
-            work.mourn(jobs, post_mortem)
-
         with self.lock:
             now = time.monotonic()
             for farm in self._farms.values():
                 farm.prepared.discard(child)
             lane_of = self.lanes.mourn(child, post_mortem)
-            number, item = child.runs_now()
-            culprit = child.load.drop(number)
-            others = child.load.jobs.copy()
-            child.load.jobs.clear()
+            told: set[_Farm] = set()
+            for jobs, put in after_death(child, post_mortem):
+                told.update(self._sort_out(jobs, put))
             self._note_occupant(child, now)
-            # Whom we have killed for one task says nothing against the others.
-            # The others were not started, or had ended: of those, something may be to blame.
-            doubtful = [job for n, job in others.items() if culprit is None or n < number]
-            unstarted = [job for n, job in others.items() if culprit is not None and n > number]
-            told = {*self._sort_out(unstarted, FarmWork.put_back)}
-            told.update(self._sort_out(doubtful, FarmWork.put_back if child.is_doomed else mourn))
-            verdict = child.verdict
-            if culprit is not None:
-
-                def end(work: FarmWork, jobs: list[Job]) -> None:
-                    if verdict is None:
-                        work.give_up(jobs[0], post_mortem, item)
-                    elif verdict.number == number:
-                        work.raise_for(jobs[0], raised_for(verdict, output), verdict.seconds)
-                    else:  # it had just been started when the one before was to be ended
-                        work.put_back(jobs)
-
-                told.update(self._sort_out([culprit], end))
             if lane_of is not None and lane_of in self._farms:
                 told.add(self._farms[lane_of])
-            self._staff.bury(child)
+            self._staff.bury(child, in_vain=not child.load.calls)
         self.assign()
         for farm in told:
             if lane_of is farm.work:

@@ -11,9 +11,19 @@ from typing import Any
 import msgspec
 import pytest
 
-from masterslave.protocol import GIVEN_BACK, LOST, VALUE, Outcome, Stop, Welcome, WireTask
+from masterslave.protocol import (
+    GIVEN_BACK,
+    LOST,
+    RAISED,
+    TIMED_OUT,
+    VALUE,
+    Outcome,
+    Stop,
+    Welcome,
+    WireTask,
+)
 from masterslave.slave.child.frames import Ready, Run, Unstarted
-from masterslave.slave.children import Child, Frame, Told
+from masterslave.slave.children import Child, Frame, Told, Verdict
 from masterslave.slave.equipment import Equipment
 from masterslave.slave.load import AHEAD_S, Load
 from masterslave.slave.work import MAX_DEATHS, FarmWork
@@ -238,6 +248,45 @@ def test_a_hand_out_that_kills_whoever_reads_it_is_lost_in_the_end(shop: Shop) -
         shop.children[number].say(Ready())
         shop.children[number].die()
     assert outcomes(work) == {0: LOST}
+
+
+def test_a_hundred_deaths_cost_what_ran_and_one_in_vain_is_not_answered_at_once(
+    shop: Shop,
+) -> None:
+    work = work_of(101)
+    add(shop, work)
+    shop.children[0].say(Ready())
+    shop.children[0].finish(0, seconds=0.001)  # so that each is given a hundred
+    for number in range(100):
+        child = shop.children[-1]
+        child.say(Ready())
+        child.runs = (child.runs_on[0] if number else 1, 0)
+        child.die()
+    kinds = outcomes(work)
+    assert kinds.pop(0) == VALUE
+    assert kinds == dict.fromkeys(range(1, 101), LOST)
+    assert len(shop.children) == 101
+    shop.children[-1].say(Ready())
+    shop.children[-1].die()
+    assert len(shop.children) == 101, "it had nothing to do: processes are not started in a circle"
+
+
+def test_what_a_limit_hits_is_told_and_what_has_just_begun_is_run_again(shop: Shop) -> None:
+    (child,) = shop.children
+    work = work_of(3)
+    add(shop, work)
+    child.say(Ready())
+    child.finish(0, seconds=0.001)
+    child.runs = (2, 0)
+    child.is_doomed, child.verdict = True, Verdict(1, TIMED_OUT, "too long", 0.5)
+    child.die()
+    assert outcomes(work) == {0: VALUE}, "1 had ended, and nobody knows how"
+    second = shop.children[1]
+    second.say(Ready())
+    second.runs = (0, 0)
+    second.is_doomed, second.verdict = True, Verdict(0, TIMED_OUT, "too long", 0.5)
+    second.die()
+    assert outcomes(work) == {0: VALUE, 1: RAISED}
 
 
 def test_a_child_that_cannot_be_started_is_tried_again() -> None:
