@@ -92,6 +92,7 @@ def main(arguments: list[str]) -> None:
     tidier.install()
     caller = Caller(outbox, pipes.mark, tidier=tidier)
     output = outbox.output = Output(caller, pipes.mark)
+    tidier.renew_streams = output.renew
     pending = Pending(outbox)
     lanes = Lanes(pipes.lanes, caller, outbox, pipes.mark)
     _show_to_tasks(caller)

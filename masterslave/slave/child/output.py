@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from .answers import name_of
 from .calls import Caller
 from .frames import BEGIN, CLOSE, LOGGED, SEPARATOR, STDERR, STDOUT
+from .limits import lift
 
 if TYPE_CHECKING:
     import logging
@@ -45,9 +46,13 @@ class Output:
         self.has_printed = False
         """Whether something was written since ``flush``."""
         self._caller, self._mark = caller, mark
-        self._pipe = os.dup(2)
+        self._pipe = lift(os.dup(2))
         self._identity = _identity_of(self._pipe)
         self._log: Callable[[dict[str, int]], None] = lambda levels: None
+        self.renew()
+
+    def renew(self) -> None:
+        """Make the streams, also anew: a task has closed them."""
         self._streams = [_stream(1, STDOUT, self), _stream(2, STDERR, self)]
         sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__ = self._streams  # type: ignore[misc]
 

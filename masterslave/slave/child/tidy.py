@@ -49,6 +49,8 @@ class Tidier:
         """Where the process was before it was changed."""
         self._variables: dict[str, str | None] = {}
         """What variables were before they were changed."""
+        self.renew_streams: Callable[[], None] = lambda: None
+        """Makes Python's output streams anew."""
         self._kept: set[int] = set()
         """Processes that an initializer has started."""
         self._streams: list[tuple[int, tuple[int, int]]] = []
@@ -98,7 +100,8 @@ class Tidier:
         for number, (saved, identity) in enumerate(self._streams):
             if _identity(number) != identity:
                 os.dup2(saved, number)
-                self._mend(number)
+        if self._streams and (_is_closed(sys.stdout) or _is_closed(sys.stderr)):
+            self.renew_streams()
         try:
             if hasattr(os, "waitid"):  # not on macOS before 3.13, nor on Windows: untried
                 os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
@@ -145,15 +148,6 @@ class Tidier:
                 return
             self._streams.append((lift(os.dup(number)), identity))
 
-    def _mend(self, number: int) -> None:
-        """Make Python's stream anew where a task has closed it."""
-        name = ("stdin", "stdout", "stderr")[number]
-        stream = getattr(sys, name)
-        if getattr(stream, "closed", False):
-            made = os.fdopen(number, "r" if number == 0 else "w", buffering=1, closefd=False)
-            setattr(sys, name, made)
-            setattr(sys, f"__{name}__", made)
-
     def _end_left_behind(self) -> None:
         kept = self._kept | {*_trackers()}
         deadline = time.monotonic() + _LONGEST_S
@@ -172,6 +166,10 @@ class Tidier:
             for pid in left:
                 with contextlib.suppress(ChildProcessError):  # not ours yet: of one that has ended
                     os.waitpid(pid, 0)
+
+
+def _is_closed(stream: Any) -> bool:
+    return getattr(stream, "closed", False) is True
 
 
 def _identity(descriptor: int) -> tuple[int, int] | None:

@@ -193,6 +193,10 @@ def test_one_that_closes_descriptors(hostile: Hostile) -> None:
         os.closerange(0, 3)
         return "closed"
 
+    def silence() -> None:
+        sys.stdout.close()
+        sys.stderr.close()
+
     def speak() -> int:
         print("still here", flush=True)
         return os.getpid()
@@ -201,6 +205,7 @@ def test_one_that_closes_descriptors(hostile: Hostile) -> None:
     pid = hostile.farm.submit(speak).result(timeout=10)
     for _ in range(30):  # one by one, in a lane, too
         assert hostile.farm.submit(close).result(timeout=10) == "closed"
+    hostile.farm.submit(silence).result(timeout=10)
     assert hostile.farm.submit(speak).result(timeout=10) == pid, "the same process goes on"
 
 
