@@ -130,7 +130,10 @@ def _is_local(module: str) -> bool:
     top = module.partition(".")[0]
     if not may_travel(top):
         return False
-    spec = importlib.util.find_spec(top)
+    try:
+        spec = importlib.util.find_spec(top)
+    except (ImportError, ValueError):  # it was made by hand, and nobody knows where it is from
+        return False
     places = [] if spec is None else [*(spec.submodule_search_locations or ())]
     if spec is not None and spec.origin and spec.has_location and not places:
         places = [str(Path(spec.origin))]

@@ -68,6 +68,24 @@ def test_labels_get_equal_parts_and_so_do_the_farms_of_one(slots: int, times: li
     assert parts["a1"] == pytest.approx(parts["a2"], rel=0.2)
 
 
+@settings(deadline=None, max_examples=10)
+@given(
+    slots=st.tuples(st.integers(1, 4), st.integers(1, 4)),
+    times=st.lists(st.floats(0.01, 1.0), min_size=4, max_size=4),
+)
+def test_two_farms_and_three_labels_get_their_parts_of_two_slaves(
+    slots: tuple[int, int], times: list[float]
+) -> None:
+    task_s = dict(zip(LABELS, times, strict=True))
+    rooms = [Room(count, task_s, LABELS) for count in slots]
+    for room in rooms:
+        room.run(200 * max(times))
+    used = {farm: sum(room.used[farm] for room in rooms) for farm in LABELS}
+    total = sum(used.values())
+    for farm, part in {"a1": 1 / 6, "a2": 1 / 6, "b": 1 / 3, "c": 1 / 3}.items():
+        assert used[farm] / total == pytest.approx(part, rel=0.1)
+
+
 def test_who_was_idle_has_earned_nothing() -> None:
     room = Room(2, {"x": 0.1, "y": 0.03}, {"x": "x", "y": "y"})
     room.active = {"x"}
