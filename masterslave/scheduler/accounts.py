@@ -234,7 +234,19 @@ class Accounts:
         if not submission.blocked_by:
             self._released += 1
             submission.turn = len(self.status), 0, self._released
+            self._ask_again(submission)
             self._wait(submission, sum(1 for _ in of_it))
+
+    def _ask_again(self, submission: Submission) -> None:
+        """If nobody is able to run what is submitted, all who could are asked anew."""
+        ask = self.ask_of(submission.terms)
+        if ask[2] >= 0 and not any(seat.meets(ask) for seat in self.seats.values()):
+            for seat in self.seats.values():
+                if seat.could_meet(ask):
+                    seat.unable.discard(ask[2])
+                    self._touch(seat.name)
+            for known in self.slots_of:
+                self._count_slots(known)
 
     def _is_covered(self, task: int) -> bool:
         return task in self.cover[0] or task in self.cover[1]

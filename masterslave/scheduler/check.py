@@ -294,7 +294,7 @@ def no_slot_idles_while_another_hoards(ledger: Ledger) -> None:
             held_s[ask] = held_s.get(ask, 0.0) + out.expected_s
         for ask, ahead_s in held_s.items():
             is_much = ahead_s / seat.slots > RECALL_WORTH_S + 1e-9 and not ledger.waiting_of[ask]
-            if is_much and ledger.free_slots_for(ask) > ledger.recalls:
+            if is_much and seat.meets(ask) and ledger.free_slots_for(ask) > ledger.recalls:
                 raise BrokenPromise(f"{seat.name} holds {ahead_s} s of {ask} ahead")
 
 
@@ -330,6 +330,27 @@ def stragglers_are_tried_twice(ledger: Ledger) -> None:
                 and (max(seat.free_since, since) + late_s < ledger.now)
             ):
                 raise BrokenPromise(f"{key} runs on {out.slave} since {out.since}")
+
+
+def limits_are_kept(ledger: Ledger) -> None:
+    """What may run for a time only is answered then, or its slave is given up: that ends it, and
+    one that says nothing is not waited for.
+    """
+    grace_s = 2 * ledger.silence_s + 1.0
+    for key, out in ledger.out.items():
+        if out.since is not None and out.terms.timeout_s:
+            due = out.since + out.terms.timeout_s * len(out.tasks) + grace_s
+            if ledger.now > due:
+                raise BrokenPromise(f"{key} runs on {out.slave} since {out.since}")
+
+
+def retries_are_bounded(ledger: Ledger) -> None:
+    """What raised is run again as often as its terms say, and then the exception is its answer."""
+    _none(
+        task
+        for task, count in ledger.retried.items()
+        if count > ledger.submission_of(task).terms.retries
+    )
 
 
 def shares_are_even(ledger: Ledger) -> None:
@@ -406,6 +427,8 @@ LASTING = (
     slaves_are_known_as_they_are,
     no_slot_idles_while_another_hoards,
     stragglers_are_tried_twice,
+    retries_are_bounded,
+    limits_are_kept,
     shares_are_even,
 )
 """Checked now and then: a fault of these is still to be seen later, or they look at everything."""

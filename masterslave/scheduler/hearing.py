@@ -46,8 +46,8 @@ class Hearing(Accounts):
             case TasksReturned():
                 self._note_returned(event)
             case HandOutsGivenBack():
-                for hand_out in event.hand_outs:
-                    self._end_attempt(hand_out, event.slave)
+                for hand_out in reversed(event.hand_outs):
+                    self._note_given_back(hand_out, event.slave)
             case HandOutsLost():
                 self._note_lost(event)
             case SlaveUnable():
@@ -108,16 +108,12 @@ class Hearing(Accounts):
             self._wait(submission, count)
         self.counts["submitted"] += count
 
-    def _ask_again(self, submission: Submission) -> None:
-        """If nobody is able to run what is submitted, all who could are asked anew."""
-        ask = self.ask_of(submission.terms)
-        if ask[2] >= 0 and not any(seat.meets(ask) for seat in self.seats.values()):
-            for seat in self.seats.values():
-                if seat.could_meet(ask):
-                    seat.unable.discard(ask[2])
-                    self._touch(seat.name)
-            for known in self.slots_of:
-                self._count_slots(known)
+    def _note_given_back(self, hand_out: HandOut, slave: str) -> None:
+        out = self._end_attempt(hand_out, slave)
+        if out is None or any(map(self._is_covered, out.tasks)):
+            return
+        if out.terms.function in self.seats[slave].unable:
+            self._ask_again(self.submission_of(out.tasks.start))
 
     def _note_unable(self, event: SlaveUnable) -> None:
         out = self._end_attempt(event.hand_out, event.slave)

@@ -23,6 +23,9 @@ def give_back(state: State, event: HandOutsGivenBack, step: Step) -> None:
         piece = state.end_attempt(hand_out, event.slave)
         if piece is not None:
             wait_again(state, piece, Trigger.GIVEN_BACK)
+            # It was recalled, and has come back after the news that nobody is able to run it.
+            if piece.terms.function in state.slaves[event.slave].unable and not piece.attempt:
+                state.roster.ask_again(state.roster.demand_of(piece.terms))
 
 
 def lose(state: State, event: HandOutsLost, step: Step) -> None:

@@ -166,7 +166,7 @@ class Scheduler:
         state = self.state
         demand = state.roster.demand_of(terms)
         if state.roster.demands.partial:
-            partial.ask_again(state, demand)
+            state.roster.ask_again(demand)
         demand.open += count
         demand.queue.append(terms.priority, pieces)
         demand.waiting += count

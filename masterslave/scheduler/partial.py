@@ -10,11 +10,11 @@ from __future__ import annotations
 from masterslave.scheduler import losses
 from masterslave.scheduler.events import SlaveUnable
 from masterslave.scheduler.orders import AnswerUnable
-from masterslave.scheduler.slaves import ANY_FUNCTION, Demand
+from masterslave.scheduler.slaves import Demand
 from masterslave.scheduler.state import State, Step
 from masterslave.scheduler.transitions import Trigger
 
-__all__ = ["ask_again", "take_in"]
+__all__ = ["take_in"]
 
 
 def take_in(state: State, event: SlaveUnable, step: Step) -> None:
@@ -41,20 +41,6 @@ def take_in(state: State, event: SlaveUnable, step: Step) -> None:
         state.changed_at = step.now
         step.orders.append(AnswerUnable(event.slave, rows))
         step.gone += rows
-
-
-def ask_again(state: State, demand: Demand) -> None:
-    """Tasks of a demand are submitted: if nobody who is here is able, all are asked anew."""
-    if demand.function == ANY_FUNCTION or demand.slaves:
-        return
-    demands = state.roster.demands
-    for slave in state.slaves.values():
-        if demand.function in slave.unable and demand.could_be_met_by(slave):
-            del slave.unable[demand.function]
-            for one in demands.of_function(demand.function):
-                if one.is_met_by(slave):
-                    demands.link(one, slave)
-            state.roster.touched[slave.name] = slave
 
 
 def _separate(state: State, function: int) -> None:

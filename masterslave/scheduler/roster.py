@@ -8,7 +8,7 @@ from masterslave.scheduler.demands import Demands
 from masterslave.scheduler.events import Terms
 from masterslave.scheduler.feeding import Feeding
 from masterslave.scheduler.pieces import Pieces
-from masterslave.scheduler.slaves import RECALL_WORTH_S, Demand, Slave
+from masterslave.scheduler.slaves import ANY_FUNCTION, RECALL_WORTH_S, Demand, Slave
 
 __all__ = ["Roster"]
 
@@ -55,6 +55,19 @@ class Roster:
             for slave in demand.slaves.values():
                 self._line_up_for(demand, slave)
         return demand
+
+    def ask_again(self, demand: Demand) -> None:
+        """Tasks of a demand are to wait: if nobody who is here is able, all are asked anew."""
+        function = demand.function
+        if function == ANY_FUNCTION or demand.slaves:
+            return
+        for slave in self.by_name.values():
+            if function in slave.unable and demand.could_be_met_by(slave):
+                del slave.unable[function]
+                for one in self.demands.of_function(function):
+                    if one.is_met_by(slave):
+                        self.demands.link(one, slave)
+                self.touched[slave.name] = slave
 
     def hear(self, name: str, now: float) -> Slave | None:
         """Note a sign of life; returns the slave if it is here."""

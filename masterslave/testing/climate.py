@@ -49,6 +49,9 @@ class Climate(Struct, frozen=True, kw_only=True):
     poison_share: float = 0.0
     """Of tasks, those that kill their process, always."""
 
+    limit_share: float = 0.0
+    """Of submissions, those whose tasks may run for a time only, 20 times as long as they take."""
+
     need_share: float = 0.0
     """Of submissions, those that need amounts of what only some slaves offer."""
 
@@ -101,6 +104,7 @@ class Climate(Struct, frozen=True, kw_only=True):
             retry_share=some(1.0),
             raise_share=some(0.1),
             poison_share=some(0.02),
+            limit_share=random.choice((0.0, 0.0, 0.5)),
             need_share=random.choice((0.0, 0.0, 0.3)),
             place_share=random.choice((0.0, 0.0, 0.3)),
             after_share=random.choice((0.0, 0.0, 0.3, 1.0)),

@@ -159,6 +159,10 @@ class SimFarm:
         """Return how long a hand-out takes on a usual slave."""
         return self._workload.seconds_of(hand_out)
 
+    def limit_of(self, hand_out: HandOut) -> float:
+        """Return how long a hand-out may run, in seconds."""
+        return self._workload.limit_of(hand_out)
+
     def killer_in(self, hand_out: HandOut) -> int | None:
         """Return the task of it that kills its process."""
         return self._workload.killer_in(hand_out)

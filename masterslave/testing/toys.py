@@ -55,6 +55,9 @@ class World(Protocol):
     def seconds_of(self, hand_out: HandOut) -> float:
         """Return how long a hand-out takes on a usual slave."""
 
+    def limit_of(self, hand_out: HandOut) -> float:
+        """Return how long a hand-out may run, in seconds."""
+
     def killer_in(self, hand_out: HandOut) -> int | None:
         """Return the task of it that kills its process."""
 
@@ -137,6 +140,11 @@ class ToySlave:
 
     def drain(self) -> None:
         """It takes nothing new, gives back what it has not started, and leaves when it is done."""
+        if self._is_cut_off():
+            self._world.after(self.cut_off_until - self._world.now(), self.drain)
+            return
+        if not self.is_here or not self.is_known:
+            return
         self._is_leaving = True
         self._given_back += self._queue.values()
         self._queue.clear()
@@ -145,7 +153,7 @@ class ToySlave:
 
     def change_slots(self, slots: int) -> None:
         """It is shared with another farm."""
-        if not self._is_leaving:
+        if not self._is_leaving and not self._is_cut_off():
             self._world.count_running(slots - self.slots, 0)
             self.slots = slots
             self._world.say(SlaveAsked(self.name, slots))
@@ -155,6 +163,9 @@ class ToySlave:
         """The master has given it up: it finishes what it runs, and nothing else."""
         self.is_known = False
         self._queue.clear()
+
+    def _is_cut_off(self) -> bool:
+        return self._world.now() < self.cut_off_until
 
     def _vanish(self) -> None:
         self.is_here = False
@@ -211,6 +222,7 @@ class ToySlave:
             seconds = world.seconds_of(hand_out) * self._pace
             if world.is_unable(self.host, hand_out):
                 seconds = 1e-4
+            seconds = min(seconds, world.limit_of(hand_out))
             world.after(seconds, partial(self._finish, hand_out, seconds))
 
     def _finish(self, hand_out: HandOut, seconds: float) -> None:
@@ -227,6 +239,8 @@ class ToySlave:
             self._lost.append(HandOutsLost(self.name, hand_out, how, killer if is_known else -1))
         else:
             raised = world.raising_in(hand_out, is_bad=self._is_bad)
+            if seconds >= world.limit_of(hand_out):  # its slave ends it, and says that it raised
+                raised = [*range(hand_out.task, hand_out.task + hand_out.count)]
             self._returned.append((hand_out, seconds, raised))
         self._start_next()
         self._deliver_soon()

@@ -96,15 +96,18 @@ class Workload:
         is_retried = random.random() < climate.retry_share
         needs = random.choice(NEEDS) if random.random() < climate.need_share else ()
         places = PLACES[1:] if needs else PLACES
+        function = random.randrange(len(climate.task_s))
+        has_limit = random.random() < climate.limit_share
         return Terms(
-            function=random.randrange(len(climate.task_s)),
+            function=function,
             priority=random.randrange(climate.priorities),
             retries=2 if is_retried else 0,
             delay_s=random.choice((0.0, 0.1)) if is_retried else 0.0,
             factor=random.choice((1.0, 2.0)),
             max_attempts=random.choice((1, 3, 3)),
             repeatable=random.random() < 0.8,
-            chunk=random.choice((0, 0, 0, 10)) if is_span else 0,
+            chunk=int(has_limit) or (random.choice((0, 0, 0, 10)) if is_span else 0),
+            timeout_s=20 * climate.task_s[function] if has_limit else 0.0,
             needs=needs,
             tags=random.choice(places) if random.random() < climate.place_share else frozenset(),
         )
@@ -133,6 +136,11 @@ class Workload:
         if climate.straggler_share and random.random() < climate.straggler_share:
             seconds *= 50
         return seconds
+
+    def limit_of(self, hand_out: HandOut) -> float:
+        """Return how long a hand-out may run, in seconds."""
+        limit_s = self.terms_of(hand_out.task).timeout_s
+        return limit_s * hand_out.count if limit_s else float("inf")
 
     def killer_in(self, hand_out: HandOut) -> int | None:
         """Return the task of a hand-out that kills its process: it always does, or by bad luck."""
