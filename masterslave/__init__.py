@@ -5,8 +5,10 @@ from concurrent.futures import as_completed, wait
 from masterslave.errors import (
     BadLabel,
     BadModule,
+    BadOffer,
     BadTaskName,
     CodeRefused,
+    DependencyFailed,
     FarmBroken,
     FarmClosed,
     FarmError,
@@ -39,8 +41,10 @@ from masterslave.settings import FarmSettings
 __all__ = [
     "BadLabel",
     "BadModule",
+    "BadOffer",
     "BadTaskName",
     "CodeRefused",
+    "DependencyFailed",
     "Farm",
     "FarmBroken",
     "FarmClosed",
