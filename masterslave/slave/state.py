@@ -74,13 +74,16 @@ def _running_in(
         if mark.runs < 0:
             return None
         return Running(child.pid, labels.get(lane, ""), mark.task if lane is work else -1, 0.0, 0)
-    number, item = child.runs_now()
-    job = child.load.jobs.get(number)
-    if job is None:  # it has nothing, or has just been given it
+    jobs = child.load.jobs
+    if not jobs:
         return None
+    number, item = child.runs_now()
+    if number not in jobs:  # it has just been given them
+        number, item = next(iter(jobs)), 0
+    job = jobs[number]
     task = job.task.task + max(0, item) if job.work is work else -1
     since_s = max(0.0, now - child.heard_at)
-    return Running(child.pid, labels.get(job.work, ""), task, since_s, len(child.load.jobs) - 1)
+    return Running(child.pid, labels.get(job.work, ""), task, since_s, len(jobs) - 1)
 
 
 @cache
