@@ -89,6 +89,10 @@ def test_what_the_slave_uses_itself_does_not_count(tmp_path: Path) -> None:
     busy += 7 * TICKS
     write()
     assert meter([50, 60]).cpus == pytest.approx(0.0, abs=1e-6)
+    processes[60] = (60, (100 * TICKS, TICKS, 50 * TICKS, 0), 5)
+    busy += TICKS
+    write()
+    assert (meter([50, 60]).cpus or 0) > 0, "somebody else did that"
     busy += 10_000_000 * TICKS
     write()
     use = meter([50, 60])
