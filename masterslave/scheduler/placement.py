@@ -36,7 +36,7 @@ def feed(state: State, step: Step) -> None:
     stirred = list(state.roster.demands.stirred)
     _feed_free_slots(state, stirred, batches, step.now)
     if state.waiting:
-        hungry = [one for one in stirred if one.waiting and one.hungry and not one.needs]
+        hungry = [one for one in stirred if one.waiting and one.hungry.weight and not one.needs]
         if len(hungry) > 1:
             hungry.sort(key=Demand.turn)
         for demand in hungry:

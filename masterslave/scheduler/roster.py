@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 
 from masterslave.scheduler.demands import Demands
 from masterslave.scheduler.events import Terms
@@ -53,7 +54,7 @@ class Roster:
         if demand is None:
             demand = self.demands.make(terms)
             for slave in demand.slaves.values():
-                self._line_up_for(demand, slave)
+                self._line_up_for((demand,), slave)
         return demand
 
     def ask_again(self, demand: Demand) -> None:
@@ -101,8 +102,7 @@ class Roster:
         if len(slave.recalled) != slave.recalls_counted:
             self.recalls += len(slave.recalled) - slave.recalls_counted
             slave.recalls_counted = len(slave.recalled)
-        for demand in slave.demands:
-            self._line_up_for(demand, slave)
+        self._line_up_for(slave.demands, slave)
 
     def _count(self, slave: Slave, slots: int, free: int) -> None:
         """Count its slots anew, wherever they are counted."""
@@ -122,39 +122,45 @@ class Roster:
         else:
             self.free.pop(slave.name, None)
 
-    def _line_up_for(self, demand: Demand, slave: Slave) -> None:
-        name, slots = slave.name, slave.slots_counted
-        if not slave.free_counted or (demand.needs and not slave.has_left(demand.needs)):
-            demand.free.pop(name, None)
-        else:
-            demand.free.setdefault(name, slave)
-            if demand.waiting:
-                self.demands.stirred[demand] = None
-        if demand.needs:
-            return
+    def _line_up_for(self, demands: Sequence[Demand], slave: Slave) -> None:
+        name, feed, slots, is_free = slave.name, self._feeding, slave.slots_counted, False
         level_s = slave.ahead_s / slots if slots and slave.ahead_count else 0.0
-        if slots and not slave.free_counted and self._has_room(slave, level_s):
-            demand.hungry.put(name, slave, level_s, slots)
-            if demand.waiting:
-                self.demands.stirred[demand] = None
-        elif demand.hungry:
-            demand.hungry.remove(name)
-        if level_s > RECALL_WORTH_S and not slave.recalled and slave.holds_ahead_of(demand):
-            demand.rich.put(name, slave, level_s)
-        elif demand.rich:
-            demand.rich.remove(name)
-        if demand.rich and demand.free:
-            self.demands.uneven[demand] = None
-        elif self.demands.uneven:
-            self.demands.uneven.pop(demand, None)
-
-    def _has_room(self, slave: Slave, level_s: float) -> bool:
-        feed = self._feeding
-        return (
-            level_s < feed.feed_ahead_s
-            and slave.ahead_count < feed.max_ahead * slave.slots_counted
-            and slave.ahead_bytes < feed.ahead_bytes
-        )
+        if slave.free_counted:
+            is_free, has_room = True, False
+        else:
+            has_room = (
+                slots > 0
+                and level_s < feed.feed_ahead_s
+                and slave.ahead_count < feed.max_ahead * slots
+                and slave.ahead_bytes < feed.ahead_bytes
+            )
+        is_rich = level_s > RECALL_WORTH_S and not slave.recalled
+        stirred, uneven = self.demands.stirred, self.demands.uneven
+        # Of lines the weight is asked for, which is cheap: this is done for each task that comes alone.
+        for demand in demands:
+            needs, free = demand.needs, demand.free
+            if is_free and (not needs or slave.has_left(needs)):
+                free[name] = slave
+                if demand.waiting:
+                    stirred[demand] = None
+            elif free:
+                free.pop(name, None)
+            if needs:
+                continue
+            if has_room:
+                demand.hungry.put(name, slave, level_s, slots)
+                if demand.waiting:
+                    stirred[demand] = None
+            elif demand.hungry.weight:
+                demand.hungry.remove(name)
+            if is_rich and (slave.ahead_of is demand or slave.is_mixed):
+                demand.rich.put(name, slave, level_s)
+            elif demand.rich.weight:
+                demand.rich.remove(name)
+            if free and demand.rich.weight:
+                uneven[demand] = None
+            elif uneven:
+                uneven.pop(demand, None)
 
     def drop(self, slave: Slave) -> None:
         """The slave is gone."""

@@ -126,10 +126,6 @@ class Slave(Struct, eq=False):
         elif self.ahead_of is not demand:
             self.is_mixed = True
 
-    def holds_ahead_of(self, demand: Demand) -> bool:
-        """Tell whether some of what it holds ahead is, or may be, of this demand."""
-        return self.ahead_of is demand or self.is_mixed
-
     def add_ahead(self, hand_out: HandOut, piece: Piece) -> None:
         """Note a hand-out that it cannot start yet."""
         self.ahead.append(hand_out)
