@@ -136,7 +136,7 @@ class Roster:
             )
         is_rich = level_s > RECALL_WORTH_S and not slave.recalled
         stirred, uneven = self.demands.stirred, self.demands.uneven
-        # Of lines the weight is asked for, which is cheap: this is done for each task that comes alone.
+        # The weight of a line is cheap to ask for: this is done for each task that comes alone.
         for demand in demands:
             needs, free = demand.needs, demand.free
             if is_free and (not needs or slave.has_left(needs)):
