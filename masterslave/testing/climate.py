@@ -74,8 +74,8 @@ class Climate(Struct, frozen=True, kw_only=True):
     """Of lost hand-outs, those of which is known which item ran."""
 
     mishap_every_s: float = 0.0
-    """A slave crashes, falls silent, drains, or changes its slots, so often, about; 0: never.
-    A new one joins for each that goes."""
+    """A slave crashes, falls silent, sleeps, drains, or changes its slots, so often, about; 0:
+    never. A new one joins for each that goes."""
 
     duplicate_share: float = 0.0
     """Of deliveries, those that come twice."""

@@ -252,13 +252,16 @@ class SimFarm:
         if not here:
             return
         slave, random = self.random.choice(here), self.random
-        match random.choice(("crash", "cable", "cut", "drain", "slots")):
+        match random.choice(("crash", "cable", "cut", "sleep", "drain", "slots")):
             case "crash":
                 slave.crash()
             case "cable":
                 slave.lose_its_cable()
             case "cut":
                 slave.be_cut_off(random.uniform(0.0, 2 * self.silence_s))
+                return
+            case "sleep":
+                slave.sleep(random.uniform(0.0, 4 * self.silence_s))
                 return
             case "drain":
                 slave.drain()

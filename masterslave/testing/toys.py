@@ -102,6 +102,7 @@ class ToySlave:
         self.is_known = True
         """The master knows it by this name."""
         self.cut_off_until = 0.0
+        self._slept_s = 0.0
         self._world = world
         self._pace = pace
         self._is_bad = is_bad
@@ -137,6 +138,11 @@ class ToySlave:
     def be_cut_off(self, seconds: float) -> None:
         """Nothing comes through for a while; it works on."""
         self.cut_off_until = self._world.now() + seconds
+
+    def sleep(self, seconds: float) -> None:
+        """Its machine sleeps: nothing comes through, and nothing goes on."""
+        self.be_cut_off(seconds)
+        self._slept_s += seconds
 
     def drain(self) -> None:
         """It takes nothing new, gives back what it has not started, and leaves when it is done."""
@@ -223,9 +229,13 @@ class ToySlave:
             if world.is_unable(self.host, hand_out):
                 seconds = 1e-4
             seconds = min(seconds, world.limit_of(hand_out))
-            world.after(seconds, partial(self._finish, hand_out, seconds))
+            world.after(seconds, partial(self._finish, hand_out, seconds, self._slept_s))
 
-    def _finish(self, hand_out: HandOut, seconds: float) -> None:
+    def _finish(self, hand_out: HandOut, seconds: float, slept_s: float) -> None:
+        if self._slept_s > slept_s:  # it has slept meanwhile, or does
+            again = partial(self._finish, hand_out, seconds, self._slept_s)
+            self._world.after(self._slept_s - slept_s, again)
+            return
         if self._running.pop((hand_out.task, hand_out.attempt), None) is None:
             return
         world = self._world

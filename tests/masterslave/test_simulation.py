@@ -83,6 +83,25 @@ def test_calm_farms_are_busy() -> None:
     assert report.idle_slot_s < 0.02 * report.busy_slot_s
 
 
+def test_nobody_waits_for_a_host_that_sleeps_and_it_comes_back() -> None:
+    class OneSleeps(SimFarm):
+        """A slave sleeps for an hour while it has something to do."""
+
+        def _have_mishap(self) -> None:
+            sleeper = next(iter(self._slaves.values()))
+            sleeper.sleep(3600.0)
+
+    climate = Climate(
+        join_within_s=0.0, submit_within_s=0.0, task_s=(1.0,), span_share=0.0, mishap_every_s=3.0
+    )
+    for seed in range(1, 6):
+        report = OneSleeps(seed, slaves=4, tasks=200, climate=climate, check_every=1).run()
+        assert report.done + report.given_up == 200
+        assert report.slaves_lost == 1
+        assert report.handed_out_again + report.given_up >= 1, "what it ran"
+        assert report.seconds < 600.0
+
+
 def test_a_straggler_is_tried_twice_though_one_task_was_slow_long_ago() -> None:
     class OneSlow(SimFarm):
         """The first task takes 10 minutes, and much later one hangs on the slave that has it."""
