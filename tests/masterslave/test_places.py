@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from masterslave import Farm
+from masterslave.naming import PREFIX
 from nameserver import Directory, NameServer, NameServerClient
 from remoteobj import InsecureWarning
 from tests.conftest import StartScript, eventually
@@ -68,6 +69,7 @@ def test_a_slave_with_other_directories_finds_it_by_the_name_server(
 SCRIPT_WITH_A_FARM = """
 import sys, time
 from masterslave import Farm
+from masterslave.naming import PREFIX
 sys.stdin.readline()
 with Farm("trio", local_slaves=0, insecure=len(sys.argv) > 1) as farm:
     print("ready", flush=True)
@@ -105,7 +107,7 @@ def test_three_scripts_at_once_and_one_survives(
     survivor.communicate("end\n", timeout=10)
     assert survivor.returncode == 0
     with Directory() as directory:
-        assert not directory.list()
+        assert not directory.list(PREFIX), "but for the slave, which waits for the next farm"
 
 
 def test_a_slave_serves_a_farm_of_this_machine_and_one_of_the_network(
