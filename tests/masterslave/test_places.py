@@ -15,6 +15,8 @@ from nameserver import Directory, NameServer, NameServerClient
 from remoteobj import InsecureWarning
 from tests.conftest import StartScript, eventually
 
+pytestmark = pytest.mark.serial
+
 
 @pytest.fixture
 def server() -> Iterator[NameServer]:

@@ -6,6 +6,7 @@ import sys
 import time
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,6 +14,8 @@ from nameserver.changes import Lease
 from nameserver.lease_table import LeaseTable, Taken
 from nameserver.record import make_record
 from nameserver.registry import Registry
+
+pytestmark = pytest.mark.serial
 
 LEASE_S = 30.0
 

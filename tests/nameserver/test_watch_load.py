@@ -15,6 +15,8 @@ from nameserver import NameServerClient
 from tests.conftest import StartScript, eventually
 from tests.nameserver.raw_watchers import RawWatchers
 
+pytestmark = pytest.mark.serial
+
 WATCHERS = int(os.environ.get("WATCHERS", "2000"))
 IN_TIME_S, MOST_THREADS = 1.0, 32
 HERE = "PYRO:x@127.0.0.1:4711"

@@ -24,7 +24,7 @@ from remoteobj.server.workers import TICK_S, Workers
 from remoteobj.wire import Message, MessageType
 from tests.conftest import eventually
 
-pytestmark = pytest.mark.filterwarnings("ignore:plain TCP")
+pytestmark = [pytest.mark.serial, pytest.mark.filterwarnings("ignore:plain TCP")]
 
 
 class Hall:

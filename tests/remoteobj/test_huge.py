@@ -10,6 +10,8 @@ from servants import Connect, StartScript
 
 from remoteobj import NotSendable, Settings, WireError
 
+pytestmark = pytest.mark.serial
+
 HUGE = int(os.environ.get("HUGE_BYTES", str(300 << 20)))
 ROOMY = Settings(max_message_bytes=HUGE + (1 << 20))
 

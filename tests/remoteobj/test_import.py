@@ -12,6 +12,8 @@ from servants import StartScript
 
 import remoteobj
 
+pytestmark = pytest.mark.serial
+
 
 def output_of(start_script: StartScript, code: str, **environment: str) -> str:
     process: subprocess.Popen[str] = start_script("-W", "error", "-c", code, **environment)
