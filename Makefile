@@ -16,7 +16,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 help:
 	@echo "make demo   a farm on this machine: slaves join, one is killed, nothing is lost"
 	@echo "make test   everything that has to pass: lint, types, import contracts, tests"
-	@echo "make lint, types, contracts, pytest   its parts (JOBS=4: so many processes run tests)"
+	@echo "make lint, types, contracts, pytest   its parts"
 	@echo "make bench-rpc  measure remote calls, and write docs/performance.md (BENCH=--quick: only print)"
 	@echo "make bench-farm  measure the farm beside other systems, and write docs/performance-farm.md: an hour (BENCH=--quick: only print)"
 	@echo "make bench-nameserver  measure a name server with 100,000 names"
@@ -41,17 +41,12 @@ types: .venv/dev
 contracts: .venv/dev
 	$(BIN)/lint-imports --no-cache
 
-# Most tests wait, so two processes take files of them at once. What is marked serial comes after them,
-# alone, also when a test has failed before; either failure is one of make.
-JOBS ?= 2
-
 # The tests of several hosts need root and iproute2; where it may, make installs it.
 pytest: .venv/dev
 	@if [ "$$(id -u)" = 0 ] && ! command -v ip >/dev/null && command -v apt-get >/dev/null; then \
 		apt-get update -qq && apt-get install -y -qq iproute2 || echo "iproute2 could not be installed"; \
 	fi
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not serial"; others=$$?; \
-	$(BIN)/python -m pytest -m serial && exit $$others
+	$(BIN)/python tools/run_tests.py
 
 BENCH ?= --docs docs
 bench-rpc: .venv/bench
