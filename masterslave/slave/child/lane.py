@@ -167,7 +167,7 @@ class _Lane:
         told, outcomes = self._told, self._outcomes
         sequence = self._sequence + len(outcomes)
         ask = Ask(told.slave, 1, self._acknowledged, sequence, outcomes)
-        answer = self._exchange(ask, caller.tidier.look)
+        answer = self._exchange(ask, caller.tidier.look_briefly)
         if answer is None:
             return None
         try:

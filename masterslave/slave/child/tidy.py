@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import select
 import signal
 import sys
 import time
@@ -24,6 +25,8 @@ from .limits import lift
 __all__ = ["Tidier"]
 
 _LONGEST_S = 1.0
+_CAN_LOOK = hasattr(os, "waitid")  # not on macOS before Python 3.13, nor on Windows: untried
+_FOR_ANY = os.WEXITED | os.WNOHANG | os.WNOWAIT if _CAN_LOOK else 0
 _TRACKERS = (
     ("multiprocessing.resource_tracker", "_resource_tracker", "_pid"),
     ("multiprocessing.forkserver", "_forkserver", "_forkserver_pid"),
@@ -54,6 +57,8 @@ class Tidier:
         self._kept: set[int] = set()
         """Processes that an initializer has started."""
         self._streams: list[tuple[int, tuple[int, int]]] = []
+        self._open: select.poll | None = None
+        """Tells of those that are closed."""
         self._is_restoring = False
 
     def install(self) -> None:
@@ -95,16 +100,27 @@ class Tidier:
 
     def look(self) -> None:
         """Mend standard streams, and end processes that were left behind."""
-        if not self._is_installed:
-            return
-        for number, (saved, identity) in enumerate(self._streams):
-            if _identity(number) != identity:
-                os.dup2(saved, number)
+        if self._is_installed:
+            for number, (saved, identity) in enumerate(self._streams):
+                if _identity(number) != identity:
+                    os.dup2(saved, number)
+            self._look_at_the_rest()
+
+    def look_briefly(self) -> None:
+        """Do the same, but see of the streams only whether they are closed: that is three times as
+        fast, for tasks that come one by one.
+        """
+        if self._open is not None and self._open.poll(0):
+            self.look()
+        else:
+            self._look_at_the_rest()
+
+    def _look_at_the_rest(self) -> None:
         if self._streams and (_is_closed(sys.stdout) or _is_closed(sys.stderr)):
             self.renew_streams()
         try:
-            if hasattr(os, "waitid"):  # not on macOS before 3.13, nor on Windows: untried
-                os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            if _CAN_LOOK:
+                os.waitid(os.P_ALL, 0, _FOR_ANY)
                 self._end_left_behind()
         except ChildProcessError:
             pass
@@ -142,11 +158,14 @@ class Tidier:
         for saved, _ in self._streams:
             os.close(saved)
         self._streams = []
+        self._open = select.poll() if hasattr(select, "poll") else None
         for number in range(3):
             identity = _identity(number)
             if identity is None:  # it is closed on purpose
                 return
             self._streams.append((lift(os.dup(number)), identity))
+            if self._open is not None:
+                self._open.register(number, 0)
 
     def _end_left_behind(self) -> None:
         kept = self._kept | {*_trackers()}
