@@ -190,7 +190,7 @@ def test_priorities_parts_progress_and_await(here: Farm) -> None:
     told = here.submit(tell, 3)
     assert list(told.parts()) == [0, 1, 2]
     eventually(lambda: told.progress == (3.0, 3.0), "the last progress comes")
-    assert sorted(order) == [1, 2, 3]
+    eventually(lambda: sorted(order) == [1, 2, 3], "the callbacks, which come after the answers")
 
     async def count() -> list[Any]:
         return [await here.submit(pow, 2, 5), *[item async for item in here.imap(abs, [-1, -2])]]
