@@ -10,7 +10,7 @@ from tests.nameserver.command import command
 URI = "PYRO:bell@127.0.0.1:1"
 NOBODY = ("--nameserver", "127.0.0.1:1")
 ARGUMENTS = {"lookup": ("bell",), "register": ("bell", URI), "remove": ("bell",)}
-ASKING = sorted(set(main_group.commands) - {"run"})
+ASKING = sorted(set(main_group.commands) - {"run", "completion"})
 
 
 def refused(*arguments: str, **environment: str) -> str:
