@@ -354,7 +354,9 @@ def test_farm_run(tree: Path, start_script: StartScript) -> None:
     assert [line for line in lines if line in titles] == titles
     assert "sub/deep/er.py:1" in out
     assert "sub/m.py:1" not in out
-    assert lines[-4:-2] == ["files surveyed 4 of 4 found", "tasks handed out again 0"]
+    assert lines[-4] == "files surveyed 4 of 4 found"
+    # One that waits at the slave that came first is taken back for the one that comes later.
+    assert lines[-3] in ("tasks handed out again 0", "tasks handed out again 1")
     assert lines[-2] in ("slaves joined 1, lost 0", "slaves joined 2, lost 0")
     assert float(lines[-1].removeprefix("seconds ")) > 0
 
