@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
 from nameserver.lookups import Lookups, first_address
 from nameserver.networks import Networks, is_link_local, is_loopback_address, is_unspecified
@@ -32,6 +33,8 @@ __all__ = ["DIAL_TIMEOUT_S", "Failure", "Plan", "Proof", "Prover", "plan_of"]
 DIAL_TIMEOUT_S = 2.0
 _MOST_AT_ONCE = 16
 _MOST_BYTES = 256 * 1024  # of an answer: what an object can do, and no more
+
+_Found = TypeVar("_Found")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,12 +114,16 @@ class Prover:
         self._timeout_s = timeout_s
         self._lookups = Lookups(look_up, timeout_s=timeout_s)
         self._threads = ThreadPoolExecutor(_MOST_AT_ONCE, thread_name_prefix="nameserver dials")
+        self._is_closed = False
 
     def close(self) -> None:
         """Dial no more. Blocks: until the last call has its answer, or its time is over.
 
         All who wait are told before this returns.
         """
+        # Who is told while it shuts down may have the next one dialled in the same thread, which
+        # would wait for the pool's lock for ever.
+        self._is_closed = True
         self._threads.shutdown(cancel_futures=True)
 
     def find(self, uri: URI, done: Callable[[URI | Failure | None], None]) -> None:
@@ -128,9 +135,8 @@ class Prover:
         def tell(call: Future[URI | Failure]) -> None:
             done(None if call.cancelled() else call.result())
 
-        try:
-            call = self._threads.submit(self._find, uri)
-        except RuntimeError:  # after close()
+        call = self._submit(self._find, uri)
+        if call is None:
             done(None)
         else:
             call.add_done_callback(tell)
@@ -141,12 +147,12 @@ class Prover:
             done(Proof(()))
             return
         calls: list[Future[str]] = []
-        try:
-            for host in hosts:
-                calls.append(self._threads.submit(self._dial, uri, host))
-        except RuntimeError:  # after close()
-            done(Proof((), is_known=False))
-            return
+        for host in hosts:
+            call = self._submit(self._dial, uri, host)
+            if call is None:
+                done(Proof((), is_known=False))
+                return
+            calls.append(call)
         left, lock = len(calls), threading.Lock()
 
         def count(_: Future[str]) -> None:
@@ -159,6 +165,15 @@ class Prover:
 
         for call in calls:
             call.add_done_callback(count)
+
+    def _submit(self, dial: Callable[..., _Found], *given: object) -> Future[_Found] | None:
+        """Have a thread dial; None: the server is closed."""
+        if self._is_closed:
+            return None
+        try:
+            return self._threads.submit(dial, *given)
+        except RuntimeError:  # closed meanwhile
+            return None
 
     def _find(self, uri: URI) -> URI | Failure:
         where = uri.location or ""

@@ -6,6 +6,7 @@ Loopback has many addresses; here some stand for those of other networks.
 from __future__ import annotations
 
 import socket
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 
@@ -15,9 +16,10 @@ from nameserver import NameUnknown, NamingError
 from nameserver.admission import Admission
 from nameserver.book import Book
 from nameserver.networks import Interface, Networks, own_interfaces
-from nameserver.proving import Prover, plan_of
+from nameserver.proving import Proof, Prover, plan_of
 from nameserver.record import make_record
 from remoteobj import URI, Daemon
+from tests.conftest import PATIENCE_S
 from tests.nameserver.conftest import Bell
 
 pytestmark = pytest.mark.filterwarnings("ignore:plain TCP")
@@ -235,3 +237,23 @@ def test_who_waits_in_line_is_answered_when_the_server_closes(book: Book) -> Non
         prover.close()
         for each in asked:
             each.exception(timeout=5)  # whatever it is
+
+
+def test_who_goes_on_when_a_call_is_dropped_does_not_hold_up_the_close() -> None:
+    prover = Prover(None, timeout_s=0.2)
+    told: list[bool] = []
+    with socket.create_server((THERE, 0), backlog=50) as mute:
+        uri = URI(f"PYRO:mute@{THERE}:{mute.getsockname()[1]}")
+
+        def go_on(proof: Proof) -> None:
+            told.append(proof.is_known)
+            if len(told) < 100:
+                prover.prove(uri, [THERE], go_on)
+
+        for _ in range(40):  # more than there are threads
+            prover.prove(uri, [THERE], go_on)
+        closer = threading.Thread(target=prover.close)
+        closer.start()
+        closer.join(PATIENCE_S)
+        assert not closer.is_alive()
+        assert len(told) >= 40

@@ -27,7 +27,7 @@ from masterslave.cli import main_group
 from masterslave.patterns import joblib_backend
 from masterslave.pool import Pool
 from remoteobj.cli import run_command
-from tests.conftest import StartScript, children_of, eventually
+from tests.conftest import StartScript, eventually, processes_of
 
 arrived, may_go = threading.Event(), threading.Event()
 """Of this very module, which the threads see as the tests do."""
@@ -107,7 +107,7 @@ def test_tasks_run_in_a_thread_of_this_process(here: Farm, own_machine: Path) ->
     counts = here.statistics()
     assert counts.done == counts.submitted == 512
     here.add_local_slaves(1)
-    assert not children_of(os.getpid())
+    assert not processes_of(own_machine)
     assert not list(own_machine.rglob("*"))  # no socket, no name
     with pytest.raises(FarmError, match="has no address"):
         _ = here.uri
