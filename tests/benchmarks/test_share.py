@@ -9,6 +9,7 @@ import pytest
 from tests.benchmarks.share import measure_apart
 
 pytest.importorskip("numpy")
+pytestmark = pytest.mark.serial
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="PSS is Linux's")

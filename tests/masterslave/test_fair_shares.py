@@ -12,6 +12,8 @@ from masterslave import Farm
 from tests.conftest import eventually
 from tests.masterslave.conftest import StartSlave
 
+pytestmark = pytest.mark.serial
+
 WINDOW_S = 2.0
 
 

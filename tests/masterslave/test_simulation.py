@@ -120,6 +120,7 @@ def test_a_straggler_is_tried_twice_though_one_task_was_slow_long_ago() -> None:
     assert report.seconds < 1000.0
 
 
+@pytest.mark.serial
 def test_a_task_costs_the_same_with_ten_thousand_slaves() -> None:
     def cost_s(slaves: int) -> float:
         farm = SimFarm(1, slaves=slaves, tasks=40_000, climate=CALM, check_every=0)

@@ -168,6 +168,7 @@ def test_an_announcement_that_says_nothing_is_asked(server: NameServer) -> None:
         old.close()
 
 
+@pytest.mark.serial
 def test_where_it_was_before_is_asked_first(monkeypatch: pytest.MonkeyPatch) -> None:
     with serving("lab") as lab:
         assert located("lab") == (lab.address, "zeroconf")

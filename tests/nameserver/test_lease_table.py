@@ -42,6 +42,7 @@ def quickest_expiry_s(registry: Registry) -> float:
     return min(took_s)
 
 
+@pytest.mark.serial
 def test_a_lease_that_ends_costs_the_same_among_many() -> None:
     few_s, many_s = (quickest_expiry_s(registry_of(leases)) for leases in (1_000, 30_000))
     print(f"\n  a lease of 1,000 ends in {few_s * 1e6:.1f} us, of 30,000 in {many_s * 1e6:.1f} us")

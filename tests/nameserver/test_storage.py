@@ -311,6 +311,7 @@ MANY, MOST_S = 30_000, 3.0
 busy, so that a third of them has as long."""
 
 
+@pytest.mark.serial
 def test_a_start_with_many_names(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     storage = SqliteStorage(tmp_path / "names")
     storage.save([change(number) for number in range(1, MANY + 1)])

@@ -258,6 +258,7 @@ def test_who_completes_a_future_may_close_the_daemon(served: Daemon, house: Hous
         assert threads_of(served) == []
 
 
+@pytest.mark.serial
 def test_closing_again_and_from_many_threads_does_nothing(served: Daemon, house: House) -> None:
     with RawCaller(served) as raw:
         raw.send(call("null"))

@@ -235,6 +235,7 @@ def test_plain_answers_never_overtake_each_other(daemon: Daemon) -> None:
 # Who completes a future, and peers that do not read.
 
 
+@pytest.mark.serial
 @pytest.mark.parametrize("kind", ["daemon", "tcp_daemon"])
 def test_who_completes_a_future_never_waits_for_the_peer(
     request: pytest.FixtureRequest, kind: str, desk: Desk, connect: Connect
@@ -319,6 +320,7 @@ def test_a_thousand_later_answers_hold_few_threads(serve: Make, desk: Desk) -> N
         assert daemon.statistics().threads <= 32
 
 
+@pytest.mark.serial
 def test_no_more_calls_are_read_than_may_wait(serve: Make, desk: Desk, connect: Connect) -> None:
     daemon = serve(max_calls_in_flight=4)
     proxy = connect(daemon.uri_of("it"))

@@ -107,12 +107,15 @@ def test_an_item_that_was_not_asked_for_is_asked_for_again(proxy: Any, served: D
     assert list(items) == [1, 2, 3]
 
 
-def test_who_reads_on_after_the_end_is_told_what_may_have_happened(proxy: Any) -> None:
+def test_who_reads_on_after_the_end_is_told_what_may_have_happened(
+    proxy: Any, press: Press
+) -> None:
     torn, released = proxy.torn(), proxy.sheets()
     assert (next(torn), next(released)) == (0, 0)
     with pytest.raises(LookupError, match="torn"):
         next(torn)
     release(proxy)
+    eventually(lambda: press.closed == 1, "the daemon has noticed")
     for items in (torn, released):
         with pytest.raises(WireError, match=r"An earlier item has failed.* proxy was released"):
             next(items)

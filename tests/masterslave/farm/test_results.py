@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,10 @@ __all__ = ["farm", "own_machine"]
 def after(path: Path, value: Any) -> Any:
     wait_for_file(path)
     return value
+
+
+def make_after(go: Path, make: Callable[[], Any]) -> Any:
+    return after(go, make())
 
 
 absolute: Any = abs  # whose argument may be a future, too
@@ -67,7 +72,10 @@ def test_large_results_and_those_of_any_type(farm: Farm, tmp_path: Path) -> None
             large.result(timeout=15)
             sizes = [farm.submit(length, large) for _ in range(4)]
         assert [size.result(timeout=15) for size in sizes] == [len(text)] * 4
-    assert farm.submit(str, farm.submit(Unreadable)).result() == "read in a task"
+    unreadable = farm.submit(make_after, tmp_path / "later", Unreadable)
+    read = farm.submit(str, unreadable)  # given before it is there: the script does not read it
+    (tmp_path / "later").touch()
+    assert read.result(timeout=15) == "read in a task"
 
 
 def test_each_task_has_a_result_of_its_own(farm: Farm, tmp_path: Path) -> None:
