@@ -2,8 +2,8 @@
 
 What the second process says is shown when it has ended. Any failure is one of the whole.
 
-The processes that tests start, a thousand or so, are up sooner with our bytecode at hand; what tests
-write and import leaves none behind (PYTHONDONTWRITEBYTECODE).
+The processes that tests start, a thousand or so, are up sooner with our bytecode at hand; what
+tests write and import leaves none behind (PYTHONDONTWRITEBYTECODE).
 """
 
 from __future__ import annotations

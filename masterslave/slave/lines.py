@@ -62,6 +62,8 @@ class Splitter:
         self.writer: Writer | None = None
         """Whose line is not complete yet."""
         self._marked: Writer | None = None
+        self._last: Writer | None = None
+        """Who was marked last."""
         self._rest = b""
         self._begun = bytearray()
         self._cut = 0
@@ -86,7 +88,8 @@ class Splitter:
             begin = data.find(BEGIN, place)
             stop = begin if begin >= 0 else len(data)
             if stop > place:
-                self._take(data[place:stop], self._marked or unmarked, most)
+                writer = self._marked or self._between(data, begin) or unmarked
+                self._take(data[place:stop], writer, most)
             if begin < 0:
                 break
             close = data.find(CLOSE, begin)
@@ -113,6 +116,19 @@ class Splitter:
         if self._marked is not None and self._marked.kind == LOGGED:
             self._end_begun()
         self._marked = _writer_of(fields)
+        self._last = self._marked or self._last
+
+    def _between(self, data: bytes, begin: int) -> Writer | None:
+        """Return who has printed what has no mark, if the marks around it are of one task."""
+        last = self._last
+        if last is None or begin < 0:
+            return None
+        following = _writer_of(data[begin + len(BEGIN) : data.find(CLOSE, begin)])
+        if following is None or (following.farm, following.task) != (last.farm, last.task):
+            return None
+        if self.writer is not None and not self.writer.kind:  # the start of it has come before
+            return self.writer
+        return last._replace(kind=0, level=0, logger="")
 
     def _take(self, text: bytes, writer: Writer, most: int) -> None:
         if self.writer is not None and self.writer != writer:
@@ -167,6 +183,7 @@ class Splitter:
         close = data.find(CLOSE, begin)
         if begin >= 0 and close >= 0:
             self._marked = _writer_of(data[begin + len(BEGIN) : close])
+            self._last = self._marked
 
 
 def _end_of_whole(data: bytes) -> int:

@@ -41,7 +41,9 @@ def split(*chunks: bytes) -> list[tuple[int, int, str]]:
         found += splitter.feed(chunk, UNMARKED, MANY)
     found += splitter.end_line()
     assert not splitter.take_left_out()
-    return [(said.writer.task, said.writer.kind, said.text) for said in found]
+    return [
+        (said.writer.task if said.writer.kind else 0, said.writer.kind, said.text) for said in found
+    ]
 
 
 STREAM = (
@@ -54,13 +56,13 @@ STREAM = (
 PARTED = [
     (1, STDOUT, "one"),
     (1, STDOUT, "part"),
-    (7, 0, "from C"),
+    (0, 0, "from C"),
     (1, STDOUT, "ial"),
     (2, STDERR, "30%"),
     (3, LOGGED, "a record\nof two lines"),
-    (7, 0, "\ufffd\x00"),
-    (7, 0, "\x1e"),
-    (7, 0, ""),
+    (0, 0, "\ufffd\x00"),
+    (0, 0, "\x1e"),
+    (0, 0, ""),
     (4, STDOUT, "grün"),
 ]
 
@@ -73,6 +75,20 @@ def test_the_same_lines_come_of_any_pieces(cuts: list[int]) -> None:
 
 def test_they_come_of_single_bytes_too() -> None:
     assert split(*(STREAM[at : at + 1] for at in range(len(STREAM)))) == PARTED
+
+
+def test_what_has_no_mark_is_of_the_task_around_it_or_of_the_one_that_runs() -> None:
+    splitter = Splitter()
+    first, second = mark(1) + b"one\n" + END, mark(2) + b"two\n" + END
+    found = splitter.feed(first + b"a\n" + first + b"b\n" + second + b"c\n", UNMARKED, MANY)
+    assert [(said.writer.task, said.text) for said in found] == [
+        (1, "one"),
+        (1, "a"),
+        (1, "one"),
+        (7, "b"),
+        (2, "two"),
+        (7, "c"),
+    ]
 
 
 @given(st.lists(st.binary(max_size=40) | st.sampled_from([BEGIN, CLOSE, END, b"\n", b"\r"])))
