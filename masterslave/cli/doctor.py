@@ -59,14 +59,14 @@ def doctor(
     if sys.stderr.isatty() and not as_json:
         click.echo("looking at this machine, its farms and slaves ...", err=True)
     wish = Wish(
-        _label_of,
-        is_named or who is not None or insecure,
         address,
         chosen_cluster(cluster),
         timeout_s,
         who,
         insecure,
         problem,
+        label_of=_label_of,
+        asks_server=is_named or who is not None or insecure,
     )
     return tell(judge(look(wish)), as_json=as_json)
 

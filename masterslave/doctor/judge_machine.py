@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from masterslave.doctor.facts import Facts
 from nameserver.doctor import judge_machine, mending
 from nameserver.doctor.facts import Facts as NetworkFacts
+from nameserver.doctor.judge_certificate import certificate
 from nameserver.doctor.verdict import Finding, note, ok, wrong
 
 __all__ = ["clock", "directory", "identity", "limits", "versions"]
@@ -16,7 +17,6 @@ _MIB = 1024 * 1024
 _LEAST_FREE_BYTES = 16 * _MIB
 _LITTLE_MEMORY_BYTES = 256 * _MIB
 _LEAST_FILES, _FEW_FILES, _MANY_FILES = 128, 1024, 4096
-_SOON_DAYS = 14.0
 _EARLIEST = datetime(2025, 1, 1, tzinfo=UTC).timestamp()  # nothing of this is older
 
 
@@ -104,18 +104,8 @@ def limits(facts: Facts) -> Iterator[Finding]:
 def identity(facts: Facts) -> Iterator[Finding]:
     """Look at who this machine is on the network."""
     held = facts.credentials
-    if held.problem:
-        yield wrong(
-            "identity", held.problem, "openssl x509 -noout -subject -issuer -dates -in CERTIFICATE"
-        )
-    elif held.subject and held.days_left < _SOON_DAYS:
-        yield note(
-            "identity",
-            f"{held.subject!r}, whose certificate ends in {held.days_left:.0f} days",
-            "make a new certificate in time, and start anew what uses it",
-        )
-    elif held.subject:
-        yield ok("identity", f"{held.subject!r}, for {held.days_left:.0f} more days")
+    if held.problem or held.subject:
+        yield certificate(held)
     else:
         yield ok(
             "identity",

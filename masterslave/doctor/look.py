@@ -22,6 +22,7 @@ from masterslave.naming import PREFIX, FarmRecord, read_record
 from masterslave.slave.capacity import usable_cpus
 from nameserver import Directory, NamingError, Record, locate
 from nameserver.doctor.facts import Credentials, Missing
+from nameserver.doctor.look import Wish as ServerWish
 from nameserver.doctor.see_machine import see_packages, see_system
 from remoteobj import Identity, InsecureWarning, Proxy, RemoteObjError, Settings
 from remoteobj.runtime import LockedFile, runtime_dir
@@ -33,24 +34,17 @@ _ANSWER = Settings(connect_timeout_s=2.0, call_timeout_s=3.0)
 _AT_ONCE = 16
 
 
-@dataclass(frozen=True, slots=True)
-class Wish:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish(ServerWish):
     """What is to be looked at beside this machine.
 
     Attributes:
-        asks_server: Whether a name server is looked for; the others say which, as in ``locate``.
-        identity_problem: Why there is no identity, although there was to be one.
+        asks_server: Whether a name server is looked for.
         label_of: As for ``see_slaves``.
     """
 
     label_of: Callable[[list[str]], str | None]
     asks_server: bool = False
-    address: str | None = None
-    cluster: str | None = None
-    timeout_s: float = 2.0
-    identity: Identity | None = None
-    insecure: bool = False
-    identity_problem: str = ""
 
 
 def look(wish: Wish) -> Facts:

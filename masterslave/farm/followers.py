@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from concurrent.futures import CancelledError, Future
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from masterslave.errors import DependencyFailed
 from masterslave.farm.packing import reason_of
@@ -26,8 +26,8 @@ def predecessors_of(
     Raises:
         TypeError: One of them is no future of this farm.
     """
-    futures = (after,) if isinstance(after, Future) else tuple(after)
-    for future in futures:
+    futures: list[FarmFuture[Any]] = []
+    for future in (after,) if isinstance(after, Future) else after:
         if not isinstance(future, Single):
             raise TypeError(
                 f"after is a list of futures that submit() of this farm has given, and {future!r} "
@@ -38,7 +38,8 @@ def predecessors_of(
                 f"{future!r} is of another farm: wait for it, then submit; after is for tasks of "
                 "the same farm"
             )
-    return futures  # type: ignore[return-value]
+        futures.append(cast("FarmFuture[Any]", future))  # the one future that is a task
+    return tuple(futures)
 
 
 def dependency_failed(name: str, predecessor: FarmFuture[Any]) -> DependencyFailed:

@@ -89,8 +89,7 @@ class Requests:
         if error is None:
             return Retrieved(task_id, task_name, future.result())
         with contextlib.suppress(Exception):  # its class may have no place for them
-            error.task_id = task_id  # type: ignore[attr-defined]
-            error.task_name = task_name  # type: ignore[attr-defined]
+            vars(error).update(task_id=task_id, task_name=task_name)
         error.add_note(f"This was raised by the requested task {task_id}.")
         raise error
 

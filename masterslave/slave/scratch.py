@@ -21,7 +21,7 @@ from typing import Any
 try:
     import fcntl
 except ImportError:  # Windows, where folders of killed agents stay
-    fcntl = None  # type: ignore[assignment]
+    fcntl = None  # type: ignore[assignment]  # a module has no type to say so in
 
 __all__ = ["make_scratch", "remove_scratch", "remove_stale"]
 

@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 
 from nameserver.doctor import mending
 from nameserver.doctor.facts import Facts, Missing, Visit
+from nameserver.doctor.judge_certificate import certificate
 from nameserver.doctor.verdict import Finding, note, ok, wrong
 
 __all__ = ["clock", "identity", "name_server", "objects"]
 
-_SOON_DAYS = 14.0
 _EARLIEST = datetime(2025, 1, 1, tzinfo=UTC).timestamp()  # nothing of this is older
 _APART_S, _TOO_FAR_S = 5.0, 60.0
 
@@ -19,18 +19,8 @@ _APART_S, _TOO_FAR_S = 5.0, 60.0
 def identity(facts: Facts) -> Iterator[Finding]:
     """Look at how TCP is spoken here."""
     held = facts.credentials
-    if held.problem:
-        yield wrong(
-            "identity", held.problem, "openssl x509 -noout -subject -issuer -dates -in CERTIFICATE"
-        )
-    elif held.subject and held.days_left < _SOON_DAYS:
-        yield note(
-            "identity",
-            f"TLS as {held.subject!r}, whose certificate ends in {held.days_left:.0f} days",
-            "make a new certificate in time, and start anew what uses it",
-        )
-    elif held.subject:
-        yield ok("identity", f"TLS as {held.subject!r}, for {held.days_left:.0f} more days")
+    if held.problem or held.subject:
+        yield certificate(held, "TLS as ")
     elif held.is_insecure:
         yield note(
             "identity", "plain TCP: anyone on the network can read and change names and addresses"

@@ -12,6 +12,7 @@ import pytest
 
 import nameserver
 import remoteobj
+from tests.docs.running import prints_what_it_says
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -36,15 +37,7 @@ def test_each_example_of_the_readme_prints_what_it_says(name: str, tmp_path: Pat
 
 @pytest.mark.parametrize("name", GUIDED)
 def test_each_example_of_the_guide_prints_what_it_says(name: str, tmp_path: Path) -> None:
-    script = tmp_path / name
-    script.write_text(GUIDED[name], encoding="utf-8")
-    done = subprocess.run(
-        [sys.executable, str(script)], capture_output=True, text=True, timeout=60, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    promised = re.findall(r"print\(.*\)\s+# (.*)", GUIDED[name])
-    assert promised
-    assert done.stdout.splitlines() == promised
+    prints_what_it_says(GUIDED[name], tmp_path / name)
 
 
 def test_each_example_is_about_twenty_lines() -> None:

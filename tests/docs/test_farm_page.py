@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import inspect
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +12,7 @@ from masterslave import Farm, FarmSettings
 from masterslave.farm.local import MAX_RESTARTS, WITHIN_S
 from masterslave.protocol import MAX_PAYLOAD_BYTES
 from masterslave.scheduler import Feeding
+from tests.docs.running import prints_what_it_says
 from tests.docs.test_docs import EXAMPLE, ROOT
 
 PAGE = (ROOT / "docs" / "farm.md").read_text(encoding="utf-8")
@@ -22,15 +21,7 @@ SCRIPTS = dict(EXAMPLE.findall(PAGE))
 
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_each_example_of_the_page_prints_what_it_says(name: str, tmp_path: Path) -> None:
-    script = tmp_path / name
-    script.write_text(SCRIPTS[name], encoding="utf-8")
-    done = subprocess.run(
-        [sys.executable, str(script)], capture_output=True, text=True, timeout=60, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    promised = re.findall(r"print\(.*\)\s+# (.*)", SCRIPTS[name])
-    assert promised
-    assert done.stdout.splitlines() == promised
+    prints_what_it_says(SCRIPTS[name], tmp_path / name)
 
 
 def test_each_option_is_on_the_page() -> None:

@@ -23,6 +23,7 @@ from nameserver.doctor.verdict import Check
 from nameserver.record import make_record
 from tests.certificates import make_cluster
 from tests.conftest import PATIENCE_S, StartScript
+from tests.docs.running import prints_what_it_says
 from tests.nameserver.command import command
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -140,18 +141,7 @@ def test_each_watch_of_the_page_watches(
 
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_each_script_of_the_page_prints_what_it_says(name: str, tmp_path: Path) -> None:
-    (tmp_path / name).write_text(SCRIPTS[name], encoding="utf-8")
-    done = subprocess.run(
-        [sys.executable, str(tmp_path / name)],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    promised = re.findall(r"print\(.*\)\s+# (.*)", SCRIPTS[name])
-    assert promised
-    assert done.stdout.splitlines() == promised
+    prints_what_it_says(SCRIPTS[name], tmp_path / name)
 
 
 def test_the_page_names_all_keys_and_checks() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.docs.running import prints_what_it_says
 from tests.docs.test_docs import EXAMPLE, ROOT
 from tests.masterslave.shared import own_machine
 
@@ -39,12 +40,4 @@ def studio(own_machine: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
 def test_each_example_of_the_page_prints_what_it_says(
     name: str, studio: Path, tmp_path: Path
 ) -> None:
-    script = tmp_path / name
-    script.write_text(SCRIPTS[name], encoding="utf-8")
-    done = subprocess.run(
-        [sys.executable, str(script)], capture_output=True, text=True, timeout=60, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    promised = re.findall(r"print\(.*\)\s+# (.*)", SCRIPTS[name])
-    assert promised
-    assert done.stdout.splitlines() == promised
+    prints_what_it_says(SCRIPTS[name], tmp_path / name)

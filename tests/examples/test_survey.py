@@ -345,7 +345,8 @@ def test_tables_are_at_most_100_wide(
 
 
 def test_farm_run(tree: Path, start_script: StartScript) -> None:
-    options = ("--label", "room", "--slaves", "2", "--top", "2")
+    # With two, what is fed to the first may be taken back for the other: how often is chance.
+    options = ("--label", "room", "--slaves", "1", "--top", "2")
     process = start_script(str(SCRIPT), str(tree), *options, COLUMNS="100")
     out, err = process.communicate(timeout=30)
     assert (process.returncode, err) == (0, "")
@@ -354,10 +355,11 @@ def test_farm_run(tree: Path, start_script: StartScript) -> None:
     assert [line for line in lines if line in titles] == titles
     assert "sub/deep/er.py:1" in out
     assert "sub/m.py:1" not in out
-    assert lines[-4] == "files surveyed 4 of 4 found"
-    # One that waits at the slave that came first is taken back for the one that comes later.
-    assert lines[-3] in ("tasks handed out again 0", "tasks handed out again 1")
-    assert lines[-2] in ("slaves joined 1, lost 0", "slaves joined 2, lost 0")
+    assert lines[-4:-1] == [
+        "files surveyed 4 of 4 found",
+        "tasks handed out again 0",
+        "slaves joined 1, lost 0",
+    ]
     assert float(lines[-1].removeprefix("seconds ")) > 0
 
 

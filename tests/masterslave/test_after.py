@@ -21,7 +21,8 @@ def write(path: Path, text: str) -> str:
     return path.read_text()
 
 
-def fail(text: str) -> None:
+def fail(text: str, gate: Path) -> None:
+    wait_for_file(gate)
     raise ValueError(text)
 
 
@@ -40,9 +41,11 @@ def test_tasks_run_after_those_that_they_follow(farm: Farm, tmp_path: Path) -> N
 
 
 def test_what_follows_a_failure_says_which(farm: Farm, tmp_path: Path) -> None:
-    first = farm.submit(fail, "no luck")
+    gate = tmp_path / "gate"
+    first = farm.submit(fail, "no luck", gate)
     second = farm.options(after=[first]).submit(abs, 1)
     third = farm.options(after=[second, farm.submit(abs, 1)])
+    gate.touch()  # the scheduler knows who follows
     with pytest.raises(
         DependencyFailed, match=r"fail\(\), task \d+, which raised.*no luck"
     ) as error:

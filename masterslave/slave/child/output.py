@@ -54,7 +54,9 @@ class Output:
     def renew(self) -> None:
         """Make the streams, also anew: a task has closed them."""
         self._streams = [_stream(1, STDOUT, self), _stream(2, STDERR, self)]
-        sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__ = self._streams  # type: ignore[misc]
+        out, err = self._streams
+        sys.stdout, sys.stderr = out, err
+        vars(sys).update(__stdout__=out, __stderr__=err)  # typed as final, and closed by the task
 
     def take_log_records(self) -> None:
         """Have log records go to the script, until a task sets up logging itself."""

@@ -94,15 +94,19 @@ def test_short_tasks_that_come_one_by_one_are_told_apart(printed: Printed) -> No
 
 
 def test_it_comes_while_the_task_runs(printed: Printed, tmp_path: Path) -> None:
+    go = tmp_path / "go"
+    os.mkfifo(go)
+
     def wait(here: str) -> None:
         print("it waits", end="", flush=True)
-        while not os.path.exists(here):
-            time.sleep(0.01)
+        with open(here):  # until somebody opens it to write
+            pass
 
-    future = printed.farm.submit(wait, str(tmp_path / "go"))
+    future = printed.farm.submit(wait, str(go))
     eventually(lambda: printed.of(0) == ["it waits"], "it is told")
     assert not future.done()
-    (tmp_path / "go").touch()
+    with go.open("w"):
+        pass
     future.result()
 
 
@@ -217,9 +221,8 @@ def test_one_that_prints_without_end_does_not_hinder_the_others(how: str) -> Non
         wait_for_slaves(farm)
         loud = farm.submit(print_on, how)
         start = time.monotonic()
-        while how != "one line" and not any("are left out" in line.text for line in lines):
-            assert time.monotonic() < start + 10
-            time.sleep(0.01)
+        if how != "one line":
+            eventually(lambda: any("are left out" in line.text for line in lines), "it is too much")
         for number in range(100):
             assert farm.submit(abs, number).result() == number
         farm.submit(print, "done").result()

@@ -19,7 +19,10 @@ from tests.masterslave.shared import own_machine
 
 __all__ = ["own_machine"]
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+pytestmark = [
+    pytest.mark.serial,  # each answer has a second
+    pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc"),
+]
 
 Start = Callable[..., subprocess.Popen[bytes]]
 

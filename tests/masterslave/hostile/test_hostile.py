@@ -14,9 +14,13 @@ from typing import Any, NoReturn
 import pytest
 
 from masterslave import NotPicklable, TaskFailed, TaskLost, TaskOutOfMemory, TaskTimedOut
+from tests.conftest import eventually
 from tests.masterslave.hostile.conftest import SHARE_MIB, Hostile
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+pytestmark = [
+    pytest.mark.serial,  # each answer has a second
+    pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc"),
+]
 
 LIMIT_S = 0.3
 
@@ -32,7 +36,6 @@ def eat(mebibytes: int) -> int:
     held = []
     for _ in range(mebibytes // 10):
         held.append(b"x" * 10_000_000)
-        time.sleep(0.001)
     return len(held)
 
 
@@ -56,9 +59,9 @@ def test_one_whose_processes_eat_memory(hostile: Hostile) -> None:
         for _ in range(3):
             if os.fork() == 0:
                 held = b"x" * (SHARE_MIB * 10**6 // 2)
-                time.sleep(60)
+                signal.pause()
                 del held
-        time.sleep(60)
+        signal.pause()
 
     assert "with what it has started" in hostile.fails(TaskOutOfMemory, spread)
 
@@ -133,22 +136,19 @@ def test_one_that_leaves_threads_and_processes_behind(hostile: Hostile) -> None:
         return daemon
 
     daemon = hostile.farm.submit(leave).result(timeout=10)
-    deadline = time.monotonic() + 5
-    while Path(f"/proc/{daemon}").exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    eventually(lambda: not Path(f"/proc/{daemon}").exists(), "the daemon ends", 5.0)
 
 
 def test_one_that_is_killed_and_has_left_a_daemon(hostile: Hostile, tmp_path: Path) -> None:
     def leave(path: str) -> None:
+        reading, writing = os.pipe()
         if os.fork() == 0:
             os.setsid()
             if os.fork() == 0:
-                Path(path).write_text(str(os.getpid()))
+                os.write(writing, str(os.getpid()).encode())
                 os.execve("/bin/sleep", ["sleep", "60"], {})
             os._exit(0)
-        while not Path(path).exists() or not Path(path).read_text():
-            time.sleep(0.01)
+        Path(path).write_bytes(os.read(reading, 100))
         os._exit(1)
 
     hostile.fails(TaskLost, leave, str(tmp_path / "pid"))
