@@ -93,7 +93,8 @@ class Output:
             else:
                 data = self._pipe.read(_READ_BYTES)
                 with self._lock:
-                    self._take(data)
+                    self._has_ended = not data
+                    self._take(data, self._runs_now())
             if self._room < 1:
                 tick.wait(_PAUSE_S)
         self._pipe.close()
@@ -107,22 +108,23 @@ class Output:
                 self._tell(self._splitter.end_line())
 
     def _read(self) -> int:
-        """Read what there is, once; returns how many bytes. The lock is held."""
-        if self._has_ended:
-            return 0
-        data = self._pipe.read(_READ_BYTES)
-        if data is None:
-            return 0
-        self._take(data)
+        """Read some of what there is; returns how many bytes. The lock is held."""
+        data = b""
+        while not self._has_ended and len(data) < _READ_BYTES:
+            runs = self._runs_now()  # first: if nothing more has come then, it has printed the last
+            more = self._pipe.read(_READ_BYTES)
+            if more is None:
+                break
+            self._has_ended = not more
+            data += more
+        if data:
+            self._take(data, runs)
         return len(data)
 
-    def _take(self, data: bytes) -> None:
-        if not data:
-            self._has_ended = True
-            return
+    def _take(self, data: bytes, runs: tuple[int, int]) -> None:
         self._kept += data[-2 * _KEPT_BYTES :]
         del self._kept[: -2 * _KEPT_BYTES]
-        number, item = self._runs_now()
+        number, item = runs
         self._tell(self._splitter.feed(data, Writer(-1, number, item), max(self._room, 1)))
 
     def _tell(self, found: list[Said]) -> None:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from collections.abc import Callable
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,6 +24,7 @@ from masterslave.slave.lines import (
     Splitter,
     Writer,
 )
+from masterslave.slave.output import Output
 
 UNMARKED = Writer(-1, 7, 0)
 END = BEGIN + CLOSE
@@ -89,6 +94,55 @@ def test_what_has_no_mark_is_of_the_task_around_it_or_of_the_one_that_runs() -> 
         (2, "two"),
         (7, "c"),
     ]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes are read otherwise there")
+def test_what_has_no_mark_is_of_its_task_also_if_that_has_ended_meanwhile() -> None:
+    def runs_now() -> tuple[int, int]:
+        """The task goes on, and the next one begins, before the reader is given the processor."""
+        if rest:
+            os.write(pipe, rest.pop())
+        return 8, 0
+
+    found: list[Said] = []
+    rest = [mark(1) + b"at its end\n" + END]
+    ours, pipe = os.pipe()
+    os.write(pipe, mark(1) + b"marked\n" + END + b"from C\n")
+    read_to_the_end(found, runs_now, ours, pipe)
+    assert [(said.writer.task, said.text) for said in found] == [
+        (1, "marked"),
+        (1, "from C"),
+        (1, "at its end"),
+    ]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes are read otherwise there")
+def test_what_has_no_mark_is_of_its_task_also_if_that_has_begun_meanwhile() -> None:
+    def runs_now() -> tuple[int, int]:
+        """The next task begins after the reader has looked which one runs."""
+        if not rest:
+            return 7, 0
+        os.write(pipe, rest.pop())
+        return 6, 0
+
+    found: list[Said] = []
+    rest = [b"from C\n"]
+    ours, pipe = os.pipe()
+    read_to_the_end(found, runs_now, ours, pipe)
+    assert [(said.writer.task, said.text) for said in found] == [(7, "from C")]
+
+
+def read_to_the_end(
+    found: list[Said], runs_now: Callable[[], tuple[int, int]], ours: int, pipe: int
+) -> None:
+    def take(lines: list[Said], left_out: int) -> int:
+        found.extend(lines)
+        return MANY
+
+    output = Output(os.fdopen(ours, "rb", 0), runs_now, take)
+    output.catch_up([])
+    os.close(pipe)
+    output.wait(60)
 
 
 @given(st.lists(st.binary(max_size=40) | st.sampled_from([BEGIN, CLOSE, END, b"\n", b"\r"])))
