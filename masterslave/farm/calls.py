@@ -22,7 +22,7 @@ from masterslave.farm.stream import OrderedStream, Progress, Stream, map_results
 from masterslave.farm.submitting import Submitter
 from masterslave.master.submission import Function
 from masterslave.packed import is_data
-from masterslave.protocol import EACH, EACH_STARRED
+from masterslave.protocol.hand_outs import EACH, EACH_STARRED
 
 __all__ = ["Calls", "FarmView"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from masterslave.errors import CodeRefused
-from masterslave.protocol import DOOR_ID
+from masterslave.protocol.joining import DOOR_ID
 from remoteobj import URI, Daemon, Identity
 
 __all__ = ["Doors"]

@@ -17,7 +17,7 @@ from masterslave.farm.submitting import Submitter
 from masterslave.master.duties import Duty
 from masterslave.master.seats import Seat
 from masterslave.master.submission import Function, Single
-from masterslave.protocol import on_tag
+from masterslave.protocol.joining import on_tag
 
 __all__ = ["EachSlave"]
 

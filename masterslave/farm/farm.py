@@ -43,7 +43,7 @@ from masterslave.master.carrier import Carrier
 from masterslave.master.output import TaskOutput
 from masterslave.master.shell import Master
 from masterslave.naming import check_label
-from masterslave.protocol import Welcome
+from masterslave.protocol.joining import Welcome
 from masterslave.settings import FarmSettings
 from remoteobj import URI, Identity
 from remoteobj.identity import refuse_both

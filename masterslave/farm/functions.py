@@ -23,7 +23,7 @@ from masterslave.farm.handles import notes
 from masterslave.farm.packing import reason_of, small_enough
 from masterslave.farm.travelling import LocalCode
 from masterslave.master.submission import Function
-from masterslave.protocol import NAMED, hash_of
+from masterslave.protocol.functions import NAMED, hash_of
 
 __all__ = ["FunctionPacker", "name_of_function", "named", "pack_initializer"]
 

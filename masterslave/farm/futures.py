@@ -33,7 +33,7 @@ from masterslave.master.submission import (
     PredecessorFailed,
     Single,
 )
-from masterslave.protocol import Outcome
+from masterslave.protocol.outcomes import Outcome
 
 if TYPE_CHECKING:
     from masterslave.farm.submitting import Submitter

@@ -20,7 +20,8 @@ from pathlib import Path
 import msgspec
 
 from masterslave.farm.modules import is_local_folder, may_travel
-from masterslave.protocol import MIXED, RAISED, UNABLE, ItemOutcome, Outcome, Raised, encode
+from masterslave.protocol.encoding import encode
+from masterslave.protocol.outcomes import MIXED, RAISED, UNABLE, ItemOutcome, Outcome, Raised
 from remoteobj import codec
 
 __all__ = ["Lacking"]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, SupportsIndex
 
 from masterslave.master.submission import Function
 from masterslave.offers import check_amounts
-from masterslave.protocol import CODE, on_tag, task_tag
+from masterslave.protocol.joining import CODE, on_tag, task_tag
 from masterslave.scheduler import Terms
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from masterslave.farm.watchman import Watchman
 from masterslave.master.door import Door
 from masterslave.master.shell import Master
 from masterslave.naming import FarmRecord
-from masterslave.protocol import Welcome
+from masterslave.protocol.joining import Welcome
 from masterslave.settings import FarmSettings
 from remoteobj import URI, Identity
 

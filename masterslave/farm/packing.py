@@ -29,8 +29,8 @@ from masterslave.errors import (
 from masterslave.farm.here.tracebacks import give_back
 from masterslave.master.submission import GivenUp
 from masterslave.packed import pack_value, unpack_value
-from masterslave.protocol import (
-    MAX_PAYLOAD_BYTES,
+from masterslave.protocol.hand_outs import MAX_PAYLOAD_BYTES
+from masterslave.protocol.outcomes import (
     NOT_DATA,
     NOT_PICKLABLE,
     NOT_SHARED,

@@ -13,7 +13,7 @@ from masterslave.codeset import DATA, SPACE, Entry
 from masterslave.errors import BadModule
 from masterslave.farm.modules import may_travel
 from masterslave.farm.travelling import Source, entry_of_file
-from masterslave.protocol import hash_of
+from masterslave.protocol.functions import hash_of
 
 __all__ = ["sources_of"]
 

@@ -16,7 +16,7 @@ from masterslave.farm.handles import Handle
 from masterslave.master.sharing import Blobs, Promised
 from masterslave.master.submission import Answer
 from masterslave.packed import pack_value
-from masterslave.protocol import VALUE, Outcome
+from masterslave.protocol.outcomes import VALUE, Outcome
 
 __all__ = ["Results"]
 

@@ -29,7 +29,8 @@ from masterslave.master.submission import (
     Span,
 )
 from masterslave.packed import unpack_value
-from masterslave.protocol import MIXED, RAISED, VALUE, Form, ItemOutcome, Outcome
+from masterslave.protocol.hand_outs import Form
+from masterslave.protocol.outcomes import MIXED, RAISED, VALUE, ItemOutcome, Outcome
 
 if TYPE_CHECKING:
     from masterslave.farm.futures import FarmFuture

@@ -30,7 +30,7 @@ from masterslave.codeset import (
 )
 from masterslave.farm.imports import imports_of_code, imports_of_source
 from masterslave.farm.modules import is_installed, is_local_folder, is_ours, may_travel
-from masterslave.protocol import hash_of
+from masterslave.protocol.functions import hash_of
 
 __all__ = ["LocalCode", "Source", "entry_of_file"]
 

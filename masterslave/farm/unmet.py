@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 
 from masterslave.master.decisions import Decisions
 from masterslave.offers import in_words
-from masterslave.protocol import CODE, TASK_TAG, on_tag
+from masterslave.protocol.joining import CODE, TASK_TAG, on_tag
 from masterslave.scheduler import Demand
 
 __all__ = ["why_not_here", "why_unmet", "with_what_is_missing"]

@@ -36,7 +36,7 @@ def main(uri: str) -> None:
     import socket
 
     from masterslave.memory import reuse_large_blocks
-    from masterslave.protocol import VERSION, Introduction
+    from masterslave.protocol.joining import VERSION, Introduction
     from masterslave.slave.children import Child
     from masterslave.slave.link import Link
     from masterslave.slave.processes import become_reaper

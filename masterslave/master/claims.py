@@ -12,7 +12,7 @@ from typing import cast
 from masterslave.master.book import TaskBook
 from masterslave.master.seats import Seat
 from masterslave.master.submission import Span
-from masterslave.protocol import Outcome
+from masterslave.protocol.outcomes import Outcome
 from masterslave.scheduler import HandOut, State
 
 __all__ = ["Claims", "outcome_around"]

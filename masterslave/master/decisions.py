@@ -36,23 +36,23 @@ from masterslave.master.submission import (
     Span,
     Submission,
 )
-from masterslave.protocol import (
+from masterslave.packed import PICKLED
+from masterslave.protocol.encoding import encode
+from masterslave.protocol.joining import Introduction
+from masterslave.protocol.outcomes import (
     BROKEN,
     GIVEN_BACK,
     LOST,
     MIXED,
     PART,
-    PICKLED,
     PROGRESS,
     RAISED,
     REPORT,
     UNABLE,
     VALUE,
-    Instructions,
-    Introduction,
     Outcome,
-    encode,
 )
+from masterslave.protocol.verbs import Instructions
 from masterslave.scheduler import (
     AnswerUnable,
     DismissSlave,

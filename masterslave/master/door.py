@@ -13,19 +13,10 @@ import msgspec
 from masterslave.master.seats import Poll
 from masterslave.master.sharing import Promised
 from masterslave.master.shell import Master
-from masterslave.protocol import (
-    MAX_PIECE_BYTES,
-    VERSION,
-    Ask,
-    BlobAnswer,
-    BlobAsk,
-    Delivery,
-    Introduction,
-    PieceAsk,
-    Welcome,
-    decode,
-    encode,
-)
+from masterslave.protocol.encoding import decode, encode
+from masterslave.protocol.fetching import MAX_PIECE_BYTES, BlobAnswer, BlobAsk, PieceAsk
+from masterslave.protocol.joining import VERSION, Introduction, Welcome
+from masterslave.protocol.verbs import Ask, Delivery
 from remoteobj import THIS_MACHINE, current_peer, expose, on_disconnect
 
 __all__ = ["Door", "Refusal"]

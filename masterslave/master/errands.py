@@ -9,7 +9,8 @@ from typing import Any
 from masterslave.errands import STATUS, Errand, ErrandKind, Report
 from masterslave.errors import SlaveGone
 from masterslave.master.seats import Seat
-from masterslave.protocol import Outcome, decode
+from masterslave.protocol.encoding import decode
+from masterslave.protocol.outcomes import Outcome
 from remoteobj import WireError
 
 __all__ = ["Answered", "Errands", "gone", "missing"]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from masterslave.errors import FarmBroken, SlaveTraceback
-from masterslave.protocol import PostMortem, Raised, decode
+from masterslave.protocol.encoding import decode
+from masterslave.protocol.outcomes import PostMortem, Raised
 from remoteobj import WireError
 
 __all__ = ["broken_by", "reason_of_loss", "reason_why_unable"]

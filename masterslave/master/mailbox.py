@@ -11,7 +11,8 @@ from typing import cast
 
 from masterslave.errands import Errand
 from masterslave.master.submission import Function, Single, Span, Submission
-from masterslave.protocol import KnownFunctions, Stop
+from masterslave.protocol.functions import KnownFunctions
+from masterslave.protocol.hand_outs import Stop
 from masterslave.scheduler import HandOut
 
 __all__ = ["MAX_PARCEL_BYTES", "Mailbox", "Parcel"]

@@ -10,7 +10,7 @@ from functools import partial
 from masterslave.master.book import TaskBook
 from masterslave.master.carrier import Carrier
 from masterslave.master.seats import Seat
-from masterslave.protocol import Line
+from masterslave.protocol.verbs import Line
 
 __all__ = ["Output", "TaskOutput"]
 

@@ -7,7 +7,7 @@ import sys
 from dataclasses import dataclass, field
 
 from masterslave.master.mailbox import Mailbox
-from masterslave.protocol import CODE, Introduction, on_tag, task_tag
+from masterslave.protocol.joining import CODE, Introduction, on_tag, task_tag
 from remoteobj import DeferredReply
 
 __all__ = ["Poll", "Seat", "answer", "offers_of", "tags_of", "take_poll"]

@@ -12,7 +12,9 @@ from masterslave.master.decisions import Decisions
 from masterslave.master.mailbox import MAX_PARCEL_BYTES, Parcel
 from masterslave.master.seats import Poll, Seat, answer
 from masterslave.master.submission import Failed, Single, Span
-from masterslave.protocol import CALL, Instructions, WireTask, encode
+from masterslave.protocol.encoding import encode
+from masterslave.protocol.hand_outs import CALL, WireTask
+from masterslave.protocol.verbs import Instructions
 from masterslave.scheduler import HandOut, HandOutsGivenBack, HandOutsLost
 
 __all__ = ["Sender"]

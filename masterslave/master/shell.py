@@ -42,16 +42,10 @@ from masterslave.master.seats import Poll, Seat, answer, take_poll
 from masterslave.master.sending import Sender
 from masterslave.master.sharing import Blob, Blobs
 from masterslave.master.submission import Single, Span, Submission
-from masterslave.protocol import (
-    MIXED,
-    RAISED,
-    Ask,
-    Delivery,
-    Instructions,
-    Introduction,
-    Outcome,
-    encode,
-)
+from masterslave.protocol.encoding import encode
+from masterslave.protocol.joining import Introduction
+from masterslave.protocol.outcomes import MIXED, RAISED, Outcome
+from masterslave.protocol.verbs import Ask, Delivery, Instructions
 from masterslave.scheduler import Scheduler, SlaveReleased, TimePassed
 from masterslave.settings import FarmSettings
 

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from masterslave.codeset import NOTHING, CodeSet
-from masterslave.protocol import Form, Outcome
+from masterslave.protocol.hand_outs import Form
+from masterslave.protocol.outcomes import Outcome
 from masterslave.scheduler import Terms
 
 __all__ = [

@@ -22,7 +22,7 @@ from masterslave.errands import Report
 from masterslave.errors import SlaveRefused
 from masterslave.memory import reuse_large_blocks
 from masterslave.naming import FarmRecord
-from masterslave.protocol import VERSION, Introduction
+from masterslave.protocol.joining import VERSION, Introduction
 from masterslave.slave.children import Child
 from masterslave.slave.housekeeping import Housekeeper
 from masterslave.slave.link import Link

@@ -19,7 +19,8 @@ import threading
 import time
 from collections.abc import Callable
 
-from masterslave.protocol import Ask, Instructions, decode, encode
+from masterslave.protocol.encoding import decode, encode
+from masterslave.protocol.verbs import Ask, Instructions
 from masterslave.slave.calling import Caller
 from masterslave.slave.children import Child
 from masterslave.slave.courier import Courier

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from masterslave.protocol import decode, encode
+from masterslave.protocol.encoding import decode, encode
 from remoteobj import ConnectionLost, DeadlinePassed, PeerRefused, Proxy, RemoteObjError
 
 __all__ = ["Caller", "MasterGone"]

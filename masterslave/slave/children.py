@@ -16,7 +16,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from masterslave.protocol import Outcome, Raised, WireTask
+from masterslave.protocol.hand_outs import WireTask
+from masterslave.protocol.outcomes import Outcome, Raised
 from masterslave.slave.child.frames import (
     CLOSED_EXIT,
     MARK_RUNS,

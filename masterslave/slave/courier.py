@@ -14,7 +14,8 @@ import time
 from collections.abc import Callable
 
 from masterslave.errors import SlaveRefused
-from masterslave.protocol import Delivery, Instructions, decode, encode
+from masterslave.protocol.encoding import decode, encode
+from masterslave.protocol.verbs import Delivery, Instructions
 from masterslave.slave.calling import Caller, MasterGone
 from masterslave.slave.intake import Intake
 from masterslave.slave.work import FarmWork

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from masterslave.protocol import PostMortem
+from masterslave.protocol.outcomes import PostMortem
 from masterslave.slave.children import Child, raised_for
 from masterslave.slave.work import FarmWork, Job
 

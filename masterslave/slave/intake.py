@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from masterslave.errands import Errand
-from masterslave.protocol import Instructions
+from masterslave.protocol.verbs import Instructions
 from masterslave.slave.work import FarmWork
 from masterslave.slave.workshop import Workshop
 

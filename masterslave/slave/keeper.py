@@ -15,7 +15,8 @@ from collections.abc import Callable, Iterable
 
 from masterslave.blobs.reading import is_here
 from masterslave.blobs.segments import Arena, Part, Place
-from masterslave.protocol import MAX_PIECE_BYTES, BlobAnswer, BlobAsk, PieceAsk, encode
+from masterslave.protocol.encoding import encode
+from masterslave.protocol.fetching import MAX_PIECE_BYTES, BlobAnswer, BlobAsk, PieceAsk
 from masterslave.slave.calling import Caller, MasterGone
 from masterslave.slave.child.frames import Found
 from masterslave.slave.children import Child

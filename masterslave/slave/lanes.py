@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from masterslave.protocol import CALL, LOST, Outcome, PostMortem, WireTask, encode
+from masterslave.protocol.encoding import encode
+from masterslave.protocol.hand_outs import CALL, WireTask
+from masterslave.protocol.outcomes import LOST, Outcome, PostMortem
 from masterslave.slave.child.frames import OpenLane
 from masterslave.slave.children import Child, LaneClosed
 from masterslave.slave.work import FarmWork, Job

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from masterslave.protocol import TIMED_OUT
+from masterslave.protocol.outcomes import TIMED_OUT
 from masterslave.slave.children import Child, Verdict
 from masterslave.slave.clock import TICK_S
 from masterslave.slave.work import Job

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from typing import NamedTuple
 
-from masterslave.protocol import Line
+from masterslave.protocol.verbs import Line
 from masterslave.slave.child.frames import BEGIN, CLOSE, LOGGED, SEPARATOR
 
 __all__ = ["Lines", "Said", "Splitter", "Writer"]

@@ -14,7 +14,9 @@ from msgspec import structs
 
 from masterslave.errands import DRAIN, STATUS, STOP, Errand
 from masterslave.errors import SlaveRefused
-from masterslave.protocol import REPORT, Introduction, Outcome, Welcome, encode
+from masterslave.protocol.encoding import encode
+from masterslave.protocol.joining import Introduction, Welcome
+from masterslave.protocol.outcomes import REPORT, Outcome
 from masterslave.slave.asking import Asker
 from masterslave.slave.calling import Caller, MasterGone
 from masterslave.slave.courier import Courier

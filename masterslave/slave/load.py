@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 
 from masterslave.codeset import code_of
-from masterslave.protocol import KnownFunctions
+from masterslave.protocol.functions import KnownFunctions
 from masterslave.slave.work import Job
 
 __all__ = ["Load", "Pace"]

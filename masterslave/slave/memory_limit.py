@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterable, Iterator
 
-from masterslave.protocol import OUT_OF_MEMORY
+from masterslave.protocol.outcomes import OUT_OF_MEMORY
 from masterslave.slave.children import Child, Verdict
 from masterslave.slave.clock import TICK_S
 from masterslave.slave.limits import Overdue

@@ -15,7 +15,7 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import BinaryIO
 
-from masterslave.protocol import PART, PROGRESS, Outcome
+from masterslave.protocol.outcomes import PART, PROGRESS, Outcome
 from masterslave.slave.child.frames import BEGIN, CLOSE
 from masterslave.slave.lines import BURST_LINES, Said, Splitter, Writer
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from masterslave.protocol import Welcome
+from masterslave.protocol.joining import Welcome
 from masterslave.slave.child.frames import LARGE_BYTES, Call, Define, Forget, Prepare, Run
 from masterslave.slave.children import Child
 from masterslave.slave.offer import NamedTasks

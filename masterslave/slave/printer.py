@@ -8,7 +8,8 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from masterslave.printed import show_line
-from masterslave.protocol import Line, Welcome
+from masterslave.protocol.joining import Welcome
+from masterslave.protocol.verbs import Line
 from masterslave.slave.children import Child
 from masterslave.slave.lanes import Lanes
 from masterslave.slave.lines import BURST_LINES, Said

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from masterslave.protocol import PART, PROGRESS, Outcome
+from masterslave.protocol.outcomes import PART, PROGRESS, Outcome
 from masterslave.slave.children import Told
 from masterslave.slave.load import Load, Pace
 from masterslave.slave.shares import Shares

@@ -15,18 +15,10 @@ from types import MappingProxyType
 from msgspec import Struct
 
 from masterslave.codeset import DATA, MAIN, Entry, unpack_entries
-from masterslave.protocol import (
-    GIVEN_BACK,
-    LOST,
-    RAISED,
-    KnownFunctions,
-    Outcome,
-    PostMortem,
-    Raised,
-    Stop,
-    WireTask,
-    encode,
-)
+from masterslave.protocol.encoding import encode
+from masterslave.protocol.functions import KnownFunctions
+from masterslave.protocol.hand_outs import Stop, WireTask
+from masterslave.protocol.outcomes import GIVEN_BACK, LOST, RAISED, Outcome, PostMortem, Raised
 from masterslave.slave.lines import Lines
 
 __all__ = ["FarmWork", "Job", "Key"]

@@ -17,7 +17,9 @@ import time
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 
-from masterslave.protocol import PostMortem, Stop, Welcome
+from masterslave.protocol.hand_outs import Stop
+from masterslave.protocol.joining import Welcome
+from masterslave.protocol.outcomes import PostMortem
 from masterslave.slave.child.frames import DropShared, Ready, Unstarted, Want
 from masterslave.slave.children import Child, Frame, LaneClosed, Told
 from masterslave.slave.deaths import after_death

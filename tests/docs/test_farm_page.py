@@ -10,7 +10,7 @@ import pytest
 
 from masterslave import Farm, FarmSettings
 from masterslave.farm.local import MAX_RESTARTS, WITHIN_S
-from masterslave.protocol import MAX_PAYLOAD_BYTES
+from masterslave.protocol.hand_outs import MAX_PAYLOAD_BYTES
 from masterslave.scheduler import Feeding
 from tests.docs.running import prints_what_it_says
 from tests.docs.test_docs import EXAMPLE, ROOT

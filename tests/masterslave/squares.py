@@ -10,7 +10,8 @@ from masterslave.farm.spans import Arrival, ItemSpan
 from masterslave.farm.stream import OrderedStream, Progress, Stream
 from masterslave.master.submission import Function
 from masterslave.packed import pack_value
-from masterslave.protocol import EACH, VALUE, Outcome
+from masterslave.protocol.hand_outs import EACH
+from masterslave.protocol.outcomes import VALUE, Outcome
 
 
 class Squares:

@@ -13,28 +13,22 @@ import pytest
 
 from masterslave import Farm, FarmBroken, NotPicklable
 from masterslave.packed import pack_value
-from masterslave.protocol import (
+from masterslave.protocol.encoding import decode, encode
+from masterslave.protocol.hand_outs import Stop, WireTask
+from masterslave.protocol.joining import VERSION, Introduction, Welcome
+from masterslave.protocol.outcomes import (
     BROKEN,
     GIVEN_BACK,
     LOST,
     MIXED,
     RAISED,
     VALUE,
-    VERSION,
-    Ask,
-    Delivery,
-    Instructions,
-    Introduction,
     ItemOutcome,
     Outcome,
     PostMortem,
     Raised,
-    Stop,
-    Welcome,
-    WireTask,
-    decode,
-    encode,
 )
+from masterslave.protocol.verbs import Ask, Delivery, Instructions
 from masterslave.settings import FarmSettings
 from remoteobj import Proxy, WireError, release
 from tests.conftest import eventually

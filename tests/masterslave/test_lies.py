@@ -13,7 +13,8 @@ import pytest
 from masterslave import Farm, NotPicklable, TaskFailed
 from masterslave.master.decisions import Decisions
 from masterslave.packed import PICKLED, pack_value
-from masterslave.protocol import (
+from masterslave.protocol.encoding import encode
+from masterslave.protocol.outcomes import (
     BROKEN,
     GIVEN_BACK,
     LOST,
@@ -25,7 +26,6 @@ from masterslave.protocol import (
     ItemOutcome,
     Outcome,
     Raised,
-    encode,
 )
 from remoteobj import release
 from tests.masterslave.test_conversation import SHORT, ByHand

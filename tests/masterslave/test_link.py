@@ -9,18 +9,10 @@ from collections.abc import Callable
 
 import pytest
 
-from masterslave.protocol import (
-    DOOR_ID,
-    VERSION,
-    Ask,
-    Delivery,
-    Instructions,
-    Introduction,
-    Welcome,
-    WireTask,
-    decode,
-    encode,
-)
+from masterslave.protocol.encoding import decode, encode
+from masterslave.protocol.hand_outs import WireTask
+from masterslave.protocol.joining import DOOR_ID, VERSION, Introduction, Welcome
+from masterslave.protocol.verbs import Ask, Delivery, Instructions
 from masterslave.slave.child.frames import Ready
 from masterslave.slave.link import Link
 from remoteobj import Daemon, expose

@@ -16,18 +16,11 @@ from masterslave.master.seats import Poll
 from masterslave.master.shell import Master
 from masterslave.master.submission import Function
 from masterslave.packed import pack_value
-from masterslave.protocol import (
-    GIVEN_BACK,
-    VALUE,
-    VERSION,
-    Ask,
-    Delivery,
-    Instructions,
-    Introduction,
-    Outcome,
-    WireTask,
-    decode,
-)
+from masterslave.protocol.encoding import decode
+from masterslave.protocol.hand_outs import WireTask
+from masterslave.protocol.joining import VERSION, Introduction
+from masterslave.protocol.outcomes import GIVEN_BACK, VALUE, Outcome
+from masterslave.protocol.verbs import Ask, Delivery, Instructions
 from masterslave.settings import FarmSettings
 
 NEVER = FarmSettings(heartbeat_s=1000.0, silence_s=5000.0)

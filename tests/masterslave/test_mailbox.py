@@ -12,7 +12,8 @@ from masterslave import FarmFuture
 from masterslave.farm.options import TaskTerms
 from masterslave.master.mailbox import Mailbox
 from masterslave.master.submission import Function
-from masterslave.protocol import KnownFunctions, Stop
+from masterslave.protocol.functions import KnownFunctions
+from masterslave.protocol.hand_outs import Stop
 from masterslave.scheduler import HandOut
 
 

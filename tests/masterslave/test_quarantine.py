@@ -7,7 +7,8 @@ import pickle
 
 from masterslave import Farm, FarmSettings
 from masterslave.packed import pack_value
-from masterslave.protocol import RAISED, VALUE, Outcome, Raised, encode
+from masterslave.protocol.encoding import encode
+from masterslave.protocol.outcomes import RAISED, VALUE, Outcome, Raised
 from masterslave.scheduler import Feeding
 from remoteobj import release
 from tests.masterslave.test_conversation import ByHand

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from masterslave import Farm
-from masterslave.protocol import MAX_PIECE_BYTES
+from masterslave.protocol.fetching import MAX_PIECE_BYTES
 from nameserver import NameServer
 from remoteobj import Identity
 from tests.certificates import Files

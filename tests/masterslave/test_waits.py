@@ -11,7 +11,8 @@ import pytest
 
 from masterslave import Farm, FarmSettings
 from masterslave.farm.explain import Refused, explain
-from masterslave.protocol import VERSION, Introduction, Welcome, decode, encode
+from masterslave.protocol.encoding import decode, encode
+from masterslave.protocol.joining import VERSION, Introduction, Welcome
 from masterslave.scheduler import Wait
 from remoteobj import Proxy
 from tests.conftest import eventually

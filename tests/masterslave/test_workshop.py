@@ -11,17 +11,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from masterslave.protocol import (
-    GIVEN_BACK,
-    LOST,
-    RAISED,
-    TIMED_OUT,
-    VALUE,
-    Outcome,
-    Stop,
-    Welcome,
-    WireTask,
-)
+from masterslave.protocol.hand_outs import Stop, WireTask
+from masterslave.protocol.joining import Welcome
+from masterslave.protocol.outcomes import GIVEN_BACK, LOST, RAISED, TIMED_OUT, VALUE, Outcome
 from masterslave.slave.child.frames import Ready, Run, Unstarted
 from masterslave.slave.children import Child, Frame, Told, Verdict
 from masterslave.slave.equipment import Equipment

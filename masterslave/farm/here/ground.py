@@ -10,7 +10,7 @@ from masterslave.errors import FarmError
 from masterslave.farm.explain import explain
 from masterslave.farm.here.slave import HereSlave
 from masterslave.master.shell import Master
-from masterslave.protocol import Welcome
+from masterslave.protocol.joining import Welcome
 from masterslave.scheduler import wait_of
 
 __all__ = ["HERE_VARIABLE", "Here", "threads_here"]

@@ -16,16 +16,10 @@ from masterslave.farm.here.slot import GOES_ON, Slot
 from masterslave.master.decisions import Decisions
 from masterslave.master.shell import Master
 from masterslave.master.submission import Single
-from masterslave.protocol import (
-    VERSION,
-    Ask,
-    Delivery,
-    Instructions,
-    Introduction,
-    Outcome,
-    Welcome,
-    decode,
-)
+from masterslave.protocol.encoding import decode
+from masterslave.protocol.joining import VERSION, Introduction, Welcome
+from masterslave.protocol.outcomes import Outcome
+from masterslave.protocol.verbs import Ask, Delivery, Instructions
 from masterslave.slave.child.frames import Prepare
 from masterslave.slave.work import FarmWork, Job
 

@@ -8,7 +8,8 @@ from typing import Any, Protocol, cast
 
 from masterslave.farm.here.tracebacks import Unwanted, describe_and_keep
 from masterslave.farm.inside import reporting
-from masterslave.protocol import PART, PROGRESS, KnownFunctions, Outcome
+from masterslave.protocol.functions import KnownFunctions
+from masterslave.protocol.outcomes import PART, PROGRESS, Outcome
 from masterslave.slave.child.calls import Caller, Farm
 from masterslave.slave.child.frames import Call, Prepare
 from masterslave.slave.child.frames import Outcome as ChildOutcome

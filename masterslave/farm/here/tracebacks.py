@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from masterslave.protocol import Raised
+from masterslave.protocol.outcomes import Raised
 from masterslave.slave.child.answers import Unsendable, describe, without_ours
 
 __all__ = ["Unwanted", "describe_and_keep", "give_back"]

@@ -16,7 +16,8 @@ import pytest
 
 import masterslave
 from masterslave import Farm, NotData
-from masterslave.protocol import VERSION, Introduction, Welcome, decode, encode
+from masterslave.protocol.encoding import decode, encode
+from masterslave.protocol.joining import VERSION, Introduction, Welcome
 from remoteobj import Proxy
 from tests.conftest import eventually
 from tests.masterslave.named.conftest import StartSlave

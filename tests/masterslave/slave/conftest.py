@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from masterslave.protocol import VERSION, Introduction
+from masterslave.protocol.joining import VERSION, Introduction
 from masterslave.slave.link import Link
 from masterslave.slave.workshop import Workshop
 from remoteobj import URI, Identity

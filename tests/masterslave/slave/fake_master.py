@@ -14,30 +14,21 @@ import msgspec
 
 from masterslave.lent import Lender
 from masterslave.packed import unpack_value
-from masterslave.protocol import (
-    CALL,
-    DOOR_ID,
+from masterslave.protocol.encoding import decode, encode
+from masterslave.protocol.functions import KnownFunctions, hash_of
+from masterslave.protocol.hand_outs import CALL, Form, Stop, WireTask
+from masterslave.protocol.joining import DOOR_ID, Introduction, Welcome
+from masterslave.protocol.outcomes import (
     MIXED,
     PART,
     PROGRESS,
     RAISED,
     VALUE,
-    Ask,
-    Delivery,
-    Form,
-    Instructions,
-    Introduction,
     ItemOutcome,
-    KnownFunctions,
     Outcome,
     Raised,
-    Stop,
-    Welcome,
-    WireTask,
-    decode,
-    encode,
-    hash_of,
 )
+from masterslave.protocol.verbs import Ask, Delivery, Instructions
 from remoteobj import URI, Daemon, expose
 
 __all__ = ["FakeMaster", "value_of"]

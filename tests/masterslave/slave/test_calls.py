@@ -17,10 +17,9 @@ import msgspec
 import pytest
 
 from masterslave.packed import NotData, unpack_value
-from masterslave.protocol import (
+from masterslave.protocol.hand_outs import EACH, EACH_STARRED
+from masterslave.protocol.outcomes import (
     BROKEN,
-    EACH,
-    EACH_STARRED,
     LOST,
     MIXED,
     NOT_DATA,

@@ -9,20 +9,27 @@ import threading
 
 import pytest
 
-from masterslave import packed, protocol
+from masterslave import packed
+from masterslave.protocol import functions, hand_outs, outcomes, verbs
 from masterslave.slave.child import frames, lane
 from remoteobj.wire import SIMPLE
+
+PROTOCOL = {
+    name: getattr(module, name)
+    for module in (functions, hand_outs, outcomes, verbs)
+    for name in module.__all__
+}
 
 
 @pytest.mark.parametrize("name", ["Outcome", "ItemOutcome", "Raised", "Ask", "Instructions"])
 def test_records_are_those_of_the_protocol(name: str) -> None:
-    ours, theirs = getattr(frames, name), getattr(protocol, name)
+    ours, theirs = getattr(frames, name), PROTOCOL[name]
     assert ours.__struct_fields__ == theirs.__struct_fields__
     assert ours.__struct_config__.array_like == theirs.__struct_config__.array_like
 
 
 def test_calls_are_tasks_of_the_protocol() -> None:
-    assert frames.Call.__struct_fields__ == protocol.WireTask.__struct_fields__
+    assert frames.Call.__struct_fields__ == hand_outs.WireTask.__struct_fields__
     assert frames.Call.__struct_config__.array_like
 
 
@@ -31,11 +38,11 @@ def test_lanes_speak_the_wire_of_remoteobj() -> None:
 
 
 def test_numbers_are_those_of_the_protocol() -> None:
-    names = [name for name in frames.__all__ if name.isupper() and hasattr(protocol, name)]
+    names = [name for name in frames.__all__ if name.isupper() and name in PROTOCOL]
     assert len(names) == 18
     for name in names:
-        assert getattr(frames, name) == getattr(protocol, name), name
-    assert (packed.DATA, packed.PICKLED) == (protocol.DATA, protocol.PICKLED)
+        assert getattr(frames, name) == PROTOCOL[name], name
+    assert packed.MAX_PAYLOAD_BYTES == hand_outs.MAX_PAYLOAD_BYTES
 
 
 def test_frames_arrive_with_their_tails() -> None:

@@ -12,17 +12,10 @@ from masterslave.blobs.reading import BlobGone, read_blob
 from masterslave.blobs.segments import Part
 from masterslave.blobs.writing import Contents
 from masterslave.master.sharing import Blob, Blobs
-from masterslave.protocol import (
-    CALL,
-    MAX_PIECE_BYTES,
-    BlobAnswer,
-    BlobAsk,
-    PieceAsk,
-    Welcome,
-    WireTask,
-    decode,
-    encode,
-)
+from masterslave.protocol.encoding import decode, encode
+from masterslave.protocol.fetching import MAX_PIECE_BYTES, BlobAnswer, BlobAsk, PieceAsk
+from masterslave.protocol.hand_outs import CALL, WireTask
+from masterslave.protocol.joining import Welcome
 from masterslave.slave.calling import Caller
 from masterslave.slave.child.frames import Found
 from masterslave.slave.children import Child

@@ -11,7 +11,7 @@ import threading
 import pytest
 
 from masterslave.lent import MOST_LOANS, Lender, read_lent
-from masterslave.protocol import GIVEN_BACK
+from masterslave.protocol.outcomes import GIVEN_BACK
 from tests.masterslave.slave.conftest import MakeMaster, Serve
 from tests.masterslave.slave.fake_master import value_of
 

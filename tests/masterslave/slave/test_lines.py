@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from masterslave.protocol import Line
+from masterslave.protocol.verbs import Line
 from masterslave.slave.child.frames import BEGIN, CLOSE, LOGGED, SEPARATOR, STDERR, STDOUT
 from masterslave.slave.lines import (
     BURST_BYTES,

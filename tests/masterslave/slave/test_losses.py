@@ -13,7 +13,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from masterslave.protocol import EACH, GIVEN_BACK, LOST, VALUE, PostMortem
+from masterslave.protocol.hand_outs import EACH
+from masterslave.protocol.outcomes import GIVEN_BACK, LOST, VALUE, PostMortem
 from tests.conftest import StartScript, eventually
 from tests.masterslave.slave.acts import act, fork_and_finish
 from tests.masterslave.slave.conftest import MakeMaster, Serve
@@ -227,7 +228,7 @@ def test_a_slave_that_was_forgotten_joins_anew_and_loses_nothing(ahead: FakeMast
 
 AGENT = """
 import sys
-from masterslave.protocol import VERSION, Introduction
+from masterslave.protocol.joining import VERSION, Introduction
 from masterslave.slave.link import Link
 from masterslave.slave.workshop import Workshop
 from remoteobj import URI

@@ -6,7 +6,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from masterslave.protocol import GIVEN_BACK, VALUE, Outcome, Stop, WireTask
+from masterslave.protocol.hand_outs import Stop, WireTask
+from masterslave.protocol.outcomes import GIVEN_BACK, VALUE, Outcome
 from masterslave.slave.work import FarmWork, Job
 
 

@@ -1,0 +1,92 @@
+"""Who is let in: a slave says who it is and what it has, and is told what the farm wants of it.
+
+What it has is put into *tags*, which tasks may ask for.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+__all__ = [
+    "CODE",
+    "DOOR_ID",
+    "TASK_TAG",
+    "VERSION",
+    "Introduction",
+    "Welcome",
+    "on_tag",
+    "task_tag",
+]
+
+VERSION = 4
+"""Version of this conversation; a slave of another one is refused in words."""
+
+DOOR_ID = "masterslave.master"
+"""Id of the master's door in its daemon."""
+
+CODE = "code"
+"""Tag of a slave whose Python takes functions that were pickled in the script."""
+
+TASK_TAG = "task:"
+"""The tag of a slave that has a handler for named tasks begins so; the name follows."""
+
+
+class Introduction(Struct, frozen=True):
+    """A slave says who it is.
+
+    Attributes:
+        formerly: The name that it was given when it joined before; what it still holds from then
+            is taken of it.
+        offers: Amounts of what tasks may need, which they use up while they run, by name.
+        tasks: Names of tasks that it has handlers for.
+    """
+
+    version: int
+    name: str
+    host: str
+    pid: int
+    slots: int
+    python: tuple[int, int]
+    formerly: str = ""
+    offers: dict[str, float] = {}
+    tasks: tuple[str, ...] = ()
+
+
+class Welcome(Struct, frozen=True):
+    """The slave is let in, or told in ``refused`` why not and what to do.
+
+    Attributes:
+        slave: The name that every verb carries from now on. It is a secret of these two.
+        label: The farm's.
+        search_path: Where the script finds what was installed, for slaves on its machine.
+        initializer: Pickled ``(function, args)`` that each child calls before its first task of
+            this farm; empty for none.
+        max_tasks_per_child: Tasks of this farm that a child runs before it is replaced; 0: any.
+        data_only: Results that only pickle could carry are refused.
+        no_code: Why the slave is given named tasks only, in words that go on after "it"; empty: it
+            is given functions, too.
+        output: Whether the script wants to see what tasks print.
+        log_levels: Of log records, by the name of the logger: what it wants to see of them.
+    """
+
+    slave: str = ""
+    heartbeat_s: float = 0.0
+    label: str = ""
+    search_path: tuple[str, ...] = ()
+    initializer: bytes = b""
+    max_tasks_per_child: int = 0
+    data_only: bool = False
+    no_code: str = ""
+    refused: str = ""
+    output: bool = True
+    log_levels: dict[str, int] = {}
+
+
+def on_tag(name: str) -> str:
+    """Return the tag of a slave that is called so, or whose host is."""
+    return f"on:{name}"
+
+
+def task_tag(name: str) -> str:
+    """Return the tag of a slave that has a handler for tasks of this name."""
+    return f"{TASK_TAG}{name}"
