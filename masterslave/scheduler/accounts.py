@@ -280,14 +280,14 @@ class Accounts:
         out.since = self.now
         seat.started[key] = None
         for name, amount in out.terms.needs:
-            seat.used[name] += amount  # type: ignore[assignment]
-            if seat.used[name] > seat.offers.get(name, 0.0) + 1e-6:
+            used = seat.used[name] = seat.used.get(name, 0.0) + amount
+            if used > seat.offers.get(name, 0.0) + 1e-6:
                 self.faults["needs exceeded"].append((seat.name, out.tasks, name))
 
     def _unstart(self, seat: Seat, key: Key, out: Out) -> None:
         del seat.started[key]
         for name, amount in out.terms.needs:
-            seat.used[name] -= amount  # type: ignore[assignment]
+            seat.used[name] -= amount
 
     def _settle_seats(self) -> None:
         """Have the slaves of which something has changed start what they can."""

@@ -78,7 +78,7 @@ class Seat(Struct):
     offers: Mapping[str, float] = {}
     tags: frozenset[str] = frozenset()
     unable: set[int] = field(default_factory=set)
-    used: Counter[str] = field(default_factory=Counter)
+    used: dict[str, float] = field(default_factory=dict)
     """Of its offers, by what it runs."""
     started: dict[Key, None] = field(default_factory=dict)
     ahead: OrderedDict[Key, None] = field(default_factory=OrderedDict)
@@ -113,10 +113,11 @@ class Seat(Struct):
         """Tell whether it could run such tasks, if it had nothing else to do."""
         return ask[2] not in self.unable and self.could_meet(ask)
 
-    def has_left(self, ask: Ask, back: Counter[str] | None = None) -> bool:
+    def has_left(self, ask: Ask, back: Mapping[str, float] | None = None) -> bool:
         """Tell whether the amounts are there now, and what is given *back*."""
+        back = back or {}
         return all(
-            self.used[name] - (back[name] if back else 0.0) + amount
+            self.used.get(name, 0.0) - back.get(name, 0.0) + amount
             <= self.offers.get(name, 0.0) + 1e-6
             for name, amount in ask[0]
         )
