@@ -56,16 +56,21 @@ class _TakenBack(BaseException):
     """The arguments were lent, and are not there any more: somebody else has run the call."""
 
 
+class _Broken(BaseException):
+    """The farm's initializer has raised; what, is noted with the farm."""
+
+
 def _arguments_of(call: Call, no_code: str) -> Any:
-    packed: bytes | None = call.arguments
-    if call.arguments.startswith(LENT):
-        packed = read_lent(call.arguments)
-        if packed is None:
+    packed = call.arguments
+    if packed.startswith(LENT):
+        lent = read_lent(packed)
+        if lent is None:
             raise _TakenBack
-    if packed.startswith(_PICKLE) and not no_code:  # type: ignore[union-attr]
-        return pickle.loads(packed)  # type: ignore[arg-type]
+        packed = lent
+    if packed.startswith(_PICKLE) and not no_code:
+        return pickle.loads(packed)
     try:
-        return unpack_value(packed, data_only=bool(no_code))  # type: ignore[arg-type]
+        return unpack_value(packed, data_only=bool(no_code))
     except NotData:
         raise Unable(
             NOT_DATA,
@@ -157,9 +162,7 @@ class Caller:
             self._finder = Finder()
         self._finder.take(entries, sources)
 
-    def run(  # noqa: PLR0912 - each function more is one more for every call
-        self, number: int, call: Call, farm: Farm
-    ) -> float:
+    def run(self, number: int, call: Call, farm: Farm) -> float:
         """Run a call and post its outcome; returns when it was done."""
         mark = self._mark
         mark[1] = 0
@@ -170,28 +173,20 @@ class Caller:
         try:
             if farm.initializer or farm.broken:
                 self._initialize(farm)
-            if farm.broken:
-                kind, payload = BROKEN, farm.broken
+            function = self.functions.get(call.function) or self._load(call.function, farm)
+            if farm.globals:
+                farm.join(call.function, function)
+            if call.form == CALL:
+                args, kwargs = _arguments_of(call, farm.no_code)
+                value = function(*args, **kwargs)
+                if type(value) is GeneratorType:
+                    value = self._tell_parts(value, function, farm.data_only)
+                kind = VALUE
+                payload = _NONE if value is None else pack_result(value, function, farm.data_only)
             else:
-                function = self.functions.get(call.function) or self._load(call.function, farm)
-                if farm.globals:
-                    farm.join(call.function, function)
-                if call.form == CALL:
-                    args, kwargs = _arguments_of(call, farm.no_code)
-                    value = function(*args, **kwargs)
-                    if value is None:
-                        kind, payload = VALUE, _NONE
-                    else:
-                        if type(value) is GeneratorType:
-                            value = self._tell_parts(value, function, farm.data_only)
-                        kind, payload = VALUE, pack_result(value, function, farm.data_only)
-                else:
-                    kind, payload = self._run_each(call, function, farm)
-        except _TakenBack:
-            kind, payload = GIVEN_BACK, b""
+                kind, payload = self._run_each(call, function, farm)
         except BaseException as error:
-            kind = UNABLE if isinstance(error, Unable) else RAISED
-            payload = self._describe(error, farm.data_only)
+            kind, payload = self._end_of(error, farm)
         end = _clock()
         self.now = None
         if self.tidier.is_changed:
@@ -205,6 +200,15 @@ class Caller:
         else:
             self._outbox.post_large(number, outcome)
         return end
+
+    def _end_of(self, error: BaseException, farm: Farm) -> tuple[int, bytes]:
+        """Return what a call has come to that has raised this, or was not run for it."""
+        if isinstance(error, _TakenBack):
+            return GIVEN_BACK, b""
+        if isinstance(error, _Broken):
+            return BROKEN, farm.broken
+        kind = UNABLE if isinstance(error, Unable) else RAISED
+        return kind, self._describe(error, farm.data_only)
 
     def report_progress(self, done: float, total: float) -> None:
         """Tell how far the call that runs has come; at most ten times a second, and at its end."""
@@ -258,8 +262,13 @@ class Caller:
                     self.functions.pop(function, None)
 
     def _initialize(self, farm: Farm) -> None:
-        if not farm.initializer:
-            return
+        """Run a farm's initializer, once; each of its calls hears that it has raised."""
+        if farm.initializer:
+            self._run_initializer(farm)
+        if farm.broken:
+            raise _Broken
+
+    def _run_initializer(self, farm: Farm) -> None:
         pickled, farm.initializer = farm.initializer, b""
         try:
             function, args = pickle.loads(pickled)
