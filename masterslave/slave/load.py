@@ -8,6 +8,7 @@ as it is not known how long a function takes, it is given one task of it.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable, Iterable
 
 from masterslave.codeset import code_of
 from masterslave.protocol.functions import KnownFunctions
@@ -60,7 +61,7 @@ class Load:
         calls: How many were sent, ever: the number of the next one.
         expected_s: How long *jobs* will take together.
         size: Bytes of their arguments.
-        given: How many tasks of each farm it was given, by the farm's number.
+        given: How many tasks of each farm that limits that it was given, by the farm's number.
     """
 
     def __init__(self) -> None:
@@ -120,6 +121,14 @@ class Load:
         self.jobs[self.calls] = job
         self.calls += 1
         return job
+
+    def note_given(self, farm: int, jobs: Iterable[Job]) -> None:
+        """Note that the child was given these of a farm."""
+        self.given[farm] = self.given.get(farm, 0) + sum(job.task.count for job in jobs)
+
+    def numbers_of(self, is_meant: Callable[[Job], bool]) -> list[int]:
+        """Return the numbers of the calls that are meant."""
+        return [number for number, job in self.jobs.items() if is_meant(job)]
 
     def drop(self, number: int) -> Job | None:
         """The child has answered; returns what, if it had it."""

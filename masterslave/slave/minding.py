@@ -49,7 +49,7 @@ class Minder:
         held.
         """
         for child in self._children:
-            numbers = [number for number, job in child.load.jobs.items() if is_meant(job)]
+            numbers = child.load.numbers_of(is_meant)
             if numbers:
                 child.reclaim(numbers)
                 child.nudge()  # what has ended before is not lost with the child

@@ -40,7 +40,7 @@ class Staff:
         *,
         tear_down: bool,
     ) -> None:
-        self._children, self._slots = children, slots
+        self._children, self.slots = children, slots
         self._make_child = make_child
         self._lock, self._clock = lock, clock
         self._tear_down = tear_down
@@ -50,7 +50,7 @@ class Staff:
 
     def fill_up(self) -> None:
         """Start as many as are missing; what cannot be started now is tried again."""
-        while not self._closed and len(self._children) < self._slots:
+        while not self._closed and len(self._children) < self.slots:
             try:
                 self._children.append(self._make_child())
             except OSError as error:  # no memory, or too many processes: it may pass
@@ -59,7 +59,8 @@ class Staff:
                 return
 
     def retire(self, child: Child) -> None:
-        """Replace a child that has run as many tasks as it may, when it has ended them."""
+        """Give a child nothing more, and replace it if it has ended what it had."""
+        child.is_doomed = True
         if not child.load.jobs and child in self._children:
             self._children.remove(child)
             self._gone.add(child)

@@ -207,26 +207,13 @@ class FarmWork:
 
     def stop(self, stops: Iterable[Stop]) -> Callable[[Job], bool]:
         """Drop hand-outs that nobody waits for; returns what tells whether a job is one of them."""
-        unwanted = {(stop.task, stop.attempt) for stop in stops}
-
-        def is_meant(job: Job) -> bool:
-            return job.work is self and (job.task.task, job.task.attempt) in unwanted
-
-        if self.waiting:
-            self.waiting = deque(job for job in self.waiting if not is_meant(job))
-        return is_meant
+        return self._take_out(stops)[0]
 
     def recall(self, stops: Iterable[Stop]) -> Callable[[Job], bool]:
         """Give back what waits of these; returns what tells whether a job is one of them."""
-        wanted = {(stop.task, stop.attempt) for stop in stops}
-
-        def is_meant(job: Job) -> bool:
-            return job.work is self and (job.task.task, job.task.attempt) in wanted
-
-        if self.waiting:
-            for job in filter(is_meant, self.waiting):
-                self._give_back(job)
-            self.waiting = deque(job for job in self.waiting if not is_meant(job))
+        is_meant, waited = self._take_out(stops)
+        for job in waited:
+            self._give_back(job)
         return is_meant
 
     def give_back_waiting(self) -> None:
@@ -291,6 +278,18 @@ class FarmWork:
         for forgotten in self._known.use(function, len(pickled)):
             del self._functions[forgotten]
         self._last_function, self._last_pickled = function, pickled
+
+    def _take_out(self, stops: Iterable[Stop]) -> tuple[Callable[[Job], bool], list[Job]]:
+        """Return what tells whether a job is one of these, and those that waited till now."""
+        keys = {(stop.task, stop.attempt) for stop in stops}
+
+        def is_meant(job: Job) -> bool:
+            return job.work is self and (job.task.task, job.task.attempt) in keys
+
+        waited = [job for job in self.waiting if is_meant(job)]
+        if waited:
+            self.waiting = deque(job for job in self.waiting if not is_meant(job))
+        return is_meant, waited
 
     def _give_back(self, job: Job) -> None:
         task = job.task

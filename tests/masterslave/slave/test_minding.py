@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from types import SimpleNamespace
 from typing import Any
 
 from masterslave.slave import minding
+from masterslave.slave.load import Load
 from masterslave.slave.minding import Minder
 
 
@@ -15,7 +15,8 @@ class Child:
     """A child that runs its first call until it is killed, and notes what it is told."""
 
     def __init__(self, *jobs: str) -> None:
-        self.load = SimpleNamespace(jobs=dict(enumerate(jobs)))
+        self.load = Load()
+        self.load.jobs.update(enumerate(jobs))  # type: ignore[arg-type]  # by name
         self.is_ready, self.is_doomed, self.is_overdue = True, False, False
         self.heard_at = 0.0
         self.reclaimed: list[list[int]] = []
