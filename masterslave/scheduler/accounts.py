@@ -118,6 +118,10 @@ class Accounts:
         """Tell whether a task was submitted and has no end yet."""
         return task < len(self.status) and self.status[task] == OPEN
 
+    def is_covered(self, task: int) -> bool:
+        """Tell whether a task is out."""
+        return task in self.cover[0] or task in self.cover[1]
+
     def next_due(self) -> float | None:
         """Return when the next delay ends."""
         dues = self._dues
@@ -247,9 +251,6 @@ class Accounts:
                     self._touch(seat.name)
             for known in self.slots_of:
                 self._count_slots(known)
-
-    def _is_covered(self, task: int) -> bool:
-        return task in self.cover[0] or task in self.cover[1]
 
     def _wait(self, submission: Submission, count: int) -> None:
         ask = self.ask_of(submission.terms)

@@ -110,7 +110,7 @@ class Hearing(Accounts):
 
     def _note_given_back(self, hand_out: HandOut, slave: str) -> None:
         out = self._end_attempt(hand_out, slave)
-        if out is None or any(map(self._is_covered, out.tasks)):
+        if out is None or any(map(self.is_covered, out.tasks)):
             return
         if out.terms.function in self.seats[slave].unable:
             self._ask_again(self.submission_of(out.tasks.start))
@@ -147,7 +147,7 @@ class Hearing(Accounts):
 
     def _waits(self, task: int) -> bool:
         is_there = self.is_open(task) and not self.submission_of(task).blocked_by
-        return is_there and not self._is_covered(task) and task not in self.delayed
+        return is_there and not self.is_covered(task) and task not in self.delayed
 
     def _note_returned(self, event: TasksReturned) -> None:
         self._hear(event.slave)
@@ -198,7 +198,7 @@ class Hearing(Accounts):
         self.retried[task] += 1
         self.counts["retried"] += 1
         self.failed_at[task].append(slave)
-        if not self._is_covered(task):
+        if not self.is_covered(task):
             self._wait(self.submission_of(task), -1)
             self.delayed[task] = due
             heappush(self._dues, (due, task))
@@ -214,7 +214,7 @@ class Hearing(Accounts):
             self._blame(out.tasks.start, out.slave)
         elif event.culprit < 0:
             self.suspects.update(out.tasks)
-        elif self.is_open(event.culprit) and not any(map(self._is_covered, out.tasks)):
+        elif self.is_open(event.culprit) and not any(map(self.is_covered, out.tasks)):
             self._blame(event.culprit, out.slave)
 
     def _blame(self, task: int, slave: str) -> None:

@@ -2,7 +2,7 @@
 
 It knows the rules and nothing of the scheduler's insides: which tasks are open, wait, or are out,
 and with whom, follows from the events and orders alone. What breaks a promise at once is noted as
-a fault of that promise; ``check`` reads them. Tasks have to be numbered in a row, from 0.
+a fault of that promise; ``promises`` reads them. Tasks have to be numbered in a row, from 0.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ Every promise of the scheduler is checked on the way; ``BrokenPromise`` says whi
 and how to see it again.
 """
 
-from masterslave.scheduler.check import BrokenPromise
+from masterslave.scheduler.promises.broken import BrokenPromise
 from masterslave.testing.climate import Climate
 from masterslave.testing.report import SimReport
 from masterslave.testing.simulation import SimFarm

@@ -25,14 +25,9 @@ from masterslave.scheduler import (
     StopTasks,
     TimePassed,
 )
-from masterslave.scheduler.check import (
-    LASTING,
-    MOMENTARY,
-    BrokenPromise,
-    Ledger,
-    check_all,
-    check_event,
-)
+from masterslave.scheduler.check import LASTING, MOMENTARY, check_all, check_event
+from masterslave.scheduler.ledger import Ledger
+from masterslave.scheduler.promises.broken import BrokenPromise
 from masterslave.testing.climate import Climate
 from masterslave.testing.report import SimReport
 from masterslave.testing.toys import ToySlave

@@ -30,7 +30,8 @@ from masterslave.scheduler import (
     Terms,
     TimePassed,
 )
-from masterslave.scheduler.check import Ledger, check_all
+from masterslave.scheduler.check import check_all
+from masterslave.scheduler.ledger import Ledger
 
 SILENCE_S = 5.0
 FEEDINGS = (
