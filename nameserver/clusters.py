@@ -1,17 +1,18 @@
-"""What a cluster is called, and how one is chosen.
+"""Which cluster a name server is of, and how one is chosen.
 
 A network may have several name servers for different purposes: a lab's and a student's. Each says
 which cluster it is of. Who looks for one says which is meant, and need not where there is only one.
-The name is no secret and proves nothing: who may take part is decided by identities.
+What a cluster is called is in :mod:`remoteobj.identity.clusters`.
 """
 
 from __future__ import annotations
 
-import os
-import re
 from collections.abc import Iterable
 
 from nameserver.errors import BadName
+from remoteobj.errors import BadInput
+from remoteobj.identity import clusters
+from remoteobj.identity.clusters import DEFAULT_CLUSTER, HOW_TO_CHOOSE
 
 __all__ = [
     "DEFAULT_CLUSTER",
@@ -22,11 +23,6 @@ __all__ = [
     "cluster_tag",
 ]
 
-DEFAULT_CLUSTER = "default"
-
-HOW_TO_CHOOSE = "cluster=, --cluster at the command line, or REMOTEOBJ_CLUSTER"
-
-_NAME = re.compile(r"[A-Za-z0-9_-]{1,60}")
 _TAG = "cluster:"
 
 
@@ -36,12 +32,10 @@ def check_cluster(name: str) -> str:
     Raises:
         BadName: It may not; the message says what a name looks like.
     """
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise BadName(
-            f"{name!r} is no name of a cluster: letters, digits, '-' and '_', 60 at most, "
-            "such as lab-3"
-        )
-    return name
+    try:
+        return clusters.check_cluster(name)
+    except BadInput as error:
+        raise BadName(str(error)) from None
 
 
 def chosen_cluster(cluster: str | None = None) -> str | None:
@@ -50,8 +44,10 @@ def chosen_cluster(cluster: str | None = None) -> str | None:
     Raises:
         BadName: It is no name of a cluster.
     """
-    chosen = cluster if cluster is not None else os.environ.get("REMOTEOBJ_CLUSTER") or None
-    return None if chosen is None else check_cluster(chosen)
+    try:
+        return clusters.chosen_cluster(cluster)
+    except BadInput as error:
+        raise BadName(str(error)) from None
 
 
 def cluster_tag(cluster: str) -> str:

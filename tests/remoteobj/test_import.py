@@ -11,6 +11,7 @@ import pytest
 from servants import StartScript
 
 import remoteobj
+from remoteobj import identity
 
 pytestmark = pytest.mark.serial
 
@@ -53,7 +54,7 @@ print(Pyro5.config.SERIALIZER)
     assert output_of(start_script, code) == "json\n"
 
 
-LATE = {"asyncio", "click", "cryptography", "ctypes", "numpy", "rich", "zeroconf"}
+LATE = {"asyncio", "click", "cryptography", "ctypes", "numpy", "rich", "spake2", "zeroconf"}
 """What only those pay for who use it."""
 
 
@@ -89,9 +90,14 @@ def test_importing_takes_less_than_a_tenth_of_a_second(
     assert least < 100
 
 
-@pytest.mark.parametrize(
-    "name", [found.name for found in pkgutil.iter_modules(remoteobj.__path__, "remoteobj.")]
-)
+MODULES = [
+    found.name
+    for package, prefix in ((remoteobj, "remoteobj."), (identity, "remoteobj.identity."))
+    for found in pkgutil.iter_modules(package.__path__, prefix)
+]
+
+
+@pytest.mark.parametrize("name", MODULES)
 def test_every_module_imports_alone(start_script: StartScript, name: str) -> None:
     assert output_of(start_script, f"import {name}; print('right')") == "right\n"
 
