@@ -63,7 +63,8 @@ class Listener:
                 case Told():
                     child.heard_at, child.is_overdue = now, False
                     works = note_report(child.load, frame, self._pace, self._farms.shares)
-                    self._farms.note_occupant(child, now)
+                    self._farms.note_occupant(child, now, works)
+                    child.equipment.note_run(frame.outcomes[0].seconds)
                     told = self._farms.those_of(works)
                     self._filler.fill(child, now, self._staff.slots)
                 case Unstarted():

@@ -73,13 +73,20 @@ class Load:
         self.known = KnownFunctions()
         self.last_function = b""
 
-    def take(self, waiting: deque[Job], pace: Pace, most: int) -> list[Job]:
-        """Take from the head of *waiting* what the child is to be given now, *most* tasks of it."""
+    def take(
+        self, waiting: deque[Job], pace: Pace, most: int, turn_s: float = float("inf")
+    ) -> list[Job]:
+        """Take from the head of *waiting* what the child is to be given now.
+
+        Args:
+            most: No more tasks than that, but for the last hand-out.
+            turn_s: No more than what takes so long, but for the first hand-out.
+        """
         jobs = self.jobs
         if not jobs and len(waiting) == 1:
             return [self._take_only(waiting.popleft(), pace)]
         taken: list[Job] = []
-        held, size, ahead_s = len(jobs), self.size, 0.0
+        held, size, ahead_s, taken_s = len(jobs), self.size, 0.0, 0.0
         if held:
             ahead_s = self.expected_s - next(iter(jobs.values())).expected_s
             if held > 1 and ahead_s > AHEAD_S / 2:
@@ -95,6 +102,9 @@ class Load:
                 last = task.function
                 per_task_s = pace.expect(last)
             expected_s = UNKNOWN_S if per_task_s is None else per_task_s * task.count
+            taken_s += expected_s
+            if taken and taken_s > turn_s:
+                break
             if held:
                 if per_task_s is None or size + len(task.arguments) > AHEAD_BYTES:
                     break

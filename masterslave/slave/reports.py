@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 
 from masterslave.protocol.outcomes import PART, PROGRESS, Outcome
 from masterslave.slave.children import Told
@@ -15,11 +15,17 @@ __all__ = ["note_report"]
 _GOES_ON = (PART, PROGRESS)
 
 
-def note_report(load: Load, told: Told, pace: Pace, shares: Shares[FarmWork]) -> Iterable[FarmWork]:
-    """Note what became of calls of a child with this load; returns of which farms they were."""
+def note_report(
+    load: Load, told: Told, pace: Pace, shares: Shares[FarmWork]
+) -> Mapping[FarmWork, float]:
+    """Note what became of calls of a child with this load.
+
+    Returns:
+        Of which farms they were, and how many seconds those that have ended have taken.
+    """
     if len(told.numbers) == 1 and told.outcomes[0].kind not in _GOES_ON:
         return _note_one(load, told.numbers[0], told.outcomes[0], pace, shares)
-    works: dict[FarmWork, None] = {}
+    works: dict[FarmWork, float] = {}
     pending: list[Outcome] = []
     work: FarmWork | None = None
     function, seconds, tasks, count, expected_s = b"", 0.0, 0, 0, 0.0
@@ -31,7 +37,7 @@ def note_report(load: Load, told: Told, pace: Pace, shares: Shares[FarmWork]) ->
             shares.take(work, expected_s)
             pace.note(function, seconds, tasks)
         work.hear(pending, count)
-        works[work] = None
+        works[work] = works.get(work, 0.0) + seconds
 
     for number, outcome in zip(told.numbers, told.outcomes, strict=True):
         goes_on = outcome.kind in _GOES_ON
@@ -55,13 +61,13 @@ def note_report(load: Load, told: Told, pace: Pace, shares: Shares[FarmWork]) ->
 
 def _note_one(
     load: Load, number: int, outcome: Outcome, pace: Pace, shares: Shares[FarmWork]
-) -> Iterable[FarmWork]:
+) -> Mapping[FarmWork, float]:
     """The same for a call that has ended alone, as the only one often does."""
     job = load.drop(number)
     if job is None:
-        return ()
+        return {}
     work = job.work
     shares.take(work, job.expected_s)
     pace.note(job.task.function, outcome.seconds, outcome.count)
     work.hear([] if job.is_unwanted else [outcome], 1)
-    return (work,)
+    return {work: outcome.seconds}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from masterslave.protocol.joining import Welcome
@@ -90,12 +90,18 @@ class Farms:
         """Return those that are still served."""
         return [self.by_work[work] for work in works if work in self.by_work]
 
-    def note_occupant(self, child: Child, now: float) -> None:
-        """What a child runs may have changed: note for whom it works now."""
+    def note_occupant(
+        self, child: Child, now: float, has_run_s: Mapping[FarmWork, float] | None = None
+    ) -> None:
+        """What a child runs may have changed: note for whom it works now.
+
+        Args:
+            has_run_s: How long tasks have taken that have ended since it was noted last.
+        """
         if self.shares.is_alone:
             return
         job = next(iter(child.load.jobs.values()), None)
-        self.shares.occupy(child, job.work if job is not None else None, now)
+        self.shares.occupy(child, job.work if job is not None else None, now, has_run_s)
 
     def forget(self, child: Child) -> None:
         """It is gone, and what it knew of them."""

@@ -2,21 +2,30 @@
 
 Labels get equal shares of the slave's time, and so do the farms of one label: the turn goes to who
 has used least. What is used is the time for which slots are occupied, as it passes; what was given
-to slots and has not ended counts by what it is expected to take. Who was away begins at the least
+to slots and has not ended counts by what it is expected to take. A report of what a slot has run
+divides the time since the one before among those it was run for. Who was away begins at the least
 of those who were not: to idle earns nothing.
+
+A slot that would have to be made ready for somebody else stays with those whom it suits until
+somebody is so far behind them that it pays. So what a stay gives away is owed, and made up for by
+the next one; nobody is ever further behind than that and a turn.
 
 Source: start-time fair queueing (Goyal, Vin, Cheng 1996), on two floors.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Collection, Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-__all__ = ["Shares"]
+__all__ = ["TURN_S", "Shares"]
+
+TURN_S = 0.05
+"""Most that a slot is given of one farm at a time, in seconds, while others have tasks, too."""
 
 Farm = TypeVar("Farm", bound=Hashable)
+Name = TypeVar("Name", bound=Hashable)
 
 
 @dataclass(slots=True)
@@ -46,6 +55,8 @@ class Shares(Generic[Farm]):
         self._labels: dict[str, _Account] = {}
         self._label_of: dict[Farm, str] = {}
         self._occupants: dict[Hashable, Farm] = {}
+        self._told_at: dict[Hashable, float] = {}
+        """Until when the time of a slot is divided for good."""
         self.is_alone = False
         """Whether there is one farm only, and so nothing to be counted."""
 
@@ -85,13 +96,26 @@ class Shares(Generic[Farm]):
             for account in self._accounts(farm):
                 account.expected_s = max(0.0, account.expected_s - expected_s)
 
-    def occupy(self, slot: Hashable, farm: Farm | None, now: float) -> None:
-        """From now on, this slot works for that farm, or for nobody."""
+    def occupy(
+        self,
+        slot: Hashable,
+        farm: Farm | None,
+        now: float,
+        has_run_s: Mapping[Farm, float] | None = None,
+    ) -> None:
+        """From now on, this slot works for that farm, or for nobody.
+
+        Args:
+            has_run_s: Seconds that ended tasks have taken since this was told last, by farm.
+        """
         before = self._occupants.get(slot)
+        if has_run_s and before is not None and not self.is_alone:
+            self._divide(slot, before, farm, now, has_run_s)
         if before == farm:
             return
+        self._told_at[slot] = now
         if farm is None:
-            del self._occupants[slot]
+            del self._occupants[slot], self._told_at[slot]
         else:
             self._occupants[slot] = farm
         if self.is_alone:
@@ -101,16 +125,43 @@ class Shares(Generic[Farm]):
                 account.settle(now)
                 account.slots += change
 
+    def _divide(
+        self,
+        slot: Hashable,
+        before: Farm,
+        after: Farm | None,
+        now: float,
+        has_run_s: Mapping[Farm, float],
+    ) -> None:
+        """Charge a slot's time, which has gone to its occupant so far, to those who had it.
+
+        What is left of it belongs to the task that runs now, and has not ended.
+        """
+        passed_s = now - self._told_at.get(slot, now)
+        self._told_at[slot] = now
+        if has_run_s.keys() == {before} and after in (before, None):
+            return
+        run_s = sum(has_run_s.values())
+        part = min(1.0, passed_s / run_s) if run_s > 0.0 else 0.0
+        owing = after if after is not None else before
+        changes = [(before, -passed_s), (owing, passed_s - run_s * part)]
+        changes += [(farm, seconds * part) for farm, seconds in has_run_s.items()]
+        for farm, change_s in changes:
+            for account in self._accounts(farm):
+                account.used_s += change_s
+
     def choose(
         self,
         is_waiting: Callable[[Farm], bool],
         now: float,
         suits: Callable[[Farm], bool] | None = None,
+        stay_s: float = 0.0,
     ) -> Farm | None:
         """Return whose turn it is, of the farms of which something waits.
 
         Args:
-            suits: Those for which this is true come before others.
+            suits: Those for which this is true come before others...
+            stay_s: ...that are no more than this behind them, in seconds of slots.
         """
         if self.is_alone:
             for farm in self._label_of:
@@ -122,12 +173,10 @@ class Shares(Generic[Farm]):
         _wake(self._labels, waiting, now)
         if not waiting:
             return None
-        if suits is not None:
-            waiting = _those(waiting, suits) or waiting
-        label = min(waiting, key=lambda each: self._labels[each].level)
+        suiting = waiting if suits is None else _those(waiting, suits)
+        label = _least({each: self._labels[each] for each in waiting}, suiting, stay_s)
         _wake(self._labels[label].members, waiting[label], now)
-        candidates = waiting[label]
-        return min(candidates, key=lambda each: candidates[each].level)
+        return _least(waiting[label], suiting.get(label, ()), stay_s)
 
     def _begin_to_count(self, now: float) -> None:
         """Open the accounts of the one farm that was alone."""
@@ -136,6 +185,7 @@ class Shares(Generic[Farm]):
                 account.slots = len(self._occupants)
                 account.since, account.used_s, account.expected_s = now, 0.0, 0.0
                 account.is_active = True
+        self._told_at = dict.fromkeys(self._occupants, now)
 
     def _accounts(self, farm: Farm) -> tuple[_Account, ...]:
         label = self._label_of.get(farm)
@@ -154,6 +204,15 @@ def _those(
         for label, members in waiting.items()
     }
     return {label: members for label, members in chosen.items() if members}
+
+
+def _least(accounts: Mapping[Name, _Account], suiting: Collection[Name], stay_s: float) -> Name:
+    """Return who has used least, or of those who suit, if that one is not far behind them."""
+    least = min(accounts, key=lambda each: accounts[each].level)
+    if not suiting:
+        return least
+    best = min(suiting, key=lambda each: accounts[each].level)
+    return least if accounts[best].level - accounts[least].level > stay_s else best
 
 
 def _beside(others: Mapping[Any, _Account]) -> _Account:

@@ -78,7 +78,15 @@ class Workshop:
             tear_down=bool(self._named.by_name),
         )
         pace = Pace()
-        self._filler = Filler(self._farms, pace, self.lanes, self._staff, self._minder, self._named)
+        self._filler = Filler(
+            self.all_children,
+            self._farms,
+            pace,
+            self.lanes,
+            self._staff,
+            self._minder,
+            self._named,
+        )
         self._listener = Listener(
             self.lock,
             self._farms,
