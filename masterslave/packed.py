@@ -146,7 +146,10 @@ def unpack_value(payload: bytes | memoryview, *, data_only: bool = False) -> Any
         return _codec().decode(rest)
     if first == PICKLED:
         if data_only:
-            raise NotData("it came pickled, and this farm takes results as data only")
+            raise NotData(
+                "it came pickled, and was not looked at, because data only is taken; return plain "
+                "data, such as numbers, texts, lists or arrays"
+            )
         return pickle.loads(rest)
     if first == BESIDE:
         return _read_beside(rest)

@@ -92,6 +92,12 @@ class Size(click.ParamType[int]):
     help="Offer the named tasks of this class, a masterslave.Slave; may be given again.",
 )
 @click.option(
+    "--only",
+    multiple=True,
+    metavar="MODULE:CLASS",
+    help="As --handlers, and take nothing else: no code of a script, and nothing that is pickled.",
+)
+@click.option(
     "--nameserver",
     metavar="HOST:PORT",
     help="Ask this name server; default: REMOTEOBJ_NAMESERVER, else zeroconf.",
@@ -129,6 +135,7 @@ def slave(
     nice: int,
     name: str,
     handlers: tuple[str, ...],
+    only: tuple[str, ...],
     nameserver: str | None,
     cluster: str | None,
     idle_exit_s: float | None,
@@ -152,10 +159,12 @@ def slave(
             check_label(each)
     if local and (nameserver is not None or cluster is not None):
         raise click.UsageError("--local asks no name server: leave it out, or what says which one")
+    if only and handlers:
+        raise click.UsageError("with --only, give every class by it: nothing else is taken")
     offered = read_offers(offers)
     hold_standard_streams()
     teller = Teller(sys.stdout)
-    named = look_at(handlers)
+    named = look_at(only or handlers, are_all=bool(only))
     who = None
     if not local and farm is None:  # on one machine none is needed, so a bad one does no harm
         who, insecure = read_identity(identity, insecure)
@@ -261,7 +270,8 @@ def _what_it_offers(named: NamedTasks) -> str:
     for name, spec in named.by_name.items():
         by_class.setdefault(spec, []).append(name)
     offers = [f"{', '.join(names)} ({spec})" for spec, names in by_class.items()]
-    return f"offers the named tasks {'; '.join(offers)}"
+    more = ", and takes nothing else" if named.are_all else ""
+    return f"offers the named tasks {'; '.join(offers)}{more}"
 
 
 def _wait_for_end_of_input(requests: SimpleQueue[str]) -> None:

@@ -28,6 +28,7 @@ from masterslave.errors import (
 )
 from masterslave.farm.here.tracebacks import give_back
 from masterslave.master.submission import GivenUp
+from masterslave.packed import NotData as NotDataOnly
 from masterslave.packed import pack_value, unpack_value
 from masterslave.protocol.hand_outs import MAX_PAYLOAD_BYTES
 from masterslave.protocol.outcomes import (
@@ -162,6 +163,8 @@ def unpack(
         return None, unpack_exception(answer.payload, slave, function, data_only=data_only)
     try:
         return unpack_value(answer.payload, data_only=data_only), None
+    except NotDataOnly as error:
+        return None, NotData(f"the result of {function}() from slave {slave} was refused: {error}")
     except BaseException as error:
         return None, NotPicklable(
             f"the result of {function}() from slave {slave} cannot be rebuilt here: "

@@ -7,9 +7,10 @@ from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import Future
 from typing import Any
 
-from masterslave.errors import NotPicklable
+from masterslave.errors import NotData, NotPicklable
 from masterslave.farm.packing import reason_of
 from masterslave.farm.waiting import Waiters
+from masterslave.packed import NotData as NotDataOnly
 from masterslave.packed import unpack_value
 
 __all__ = ["Parts"]
@@ -76,6 +77,8 @@ class Parts(Iterator[Any]):
     def _unpack(self, payload: bytes) -> Any:
         try:
             return unpack_value(payload, data_only=self._data_only)
+        except NotDataOnly as error:
+            raise NotData(f"what a task has yielded was refused: {error}") from error
         except BaseException as error:
             raise NotPicklable(
                 f"what a task has yielded cannot be rebuilt here: {reason_of(error)}"

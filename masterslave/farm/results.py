@@ -15,7 +15,7 @@ from masterslave.farm.futures import FarmFuture
 from masterslave.farm.handles import Handle
 from masterslave.master.sharing import Blobs, Promised
 from masterslave.master.submission import Answer
-from masterslave.packed import pack_value
+from masterslave.packed import PICKLED, pack_value
 from masterslave.protocol.outcomes import VALUE, Outcome
 
 __all__ = ["Results"]
@@ -27,11 +27,15 @@ _INLINE_BYTES = 64 * 1024
 class Results:
     """Results that tasks of one farm are given.  Threads: any.
 
+    Args:
+        data_only: What is pickled is no result, and goes to no other slave.
+
     Attributes:
         wanted: Futures that have no answer yet, and what is to become of their results.
     """
 
-    def __init__(self, blobs: Blobs, origin: str) -> None:
+    def __init__(self, blobs: Blobs, origin: str, *, data_only: bool) -> None:
+        self._data_only = data_only
         self.wanted: dict[FarmFuture[Any], Promised] = {}
         self._blobs, self._origin = blobs, origin
         self._promised: weakref.WeakKeyDictionary[FarmFuture[Any], Promised] = (
@@ -76,7 +80,11 @@ class Results:
     def note(self, future: FarmFuture[Any], answer: Answer | None) -> None:
         """A future has its answer; called after it says so itself."""
         promised = self.wanted.pop(future, None)
-        if promised is not None and isinstance(answer, Outcome) and answer.kind == VALUE:
+        if promised is None or not isinstance(answer, Outcome) or answer.kind != VALUE:
+            return
+        if self._data_only and answer.payload[:1] == PICKLED:
+            self._blobs.refuse(promised, "it came pickled, and data only is taken")
+        else:
             self._blobs.keep(promised, answer.payload)
 
 

@@ -55,7 +55,7 @@ class Submitter:
         self.data_only = data_only
         self.carry = carrier.carry
         self.room = Room.of(settings)
-        self.results = Results(master.blobs, master.origin)
+        self.results = Results(master.blobs, master.origin, data_only=data_only)
         self.max_open_bytes = settings.max_open_bytes
         self._master = master
         self.cancel_singles = master.cancel

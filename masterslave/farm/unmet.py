@@ -95,7 +95,16 @@ def _why_no_tag(tag: str, decisions: Decisions) -> str:
         name = tag.removeprefix(_ON_TAG)
         return f"no slave or host here is called {name!r} (here are: {', '.join(here[:9])})"
     version = ".".join(map(str, sys.version_info[:2]))
-    return f"no slave here runs Python {version}, as the script does"
+    introduced = [seat.introduction for seat in decisions.seats.values()]
+    closed = sorted(each.name for each in introduced if each.only_named)
+    if not closed:
+        return f"no slave here runs Python {version}, as the script does"
+    most = ", ".join([*closed[:_MOST], *["..."] * (len(closed) > _MOST)])
+    others = f", and none else runs Python {version}" if len(closed) < len(introduced) else ""
+    return (
+        f"no slave here takes functions: named tasks only ({most}: its owner has started it with "
+        f"--only){others}"
+    )
 
 
 def _shown(slave: str) -> str:

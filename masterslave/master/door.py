@@ -15,7 +15,7 @@ from masterslave.master.sharing import Promised
 from masterslave.master.shell import Master
 from masterslave.protocol.encoding import decode, encode
 from masterslave.protocol.fetching import MAX_PIECE_BYTES, BlobAnswer, BlobAsk, PieceAsk
-from masterslave.protocol.joining import VERSION, Introduction, Welcome
+from masterslave.protocol.joining import ONLY_NAMED, VERSION, Introduction, Welcome
 from masterslave.protocol.verbs import Ask, Delivery
 from remoteobj import THIS_MACHINE, current_peer, expose, on_disconnect
 
@@ -73,7 +73,8 @@ class Door:
         path = self._welcome.search_path if peer == THIS_MACHINE else ()
         welcome = msgspec.structs.replace(self._welcome, slave=seat.token, search_path=path)
         if no_code:
-            log.warning("slave %s at %s %s", introduction.name, peer, no_code)
+            level = logging.INFO if introduction.only_named else logging.WARNING
+            log.log(level, "slave %s at %s %s", introduction.name, peer, no_code)
             welcome = msgspec.structs.replace(
                 welcome, no_code=no_code, data_only=True, initializer=b"", search_path=()
             )
@@ -146,6 +147,8 @@ class Door:
 def _why_no_code(introduction: Introduction) -> str:
     """Return why a slave is given named tasks only, in words that go on after "it"; or nothing."""
     ours = sys.version_info[:2]
+    if introduction.only_named:
+        return ONLY_NAMED
     if introduction.python == ours:
         return ""
     theirs, wanted = (".".join(map(str, version)) for version in (introduction.python, ours))
@@ -159,6 +162,8 @@ def _why_not(introduction: Introduction, no_code: str) -> str:
             f"it speaks version {introduction.version} of the farm's protocol, the script "
             f"{VERSION}: install the same release of remoteobj-farm on both"
         )
+    if introduction.only_named and not introduction.tasks:
+        return "it takes named tasks only, and offers none: give it --only MODULE:CLASS"
     if no_code and not introduction.tasks:
         theirs, wanted = (
             ".".join(map(str, version)) for version in (introduction.python, sys.version_info[:2])

@@ -81,7 +81,7 @@ def offers_of(introduction: Introduction) -> dict[str, float]:
 def tags_of(introduction: Introduction) -> frozenset[str]:
     """Return what a slave has, as tasks may ask for it."""
     tags = {on_tag(introduction.name), on_tag(introduction.host)}
-    if introduction.python == sys.version_info[:2]:
+    if introduction.python == sys.version_info[:2] and not introduction.only_named:
         tags.add(CODE)
     return frozenset(tags.union(map(task_tag, introduction.tasks)))
 

@@ -125,6 +125,11 @@ class Blobs:
             promised.why_not += str(error)
         promised.has_come.set()
 
+    def refuse(self, promised: Promised, why_not: str) -> None:
+        """A result has come that is given to nobody; why, in words."""
+        promised.why_not = why_not
+        promised.has_come.set()
+
     def read(self, digest: bytes, part: int, offset: int, size: int) -> bytes:
         """Return bytes of a blob; empty if it is not there any more."""
         blob = self._blobs.get(digest)

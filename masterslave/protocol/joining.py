@@ -10,6 +10,7 @@ from msgspec import Struct
 __all__ = [
     "CODE",
     "DOOR_ID",
+    "ONLY_NAMED",
     "TASK_TAG",
     "VERSION",
     "Introduction",
@@ -27,6 +28,9 @@ DOOR_ID = "masterslave.master"
 CODE = "code"
 """Tag of a slave whose Python takes functions that were pickled in the script."""
 
+ONLY_NAMED = "takes no code (--only): only named tasks"
+"""``Welcome.no_code`` of a slave whose owner wants it so, whatever its master says."""
+
 TASK_TAG = "task:"
 """The tag of a slave that has a handler for named tasks begins so; the name follows."""
 
@@ -39,6 +43,7 @@ class Introduction(Struct, frozen=True):
             is taken of it.
         offers: Amounts of what tasks may need, which they use up while they run, by name.
         tasks: Names of tasks that it has handlers for.
+        only_named: It takes nothing but these, with data; anything else it refuses itself.
     """
 
     version: int
@@ -50,6 +55,7 @@ class Introduction(Struct, frozen=True):
     formerly: str = ""
     offers: dict[str, float] = {}
     tasks: tuple[str, ...] = ()
+    only_named: bool = False
 
 
 class Welcome(Struct, frozen=True):

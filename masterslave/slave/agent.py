@@ -233,6 +233,7 @@ class Agent:
             slots=self._workshop.slots,
             python=sys.version_info[:2],
             tasks=tuple(self._named.by_name),
+            only_named=self._named.are_all,
             offers=self._offers,
         )
 

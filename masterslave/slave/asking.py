@@ -223,7 +223,8 @@ class Asker:
 
     def _take(self, told: Instructions, slave: str) -> None:
         self._intake.take(told, slave)
-        if self._work.takes_nothing or (told.recalls and self._work.has_outcomes):
+        work = self._work
+        if work.takes_nothing or work.has_refused or (told.recalls and work.has_outcomes):
             self._courier.deliver_soon()
 
     def _go_on(self) -> None:

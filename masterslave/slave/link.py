@@ -22,6 +22,7 @@ from masterslave.slave.calling import Caller, MasterGone
 from masterslave.slave.courier import Courier
 from masterslave.slave.intake import Intake
 from masterslave.slave.keeper import Keeper
+from masterslave.slave.rights import without_code_in
 from masterslave.slave.state import report_of
 from masterslave.slave.work import FarmWork
 from masterslave.slave.workshop import Workshop
@@ -56,7 +57,7 @@ class Link:
         identity: Identity | None,
         report: Callable[[str], None],
     ) -> None:
-        self.work = FarmWork()
+        self.work = FarmWork(only_named=introduction.only_named)
         self.welcome = Welcome()
         self._why_resting = ""
         self._workshop = workshop
@@ -211,7 +212,9 @@ class Link:
             welcome = self._caller.call(self._talk, "join", introduction, Welcome)
             if welcome.refused:
                 raise SlaveRefused(welcome.refused)
-            if welcome.no_code and not unknown:
+            if introduction.only_named:
+                welcome = without_code_in(welcome)
+            elif welcome.no_code and not unknown:
                 self._report(f"farm {welcome.label!r}: this slave {welcome.no_code}")
             with self._workshop.lock:
                 self.welcome = welcome

@@ -23,16 +23,21 @@ class NamedTasks:
     Attributes:
         by_name: Of each the class that does it, ``module:Class``.
         folder: Where the modules are found, before all others.
+        are_all: Whether nothing else is taken: no code of a script, and nothing that is pickled.
     """
 
     by_name: dict[str, str] = field(default_factory=dict)
     folder: str = ""
+    are_all: bool = False
 
 
-def look_at(specs: tuple[str, ...]) -> NamedTasks:
+def look_at(specs: tuple[str, ...], *, are_all: bool = False) -> NamedTasks:
     """Return what classes ``module:Class`` offer; they are imported in a process of its own.
 
     Modules are found from the current folder, as ``python -m`` does.
+
+    Args:
+        are_all: As of ``NamedTasks``.
 
     Raises:
         HandlersUnusable: One of them offers nothing; the text says why.
@@ -55,4 +60,4 @@ def look_at(specs: tuple[str, ...]) -> NamedTasks:
         ) from None
     if offered.wrong:
         raise HandlersUnusable(offered.wrong)
-    return NamedTasks(offered.tasks, os.getcwd())
+    return NamedTasks(offered.tasks, os.getcwd(), are_all)

@@ -20,6 +20,7 @@ from masterslave.protocol.functions import KnownFunctions
 from masterslave.protocol.hand_outs import Stop, WireTask
 from masterslave.protocol.outcomes import GIVEN_BACK, LOST, RAISED, Outcome, PostMortem, Raised
 from masterslave.slave.lines import Lines
+from masterslave.slave.rights import refuse
 
 __all__ = ["FarmWork", "Job", "Key"]
 
@@ -57,9 +58,11 @@ class FarmWork:
 
     Args:
         known: By which functions are forgotten, as the master does.
+        only_named: Named tasks with data are taken in, and nothing else, whoever sends it.
     """
 
-    def __init__(self, *, known: KnownFunctions | None = None) -> None:
+    def __init__(self, *, known: KnownFunctions | None = None, only_named: bool = False) -> None:
+        self._only_named = only_named
         self.acknowledged = 0
         """Number of the last batch that was taken in."""
         self.waiting: deque[Job] = deque()
@@ -74,6 +77,8 @@ class FarmWork:
         """Whether something of any batch may."""
         self.rests = False
         """Whether nothing new is taken for now: the machine is in use."""
+        self.has_refused = False
+        """Whether something of the last batch was refused: who has brought it delivers that."""
         self.is_in_lane = False
         """Whether a child asks and delivers: nobody else delivers then."""
         self.times_joined = 0
@@ -105,12 +110,17 @@ class FarmWork:
         if batch <= self.acknowledged:
             return
         self.acknowledged = batch
-        if code:
+        if code and not self._only_named:
             self.code.update(code)
+        self.has_refused = False
         first = len(self.waiting)
         for task in tasks:
             if task.function != self._last_function:  # once more in a row makes no difference
                 self._use(task.function, functions)
+            if self._only_named and (refused := refuse(task, self._last_pickled)):
+                self.has_refused = True
+                self.tell([refused])
+                continue
             self.waiting.append(Job(self, task, self._last_pickled))
         self.is_limited = bool(limits)
         if limits:
@@ -273,11 +283,13 @@ class FarmWork:
         return not (self.waiting or self.running or self._outcomes or self.is_in_lane)
 
     def _use(self, function: bytes, new: dict[bytes, bytes]) -> None:
-        pickled = new.get(function) or self._functions[function]
+        pickled = new.get(function) or self._functions.get(function, b"")
+        if not (pickled or self._only_named):  # which does not believe its master
+            raise KeyError(function)
         self._functions[function] = pickled
         for forgotten in self._known.use(function, len(pickled)):
             del self._functions[forgotten]
-        self._last_function, self._last_pickled = function, pickled
+        self._last_function, self._last_pickled = function if pickled else b"", pickled
 
     def _take_out(self, stops: Iterable[Stop]) -> tuple[Callable[[Job], bool], list[Job]]:
         """Return what tells whether a job is one of these, and those that waited till now."""

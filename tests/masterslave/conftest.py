@@ -8,6 +8,9 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from masterslave import Farm
+from tests.masterslave.liars import meet
+
+__all__ = ["meet"]
 
 StartSlave = Callable[..., subprocess.Popen[str]]
 

@@ -1,18 +1,14 @@
-"""Slaves that lie, or speak nonsense: no task hangs, and where results are data no code runs."""
+"""Slaves that lie, or speak nonsense: no task hangs."""
 
 from __future__ import annotations
 
-import contextlib
-import pickle
-from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from masterslave import Farm, NotPicklable, TaskFailed
+from masterslave import NotPicklable, TaskFailed
 from masterslave.master.decisions import Decisions
-from masterslave.packed import PICKLED, pack_value
+from masterslave.packed import pack_value
 from masterslave.protocol.encoding import encode
 from masterslave.protocol.outcomes import (
     BROKEN,
@@ -25,42 +21,9 @@ from masterslave.protocol.outcomes import (
     VALUE,
     ItemOutcome,
     Outcome,
-    Raised,
 )
 from remoteobj import release
-from tests.masterslave.test_conversation import SHORT, ByHand
-
-
-class _Over(Exception):
-    """Leaves a farm's block without waiting for what is open."""
-
-
-@pytest.fixture
-def meet() -> Iterator[Callable[..., tuple[Farm, ByHand]]]:
-    """Make a farm, and a slave of it that speaks by hand."""
-    with contextlib.ExitStack() as stack:
-
-        def meet_by_hand(**options: Any) -> tuple[Farm, ByHand]:
-            stack.enter_context(contextlib.suppress(_Over))
-            farm = stack.enter_context(Farm("test", local_slaves=0, settings=SHORT, **options))
-            slave = ByHand(farm, "liar")
-            stack.callback(release, slave.door)
-            return farm, slave
-
-        with contextlib.suppress(_Over), stack:
-            yield meet_by_hand
-            raise _Over
-
-
-class Touch:
-    """Leaves a file where it is unpickled."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Path.touch, (self.path,)
-
+from tests.masterslave.test_conversation import ByHand
 
 ITEM = ItemOutcome(VALUE, pack_value(7))
 NO_LISTS = [
@@ -176,28 +139,3 @@ def test_no_slave_can_speak_for_another(meet: Any) -> None:
 
 def repr_of(decisions: Decisions) -> str:
     return repr(list(decisions.seats.values()))
-
-
-def test_where_results_are_data_a_part_runs_no_code(meet: Any, tmp_path: Path) -> None:
-    farm, slave = meet(results="data")
-    future = farm.submit(abs, -1)
-    parts = future.parts()
-    (task,) = slave.ask(1, 0).tasks
-    evil = PICKLED + pickle.dumps(Touch(tmp_path / "owned"))
-    slave.deliver(1, Outcome(task.task, 1, 1, PART, evil, 0.0, 0))
-    with pytest.raises(NotPicklable):
-        next(parts)
-    assert not (tmp_path / "owned").exists()
-
-
-@pytest.mark.parametrize("kind", [RAISED, MIXED])
-def test_where_results_are_data_a_retry_runs_no_code(meet: Any, kind: int, tmp_path: Path) -> None:
-    farm, slave = meet(results="data")
-    results = farm.options(retries=1).map(abs, [-1])
-    (task,) = slave.ask(1, 0).tasks
-    touch = pickle.dumps(Touch(tmp_path / "owned"))
-    evil = encode(Raised("E", "", "", touch, pickle.dumps((Touch, (), {}))))
-    payload = evil if kind == RAISED else encode((ItemOutcome(RAISED, evil),))
-    slave.deliver(1, Outcome(task.task, 1, 1, kind, payload))
-    assert not (tmp_path / "owned").exists()
-    del results

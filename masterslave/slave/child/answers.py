@@ -60,8 +60,9 @@ def pack_result(value: Any, function: Callable[..., Any], data_only: bool) -> by
     except NotData as error:
         raise Unsendable(
             NOT_DATA,
-            f"the result of {name_of(function)}() is no data, and this farm takes data only "
-            f'(Farm(results="data"), or the slave has another Python): {one_line(error)}',
+            f"the result of {name_of(function)}() is no data, and data only is taken "
+            f'(Farm(results="data"), or a slave with --only or another Python): {one_line(error)}; '
+            "return plain data, such as numbers, texts, lists or arrays",
         ) from None
     except Exception as error:
         what = "is a generator" if type(value) is GeneratorType else one_line(error)

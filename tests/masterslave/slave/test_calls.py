@@ -247,7 +247,7 @@ def test_where_results_are_data_nothing_is_pickled(make_master: MakeMaster, serv
     assert value_of(run(master, lambda: {"a": (1, {2})})) == {"a": (1, {2})}
     raised = value_of(run(master, lambda: lambda: 1))
     assert raised.type_name == NOT_DATA
-    assert "takes data only" in raised.message
+    assert "data only is taken" in raised.message
     raised = value_of(run(master, fail, "as data"))
     assert not raised.pickled
     assert not raised.parts
