@@ -8,12 +8,15 @@
     cluster = Authority(tmp_path / "one")             # step by step, for what is wrong
     expired = cluster.node("anna", ends_in_s=-60)
     foreign = Authority(tmp_path / "other").node("anna")
+    slave = cluster.node("ben", role="slave")         # as the project's own authority signs
+    twice = cluster.node("carl", uris=["remoteobj:node:...:slave", "remoteobj:node:...:operator"])
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+import secrets
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
@@ -30,6 +33,11 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from remoteobj.identity import authority as identity_authority
+from remoteobj.identity.checking import check_issued
+from remoteobj.identity.claims import node_uri
+from remoteobj.identity.revoked import Entry
+
 __all__ = ["Authority", "Files", "make_cluster"]
 
 HOUR_S = 3600.0
@@ -43,10 +51,14 @@ class Files(NamedTuple):
     key: Path
 
 
-def make_cluster(directory: Path, nodes: Iterable[str] = ("master", "slave")) -> dict[str, Files]:
-    """Make a CA and an identity for each node in *directory*."""
-    authority = Authority(directory)
-    return {node: authority.node(node) for node in nodes}
+def make_cluster(
+    directory: Path,
+    nodes: Iterable[str] = ("master", "slave"),
+    roles: Mapping[str, str] | None = None,
+) -> dict[str, Files]:
+    """Make a CA and an identity for each node in *directory*; those in *roles* say their role."""
+    authority, roles = Authority(directory), roles or {}
+    return {node: authority.node(node, role=roles.get(node)) for node in nodes}
 
 
 class Authority:
@@ -73,8 +85,17 @@ class Authority:
         ends_in_s: float = 24 * HOUR_S,
         is_client: bool = True,
         passphrase: bytes | None = None,
+        role: str | None = None,
+        node: str | None = None,
+        uris: Iterable[str] = (),
     ) -> Files:
-        """Make a node's certificate and key; times are seconds from now."""
+        """Make a node's certificate and key; times are seconds from now.
+
+        It says the role, and the node (at random: a new one), if one of them is given; and *uris*,
+        whatever they are. Else it is as a CA makes it that is not ours: a member's.
+        """
+        if role is not None or node is not None:
+            uris = [*uris, node_uri(node or secrets.token_hex(8), role or "member")]
         key = ec.generate_private_key(ec.SECP256R1())
         usages = [ExtendedKeyUsageOID.SERVER_AUTH]
         if is_client:
@@ -88,11 +109,26 @@ class Authority:
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_key_usage(signs_certificates=False), critical=True)
             .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
-            .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False),
+            .add_extension(_names(name, uris), critical=False),
         )
         encryption = BestAvailableEncryption(passphrase) if passphrase else NoEncryption()
         _write_privately(files.key, key, encryption)
         return files
+
+    def revocations(self, *certificates: Path, number: int = 1) -> bytes:
+        """Return the list that says that these certificates are revoked, as PEM."""
+        now = datetime.now(UTC).timestamp()
+        authority = identity_authority.Authority(
+            self._key, x509.load_pem_x509_certificate(self.certificate.read_bytes())
+        )
+        read = [x509.load_pem_x509_certificate(path.read_bytes()) for path in certificates]
+        entries = [
+            Entry(f"{one.serial_number:x}", check_issued(
+                one.public_bytes(Encoding.DER), authority.certificate_pem, now
+            ).node, now)
+            for one in read
+        ]  # fmt: skip
+        return authority.revocations(entries, number, now)
 
     def _write(self, path: Path, builder: x509.CertificateBuilder) -> None:
         signer = self._key.public_key()
@@ -118,6 +154,12 @@ def _builder(
         .not_valid_before(now + timedelta(seconds=min(starts_in_s, ends_in_s - HOUR_S)))
         .not_valid_after(now + timedelta(seconds=ends_in_s))
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
+    )
+
+
+def _names(name: str, uris: Iterable[str]) -> x509.SubjectAlternativeName:
+    return x509.SubjectAlternativeName(
+        [x509.DNSName(name), *(x509.UniformResourceIdentifier(uri) for uri in uris)]
     )
 
 

@@ -2,13 +2,32 @@
 
 ::
 
-    claims      what a certificate says: node, role, name
-    clusters    what a cluster is called, and which is meant
-    pem, proof  three files prove that they are an identity
+    auto        identity="auto": what is stored on this account, if anything
     files       Identity, which daemons and proxies take
+    office      the authority at work: it signs, renews, revokes, and keeps its book
+    store       what this account has of one cluster, on disk; places, private: where, and how
+    authority, checking, request, membership, revoked    who signs, for whom, and for whom no more
+    knowledge   what this process knows of revocations, and whom it tells
+    pem, proof  files prove that they are an identity
+    claims, clusters, renewal, secret    what they are made of
+
+Those that sign or check certificates without TLS import ``cryptography``, and are imported where
+they are needed: authority, checking, office, request.
 """
 
+from remoteobj.identity.auto import AUTO, Auto, choose_identity
 from remoteobj.identity.claims import ROLES, Claims, at_least, claims_in, name_in
 from remoteobj.identity.files import Identity, refuse_both
 
-__all__ = ["ROLES", "Claims", "Identity", "at_least", "claims_in", "name_in", "refuse_both"]
+__all__ = [
+    "AUTO",
+    "ROLES",
+    "Auto",
+    "Claims",
+    "Identity",
+    "at_least",
+    "choose_identity",
+    "claims_in",
+    "name_in",
+    "refuse_both",
+]

@@ -15,7 +15,7 @@ from remoteobj.errors import IdentityUnusable, PeerRefused
 from remoteobj.identity.claims import Claims, claims_of
 from remoteobj.identity.proof import text_of
 
-__all__ = ["check_issued", "read_ca"]
+__all__ = ["check_issued", "read_ca", "read_certificate"]
 
 
 def check_issued(certificate_der: bytes, ca_pem: bytes, now: float) -> Claims:
@@ -73,6 +73,16 @@ def read_ca(ca_pem: bytes) -> x509.Certificate:
     if not is_ca:
         raise IdentityUnusable("what was given as the authority's certificate can sign for nobody")
     return authority
+
+
+def read_certificate(certificate_pem: bytes) -> tuple[str, float]:
+    """Return the number of a certificate that was just signed, and when it ends, in Unix seconds.
+
+    Raises:
+        ValueError: It is none.
+    """
+    certificate = x509.load_pem_x509_certificate(certificate_pem)
+    return f"{certificate.serial_number:x}", certificate.not_valid_after_utc.timestamp()
 
 
 def _uris(certificate: x509.Certificate) -> list[str]:

@@ -40,7 +40,6 @@ ROLES: Final = ("slave", "member", "operator")
 _NODE = re.compile(r"[0-9a-f]{16}")
 _SCHEME = "remoteobj:"
 _URI = re.compile(rf"remoteobj:node:([0-9a-f]{{16}}):({'|'.join(ROLES)})")
-_MAX_NAME = 64  # what X.509 has room for in a common name
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +96,12 @@ def check_name(name: str) -> str:
     """Return *name* if a certificate can carry it as its holder's.
 
     Raises:
-        BadInput: It cannot: 1 to 64 characters that can be printed; shorten it.
+        BadInput: It cannot: 1 to 64 bytes of UTF-8 that can be printed; shorten it.
     """
-    if not isinstance(name, str) or not (0 < len(name) <= _MAX_NAME and name.isprintable()):
+    if not isinstance(name, str) or not name.isprintable() or not 0 < len(name.encode()) <= 64:
         raise BadInput(
-            f"{name!r} is no name for a machine: 1 to {_MAX_NAME} characters that can be printed"
+            f"{name!r} is no name for a machine: 1 to 64 letters that can be printed; those "
+            "beyond ASCII count for two or more"
         )
     return name
 

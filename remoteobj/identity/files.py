@@ -7,12 +7,17 @@ checked by their CA and not by their host's name: machines of a cluster change a
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING, NoReturn
 
-from remoteobj.errors import BadInput, NotSendable
+from remoteobj.errors import BadInput, IdentityUnusable, NotSendable
+from remoteobj.identity import renewal
 from remoteobj.identity.claims import Claims
+from remoteobj.identity.knowledge import knowledge_of
 from remoteobj.identity.proof import Proof, prove, text_of
+from remoteobj.identity.revoked import Revoked
+from remoteobj.identity.store import Store
 
 if TYPE_CHECKING:
     import ssl
@@ -21,16 +26,21 @@ __all__ = ["Identity", "refuse_both"]
 
 
 class Identity:
-    """Who this process is, made by :meth:`from_files`; equal when certificate and CA are the same.
+    """Who this process is; equal when it was made from the same certificate and CA.
 
-    It does not travel and cannot be pickled, because its key would go with it.
+    It is made by :meth:`from_files` or :meth:`stored`, does not travel and cannot be pickled,
+    because its key would go with it. :meth:`reload` takes up a renewed certificate; it stays equal
+    to what it was.
     """
 
-    __slots__ = ("__weakref__", "_key", "_proof")
+    __slots__ = ("__weakref__", "_key", "_knowledge", "_proof", "_source", "_store")
 
-    def __init__(self, proof: Proof) -> None:
-        self._proof = proof
+    def __init__(
+        self, proof: Proof, source: Callable[[], Proof], store: Store | None = None
+    ) -> None:
+        self._proof, self._source, self._store = proof, source, store
         self._key = (proof.fingerprint, proof.ca_fingerprint)  # as it was first
+        self._knowledge = knowledge_of(proof.ca_fingerprint, proof.claims.node)
 
     @classmethod
     def from_files(
@@ -39,7 +49,7 @@ class Identity:
         certificate: str | os.PathLike[str],
         key: str | os.PathLike[str],
     ) -> Identity:
-        """Read an identity from three PEM files; they are not looked at again.
+        """Read an identity from three PEM files; only :meth:`reload` looks at them again.
 
         Args:
             ca: The certificate of the cluster's CA, alone: whoever it signs for is let in.
@@ -52,7 +62,31 @@ class Identity:
                 which, and what to do.
         Blocks: on the disk.  Threads: any.
         """
-        return cls(prove(os.fspath(ca), os.fspath(certificate), os.fspath(key)))
+        paths = [os.fspath(path) for path in (ca, certificate, key)]
+        proof, here = prove(*paths), os.getcwd()
+        return cls(proof, lambda: prove(*(os.path.join(here, path) for path in paths)))
+
+    @classmethod
+    def stored(cls, cluster: str | None = None) -> Identity:
+        """Read the identity that pairing has stored on this account.
+
+        Args:
+            cluster: Which one; None: ``REMOTEOBJ_CLUSTER``, the only one, or the one that was
+                chosen with ``nameserver use``.
+        Raises:
+            IdentityUnusable: This account is in no such cluster (the message says how to pair), or
+                in several; a file is open to others or damaged; the certificate has expired, or was
+                revoked: let the machine join again.
+            BadInput: *cluster* is no name of one.
+        Blocks: on the disk.  Threads: any.
+        """
+        store = Store.of(cluster)
+        identity, revoked = cls(store.prove(), store.prove, store), store.revoked()
+        why = revoked.refuses(identity.claims)
+        if why is not None:
+            raise IdentityUnusable(f"this machine cannot take part in {store.cluster!r}: {why}")
+        identity._knowledge.note(revoked)
+        return identity
 
     @property
     def claims(self) -> Claims:
@@ -63,6 +97,16 @@ class Identity:
     def subject(self) -> str:
         """The name in the certificate."""
         return self._proof.claims.name
+
+    @property
+    def cluster(self) -> str | None:
+        """What the cluster is called, for an identity that pairing has stored."""
+        return None if self._store is None else self._store.cluster
+
+    @property
+    def starts(self) -> datetime:
+        """Since when the certificate is valid, in UTC."""
+        return self._proof.starts
 
     @property
     def expires(self) -> datetime:
@@ -80,12 +124,86 @@ class Identity:
         return self._proof.ca_fingerprint
 
     def server_context(self) -> ssl.SSLContext:
-        """Return the context for connections that are accepted: one for all; do not change it."""
+        """Return the context for connections that are accepted, until the next :meth:`reload`.
+
+        It is one for all: do not change it, and ask for it anew for each connection.
+        """
         return self._proof.server
 
     def client_context(self) -> ssl.SSLContext:
-        """Return the context for connections that are opened: one for all; do not change it."""
+        """Return the context for connections that are opened, as :meth:`server_context`."""
         return self._proof.client
+
+    def is_due(self, now: float) -> bool:
+        """Tell whether the certificate is to be renewed at this time, in Unix seconds."""
+        return renewal.due(self.starts.timestamp(), self.expires.timestamp(), now)
+
+    def reload(self) -> bool:
+        """Take up the certificate that lies in the files now, as after a renewal.
+
+        Connections that are open stay so; each new one shows the new certificate.
+
+        Returns:
+            False: it is the same as before.
+
+        Raises:
+            IdentityUnusable: As when it was made; or the files are of another CA, node or name:
+                make a new identity from them. The old certificate stays in use.
+        Blocks: on the disk.  Threads: any.
+        """
+        old, new = self._proof, self._source()
+        is_same = old.claims.node == new.claims.node or old.claims.name == new.claims.name
+        if old.ca_fingerprint != new.ca_fingerprint or not is_same:
+            raise IdentityUnusable(
+                f"the files of {self!r} are another machine's or cluster's now: make a new "
+                "identity from them, and start what used the old one again"
+            )
+        # A new pair of contexts, because OpenSSL forbids to change one that threads are using.
+        self._proof = new
+        if self._store is not None:
+            self._knowledge.note(self._store.revoked())
+        if old.fingerprint == new.fingerprint:
+            return False
+        self._knowledge.tell()
+        return True
+
+    @property
+    def revoked(self) -> Revoked:
+        """The newest list of revocations that this process knows of."""
+        return self._knowledge.revoked
+
+    def refuses(self, claims: Claims) -> str | None:
+        """Return why a peer of these claims is not let in; None: it may come. Never blocks."""
+        return self._knowledge.revoked.refuses(claims)
+
+    def note_revoked(self, crl_pem: bytes) -> bool:
+        """Take a list of revocations, tell who asked by :meth:`on_change`, and keep it on disk.
+
+        Returns:
+            False: one that is as new was known already.
+
+        Raises:
+            IdentityUnusable: The cluster's CA has not signed it, or it is damaged; then nothing
+                has changed. Or it could not be kept on disk: it is in force nevertheless.
+        Blocks: on the disk, and for the callbacks.  Threads: any.
+        """
+        revoked = Revoked.read(crl_pem, self._proof.ca_pem)
+        is_new = self._knowledge.note(revoked)
+        if is_new and self._store is not None:
+            self._store.save_revoked(revoked)
+        return is_new
+
+    def on_change(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Have *callback* called, without arguments, after each revocation and each reload.
+
+        It is called by the thread that brings the news, and must not wait: close connections whose
+        peer :meth:`refuses` names now. What it raises is logged.
+
+        Returns:
+            What ends that; until then the callback is kept alive.
+        Blocks: never.  Threads: any.
+        """
+        return self._knowledge.on_change(callback)
 
     def __eq__(self, other: object) -> bool:
         return self._key == other._key if isinstance(other, Identity) else NotImplemented

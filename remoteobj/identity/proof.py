@@ -37,7 +37,7 @@ class Proof:
     expires: datetime
     fingerprint: str
     ca_fingerprint: str
-    ca_pem: str = field(repr=False)
+    ca_pem: bytes = field(repr=False)
     server: ssl.SSLContext = field(repr=False, compare=False)
     client: ssl.SSLContext = field(repr=False, compare=False)
 
@@ -77,7 +77,7 @@ def prove(ca: str, certificate: str, key: str) -> Proof:
         _date(seen["notAfter"]),
         hashlib.sha256(der).hexdigest(),
         hashlib.sha256(server.get_ca_certs(binary_form=True)[0]).hexdigest(),
-        ca_pem[0],
+        ca_pem[0].encode(),
         server,
         client,
     )
