@@ -150,6 +150,7 @@ def _serve(
     output: Output,
 ) -> None:
     farms: dict[int, Farm] = {}
+    is_to_tell = False
     while (read := read_frame(tasks)) is not None:
         body, tail = read
         frame = _read_task(body)
@@ -157,27 +158,39 @@ def _serve(
             if tail:
                 frame.calls[-1].arguments = tail
             _run(frame, farms[frame.farm], caller, pending, outbox)
-            if not has_more(tasks):  # else it is told with what comes of that
-                outbox.flush()
-                caller.tidier.look()
-            continue
-        match frame:
-            case OpenLane():
-                lanes.open(frame, farms[frame.farm])
-            case Define():
-                caller.pickled[frame.function] = tail or frame.pickled
-            case Forget():
-                for function in frame.functions:
-                    caller.forget(function)
-            case Equip():
-                caller.equip(frame.entries, frame.sources)
-            case DropShared():
-                caller.drop_shared(frame.farm, frame.digests)
-            case Prepare():
-                farms[frame.farm] = Farm(frame)
-                caller.handlers.offer(frame.tasks, frame.folder)
-                output.set_log_levels(frame.log_levels)
-                sys.path[0:0] = [path for path in frame.search_path if path not in sys.path]
+            is_to_tell = True
+        elif type(frame) is OpenLane:
+            lanes.open(frame, farms[frame.farm])
+        else:
+            _note(frame, tail, farms, caller, output)
+        if is_to_tell and not has_more(tasks):  # else it is told with what comes of that
+            outbox.flush()
+            caller.tidier.look()
+            is_to_tell = False
+
+
+def _note(
+    frame: Prepare | Equip | Define | Forget | DropShared,
+    tail: bytes,
+    farms: dict[int, Farm],
+    caller: Caller,
+    output: Output,
+) -> None:
+    match frame:
+        case Define():
+            caller.pickled[frame.function] = tail or frame.pickled
+        case Forget():
+            for function in frame.functions:
+                caller.forget(function)
+        case Equip():
+            caller.equip(frame.entries, frame.sources)
+        case DropShared():
+            caller.drop_shared(frame.farm, frame.digests)
+        case Prepare():
+            farms[frame.farm] = Farm(frame)
+            caller.handlers.offer(frame.tasks, frame.folder)
+            output.set_log_levels(frame.log_levels)
+            sys.path[0:0] = [path for path in frame.search_path if path not in sys.path]
 
 
 def _run(frame: Run, farm: Farm, caller: Caller, pending: Pending, outbox: Outbox) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
+import pickle
 import signal
 import sys
 import threading
@@ -163,3 +164,27 @@ def test_a_child_that_is_killed_costs_the_object_nothing(farm: Farm) -> None:
         pid = farm.submit(look_at, handle).result(timeout=15)[2]
         os.kill(pid, signal.SIGKILL)
     assert farm.submit(look_at, handle).result(timeout=15)[0] == MIB
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no named pipes in the file system")
+def test_an_outcome_is_told_also_if_an_object_was_dropped_while_its_task_ran(
+    tmp_path: Path,
+) -> None:
+    def late(packed: bytes, go: str) -> Any:
+        with open(go):  # until somebody opens it to write
+            pass
+        return pickle.loads(packed)  # asks for the object, and so hears what is to be dropped
+
+    go = tmp_path / "go"
+    os.mkfifo(go)
+    with Farm("dropped", local_slaves=1) as farm:
+        first, second = farm.share([1]), farm.share([2])
+        assert farm.submit(len, first).result(timeout=15) == 1
+        future = farm.submit(late, pickle.dumps(second), str(go))
+        eventually(lambda: [1 for slave in farm.slaves for _ in slave.runs], "it runs")
+        first.release()
+        gc.collect()
+        farm.slaves[0].status()  # the slave has heard of it
+        with go.open("w"):
+            pass
+        assert future.result(timeout=15) == [2]
