@@ -12,6 +12,7 @@ from masterslave.cli.farms import list_farms, show
 from masterslave.cli.run import run
 from masterslave.cli.slave import slave
 from masterslave.cli.steering import drain, release_slave, stop
+from masterslave.cli.who import who
 from remoteobj.cli import run_command
 from remoteobj.completing import completion
 
@@ -28,7 +29,7 @@ def main_group(debug: bool) -> None:
     """
 
 
-for command in (slave, list_farms, show, run, doctor, drain, stop, release_slave):
+for command in (slave, list_farms, show, who, run, doctor, drain, stop, release_slave):
     main_group.add_command(complete_names(command))
 main_group.add_command(completion("masterslave"))
 

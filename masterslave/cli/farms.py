@@ -69,6 +69,8 @@ def _list_slaves(slaves: list[dict[str, Any]]) -> None:
     for slave in slaves:
         columns = ("name", "host", "pid", "slots")
         serves = ", ".join(slave["farms"]) or "no farm now"
+        if slave["refused"]:
+            serves += f"; not {', '.join(slave['refused'])} (--allow)"
         cells = (slave[column] for column in columns)
         _add_row(table, *cells, serves, slave["held"], slave["state"])
     rich.print(table)

@@ -19,12 +19,13 @@ from masterslave.naming import (
     read_slave_record,
 )
 from nameserver import Directory, NameServerNotFound, Record, locate
-from remoteobj import Identity, InsecureRefused, Proxy, RemoteObjError, Settings
+from remoteobj import URI, Identity, InsecureRefused, Proxy, RemoteObjError, Settings
 from remoteobj.cli import IdentityFiles, identity_option, insecure_option, read_identity
 
 __all__ = ["ANSWER", "Look", "Seen", "SlaveSeen", "choose", "look_around", "with_places"]
 
 ANSWER = Settings(connect_timeout_s=2.0, call_timeout_s=5.0)
+_AT_ONCE = Settings(connect_timeout_s=1.0, call_timeout_s=1.0)
 
 
 @dataclass(slots=True)
@@ -34,10 +35,12 @@ class SlaveSeen:
     Attributes:
         entry: Who it is; with an address where this user's commands reach the whole slave.
         seats: The farms that it serves: which, their status, and what they say of the slave.
+        who: What it says itself of whom it serves; None: it was not asked, or did not answer.
     """
 
     entry: SlaveEntry
     seats: list[tuple[FarmRecord, dict[str, Any], dict[str, Any]]] = field(default_factory=list)
+    who: dict[str, Any] | None = None
 
     def facts(self) -> dict[str, Any]:
         """Return what there is to say of it, as plain data."""
@@ -48,6 +51,7 @@ class SlaveSeen:
             "pid": entry.pid,
             "slots": entry.slots,
             "farms": [status["label"] for _, status, _ in self.seats],
+            "refused": sorted({one["label"] for one in (self.who or {}).get("refused", ())}),
             "state": self.state,
             "held": sum(said["held"] for _, _, said in self.seats),
             "done": sum(said["done"] for _, _, said in self.seats),
@@ -146,7 +150,10 @@ def look_around(
     )
     statuses = [(farm, _status(farm, identity)) for farm in farms]
     entries = [entry for entry in map(read_slave_record, own) if entry is not None]
-    return Seen(identity, [status for _, status in statuses], _slaves_of(entries, statuses))
+    slaves = _slaves_of(entries, statuses)
+    for slave in slaves:
+        slave.who = _who(slave.entry.uri)
+    return Seen(identity, [status for _, status in statuses], slaves)
 
 
 def choose(slaves: list[SlaveSeen], wanted: str) -> SlaveSeen:
@@ -192,6 +199,18 @@ def _slaves_of(
             slave = seen.setdefault((entry.host, entry.pid), SlaveSeen(entry))
             slave.seats.append((farm, status, said))
     return sorted(seen.values(), key=lambda slave: (slave.entry.name, slave.entry.pid))
+
+
+def _who(uri: URI | None) -> dict[str, Any] | None:
+    """Ask a slave of this user on this machine whom it serves."""
+    if uri is None:
+        return None
+    try:
+        with Proxy(uri, settings=_AT_ONCE) as desk:
+            who: dict[str, Any] = desk.who()
+            return who
+    except RemoteObjError:  # it has just left, or is stopped
+        return None
 
 
 def _status(farm: FarmRecord, identity: Identity | None) -> dict[str, Any]:

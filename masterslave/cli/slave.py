@@ -23,6 +23,7 @@ from masterslave.slave.processes import become_reaper
 from masterslave.slave.scratch import remove_stale
 from masterslave.slave.usage import meter_of_this_machine
 from masterslave.slave.watch import FarmWatch
+from masterslave.slave.whose import LOCAL
 from masterslave.slave.wires import Conditions, hold_standard_streams
 from remoteobj import URI
 from remoteobj.cli import IdentityFiles, identity_option, insecure_option, read_identity
@@ -98,6 +99,13 @@ class Size(click.ParamType[int]):
     help="As --handlers, and take nothing else: no code of a script, and nothing that is pickled.",
 )
 @click.option(
+    "--allow",
+    multiple=True,
+    metavar="NAME",
+    help="Run tasks of farms on this machine only, by its name or node id, or 'local' for those of "
+    "this user here; may be given again. Default: of all that are found.",
+)
+@click.option(
     "--nameserver",
     metavar="HOST:PORT",
     help="Ask this name server; default: REMOTEOBJ_NAMESERVER, else zeroconf.",
@@ -136,6 +144,7 @@ def slave(
     name: str,
     handlers: tuple[str, ...],
     only: tuple[str, ...],
+    allow: tuple[str, ...],
     nameserver: str | None,
     cluster: str | None,
     idle_exit_s: float | None,
@@ -159,8 +168,7 @@ def slave(
             check_label(each)
     if local and (nameserver is not None or cluster is not None):
         raise click.UsageError("--local asks no name server: leave it out, or what says which one")
-    if only and handlers:
-        raise click.UsageError("with --only, give every class by it: nothing else is taken")
+    _check_rights(handlers, only, allow, is_local=local)
     offered = read_offers(offers)
     hold_standard_streams()
     teller = Teller(sys.stdout)
@@ -182,6 +190,7 @@ def slave(
         only_pid=only_pid,
         once=farm is not None,
         named=named,
+        allow=allow,
         idle_exit_s=idle_exit_s,
         meter=meter_of_this_machine() if only_when_idle else None,
         shows_output=not until_input_ends,  # else the script shows it
@@ -227,6 +236,22 @@ def slave(
         agent.close()
 
 
+def _check_rights(
+    handlers: tuple[str, ...], only: tuple[str, ...], allow: tuple[str, ...], *, is_local: bool
+) -> None:
+    """Refuse what contradicts itself.
+
+    Raises:
+        UsageError: It does.
+    """
+    if only and handlers:
+        raise click.UsageError("with --only, give every class by it: nothing else is taken")
+    if not all(map(str.strip, allow)):
+        raise click.UsageError("--allow takes the name of a machine, its node id, or 'local'")
+    if allow and is_local and LOCAL not in allow:
+        raise click.UsageError("--local serves this machine only: give --allow local, too")
+
+
 def _obey(agent: Agent, requests: SimpleQueue[str], teller: Teller) -> int:
     """Do what signals and the farm's end ask for, until the agent has left; the exit code."""
     interrupts = 0
@@ -262,6 +287,8 @@ def _places(where: str | bool) -> str:
 def _what_it_looks_for(agent: Agent, labels: list[str], slots: int, places: str) -> str:
     farms = "farm " + " or ".join(map(repr, labels)) if ANY_LABEL not in labels else "any farm"
     slot_words = f"{slots} slot{'s' * (slots != 1)}"
+    if agent.allowed.names:
+        farms += f" of {', '.join(agent.allowed.names)} only"
     return f"slave {agent.name}, {slot_words}, looks for {farms} in {places}; Ctrl-C ends it"
 
 

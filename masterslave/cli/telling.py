@@ -56,10 +56,10 @@ class Teller:
                     self._line = line
                     self._write("")
             return
-        state = (look.farms, bool(look.busy), look.rests)
+        state = (look.farms, bool(look.busy), look.rests, look.refused)
         pause_s = _LOG_S if state != self._told_state else _LOG_COUNT_S
         if line != self._told and now - self._told_at >= pause_s:
-            if self._told or look.farms:  # that it looks for farms was said
+            if self._told or look.farms or look.refused:  # that it looks for farms was said
                 self.say(line)
             self._told, self._told_state, self._told_at = line, state, now
 
@@ -75,7 +75,7 @@ class Teller:
             for label, trouble in look.farms
             if trouble is not None and now - trouble[0] > _EXPLAIN_S
         ]
-        if not look.farms and self.places:
+        if not look.farms and not look.refused and self.places:
             waits.append(
                 f"no farm found in {self.places}: start a script with a Farm; 'masterslave doctor' "
                 "looks for what is wrong"
@@ -105,4 +105,6 @@ def _in_words(look: Look) -> str:
     serves = f"serves {', '.join(labels)}" if labels else "looks for farms"
     tasks = f"{look.done} task{'s' * (look.done != 1)} done"
     line = f"{serves}; {look.busy} of {look.slots} slot{'s' * (look.slots != 1)} busy; {tasks}"
+    if look.refused:
+        line += f"; does not serve {', '.join(sorted(set(look.refused)))} (--allow)"
     return f"{line}; rests: {look.rests}" if look.rests else line

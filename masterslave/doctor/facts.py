@@ -81,6 +81,11 @@ class SlaveSeen:
 
     is_stopped: bool = False
     python: str = ""
+    allow: tuple[str, ...] = ()
+    """Whose tasks it runs; empty: everybody's."""
+
+    refused: tuple[str, ...] = ()
+    """Farms that it does not serve because of that: label and owner."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,10 @@ def slaves(facts: Facts) -> Iterator[Finding]:
             yield _stopped(slave, served)
         elif served:
             yield ok("slaves", f"{_who(slave)} serves {_all(served)}")
+            if slave.refused:
+                yield _does_not_allow(slave)
+        elif slave.refused:
+            yield _does_not_allow(slave)
         else:
             found = (reason(slave, facts) for reason in _REASONS)
             yield next((each for each in found if each is not None), _waits(slave))
@@ -37,6 +41,15 @@ def _stopped(slave: SlaveSeen, served: list[FarmSeen]) -> Finding:
     of = f", and was serving {_all(served)}" if served else ""
     return wrong(
         "slaves", f"{_who(slave)} is stopped by a signal (Ctrl-Z?){of}", f"kill -CONT {slave.pid}"
+    )
+
+
+def _does_not_allow(slave: SlaveSeen) -> Finding:
+    return note(
+        "slaves",
+        f"{_who(slave)} does not serve {', '.join(slave.refused)}: it was started with --allow "
+        f"{' --allow '.join(slave.allow)}",
+        f"{_start(slave)} --allow NAME   # the machine's name or node id, or local, for each",
     )
 
 

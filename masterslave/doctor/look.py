@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import os
 import platform
@@ -10,15 +11,22 @@ import socket
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from masterslave.doctor.facts import Facts, FarmSeen, Folder, Machine, ServerSeen, SlaveSeen
 from masterslave.doctor.processes import is_stopped, python_of, see_slaves
-from masterslave.naming import PREFIX, FarmRecord, read_record
+from masterslave.naming import (
+    PREFIX,
+    SLAVE_PREFIX,
+    FarmRecord,
+    read_record,
+    read_slave_record,
+)
 from masterslave.slave.capacity import usable_cpus
 from nameserver import Directory, NamingError, Record, locate
 from nameserver.doctor.facts import Credentials, Missing
@@ -54,11 +62,13 @@ def look(wish: Wish) -> Facts:
     """
     folder = _see_folder()
     here: tuple[Record, ...] = ()
+    own: tuple[Record, ...] = ()
     slaves: tuple[SlaveSeen, ...] | None = ()
     if not folder.problem:
         try:
             with Directory() as directory:
                 here = directory.list(PREFIX)
+                own = directory.list(SLAVE_PREFIX)
         except NamingError as error:
             folder = Folder(folder.path, str(error))
     server, there = _see_server(wish)
@@ -74,7 +84,7 @@ def look(wish: Wish) -> Facts:
         credentials=_see_credentials(wish),
         server=server,
         farms=_see_farms(here, there, wish, server),
-        slaves=slaves,
+        slaves=None if slaves is None else tuple(_see_refused(slaves, own)),
     )
 
 
@@ -98,6 +108,22 @@ def _is_left(path: Path) -> bool:
     if lock is not None:
         lock.close()
     return lock is not None
+
+
+def _see_refused(slaves: Iterable[SlaveSeen], records: Iterable[Record]) -> Iterator[SlaveSeen]:
+    """Ask slaves whom they do not serve."""
+    desks = {entry.pid: entry.uri for entry in map(read_slave_record, records) if entry is not None}
+    for slave in slaves:
+        uri = None if slave.is_stopped else desks.get(slave.pid)
+        told: dict[str, Any] = {}
+        if uri is not None:
+            with contextlib.suppress(RemoteObjError), Proxy(uri, settings=_ANSWER) as desk:
+                told = desk.who()
+        refused = [
+            f"farm {one['label']!r} of {one['script']} on {one['machine'] or 'this machine'}"
+            for one in told.get("refused", ())
+        ]
+        yield replace(slave, allow=tuple(told.get("allow", ())), refused=tuple(refused))
 
 
 def _see_machine() -> Machine:

@@ -15,13 +15,16 @@ from masterslave.master.sharing import Promised
 from masterslave.master.shell import Master
 from masterslave.protocol.encoding import decode, encode
 from masterslave.protocol.fetching import MAX_PIECE_BYTES, BlobAnswer, BlobAsk, PieceAsk
-from masterslave.protocol.joining import ONLY_NAMED, VERSION, Introduction, Welcome
+from masterslave.protocol.joining import ONLY_NAMED, VERSION, Decline, Introduction, Welcome
 from masterslave.protocol.verbs import Ask, Delivery
 from remoteobj import THIS_MACHINE, current_peer, expose, on_disconnect
 
 __all__ = ["Door", "Refusal"]
 
 log = logging.getLogger("masterslave")
+
+_MOST_SAID = 300
+"""Characters of what a slave says that does not join."""
 
 Refusal = Callable[[str, str], None]
 """Told of each slave that was refused: its name and address, and why."""
@@ -79,6 +82,13 @@ class Door:
                 welcome, no_code=no_code, data_only=True, initializer=b"", search_path=()
             )
         return encode(welcome)
+
+    @expose
+    def decline(self, message: bytes) -> None:
+        """Hear why a slave does not serve this farm (``Decline``)."""
+        told = decode(message, Decline)
+        who = f"{told.name[:_MOST_SAID]} at {current_peer()}"
+        self._on_refused(who, f"it {told.reason[:_MOST_SAID]}")
 
     @expose
     def next(self, message: bytes) -> Poll:

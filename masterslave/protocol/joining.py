@@ -13,6 +13,7 @@ __all__ = [
     "ONLY_NAMED",
     "TASK_TAG",
     "VERSION",
+    "Decline",
     "Introduction",
     "Welcome",
     "on_tag",
@@ -56,6 +57,14 @@ class Introduction(Struct, frozen=True):
     offers: dict[str, float] = {}
     tasks: tuple[str, ...] = ()
     only_named: bool = False
+
+
+class Decline(Struct, frozen=True):
+    """A slave says that it does not serve this farm, and why, in words that go on after "it"."""
+
+    name: str
+    host: str
+    reason: str
 
 
 class Welcome(Struct, frozen=True):

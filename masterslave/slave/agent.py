@@ -9,34 +9,41 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import sys
 import threading
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from masterslave.errands import Report
 from masterslave.errors import SlaveRefused
 from masterslave.memory import reuse_large_blocks
 from masterslave.naming import FarmRecord
-from masterslave.protocol.joining import VERSION, Introduction
+from masterslave.protocol.encoding import encode
+from masterslave.protocol.joining import VERSION, Decline, Introduction
+from masterslave.slave.calling import Caller, MasterGone
 from masterslave.slave.children import Child
 from masterslave.slave.housekeeping import Housekeeper
 from masterslave.slave.link import Link
 from masterslave.slave.offer import NamedTasks
-from masterslave.slave.state import count_busy, report_of
+from masterslave.slave.state import count_busy, count_running, report_of
 from masterslave.slave.usage import Meter
+from masterslave.slave.whose import THIS_USER, Allowed, Owner, Refusals, Refused, owner_at
 from masterslave.slave.wires import ANY, Conditions
 from masterslave.slave.workshop import Workshop
-from remoteobj import URI, Identity
+from remoteobj import URI, Identity, Proxy, RemoteObjError, Settings
 from remoteobj.runtime import is_private_dir
 
-__all__ = ["PATIENCE_S", "Agent", "Look"]
+__all__ = ["PATIENCE_S", "Agent", "Guest", "Look"]
 
 PATIENCE_S = 10.0
+_DECLINES = Settings(connect_timeout_s=2.0, call_timeout_s=2.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +56,7 @@ class Look:
         farms: Those that are served: label, and since when (monotonic) and how its master does not
             answer, if it does not.
         rests: Why nothing is taken for now; empty: it is.
+        refused: Farms that are there, and not served because of whose they are.
     """
 
     slots: int
@@ -56,6 +64,22 @@ class Look:
     done: int
     farms: tuple[tuple[str, tuple[float, str] | None], ...]
     rests: str
+    refused: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Guest:
+    """A farm that is served.
+
+    Attributes:
+        owner: Whose it is.
+        since: When it was met, in seconds of ``time.time()``.
+    """
+
+    farm: FarmRecord
+    owner: Owner
+    since: float
+    link: Link
 
 
 class Agent:
@@ -72,6 +96,7 @@ class Agent:
         only_pid: Serve farms of this script's process only.
         once: Leave when the first farm that was served has ended.
         named: Tasks that it has handlers for.
+        allow: Machines whose tasks are run, as of ``Allowed``.
         idle_exit_s: Leave when there was nothing to do for so long, in seconds; None: never.
         meter: Take tasks only while others do not use the machine, as this measures it.
         look_s: How often it is looked, for the last two.
@@ -91,6 +116,7 @@ class Agent:
         only_pid: int | None = None,
         once: bool = False,
         named: NamedTasks | None = None,
+        allow: Iterable[str] = (),
         idle_exit_s: float | None = None,
         meter: Meter | None = None,
         look_s: float = 2.0,
@@ -125,7 +151,11 @@ class Agent:
         self._rests = ""
         self._done_before = 0
         self._lock = threading.Lock()
-        self._links: dict[str, tuple[Link, threading.Thread]] = {}
+        self.allowed = Allowed(allow)
+        self._refusals = Refusals()
+        self._guests: dict[str, Guest] = {}
+        self._meets: dict[str, Caller] = {}
+        """Farms that are asked who they are."""
         self._closed_farms: set[str] = set()
         self._leaving = threading.Event()
         self._idle = threading.Event()
@@ -138,14 +168,16 @@ class Agent:
         self._housekeeper.start()
 
     def found(self, farm: FarmRecord, where: str) -> None:
-        """Serve a farm, unless it is served already, has ended, or has refused this slave."""
+        """Serve a farm, unless it is served already, has ended, or one of the two refuses."""
         if self._only_pid is not None and farm.pid != self._only_pid:
             return
         with self._lock:
             if (
-                farm.farm in self._links
+                farm.farm in self._guests
+                or farm.farm in self._meets
                 or farm.farm in self._closed_farms
                 or self._leaving.is_set()
+                or self._refusals.has(farm, time.monotonic())
             ):
                 return
             refusal = self._refuse(farm)
@@ -153,33 +185,30 @@ class Agent:
                 self._closed_farms.add(farm.farm)
                 self._report(refusal)
                 return
-            link = Link(
-                farm.uri,
-                self._workshop,
-                self.introduction(),
-                patience_s=self._patience_s,
-                identity=self._identity,
-                report=self._report,
-            )
-            link.rest(self._rests)
-            thread = threading.Thread(
-                target=self._serve, args=(farm, link, where), name=f"farm {farm.label}", daemon=True
-            )
-            self._links[farm.farm] = (link, thread)
+            if farm.uri.sockname is not None:
+                self._receive(farm, THIS_USER, where)
+                return
             self._idle.clear()
-            thread.start()
+            self._meets[farm.farm] = caller = Caller(self._patience_s)
+        _start(self._meet, farm, where, caller)
 
     def drain(self) -> None:
         """Finish what runs, give back the rest, take nothing new."""
-        self._leaving.set()
-        for link, _ in self._all_links():
-            link.drain()
+        self._leave()
+        for guest in self.guests():
+            guest.link.drain()
 
     def leave_now(self) -> None:
         """Give back everything and leave as soon as the masters know."""
+        self._leave()
+        for guest in self.guests():
+            guest.link.leave_now()
+
+    def _leave(self) -> None:
         self._leaving.set()
-        for link, _ in self._all_links():
-            link.leave_now()
+        with self._lock:
+            for caller in self._meets.values():
+                caller.over.set()
 
     def wait_until_left(self, timeout_s: float | None = None) -> bool:
         """Wait until the agent was told to leave (or its only farm has ended) and serves nobody."""
@@ -198,16 +227,31 @@ class Agent:
         """Return what there is to see."""
         busy = count_busy(self._workshop)
         with self._lock:
-            links = [link for link, _ in self._links.values()]
+            links = [guest.link for guest in self._guests.values()]
             done = self._done_before + sum(link.work.done for link in links)
             rests = self._rests
         farms = tuple((link.welcome.label, link.trouble) for link in links if link.welcome.label)
-        return Look(self._workshop.slots, busy, done, farms, rests)
+        refused = tuple(map(str, self.refused()))
+        return Look(self._workshop.slots, busy, done, farms, rests, refused)
 
     def report(self) -> Report:
         """Return how the slave is, for its own user."""
         state = "it finishes what runs, and leaves" if self._leaving.is_set() else self._rests
         return report_of(self._workshop, None, state)
+
+    def guests(self) -> list[Guest]:
+        """Return the farms that are served."""
+        with self._lock:
+            return list(self._guests.values())
+
+    def running_for(self, guest: Guest) -> int:
+        """Return how many tasks run for a farm."""
+        return count_running(self._workshop, guest.link.work)
+
+    def refused(self) -> tuple[Refused, ...]:
+        """Return the farms that are there, and not served because of whose they are."""
+        with self._lock:
+            return self._refusals.now(time.monotonic())
 
     def _leave_idle(self) -> None:
         self._report(f"nothing to do for {self._idle_exit_s:g} s: leaving")
@@ -217,7 +261,7 @@ class Agent:
         """Take nothing from now on, for a reason in words; or take tasks again."""
         with self._lock:
             self._rests = reason
-            links = [link for link, _ in self._links.values()]
+            links = [guest.link for guest in self._guests.values()]
         rests = f"takes no tasks: {reason}; what runs is finished"
         self._report(rests if reason else "takes tasks: nobody else uses the machine")
         for link in links:
@@ -255,8 +299,62 @@ class Agent:
             )
         return ""
 
-    def _serve(self, farm: FarmRecord, link: Link, where: str) -> None:
-        self._report(f"found farm {farm.label!r} of {farm.script} (pid {farm.pid}) in {where}")
+    def _meet(self, farm: FarmRecord, where: str, caller: Caller) -> None:
+        """Find out whose a farm is that was found at an address, and serve it then."""
+        owner, how = THIS_USER, ""
+        try:
+            owner = caller.insist(lambda: owner_at(farm.uri, self._identity))
+        except MasterGone as error:
+            how = str(error)
+        with self._lock:
+            del self._meets[farm.farm]
+            if not how and not self._leaving.is_set():
+                self._receive(farm, owner, where)
+            elif how and not caller.lost_touch:
+                self._closed_farms.add(farm.farm)
+            self._note_idle()
+        if how:
+            self._report(f"found farm {farm.label!r} of {farm.script} in {where}; it {how}")
+
+    def _receive(self, farm: FarmRecord, owner: Owner, where: str) -> None:
+        """Begin to serve a farm, or refuse it for its owner; the lock is held."""
+        if not self.allowed.includes(owner):
+            self._refusals.add(Refused(farm, owner), time.monotonic())
+            _start(self._decline, farm, owner)
+            return
+        link = Link(
+            farm.uri,
+            self._workshop,
+            self.introduction(),
+            patience_s=self._patience_s,
+            identity=self._identity,
+            report=self._report,
+        )
+        link.rest(self._rests)
+        guest = self._guests[farm.farm] = Guest(farm, owner, time.time(), link)
+        self._idle.clear()
+        _start(self._serve, guest, where)
+
+    def _decline(self, farm: FarmRecord, owner: Owner) -> None:
+        """Tell a farm that it is not served, and why."""
+        who = "of this machine's own user" if owner is THIS_USER else f"of {owner}"
+        self._report(
+            f"farm {farm.label!r} of {farm.script} (pid {farm.pid}) is not served: it is {who}, "
+            f"and --allow names {', '.join(self.allowed.names)}"
+        )
+        reason = f"runs tasks of some machines only (--allow), and none {who}"
+        message = encode(Decline(self.name, socket.gethostname(), reason))
+        with (
+            contextlib.suppress(RemoteObjError),  # best effort: it goes on without
+            Proxy(farm.uri, identity=self._identity, settings=_DECLINES) as door,
+        ):
+            door.decline(message)
+
+    def _serve(self, guest: Guest, where: str) -> None:
+        farm, link = guest.farm, guest.link
+        of = f"{farm.script} (pid {farm.pid})"
+        at = f"{of} on {guest.owner}" if guest.owner.node else of
+        self._report(f"found farm {farm.label!r} of {at} in {where}")
         may_come_back = False
         try:
             how = link.run()
@@ -266,15 +364,20 @@ class Agent:
             self._report(f"farm {farm.label!r} refuses this slave: {refusal}")
         finally:
             with self._lock:
-                del self._links[farm.farm]
+                del self._guests[farm.farm]
                 self._done_before += link.work.done
                 if not may_come_back:
                     self._closed_farms.add(farm.farm)
                 if self._once:
                     self._leaving.set()
-                if not self._links:
-                    self._idle.set()
+                self._note_idle()
 
-    def _all_links(self) -> list[tuple[Link, threading.Thread]]:
-        with self._lock:
-            return list(self._links.values())
+    def _note_idle(self) -> None:
+        """Serve nobody, if that is so; the lock is held."""
+        if not self._guests and not self._meets:
+            self._idle.set()
+
+
+def _start(act: Callable[..., None], farm: FarmRecord | Guest, *args: Any) -> None:
+    label = farm.label if isinstance(farm, FarmRecord) else farm.farm.label
+    threading.Thread(target=act, args=(farm, *args), name=f"farm {label}", daemon=True).start()

@@ -12,8 +12,9 @@ from typing import Any
 
 from msgspec import to_builtins
 
-from masterslave.naming import SlaveEntry, metadata_of_slave, name_of_slave
+from masterslave.naming import FarmRecord, SlaveEntry, metadata_of_slave, name_of_slave
 from masterslave.slave.agent import Agent
+from masterslave.slave.whose import Owner
 from nameserver import Directory
 from remoteobj import Daemon, RemoteObjError, expose
 
@@ -66,6 +67,25 @@ class Desk:
         return status
 
     @expose
+    def who(self) -> dict[str, Any]:
+        """Return for whom the slave works, and for whom not, as plain data."""
+        who = self._agent.introduction()
+        return {
+            "only": sorted(who.tasks) if who.only_named else None,
+            "allow": list(self._agent.allowed.names),
+            "farms": [
+                {
+                    **_facts_of(guest.farm, guest.owner),
+                    "running": self._agent.running_for(guest),
+                    "done": guest.link.work.done,
+                    "since": guest.since,
+                }
+                for guest in self._agent.guests()
+            ],
+            "refused": [_facts_of(one.farm, one.owner) for one in self._agent.refused()],
+        }
+
+    @expose
     def drain(self) -> None:
         """Finish what runs, give back the rest, and end."""
         self._report("told to leave: finishing what runs, giving back the rest")
@@ -76,3 +96,15 @@ class Desk:
         """Give back everything, and end at once."""
         self._report("told to leave at once")
         self._stop()
+
+
+def _facts_of(farm: FarmRecord, owner: Owner) -> dict[str, Any]:
+    return {
+        "label": farm.label,
+        "script": farm.script,
+        "pid": farm.pid,
+        "host": farm.host,
+        "address": farm.uri.location or "",
+        "machine": owner.name,
+        "node": owner.node,
+    }

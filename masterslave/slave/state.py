@@ -15,7 +15,7 @@ from masterslave.slave.children import Child
 from masterslave.slave.work import FarmWork
 from masterslave.slave.workshop import Workshop
 
-__all__ = ["count_busy", "memory_of", "report_of"]
+__all__ = ["count_busy", "count_running", "memory_of", "report_of"]
 
 
 def report_of(workshop: Workshop, work: FarmWork | None, state: str) -> Report:
@@ -49,6 +49,14 @@ def count_busy(workshop: Workshop) -> int:
     with workshop.lock:
         lanes = workshop.lanes
         return sum(bool(child.load.jobs) or child in lanes for child in workshop.all_children)
+
+
+def count_running(workshop: Workshop, work: FarmWork) -> int:
+    """Count the tasks that run for a farm."""
+    with workshop.lock:
+        labels = workshop.labels
+        running = [_running_in(workshop, labels, one, work, 0.0) for one in workshop.all_children]
+    return sum(one is not None and one.task >= 0 for one in running)
 
 
 def memory_of(pid: int) -> int:

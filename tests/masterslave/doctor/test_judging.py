@@ -148,6 +148,8 @@ def test_what_is_wrong_is_said_with_what_mends_it(
          {"farms": (IDLE, replace(IDLE, label="art")), "slaves": (SlaveSeen(8, "zoo"),)}),
         ("slaves", "is root's", {"farms": (IDLE,), "slaves": (replace(SLAVE, user="root"),)}),
         ("slaves", "serves none of farm 'survey'", {"farms": (IDLE,)}),
+        ("slaves", "does not serve farm 'x' of y on z: it was started with --allow hall",
+         {"slaves": (replace(SLAVE, allow=("hall",), refused=("farm 'x' of y on z",)),)}),
         ("slaves", "no farm that it may serve answers",
          {"farms": (replace(IDLE, problem="no answer"),)}),
     ],
