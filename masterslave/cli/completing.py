@@ -9,6 +9,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from masterslave.naming import PREFIX, FarmRecord, read_record
+from masterslave.slave.whose import LOCAL
 from nameserver import Directory
 from remoteobj import Proxy, RemoteObjError, Settings
 
@@ -36,6 +37,8 @@ def complete_names(command: click.Command) -> click.Command:
     for param in command.params:
         if param.name in ("label", "labels"):
             param.type = _Known(_labels)
+        elif param.name == "allow":
+            param.type = _Known(lambda: {LOCAL})
         elif param.name == "slave":
             param.type = _Known(_slaves)
     return command

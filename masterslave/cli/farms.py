@@ -111,7 +111,8 @@ def _show(farm: dict[str, Any]) -> None:
         "slave", "host", "pid", "slots", "offers", "state", "holds", "done", "runs", box=None
     )
     for slave in [*farm["slaves"], *farm["former_slaves"]]:
-        offers = ", ".join(f"{name}={amount:g}" for name, amount in slave["offers"].items())
+        amounts = [f"{name}={amount:g}" for name, amount in slave["offers"].items()]
+        offers = ", ".join([*amounts, *["named tasks only"] * bool(slave.get("only_named"))])
         _add_row(
             table,
             *(slave[column] for column in ("name", "host", "pid", "slots")),

@@ -157,6 +157,7 @@ class SlaveRecord(_Steered):
         lacks: Packages that are missing there, and that the script has.
         evidence: Why it is quarantined: tasks that it failed, and that succeeded elsewhere.
         offers: Amounts of what tasks may need, by name.
+        only_named: It takes named tasks with data only; its owner wants it so.
     """
 
     name: str
@@ -173,6 +174,7 @@ class SlaveRecord(_Steered):
     takes_nothing: str = ""
     runs: tuple[RunningTask, ...] = ()
     lacks: tuple[str, ...] = ()
+    only_named: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,6 +239,7 @@ def _record_of(seat: Seat, decisions: Decisions, label: str, steering: _Asks) ->
         offers=dict(who.offers),
         id=seat.slave,
         lacks=seat.lacks,
+        only_named=who.only_named,
         takes_nothing=seat.says if slave else "",
         runs=_runs_of(slave, decisions, label) if slave else (),
     )

@@ -46,17 +46,19 @@ def complete(*lines: str) -> list[list[str]]:
 def test_bash_completes_commands_options_and_what_is_running() -> None:
     with Farm("survey", local_slaves=0), Farm("suite", local_slaves=0), Directory() as names:
         names.register("lab.clock", "PYRO:clock@localhost:9")
-        commands, option, labels, none, name = complete(
+        commands, option, labels, none, allowed, name = complete(
             'masterslave ""',
             "masterslave run --her",
             "masterslave show su",
             "masterslave slave x",
+            "masterslave slave --allow lo",
             "nameserver lookup lab",
         )
-    assert {"slave", "run", "doctor", "completion"} <= set(commands)
+    assert {"slave", "run", "doctor", "who", "completion"} <= set(commands)
     assert option == ["--here"]
     assert labels == ["suite", "survey"]
     assert none == []
+    assert allowed == ["local"]
     assert name == ["lab.clock"]
 
 

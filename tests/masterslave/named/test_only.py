@@ -9,8 +9,10 @@ import sys
 from collections.abc import Iterator
 
 import pytest
+from click.testing import CliRunner
 
 from masterslave import Farm, NotData
+from masterslave.cli import main_group
 from masterslave.protocol.encoding import decode, encode
 from masterslave.protocol.joining import ONLY_NAMED, VERSION, Introduction, Welcome
 from remoteobj import Proxy
@@ -28,10 +30,11 @@ def closed(start_slave: StartSlave) -> Iterator[Farm]:
     with Farm("closed", local_slaves=0, initializer=os._exit, initargs=(3,)) as farm:
         slave = start_slave("closed", "--slots", "1", "--name", "box", "--only", "studio:Render")
         assert slave.stdout is not None
-        lines = [slave.stdout.readline() for _ in range(2)]
-        assert "kind_of, parts" in lines[1]
-        assert lines[1].endswith(" (studio:Render), and takes nothing else\n")
+        lines = iter(slave.stdout.readline, "")
+        said = next(line for line in lines if "offers the named tasks" in line)
+        assert said.endswith(" (studio:Render), and takes nothing else\n")
         eventually(lambda: len(farm.slaves) == 1, "the slave joins")
+        assert farm.slaves[0].only_named
         yield farm
 
 
@@ -55,6 +58,11 @@ def test_functions_wait_and_it_is_said_why(closed: Farm) -> None:
     assert closed.submit("frame", 1).result(20) == 1, "it holds up nothing"
     assert not future.done()
     assert future.cancel()
+
+
+def test_show_says_so(closed: Farm) -> None:
+    done = CliRunner().invoke(main_group, ["show", "closed"])
+    assert "named tasks only" in " ".join(done.output.split())
 
 
 def test_a_pickled_argument_is_refused(closed: Farm) -> None:
