@@ -56,13 +56,13 @@ def _stored(cluster: str) -> Identity:
     key, mark = str(store.directory), _mark(store)
     with _lock:
         known_mark, known = _cached.get(key, (None, None))
-        if known is None or known.refuses(known.claims) is not None:
-            known = Identity.stored(cluster)
-        elif known_mark != mark:
+        if known is not None and known_mark != mark:
             try:
                 known.reload()
             except IdentityUnusable:  # another node's after leaving and joining, or damaged
-                known = Identity.stored(cluster)
+                known = None
+        if known is None or known.refuses(known.claims) is not None:
+            known = Identity.stored(cluster)  # which says what is wrong
         _cached[key] = mark, known
         return known
 

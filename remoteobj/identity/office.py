@@ -14,6 +14,8 @@ from remoteobj.identity.authority import Authority
 from remoteobj.identity.checking import read_certificate
 from remoteobj.identity.clusters import check_cluster
 from remoteobj.identity.membership import Member, Membership
+from remoteobj.identity.places import config_dir
+from remoteobj.identity.private import locked
 from remoteobj.identity.request import make_request
 from remoteobj.identity.revoked import Revoked
 from remoteobj.identity.store import Store
@@ -101,7 +103,7 @@ class Office:
         return self._store.members()
 
     def revocations(self, *, now: float) -> Revoked:
-        """Return the newest list of revocations, signed; an older one on disk is replaced.
+        """Return the newest list, signed (before the first: number 0, no ``pem``).
 
         A list on disk that is newer than the book, as after a restore, is taken into the book.
         """
@@ -136,10 +138,11 @@ def found_cluster(cluster: str, *, name: str, now: float, role: str = "operator"
     Blocks: on the disk.  Threads: any; of several processes at once one founds it.
     """
     store = Store.named(check_cluster(cluster))
-    store.found(lambda: Authority.create(cluster, now))
-    office = Office(store)
-    if not store.is_paired:
-        key, request = make_request(name)
-        certificate = office.issue(request, name=name, role=role, now=now)
-        store.save_identity(office.ca_pem, certificate, key)
+    with locked(config_dir()):  # not the store's own lock, which each step below takes by itself
+        store.found(lambda: Authority.create(cluster, now))
+        office = Office(store)
+        if not store.is_paired:
+            key, request = make_request(name)
+            certificate = office.issue(request, name=name, role=role, now=now)
+            store.save_identity(office.ca_pem, certificate, key)
     return office
