@@ -4,6 +4,8 @@ In this folder, on each machine that is to help, and then once more for the film
 
     masterslave slave --handlers render:Render
     python render.py
+
+Where no slave comes, local ones draw it; ``masterslave run render.py --here`` draws it in a thread.
 """
 
 from __future__ import annotations
@@ -60,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--still", action="store_true", help="show the last frame only")
     arguments = parser.parse_args(argv)
     frame = ""
-    with Farm("render", local_slaves=0) as farm:
+    with Farm("render", handlers=Render) as farm:
         for frame in farm.imap("frame", range(arguments.frames)):
             if not arguments.still:
                 print(f"\033[2J\033[H{frame}")

@@ -25,7 +25,7 @@
         │   ├── TaskUnknown  (LookupError)   a slave was given what it has no handler for
         │   ├── TaskTimedOut (TimeoutError)  it ran for longer than its ``timeout_s``
         │   └── TaskOutOfMemory (MemoryError)  it took more memory than its slot has
-        ├── HandlersUnusable (BadInput)      classes of --handlers that offer no task
+        ├── HandlersUnusable (BadInput)      classes of handlers that offer no task
         └── OnlyInScript    (RuntimeError)   a task used the farm as only its script can
 """
 
@@ -147,7 +147,7 @@ class TaskOutOfMemory(TaskError, MemoryError):
 
 
 class HandlersUnusable(FarmError, BadInput):
-    """A class of ``--handlers`` cannot be imported, or offers no task; the message says why."""
+    """A class of handlers cannot be imported, or offers no task; the message says why."""
 
 
 class SetupFailed(TaskError):
@@ -158,7 +158,9 @@ class SetupFailed(TaskError):
 
 
 class TaskUnknown(TaskError, LookupError):
-    """The slave offers no task of this name; start one with ``--handlers``."""
+    """The slave offers no task of this name; start one with ``--handlers``, or give
+    ``Farm(handlers=...)`` what does it.
+    """
 
 
 class SlaveGone(FarmError):

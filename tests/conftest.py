@@ -88,6 +88,7 @@ def own_machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("REMOTEOBJ_INTERFACES", "127.0.0.1")
     for name in (
         "REMOTEOBJ_CLUSTER",
+        "REMOTEOBJ_FARM_HANDLERS",
         "REMOTEOBJ_FARM_HERE",
         "REMOTEOBJ_IDENTITY",
         "REMOTEOBJ_INSECURE",

@@ -11,9 +11,11 @@ from pathlib import Path
 
 import click
 
+from masterslave.farm.handlers import HANDLERS_VARIABLE
 from masterslave.farm.here.ground import HERE_VARIABLE
 from masterslave.launch.local import SIGNAL_S, LocalSlave
 from masterslave.slave.capacity import usable_cpus
+from masterslave.slave.offer import look_at
 
 __all__ = ["run"]
 
@@ -42,6 +44,13 @@ _LEAVE_S = 3.0
     metavar="N",
     help="With --here: in so many threads instead of one.",
 )
+@click.option(
+    "--handlers",
+    multiple=True,
+    metavar="MODULE:CLASS",
+    help="Named tasks of this class, a masterslave.Slave, for the script's farms that do not say "
+    "themselves; may be given again.",
+)
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 @click.argument("script", type=click.Path(path_type=Path))
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
@@ -49,6 +58,7 @@ def run(
     slaves: int | None,
     here: bool,
     threads: int | None,
+    handlers: tuple[str, ...],
     debug: bool,
     script: Path,
     arguments: tuple[str, ...],
@@ -57,6 +67,9 @@ def run(
 
     With --here there are none: tasks run in the script's own process, where debuggers and profilers
     see them, as if each Farm() had here=True (REMOTEOBJ_FARM_HERE says so).
+
+    With --handlers its local slaves do named tasks, and so does --here, as if each Farm() had
+    handlers=[...] (REMOTEOBJ_FARM_HANDLERS says so).
 
     Options that are not ours go to the script, and so does all that follows --. The exit code is
     the script's.
@@ -67,13 +80,14 @@ def run(
         raise click.UsageError("--here runs tasks without slaves: leave --slaves out")
     if threads is not None and not here:
         raise click.UsageError("--threads is for --here: give both")
-    environment = dict(os.environ)
     if here:
-        environment[HERE_VARIABLE] = str(threads or 1)
         slaves = 0
     # Ctrl-C reaches the script through the terminal; we wait for what it makes of it.
     signal.signal(signal.SIGINT, lambda *_: None)
-    process = subprocess.Popen([sys.executable, str(script), *arguments], env=environment)
+    process = subprocess.Popen(
+        [sys.executable, str(script), *arguments],
+        env={**os.environ, **_environment(here, threads, handlers, script)},
+    )
     signal.signal(signal.SIGTERM, lambda *_: process.terminate())
     count = 2 if slaves is None else slaves
     share = max(1, usable_cpus() // max(1, count))
@@ -89,6 +103,28 @@ def run(
     for slave in started:
         slave.wait(deadline)
     return code if code >= 0 else 128 - code
+
+
+def _environment(
+    here: bool, threads: int | None, handlers: tuple[str, ...], script: Path
+) -> dict[str, str]:
+    """Return what the script's farms are told: where tasks run, and who does named ones.
+
+    Raises:
+        HandlersUnusable: One of the handlers offers nothing.
+    """
+    told = {HERE_VARIABLE: str(threads or 1)} if here else {}
+    if not handlers:
+        return told
+    for spec in handlers:
+        module = spec.partition(":")[0]
+        if Path(f"{module}.py").resolve() == script.resolve():
+            raise click.UsageError(
+                f"{spec} is in the script itself, which would be run to look at it: let it say "
+                "Farm(handlers=...) with the class"
+            )
+    look_at(handlers)
+    return {**told, HANDLERS_VARIABLE: ",".join(handlers)}
 
 
 def _exit_code(process: subprocess.Popen[bytes]) -> int | None:

@@ -22,11 +22,13 @@ from typing import Any
 
 import msgspec
 
+from masterslave.farm.arguments import check_arguments
 from masterslave.farm.at_exit import open_farms
 from masterslave.farm.calls import Calls
 from masterslave.farm.explain import explain_task
 from masterslave.farm.functions import pack_initializer
 from masterslave.farm.futures import FarmFuture
+from masterslave.farm.handlers import Handlers, own_handlers
 from masterslave.farm.here.ground import Here, threads_here
 from masterslave.farm.inside import FarmInside, report_progress
 from masterslave.farm.lacking import Lacking
@@ -39,6 +41,7 @@ from masterslave.farm.requests import Requests
 from masterslave.farm.sharing import Sharing
 from masterslave.farm.steering import Steering
 from masterslave.farm.submitting import Submitter
+from masterslave.farm.travelling import LocalCode
 from masterslave.master.carrier import Carrier
 from masterslave.master.output import TaskOutput
 from masterslave.master.shell import Master
@@ -85,6 +88,9 @@ class Farm(Calls, Sharing):
         cluster: Only name servers of this cluster are used; by default, what ``REMOTEOBJ_CLUSTER``
             says, else those of all clusters.
         host: Serve other machines too, at this address of this one. Needs an identity.
+        handlers: What does named tasks (``farm.submit("frame", 12)``) in local slaves and ``here``:
+            a class derived from ``masterslave.Slave``, its place as "studio:Render", or a list of
+            these. By default, what ``REMOTEOBJ_FARM_HANDLERS`` says, if it says.
         initializer: Called once in each process that runs tasks of this farm, before the first of
             them; what it raises breaks the farm (``FarmBroken``).
         initargs: Its arguments.
@@ -102,7 +108,8 @@ class Farm(Calls, Sharing):
         settings: Times and limits.
 
     Raises:
-        NotPicklable: The initializer or its arguments cannot be sent.
+        NotPicklable: The initializer or its arguments, or handlers, cannot be sent.
+        HandlersUnusable: Handlers cannot be imported, or offer no task.
         BadName: The name of the cluster is none.
         BadLabel: The label has other characters than letters, digits, ``-`` and ``_``.
         CodeRefused: A host was given without an identity.
@@ -121,6 +128,7 @@ class Farm(Calls, Sharing):
         insecure: bool = False,
         cluster: str | None = None,
         host: str | None = None,
+        handlers: Handlers | None = None,
         initializer: Callable[..., object] | None = None,
         initargs: tuple[Any, ...] = (),
         max_tasks_per_child: int | None = None,
@@ -133,19 +141,11 @@ class Farm(Calls, Sharing):
         threads = threads_here(here)
         self._settings = settings or FarmSettings()
         refuse_both(identity, insecure)
-        if local_slaves != "auto" and (not isinstance(local_slaves, int) or local_slaves < 0):
-            raise ValueError(f'local_slaves is "auto" or a number from 0, not {local_slaves!r}')
-        if results not in ("any", "data"):
-            raise ValueError(f'results is "any" or "data", not {results!r}')
-        if (
-            max_tasks_per_child is not None
-            and whole(max_tasks_per_child, "max_tasks_per_child") < 1
-        ):
-            raise ValueError(f"max_tasks_per_child is at least 1, not {max_tasks_per_child!r}")
+        check_arguments(local_slaves, results, max_tasks_per_child, nameserver)
         show_output = shower(output)
         packed_initializer = pack_initializer(initializer, initargs)
-        if not isinstance(nameserver, str | bool | None):
-            raise TypeError(f"nameserver is an address or True or False, not {nameserver!r}")
+        code = LocalCode()
+        own = own_handlers(handlers, code)
         if not isinstance(self._settings, FarmSettings):
             raise TypeError(f"settings is a FarmSettings, not {settings!r}")
         if threads:  # who is in this process is not silent, but in a debugger
@@ -168,8 +168,9 @@ class Farm(Calls, Sharing):
             show_output=show_output,
         )
         self._submitter = Submitter(
-            self._master, self._carrier, label, self._settings, data_only=results == "data"
-        )
+            self._master, self._carrier, label, self._settings,
+            data_only=results == "data", code=code, handlers=own.given.digest,
+        )  # fmt: skip
         self._options = CallOptions(is_here=threads > 0, max_attempts=self._settings.max_attempts)
         self._title = partial(_title_of, weakref.ref(self))
         self._requests = Requests()
@@ -182,11 +183,12 @@ class Farm(Calls, Sharing):
             data_only=results == "data",
             output=show_output is not None,
             log_levels={} if show_output is None else log_levels(),
+            handlers=own.given,
         )
         self._steering = Steering(label, self._master, is_here=bool(threads))
         self._ground: Outside | Here
         if threads:
-            self._ground = Here(self._master, welcome, threads)
+            self._ground = Here(self._master, welcome, threads, own.classes)
             self._submitter.cancel_singles = self._ground.cancel
         else:
             self._ground = Outside(

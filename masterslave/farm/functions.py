@@ -101,10 +101,12 @@ class FunctionPacker:
 
     Args:
         code: The modules that travel with them.
+        handlers: Digest of those that the farm has.
     """
 
-    def __init__(self, code: LocalCode | None = None) -> None:
+    def __init__(self, code: LocalCode | None = None, handlers: bytes = b"") -> None:
         self._code = code
+        self._handlers = handlers
         self._kept: weakref.WeakKeyDictionary[Callable[..., Any], _Kept] = (
             weakref.WeakKeyDictionary()
         )
@@ -120,7 +122,7 @@ class FunctionPacker:
         code = self._code
         if type(fn) is not types.FunctionType:
             if isinstance(fn, str):
-                return named(fn)
+                return named(fn, self._handlers)
             return self._with_code(_pack(fn), _codes_of(fn))
         kept = self._kept.get(fn)
         is_same = kept is not None and all(use.is_same() for use in kept.uses)
@@ -165,8 +167,11 @@ def _codes_of(fn: Any) -> list[types.CodeType]:
 
 
 @functools.lru_cache(maxsize=1000)
-def named(name: str) -> Function:
+def named(name: str, handlers: bytes = b"") -> Function:
     """Return what is called by its name: a handler's method ``do_<name>``.
+
+    Args:
+        handlers: Digest of those that the farm has: a slave of several farms tells them apart.
 
     Raises:
         BadTaskName: No method can be called that.
@@ -177,7 +182,8 @@ def named(name: str) -> Function:
             "a slave's handlers"
         )
     packed = NAMED + name.encode()
-    return Function(hash_of(packed), packed, name, f"task:{name}", is_named=True)
+    digest = hash_of(packed + handlers)
+    return Function(digest, packed, name, f"task:{name}", is_named=True)
 
 
 def _pack(fn: Callable[..., Any]) -> Function:

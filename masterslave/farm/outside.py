@@ -66,6 +66,7 @@ class Outside:
             self._local,
             settings=settings,
             start_slaves=local_slaves == "auto",
+            tasks=welcome.handlers.tasks,
         )
         self._door = Door(
             master,

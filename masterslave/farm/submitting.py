@@ -34,6 +34,9 @@ _LARGE_BYTES = 128 * 1024
 class Submitter:
     """Submits calls to the master.  Threads: any.
 
+    Args:
+        handlers: Digest of those that the farm has.
+
     Attributes:
         failed: Tasks that were settled with an exception.
         results: Of tasks that were given to others.
@@ -50,6 +53,8 @@ class Submitter:
         settings: FarmSettings,
         *,
         data_only: bool,
+        code: LocalCode,
+        handlers: bytes,
     ) -> None:
         self.failed = 0
         self.data_only = data_only
@@ -60,8 +65,8 @@ class Submitter:
         self._master = master
         self.cancel_singles = master.cancel
         self._label = label
-        self.code = LocalCode()
-        self._packer = FunctionPacker(self.code)
+        self.code = code
+        self._packer = FunctionPacker(code, handlers)
         self._gate = threading.Lock()
         self._closing = False
         self._is_of_parent = False

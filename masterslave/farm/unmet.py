@@ -9,6 +9,7 @@ from masterslave.master.decisions import Decisions
 from masterslave.offers import in_words
 from masterslave.protocol.joining import CODE, TASK_TAG, on_tag
 from masterslave.scheduler import Demand
+from masterslave.unoffered import why_not_offered
 
 __all__ = ["why_not_here", "why_unmet", "with_what_is_missing"]
 
@@ -22,7 +23,7 @@ def why_not_here(demand: Demand, decisions: Decisions, label: str) -> str:
     """
     names = _names_not_offered(decisions, demand.tags)
     if names:
-        return _why_not_offered(names, decisions, label)
+        return why_not_offered(names, _offered(decisions))
     if demand.slaves or not decisions.seats:
         return ""
     return "; ".join(why_unmet(demand, decisions))
@@ -45,7 +46,7 @@ def with_what_is_missing(words: str, decisions: Decisions, label: str) -> str:
             if not not_offered:
                 reasons[why] = None
     if names:
-        reasons[_why_not_offered(sorted(names), decisions, label)] = None
+        reasons[why_not_offered(sorted(names), _offered(decisions))] = None
     if not reasons:
         return words
     said = "; ".join([*list(reasons)[:_MOST], *["..."] * (len(reasons) > _MOST)])
@@ -117,22 +118,5 @@ def _names_not_offered(decisions: Decisions, tags: Iterable[str]) -> tuple[str, 
     return tuple(sorted(wanted - _offered(decisions))) if wanted else ()
 
 
-def _why_not_offered(names: Iterable[str], decisions: Decisions, label: str) -> str:
-    """Return that no slave offers these tasks; and what is offered instead, or what to do."""
-    quoted = _listed(names)
-    said = f"no slave offers task{'s' * (',' in quoted)} {quoted}"
-    offered = _offered(decisions)
-    if offered:
-        return f"{said}; those that are here offer {_listed(sorted(offered))}"
-    return f"{said}; start one with 'masterslave slave {label} --handlers MODULE:CLASS'"
-
-
 def _offered(decisions: Decisions) -> set[str]:
     return {name for seat in decisions.seats.values() for name in seat.introduction.tasks}
-
-
-def _listed(names: Iterable[str]) -> str:
-    quoted = list(map(repr, names))
-    if len(quoted) > 10:
-        quoted = [*quoted[:10], "..."]
-    return ", ".join(quoted)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Collection
 
 from masterslave.farm.explain import Refused, explain
 from masterslave.farm.local import LocalSlaves
@@ -26,6 +27,7 @@ class Watchman:
 
     Args:
         start_slaves: Start local slaves if none has joined within ``auto_slaves_after_s``.
+        tasks: Named ones that these do; then a slave counts if it offers one of them.
     """
 
     def __init__(
@@ -36,12 +38,14 @@ class Watchman:
         *,
         settings: FarmSettings,
         start_slaves: bool,
+        tasks: Collection[str] = (),
     ) -> None:
         self._label = label
         self._master = master
         self._local = local
         self._settings = settings
         self._start_slaves = start_slaves
+        self._tasks = frozenset(tasks)
         self._lock = threading.Lock()
         self._refused: list[Refused] = []
         self._missing_since: dict[str, float] = {}
@@ -94,8 +98,9 @@ class Watchman:
         if self._start_slaves and not self._slave_joins_in_time():
             count = self._local.add_for_all_cpus()
             log.warning(
-                "farm %r: no slave joined within %g s, so %d local ones are started",
+                "farm %r: no slave%s joined within %g s, so %d local ones are started",
                 self._label,
+                " with handlers" if self._tasks else "",
                 self._settings.auto_slaves_after_s,
                 count,
             )
@@ -109,8 +114,19 @@ class Watchman:
         until = time.monotonic() + self._settings.auto_slaves_after_s
         while not self._closed.is_set() and (left := until - time.monotonic()) > 0:
             if self._master.wait_for_slaves(min(0.1, left)):
-                return True
+                if self._does_tasks():
+                    return True
+                self._closed.wait(min(0.1, left))
         return self._closed.is_set()
+
+    def _does_tasks(self) -> bool:
+        """Tell whether a slave is here that offers one of the tasks; or any, if there are none."""
+        return not self._tasks or self._master.view(
+            lambda decisions: any(
+                self._tasks.intersection(seat.introduction.tasks)
+                for seat in decisions.seats.values()
+            )
+        )
 
     def _say_what_is_missing(self) -> None:
         """Log what some tasks wait for in vain while others are run, each condition once."""

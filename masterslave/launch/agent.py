@@ -52,8 +52,9 @@ def main(uri: str) -> None:
     workshop.open()
     host = socket.gethostname()
     introduction = Introduction(
-        VERSION, f"{host}-{os.getpid()}", host, os.getpid(), 1, sys.version_info[:2]
-    )
+        VERSION, f"{host}-{os.getpid()}", host, os.getpid(), 1, sys.version_info[:2],
+        takes_handlers=True,
+    )  # fmt: skip
     link = Link(
         URI(uri),
         workshop,

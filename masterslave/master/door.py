@@ -15,7 +15,14 @@ from masterslave.master.sharing import Promised
 from masterslave.master.shell import Master
 from masterslave.protocol.encoding import decode, encode
 from masterslave.protocol.fetching import MAX_PIECE_BYTES, BlobAnswer, BlobAsk, PieceAsk
-from masterslave.protocol.joining import ONLY_NAMED, VERSION, Decline, Introduction, Welcome
+from masterslave.protocol.joining import (
+    ONLY_NAMED,
+    VERSION,
+    Decline,
+    GivenHandlers,
+    Introduction,
+    Welcome,
+)
 from masterslave.protocol.verbs import Ask, Delivery
 from remoteobj import THIS_MACHINE, current_peer, expose, on_disconnect
 
@@ -71,10 +78,17 @@ class Door:
             self._on_refused(f"{introduction.name} at {peer}", reason)
             return encode(Welcome(refused=reason))
         is_own = peer == THIS_MACHINE and self._is_own(introduction.pid)
+        handlers = GivenHandlers()
+        if introduction.takes_handlers and peer == THIS_MACHINE and not no_code:
+            handlers = self._welcome.handlers
+            tasks = tuple(dict.fromkeys([*introduction.tasks, *handlers.tasks]))
+            introduction = msgspec.structs.replace(introduction, tasks=tasks)
         seat = self._master.join(introduction, peer, is_own=is_own)
         on_disconnect(lambda: self._master.leave(seat.slave, "its connection closed"))
         path = self._welcome.search_path if peer == THIS_MACHINE else ()
-        welcome = msgspec.structs.replace(self._welcome, slave=seat.token, search_path=path)
+        welcome = msgspec.structs.replace(
+            self._welcome, slave=seat.token, search_path=path, handlers=handlers
+        )
         if no_code:
             level = logging.INFO if introduction.only_named else logging.WARNING
             log.log(level, "slave %s at %s %s", introduction.name, peer, no_code)

@@ -14,6 +14,7 @@ __all__ = [
     "TASK_TAG",
     "VERSION",
     "Decline",
+    "GivenHandlers",
     "Introduction",
     "Welcome",
     "on_tag",
@@ -45,6 +46,8 @@ class Introduction(Struct, frozen=True):
         offers: Amounts of what tasks may need, which they use up while they run, by name.
         tasks: Names of tasks that it has handlers for.
         only_named: It takes nothing but these, with data; anything else it refuses itself.
+        takes_handlers: It was started for this script alone, on its machine: it does the tasks that
+            the farm has handlers for, too.
     """
 
     version: int
@@ -57,6 +60,7 @@ class Introduction(Struct, frozen=True):
     offers: dict[str, float] = {}
     tasks: tuple[str, ...] = ()
     only_named: bool = False
+    takes_handlers: bool = False
 
 
 class Decline(Struct, frozen=True):
@@ -65,6 +69,24 @@ class Decline(Struct, frozen=True):
     name: str
     host: str
     reason: str
+
+
+class GivenHandlers(Struct, frozen=True):
+    """Handlers that a farm gives to slaves that were started for its script.
+
+    Attributes:
+        tasks: By the name of a task, the class that does it, as people know it.
+        classes: These classes, pickled: a dict by that name.
+        code: Name of the code set that they want; empty for none.
+        parts: What is needed for it, by hash.
+        digest: Hash of them all; empty where there are none.
+    """
+
+    tasks: dict[str, str] = {}
+    classes: bytes = b""
+    code: bytes = b""
+    parts: dict[bytes, bytes] = {}
+    digest: bytes = b""
 
 
 class Welcome(Struct, frozen=True):
@@ -82,6 +104,7 @@ class Welcome(Struct, frozen=True):
             is given functions, too.
         output: Whether the script wants to see what tasks print.
         log_levels: Of log records, by the name of the logger: what it wants to see of them.
+        handlers: What it gives to slaves that take handlers.
     """
 
     slave: str = ""
@@ -95,6 +118,7 @@ class Welcome(Struct, frozen=True):
     refused: str = ""
     output: bool = True
     log_levels: dict[str, int] = {}
+    handlers: GivenHandlers = GivenHandlers()
 
 
 def on_tag(name: str) -> str:

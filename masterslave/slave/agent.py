@@ -279,6 +279,7 @@ class Agent:
             tasks=tuple(self._named.by_name),
             only_named=self._named.are_all,
             offers=self._offers,
+            takes_handlers=self._only_pid is not None,
         )
 
     def _refuse(self, farm: FarmRecord) -> str:

@@ -15,7 +15,7 @@ from msgspec import structs
 from masterslave.errands import DRAIN, STATUS, STOP, Errand
 from masterslave.errors import SlaveRefused
 from masterslave.protocol.encoding import encode
-from masterslave.protocol.joining import Introduction, Welcome
+from masterslave.protocol.joining import GivenHandlers, Introduction, Welcome
 from masterslave.protocol.outcomes import REPORT, Outcome
 from masterslave.slave.asking import Asker
 from masterslave.slave.calling import Caller, MasterGone
@@ -216,6 +216,9 @@ class Link:
                 welcome = without_code_in(welcome)
             elif welcome.no_code and not unknown:
                 self._report(f"farm {welcome.label!r}: this slave {welcome.no_code}")
+            if not introduction.takes_handlers:
+                welcome = structs.replace(welcome, handlers=GivenHandlers())
             with self._workshop.lock:
                 self.welcome = welcome
+                self.work.take_handlers(welcome.handlers)
                 self.work.join_anew()

@@ -24,6 +24,8 @@ def post_farm(child: Child, number: int, said: Welcome, named: NamedTasks) -> No
         named.by_name,
         named.folder,
         said.log_levels,
+        said.handlers.tasks,
+        said.handlers.classes,
     )
     child.post([farm])
 

@@ -13,7 +13,7 @@ from masterslave.packed import BESIDE, DATA
 from masterslave.protocol.encoding import encode
 from masterslave.protocol.functions import NAMED
 from masterslave.protocol.hand_outs import WireTask
-from masterslave.protocol.joining import ONLY_NAMED, Welcome
+from masterslave.protocol.joining import ONLY_NAMED, GivenHandlers, Welcome
 from masterslave.protocol.outcomes import NOT_DATA, UNABLE, Outcome, Raised
 
 __all__ = ["refuse", "without_code_in"]
@@ -28,7 +28,12 @@ _NO_DATA = (
 def without_code_in(welcome: Welcome) -> Welcome:
     """Return what a farm wants of the slave, without what is code or finds any."""
     return structs.replace(
-        welcome, no_code=ONLY_NAMED, data_only=True, initializer=b"", search_path=()
+        welcome,
+        no_code=ONLY_NAMED,
+        data_only=True,
+        initializer=b"",
+        search_path=(),
+        handlers=GivenHandlers(),
     )
 
 

@@ -27,7 +27,9 @@ class Staff:
         children: Those that are given tasks; kept here.
         make_child: Starts one.
         clock: For what is tried again, and for those that do not end.
-        tear_down: Let those that are replaced clean up.
+
+    Attributes:
+        tear_down: Those that are replaced may clean up: they have handlers.
     """
 
     def __init__(
@@ -43,7 +45,7 @@ class Staff:
         self._children, self.slots = children, slots
         self._make_child = make_child
         self._lock, self._clock = lock, clock
-        self._tear_down = tear_down
+        self.tear_down = tear_down
         self._gone: set[Child] = set()
         """Those that were replaced, and have not died yet."""
         self._closed = False
@@ -64,7 +66,7 @@ class Staff:
         if not child.load.jobs and child in self._children:
             self._children.remove(child)
             self._gone.add(child)
-            if self._tear_down:
+            if self.tear_down:
                 child.finish()
                 self._clock.at(time.monotonic() + _TEARDOWN_S, child.kill)
             else:

@@ -14,10 +14,11 @@ from types import MappingProxyType
 
 from msgspec import Struct
 
-from masterslave.codeset import DATA, MAIN, Entry, unpack_entries
+from masterslave.codeset import DATA, MAIN, NOTHING, CodeSet, Entry, unpack_entries, with_code
 from masterslave.protocol.encoding import encode
-from masterslave.protocol.functions import KnownFunctions
+from masterslave.protocol.functions import NAMED, KnownFunctions
 from masterslave.protocol.hand_outs import Stop, WireTask
+from masterslave.protocol.joining import GivenHandlers
 from masterslave.protocol.outcomes import GIVEN_BACK, LOST, RAISED, Outcome, PostMortem, Raised
 from masterslave.slave.lines import Lines
 from masterslave.slave.rights import refuse
@@ -89,6 +90,9 @@ class FarmWork:
         """What its tasks have printed."""
         self._functions: dict[bytes, bytes] = {}
         self._known = known or KnownFunctions()
+        self._handled: frozenset[bytes] = frozenset()
+        """Functions that the farm's handlers do, and the modules that these need."""
+        self._handlers_code = NOTHING
         self._last_function = self._last_pickled = b""
         self._outcomes: deque[Outcome] = deque()
         self._sequence = 0
@@ -129,6 +133,12 @@ class FarmWork:
                 job.limit_s = limits.get(job.task.task, 0.0)
         if self.takes_nothing:
             self.give_back_waiting()
+
+    def take_handlers(self, given: GivenHandlers) -> None:
+        """Have the tasks that the farm gives handlers for run where the modules of these are."""
+        self._handled = frozenset(NAMED + name.encode() for name in given.tasks)
+        self._handlers_code = CodeSet(given.code, given.parts)
+        self.code.update(given.parts)
 
     def modules_of(self, code: bytes) -> dict[str, Entry]:
         """Return what a code set has that must be the same for all that a child runs."""
@@ -289,7 +299,10 @@ class FarmWork:
         self._functions[function] = pickled
         for forgotten in self._known.use(function, len(pickled)):
             del self._functions[forgotten]
-        self._last_function, self._last_pickled = function if pickled else b"", pickled
+        known = function if pickled else b""
+        if pickled in self._handled:
+            pickled = with_code(self._handlers_code, pickled)
+        self._last_function, self._last_pickled = known, pickled
 
     def _take_out(self, stops: Iterable[Stop]) -> tuple[Callable[[Job], bool], list[Job]]:
         """Return what tells whether a job is one of these, and those that waited till now."""

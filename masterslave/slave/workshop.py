@@ -123,6 +123,7 @@ class Workshop:
                 next(self._numbers), work, welcome, on_outcomes, on_lane_closed, on_want, on_lines
             )
             work.lines.is_wanted = welcome.output
+            self._staff.tear_down |= bool(welcome.handlers.tasks)
             self.lanes.close()
             self._farms.add(farm, self.all_children, time.monotonic())
 
@@ -241,7 +242,7 @@ class Workshop:
         """End every child. Blocks until they are gone."""
         with self.lock:
             children = self._staff.dismiss()
-            may_finish = [one for one in children if not one.load.jobs and self._named.by_name]
+            may_finish = [one for one in children if not one.load.jobs and self._staff.tear_down]
         self._minder.clock.close()
         end_all(children, may_finish)
 

@@ -17,6 +17,8 @@ def test_slaves_draw_the_film(start_script: StartScript) -> None:
         f"import os; os.chdir({str(EXAMPLES)!r}); from masterslave.cli import main; main()",
         *["slave", "--local", "--name", "easel", "--slots", "1", "--handlers", "render:Render"],
     )
+    assert slave.stdout is not None
+    assert "offers" in [slave.stdout.readline() for _ in range(2)][1], "it is ready"
     film = [sys.executable, str(EXAMPLES / "render.py"), "--frames", "5", "--still"]
     done = subprocess.run(film, capture_output=True, text=True, timeout=60, check=False)
     assert done.stderr == ""
@@ -26,3 +28,12 @@ def test_slaves_draw_the_film(start_script: StartScript) -> None:
     assert "@" in done.stdout
     slave.terminate()
     assert slave.wait(10) == 0
+
+
+def test_a_thread_draws_it_alone() -> None:
+    film = ["-m", "masterslave", "run", str(EXAMPLES / "render.py"), "--here", "--frames", "2"]
+    done = subprocess.run(
+        [sys.executable, *film, "--still"], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.stderr == ""
+    assert done.stdout.splitlines()[-1] == "2 frames; tasks done by here 2"

@@ -30,7 +30,7 @@ def own_machine() -> Iterator[Path]:
         patch.setenv("XDG_RUNTIME_DIR", str(short))
         patch.setenv("XDG_CONFIG_HOME", str(short / "config"))
         patch.setenv("REMOTEOBJ_INTERFACES", "127.0.0.1")
-        for name in ("CLUSTER", "FARM_HERE", "IDENTITY", "INSECURE", "NAMESERVER"):
+        for name in ("CLUSTER", "FARM_HANDLERS", "FARM_HERE", "IDENTITY", "INSECURE", "NAMESERVER"):
             patch.delenv(f"REMOTEOBJ_{name}", raising=False)
         before = set(threading.enumerate())
         yield short

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-from typing import NoReturn
+from collections.abc import Mapping
+from typing import Any, NoReturn
 
 from masterslave.errors import FarmError
 from masterslave.farm.explain import explain
@@ -59,14 +60,17 @@ class Here:
     Args:
         welcome: What a slave is told of the farm.
         threads: How many.
+        classes: Of the handlers in the welcome.
     """
 
     servers: tuple[str, ...] = ()
 
-    def __init__(self, master: Master, welcome: Welcome, threads: int) -> None:
+    def __init__(
+        self, master: Master, welcome: Welcome, threads: int, classes: Mapping[str, type[Any]]
+    ) -> None:
         self._master = master
         self._label = welcome.label
-        self._slave = HereSlave(master, welcome, threads)
+        self._slave = HereSlave(master, welcome, threads, classes)
         self.cancel = self._slave.cancel
         if welcome.max_tasks_per_child:
             log.warning(

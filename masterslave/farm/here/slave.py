@@ -8,9 +8,10 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from queue import Empty, SimpleQueue
+from typing import Any
 
 from masterslave.farm.here.slot import GOES_ON, Slot
 from masterslave.master.decisions import Decisions
@@ -33,6 +34,7 @@ _GATHER_S = 0.02
 
 _AGAIN_S = 0.1
 _END_S = 0.25
+_TEARDOWN_S = 2.0
 _NOTHING = b""
 
 
@@ -45,13 +47,17 @@ class HereSlave:
     Args:
         welcome: What a slave is told of the farm.
         threads: How many slots.
+        classes: Of the handlers in the welcome.
     """
 
-    def __init__(self, master: Master, welcome: Welcome, threads: int) -> None:
+    def __init__(
+        self, master: Master, welcome: Welcome, threads: int, classes: Mapping[str, type[Any]]
+    ) -> None:
         self._master = master
         self._label = welcome.label
-        prepared = Prepare(0, (), welcome.initializer, welcome.data_only)
-        self._slots = [Slot(number + 1, self, prepared) for number in range(threads)]
+        self._tasks = welcome.handlers.tasks
+        prepared = Prepare(0, (), welcome.initializer, welcome.data_only, given=self._tasks)
+        self._slots = [Slot(number + 1, self, prepared, classes) for number in range(threads)]
         self._changed = threading.Condition()
         self._work = FarmWork()
         self._started: dict[int, int] = {}
@@ -68,7 +74,7 @@ class HereSlave:
         """Join the farm, and begin."""
         who = Introduction(
             VERSION, "here", socket.gethostname(), os.getpid(), len(self._slots),
-            sys.version_info[:2],
+            sys.version_info[:2], tasks=tuple(self._tasks),
         )  # fmt: skip
         self._token = self._master.join(who, "this process").token
         for slot in self._slots:
@@ -81,7 +87,16 @@ class HereSlave:
         if self._asking.ident is not None:
             self._asking.join()
         end_s = time.monotonic() + _END_S
-        left = sum(not slot.wait(max(0.0, end_s - time.monotonic())) for slot in self._slots)
+        for slot in self._slots:
+            slot.wait(max(0.0, end_s - time.monotonic()))
+        end_s += _TEARDOWN_S
+        for slot in self._slots:
+            if slot.tears_down and not slot.wait(max(0.0, end_s - time.monotonic())):
+                log.warning(
+                    "farm %r: a teardown() of its handlers takes longer than %g s, and is left "
+                    "behind", self._label, _TEARDOWN_S,
+                )  # fmt: skip
+        left = sum(not slot.tears_down and not slot.wait(0) for slot in self._slots)
         if left:
             log.warning(
                 "farm %r: %d task%s in a thread of this process, which cannot be stopped: what is "

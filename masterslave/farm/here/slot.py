@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol, cast
 
 from masterslave.farm.here.tracebacks import Unwanted, describe_and_keep
 from masterslave.farm.inside import reporting
 from masterslave.protocol.functions import KnownFunctions
 from masterslave.protocol.outcomes import PART, PROGRESS, Outcome
-from masterslave.slave.child.calls import Caller, Farm
+from masterslave.slave.child.calls import Caller
 from masterslave.slave.child.frames import Call, Prepare
 from masterslave.slave.child.frames import Outcome as ChildOutcome
 from masterslave.slave.child.outbox import Outbox
@@ -45,16 +45,23 @@ class Slot:
         number: Of the slot, from 1.
         desk: Whose it is.
         prepared: What a child would be told of the farm.
+        classes: Of the farm's handlers: the script's own, which are not copied.
+
+    Attributes:
+        tears_down: Handlers clean up, because the farm has ended.
     """
 
-    def __init__(self, number: int, desk: Desk, prepared: Prepare) -> None:
+    def __init__(
+        self, number: int, desk: Desk, prepared: Prepare, classes: Mapping[str, type[Any]]
+    ) -> None:
         self._desk = desk
-        self._farm = Farm(prepared)  # of its own, as each child has: so is what is set up
+        self.tears_down = False
         self._mark = _Mark()
         self._outbox = _Outbox(self._post, desk.deliver)
         self._caller = Caller(
             self._outbox, cast(memoryview, self._mark), describe=describe_and_keep
         )
+        self._farm = self._caller.meet(prepared, classes)  # of its own, as each child has
         self._known = KnownFunctions()
         self._job: Job | None = None
         self._ended: Outcome | None = None
@@ -83,6 +90,9 @@ class Slot:
             self._do(job)
             self._job = None
             del job  # it may be the last that holds its arguments
+        self.tears_down = True
+        self._caller.close()
+        self.tears_down = False
 
     def _do(self, job: Job) -> None:
         task = job.task

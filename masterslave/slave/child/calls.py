@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import pickle
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from types import GeneratorType
 from typing import Any
@@ -88,6 +88,8 @@ class Farm:
         self.data_only = told.data_only
         self.no_code = told.no_code
         """Why no code of the script's can run here, in words: only named tasks, and data."""
+        self.handlers: Handlers | None = None
+        """Those that it has given."""
         self.broken = b""
         """What the initializer raised."""
         self.globals: dict[str, Any] = {}
@@ -139,6 +141,7 @@ class Caller:
     ) -> None:
         self.tidier = tidier or Tidier()
         self.handlers = Handlers(self.tidier.keep)
+        self._given: list[Handlers] = []
         self.functions: dict[bytes, Callable[..., Any]] = {}
         self.pickled: dict[bytes, bytes] = {}
         self._finder: Any = None
@@ -153,6 +156,26 @@ class Caller:
         """What runs: its number, and that of its farm."""
         self._told_at = 0.0
         self._untold: Outcome | None = None
+
+    def meet(self, told: Prepare, classes: Mapping[str, Any] | None = None) -> Farm:
+        """Get to know a farm, and what this slave offers it.
+
+        Args:
+            classes: Of the handlers that it gives, where they are the script's own; None: they have
+                travelled.
+        """
+        farm = Farm(told)
+        self.handlers.offer(told.tasks, told.folder)
+        if told.given and not told.no_code:
+            load = (lambda: pickle.loads(told.classes)) if classes is None else (lambda: classes)
+            farm.handlers = Handlers(self.tidier.keep, told.given, load)
+            self._given.append(farm.handlers)
+        return farm
+
+    def close(self) -> None:
+        """No more is called: let handlers clean up."""
+        for handlers in (self.handlers, *self._given):
+            handlers.close()
 
     def equip(self, entries: bytes, sources: dict[bytes, bytes]) -> None:
         """Let functions import modules of the script's."""
@@ -228,17 +251,17 @@ class Caller:
         self._outbox.flush()
 
     def _load(self, digest: bytes, farm: Farm) -> Callable[..., Any]:
-        pickled = self.pickled[digest]
+        body = without_code(self.pickled[digest])
         taken: list[bytes] = []
         function: Callable[..., Any]
-        if pickled.startswith(NAMED):
-            function = self.handlers.function_of(pickled[1:].decode())
+        if body[:1] == NAMED:
+            function = self._named(bytes(body[1:]).decode(), farm)
         elif farm.no_code:
             raise Unable(NOT_DATA, f"this slave takes no functions: it {farm.no_code}")
         else:
             self.shared.noted = taken
             try:
-                function = pickle.loads(without_code(pickled))
+                function = pickle.loads(body)
             finally:
                 self.shared.noted = None
         self.functions[digest] = function
@@ -247,6 +270,12 @@ class Caller:
         for each in taken:
             self._users.setdefault(each, set()).add(digest)
         return function
+
+    def _named(self, name: str, farm: Farm) -> Callable[..., Any]:
+        given = farm.handlers
+        if given is None or (name in self.handlers and name not in given):
+            return self.handlers.function_of(name)
+        return given.function_of(name)
 
     def forget(self, digest: bytes) -> None:
         """A function is not called any more, or will be defined again."""

@@ -113,7 +113,8 @@ _HEAD = struct.Struct("<IQ")
 
 class Prepare(Struct, tag="P", array_like=True):
     """A farm, by a number of the agent's: what ``protocol.Welcome`` says of it, and what the slave
-    offers it: named tasks, and in which folder their modules are found.
+    offers it: named tasks, and in which folder their modules are found. Last, the tasks that the
+    farm has given handlers for, and their classes, pickled.
     """
 
     farm: int
@@ -124,6 +125,8 @@ class Prepare(Struct, tag="P", array_like=True):
     tasks: dict[str, str] = {}
     folder: str = ""
     log_levels: dict[str, int] = {}
+    given: dict[str, str] = {}
+    classes: bytes = b""
 
 
 class Define(Struct, tag="D", array_like=True):

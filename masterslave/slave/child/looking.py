@@ -18,7 +18,7 @@ import msgspec
 from .answers import one_line
 from .frames import Offered
 
-__all__ = ["Unusable", "look", "tasks_of"]
+__all__ = ["Unusable", "find", "look", "tasks_by_class", "tasks_of"]
 
 
 class Unusable(Exception):
@@ -47,10 +47,25 @@ def tasks_of(specs: list[str]) -> dict[str, str]:
     Raises:
         Unusable: One of them offers nothing, or the same as another.
     """
+    return tasks_by_class({spec: find(spec) for spec in specs})
+
+
+def tasks_by_class(classes: dict[str, Any]) -> dict[str, str]:
+    """Return what classes offer that were found, as ``tasks_of`` does.
+
+    Args:
+        classes: By what they are called for people.
+
+    Raises:
+        Unusable: One of them offers nothing, or the same as another.
+    """
     offered: dict[str, str] = {}
     by_class: dict[str, str] = {}
-    for spec in dict.fromkeys(specs):
-        kind = _find(spec)
+    for spec, kind in classes.items():
+        if not isinstance(kind, type) or not any(map(_is_base, kind.__mro__[1:])):
+            raise Unusable(
+                f"{spec} is no class of handlers: it has to be derived from masterslave.Slave"
+            )
         name = kind.__qualname__
         if name in by_class:
             raise Unusable(
@@ -66,7 +81,12 @@ def tasks_of(specs: list[str]) -> dict[str, str]:
     return offered
 
 
-def _find(spec: str) -> Any:
+def find(spec: str) -> Any:
+    """Import what is called ``module:Class``.
+
+    Raises:
+        Unusable: There is nothing of this name.
+    """
     module_name, _, name = spec.partition(":")
     if not module_name or not name or module_name.startswith("."):
         raise Unusable(f"{spec!r} names no class: give MODULE:CLASS, such as studio.tasks:Render")
@@ -77,7 +97,7 @@ def _find(spec: str) -> Any:
             raise Unusable(f"{module_name} cannot be imported: it needs {error.name!r}") from None
         raise Unusable(
             f"there is no module {error.name!r} in {os.getcwd()}, nor among those that are "
-            "installed: start the slave from the folder that it is in"
+            "installed: start this in the folder that it is in"
         ) from None
     except BaseException as error:
         raise Unusable(
@@ -87,10 +107,6 @@ def _find(spec: str) -> Any:
         found = getattr(found, part, None)
     if found is None:
         raise Unusable(f"module {module_name} has no class {name!r}")
-    if not isinstance(found, type) or not any(map(_is_base, found.__mro__[1:])):
-        raise Unusable(
-            f"{spec} is no class of handlers: it has to be derived from masterslave.Slave"
-        )
     return found
 
 

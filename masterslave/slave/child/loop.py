@@ -115,7 +115,7 @@ def main(arguments: list[str]) -> None:
         if error.errno != errno.EBADF:
             raise
         os._exit(CLOSED_EXIT)  # the agent ends the rest of the group
-    caller.handlers.close()
+    caller.close()
     end_group()
 
 
@@ -187,8 +187,7 @@ def _note(
         case DropShared():
             caller.drop_shared(frame.farm, frame.digests)
         case Prepare():
-            farms[frame.farm] = Farm(frame)
-            caller.handlers.offer(frame.tasks, frame.folder)
+            farms[frame.farm] = caller.meet(frame)
             output.set_log_levels(frame.log_levels)
             sys.path[0:0] = [path for path in frame.search_path if path not in sys.path]
 

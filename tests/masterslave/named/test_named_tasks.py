@@ -128,8 +128,8 @@ def test_a_name_that_no_slave_offers_is_waited_for(
         plain, future = farm.submit(abs, -1), farm.submit("frame", 1)
         assert plain.result(10) == 1
         hint = (
-            "no slave offers task 'frame'; start one with 'masterslave slave named --handlers "
-            "MODULE:CLASS'"
+            "no slave offers task 'frame'; start one with 'masterslave slave --handlers "
+            "MODULE:CLASS', or local ones with Farm(handlers=...)"
         )
         eventually(lambda: f"farm 'named': 1 task waits: {hint}" in caplog.text, "it says so")
         assert farm.explain(future) == f"frame() waits: {hint}"

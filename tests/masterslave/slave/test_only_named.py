@@ -17,7 +17,7 @@ from masterslave.lent import Lender
 from masterslave.packed import PICKLED, pack_value
 from masterslave.protocol.functions import NAMED, hash_of
 from masterslave.protocol.hand_outs import CALL, EACH, Form, WireTask
-from masterslave.protocol.joining import ONLY_NAMED, VERSION, Introduction
+from masterslave.protocol.joining import ONLY_NAMED, VERSION, GivenHandlers, Introduction
 from masterslave.protocol.outcomes import NOT_DATA, RAISED, UNABLE
 from masterslave.slave.link import Link
 from masterslave.slave.offer import NamedTasks
@@ -59,16 +59,19 @@ def owned(tmp_path: Path) -> Path:
 def liar(request: pytest.FixtureRequest, owned: Path) -> Iterator[Liar]:
     """A master whose slave takes named tasks only: its agent knows that, or the child alone."""
     by_agent = request.param == "the agent refuses"
+    given = GivenHandlers({"frame": "evil:Touch"}, Touch.pickled(owned))
     if by_agent:  # and the master asks for whatever it likes
-        master = Liar(initializer=Touch.pickled(owned), search_path=(str(owned.parent),))
+        touch = Touch.pickled(owned)
+        master = Liar(initializer=touch, search_path=(str(owned.parent),), handlers=given)
     else:
-        master = Liar(no_code=ONLY_NAMED, data_only=True)
+        master = Liar(no_code=ONLY_NAMED, data_only=True, handlers=given)
     master.is_seen_by_agent = by_agent
     workshop = Workshop(1, named=NamedTasks(OFFERED, STUDIO, by_agent))
     workshop.open()
     me = Introduction(
-        VERSION, "hand", "here", 1, 1, sys.version_info[:2], tasks=("frame",), only_named=by_agent
-    )
+        VERSION, "hand", "here", 1, 1, sys.version_info[:2], tasks=("frame",), only_named=by_agent,
+        takes_handlers=True,
+    )  # fmt: skip
     link = Link(master.uri, workshop, me, patience_s=10, identity=None, report=lambda line: None)
     thread = threading.Thread(target=link.run)
     thread.start()
