@@ -119,7 +119,7 @@ def test_what_is_no_named_task_with_data_is_not_unpickled(liar: Liar, owned: Pat
 def test_what_is_not_offered_cannot_be_called(liar: Liar, name: str) -> None:
     (end,) = liar.wait_for(liar.send(NAMED + name.encode(), pack_value(((), {}))))
     assert end.kind == UNABLE
-    assert "offers no task" in raised_of(end.payload).message
+    assert "no slave offers task" in raised_of(end.payload).message
     (end,) = liar.wait_for(liar.send(NAMED + b"\xff", pack_value(((), {}))))
     assert end.kind in (UNABLE, RAISED)
 
