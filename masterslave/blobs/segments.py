@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-import tempfile
 import threading
 import weakref
 
@@ -51,6 +50,8 @@ class Segment:
             self.descriptor = os.memfd_create("shared", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
             self.path = f"/proc/{os.getpid()}/fd/{self.descriptor}"
         else:
+            import tempfile  # with a dozen modules that every child would have for nothing
+
             self.descriptor, name = tempfile.mkstemp(prefix="masterslave-")
             self.path = name
         self._close = weakref.finalize(self, _close, self.descriptor, name, os.getpid())

@@ -1,12 +1,14 @@
 """A large array used by many tasks: its memory in all processes, and how fast the tasks go.
 
-``python -m tests.benchmarks.share [--mib 512] [--tasks 1000] [--as-argument-mib 64]``
+``python -m tests.benchmarks.share [--mib 512] [--tasks 1000] [--as-argument-mib 64] [--local]``
 
-One slave of two slots, on this machine; each task sums another thousandth of the array. The memory
-is that of the script, the agent and its children together, as PSS (a page that n processes have
-mapped counts 1/n in each), sampled while the tasks run; what they had before the array was made,
-interpreters and numpy, is told apart. Arguments of more than 128 MiB do not travel, so the rate
-beside ``share`` is that of a smaller one.
+One slave of two slots, on this machine, or two of the farm's own with ``--local``; each task sums
+another thousandth of the array. The memory is that of the script, agents and children together, as
+PSS (a page that n processes have mapped counts 1/n in each), sampled while the tasks run; what they
+had before the array was made, interpreters and numpy, is told apart, and what of it is which
+process's. Beside that stands a ``ProcessPoolExecutor`` of two new processes that import numpy, and
+do nothing else. Arguments of more than 128 MiB do not travel, so the rate beside ``share`` is that
+of a smaller one.
 """
 
 from __future__ import annotations
@@ -14,12 +16,14 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import multiprocessing
 import os
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -38,14 +42,56 @@ def sum_of_part(array: Any, number: int) -> float:
 
 def proportional_bytes() -> int:
     """Return the PSS of this process and of those that it has started, in bytes."""
-    total = 0
+    return sum(_by_process().values())
+
+
+def _by_process() -> dict[int, int]:
+    """Return the PSS of each, in bytes."""
+    found = {}
     for pid in {os.getpid(), *descendants(os.getpid())}:
-        try:
+        with contextlib.suppress(OSError):  # it has ended meanwhile
             lines = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines()
-        except OSError:  # it has ended meanwhile
-            continue
-        total += sum(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
-    return total * 1024
+            found[pid] = 1024 * sum(int(line.split()[1]) for line in lines if line[:4] == "Pss:")
+    return found
+
+
+def _by_role() -> dict[str, float]:
+    """Return the PSS of the script, of agents, and of children, each together, in MiB."""
+    found = {"script": 0.0, "agents": 0.0, "children": 0.0}
+    for pid, size in _by_process().items():
+        command = Path(f"/proc/{pid}/cmdline").read_bytes()
+        role = "children" if b"/child/__main__.py" in command else "agents"
+        found["script" if pid == os.getpid() else role] += size / MIB
+    return found
+
+
+def _memory_file_bytes() -> int:
+    """Return the PSS of memory files in all these processes, in bytes: that of what is shared."""
+    total = 0
+    for pid in _by_process():
+        is_one = False
+        with contextlib.suppress(OSError):
+            for line in Path(f"/proc/{pid}/smaps").read_text(encoding="utf-8").splitlines():
+                if not line[:1].isupper():  # a mapping, and what it is of
+                    is_one = "/memfd:shared" in line
+                elif is_one and line.startswith("Pss:"):
+                    total += int(line.split()[1]) * 1024
+    return total
+
+
+def _import_numpy(_: int) -> int:
+    import numpy as np
+
+    time.sleep(0.2)  # so that the other process has one of these, too
+    return np.zeros(1).nbytes
+
+
+def measure_pool() -> float:
+    """Return the PSS of a pool of two processes, and of this one, in MiB: each has numpy only."""
+    _import_numpy(0)
+    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
+        list(pool.map(_import_numpy, range(4)))
+        return proportional_bytes() / MIB
 
 
 @contextlib.contextmanager
@@ -59,17 +105,22 @@ def _slave(label: str) -> Iterator[None]:
         slave.wait()
 
 
-def measure(how: str, mib: int, tasks: int) -> dict[str, float]:
-    """Run *tasks* with an array of *mib*; *how* is "share", "empty" or "argument"."""
+def measure(how: str, mib: int, tasks: int, *, local: bool = False) -> dict[str, float]:
+    """Run *tasks* with an array of *mib*; *how* is "share", "empty" or "argument".
+
+    Args:
+        local: On two slaves of the farm's own, of one slot each, and not on one of two.
+    """
     import numpy as np
 
     from masterslave import Farm
 
     label = f"bench-{os.getpid()}"
-    with _slave(label), Farm(label, local_slaves=0) as farm:
+    slave = contextlib.nullcontext() if local else _slave(label)
+    with slave, Farm(label, local_slaves=2 if local else 0) as farm:
         for future in [farm.submit(sum_of_part, np.ones(1000), n) for n in range(200)]:
             future.result()
-        before = proportional_bytes()
+        before, roles = proportional_bytes(), _by_role()
         shape = mib * MIB // 8
         array = farm.empty(shape) if how == "empty" else np.empty(shape)
         array[:] = 1.0
@@ -98,6 +149,7 @@ def measure(how: str, mib: int, tasks: int) -> dict[str, float]:
         if how != "argument":
             sampler.join()
             peak = max(peak, proportional_bytes())
+        in_files = _memory_file_bytes()
         own = 0 if how == "empty" else mib * MIB
         return {
             "mib": mib,
@@ -107,13 +159,15 @@ def measure(how: str, mib: int, tasks: int) -> dict[str, float]:
             "times_in_all": (peak - own) / (mib * MIB),
             "times_beyond_before": (peak - own - before) / (mib * MIB),
             "before_mib": before / MIB,
+            "times_in_memory_files": in_files / (mib * MIB),
+            **roles,
         }
 
 
-def measure_apart(how: str, mib: int, tasks: int) -> dict[str, float]:
+def measure_apart(how: str, mib: int, tasks: int, *, local: bool = False) -> dict[str, float]:
     """Do so in a process of its own."""
     command = [sys.executable, "-m", "tests.benchmarks.share", "--one", how]
-    command += ["--mib", str(mib), "--tasks", str(tasks)]
+    command += ["--mib", str(mib), "--tasks", str(tasks)] + ["--local"] * local
     done = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
     found: dict[str, float] = json.loads(done.stdout)
     return found
@@ -124,24 +178,34 @@ def main() -> None:
     parser.add_argument("--mib", type=int, default=512)
     parser.add_argument("--tasks", type=int, default=1000)
     parser.add_argument("--as-argument-mib", type=int, default=64)
-    parser.add_argument("--one", choices=("share", "empty", "argument"), help=argparse.SUPPRESS)
+    parser.add_argument("--local", action="store_true", help="two slaves of the farm's own")
+    ones = ("share", "empty", "argument", "pool")
+    parser.add_argument("--one", choices=ones, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    local = options.local
+    if options.one == "pool":
+        print(json.dumps({"pool": measure_pool()}))
+        return
     if options.one:
-        print(json.dumps(measure(options.one, options.mib, options.tasks)))
+        print(json.dumps(measure(options.one, options.mib, options.tasks, local=local)))
         return
     for how in ("share", "empty"):
-        found = measure_apart(how, options.mib, options.tasks)
+        found = measure_apart(how, options.mib, options.tasks, local=local)
         beyond = "beyond the script's array " if how == "share" else ""
         print(
             f"{how:8} {options.mib} MiB, {options.tasks} tasks on 2 slots: "
             f"{found['tasks_per_s']:,.0f} tasks/s, {found['share_s']:.2f} s to share; memory of "
             f"all processes {beyond}{found['times_in_all']:.2f} x the array, "
             f"{found['times_beyond_before']:.2f} x without the {found['before_mib']:.0f} MiB that "
-            "they had before"
+            f"they had before ({found['script']:.0f} script, {found['agents']:.0f} agents, "
+            f"{found['children']:.0f} children); {found['times_in_memory_files']:.2f} x in memory "
+            "files"
         )
+    pool = measure_apart("pool", 0, 0)["pool"]
+    print(f"pool     {pool:.0f} MiB, {pool / options.mib:.2f} x the array: two processes, and this")
     small = options.as_argument_mib
-    shared = measure_apart("share", small, options.tasks)
-    sent = measure_apart("argument", small, min(options.tasks, 40))
+    shared = measure_apart("share", small, options.tasks, local=local)
+    sent = measure_apart("argument", small, min(options.tasks, 40), local=local)
     print(
         f"argument {small} MiB: {sent['tasks_per_s']:,.1f} tasks/s, shared "
         f"{shared['tasks_per_s']:,.0f}: {shared['tasks_per_s'] / sent['tasks_per_s']:,.0f} times"
