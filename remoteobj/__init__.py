@@ -13,8 +13,8 @@
 12
 """
 
-from remoteobj._pyro import behavior, expose, oneway
-from remoteobj.callers import THIS_MACHINE, current_peer, on_disconnect
+from remoteobj._pyro import behavior, oneway
+from remoteobj.callers import THIS_MACHINE, Peer, current_caller, current_peer, on_disconnect
 from remoteobj.client.items import RemoteItems
 from remoteobj.daemon import Daemon, DaemonStatistics
 from remoteobj.deferred import DeferredReply
@@ -28,6 +28,7 @@ from remoteobj.errors import (
     IdentityUnusable,
     InsecureRefused,
     InsecureWarning,
+    NotAllowed,
     NotSendable,
     ObjectIdTaken,
     ObjectUnknown,
@@ -37,6 +38,7 @@ from remoteobj.errors import (
     RuntimeDirUnsafe,
     WireError,
 )
+from remoteobj.exposing import expose
 from remoteobj.identity import Identity
 from remoteobj.proxy import Proxy, batch, options, release
 from remoteobj.settings import Settings
@@ -58,9 +60,11 @@ __all__ = [
     "IdentityUnusable",
     "InsecureRefused",
     "InsecureWarning",
+    "NotAllowed",
     "NotSendable",
     "ObjectIdTaken",
     "ObjectUnknown",
+    "Peer",
     "PeerRefused",
     "Proxy",
     "RemoteError",
@@ -71,6 +75,7 @@ __all__ = [
     "WireError",
     "batch",
     "behavior",
+    "current_caller",
     "current_peer",
     "expose",
     "on_disconnect",

@@ -12,16 +12,21 @@ import logging
 import threading
 from collections.abc import Callable
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any
 
 from remoteobj.errors import WireError
+from remoteobj.exposing import level_of
+from remoteobj.identity.claims import Claims
 
 __all__ = [
     "THIS_MACHINE",
     "CallContext",
     "Caller",
     "Callers",
+    "Peer",
     "Session",
+    "current_caller",
     "current_context",
     "current_peer",
     "on_disconnect",
@@ -95,11 +100,13 @@ def _call_quietly(callback: Callable[[], None]) -> None:
 class Caller:
     """A process at the other end, by the connections that it has; made by ``Callers``."""
 
-    __slots__ = ("_ended", "_lock", "_sessions", "connections", "has_ended", "name", "peer")
+    __slots__ = ("_ended", "_lock", "_sessions", "claims", "connections", "has_ended", "name",
+                 "peer")  # fmt: skip
 
-    def __init__(self, name: str, peer: str) -> None:
+    def __init__(self, name: str, peer: str, claims: Claims) -> None:
         self.name = name
         self.peer = peer
+        self.claims = claims
         self.connections = 1
         self.has_ended = False
         self._lock = threading.RLock()
@@ -148,16 +155,20 @@ class Callers:
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
-        self._by_name: dict[str, Caller] = {}
+        self._by_name: dict[tuple[str, str, str], Caller] = {}
 
-    def arrive(self, name: str, peer: str) -> Caller:
-        """Take note of a new connection; *name* is empty where the peer is a stock one."""
+    def arrive(self, name: str, peer: str, claims: Claims) -> Caller:
+        """Take note of a new connection; *name* is empty where the peer is a stock one.
+
+        A name is no proof: only who claims the same takes part in what a process has here.
+        """
+        key = (name, claims.node, claims.role)
         with self._lock:
-            caller = self._by_name.get(name) if name else None
+            caller = self._by_name.get(key) if name else None
             if caller is None:
-                caller = Caller(name, peer)
+                caller = Caller(name, peer, claims)
                 if name:
-                    self._by_name[name] = caller
+                    self._by_name[key] = caller
             else:
                 caller.connections += 1
             return caller
@@ -169,20 +180,22 @@ class Callers:
             if caller.connections:
                 return
             if caller.name:
-                del self._by_name[caller.name]
+                del self._by_name[caller.name, caller.claims.node, caller.claims.role]
         caller.end()
 
 
 class CallContext:
     """On whose behalf a call runs; one for each session of a connection, not for each call."""
 
-    __slots__ = ("caller", "number", "peer")
+    __slots__ = ("caller", "claims", "level", "number", "peer")
 
-    def __init__(self, caller: Caller, number: int, peer: str) -> None:
+    def __init__(self, caller: Caller, number: int, peer: str, claims: Claims) -> None:
         self.caller = caller
         self.number = number
         self.peer = peer
         """Where this connection comes from; a process may have others from elsewhere."""
+        self.claims = claims
+        self.level = level_of(claims.role)
 
     def session(self) -> Session:
         """Return the session, made when it is first needed."""
@@ -220,3 +233,34 @@ def current_peer() -> str:
     """
     context = _current.get()
     return context.peer if context is not None else "this process"
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Who calls, as far as that is proven.
+
+    Attributes:
+        node: The machine's id in its cluster; empty where no certificate says it: a process of this
+            user on this machine, or a caller by plain TCP.
+        role: What it may call: ``"slave"``, ``"member"`` or ``"operator"``. This user is an
+            operator; who comes by plain TCP is a member, whoever that is.
+        name: The machine's name, for people; nothing is decided by it.
+        address: Where it comes from, as ``current_peer()`` gives it.
+    """
+
+    node: str
+    role: str
+    name: str
+    address: str
+
+
+def current_caller() -> Peer:
+    """Return who calls the method that runs now; this user, where no remote call is served.
+
+    Blocks: no.  Threads: any; a thread that a method has started serves no call.
+    """
+    context = _current.get()
+    if context is None:
+        return Peer("", "operator", "", "this process")
+    claims = context.claims
+    return Peer(claims.node, claims.role, claims.name, context.peer)

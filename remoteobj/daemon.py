@@ -47,6 +47,7 @@ class DaemonStatistics:
     objects: int
     connections: int
     connections_refused: int
+    handshakes_crowded_out: int
     calls: int
     threads: int
 
@@ -109,7 +110,10 @@ class Daemon:
             if insecure:
                 self._warn()
         self._published = Published(self.location, identity)
-        self._engine = Engine(self._listener, self._published, self._settings, self._stream)
+        self._engine = engine = Engine(
+            self._listener, self._published, self._settings, self._stream
+        )
+        self._forget = None if identity is None else identity.on_change(engine.end_refused)
         _daemons.add(self)
 
     def _warn(self) -> None:
@@ -255,6 +259,8 @@ class Daemon:
                 callback()
             except Exception:
                 log.exception("what was to be done at the end of the daemon has failed")
+        if self._forget is not None:
+            self._forget()
         self._engine.close(time.monotonic() + _CLOSE_S)
         self._listener.close()
         if self._socket_lock is not None:
@@ -265,7 +271,12 @@ class Daemon:
         """Return what it has done so far."""
         engine = self._engine
         return DaemonStatistics(
-            len(self._published), engine.connections, engine.refused, engine.calls, engine.threads
+            len(self._published),
+            engine.connections,
+            engine.refused,
+            engine.crowded_out,
+            engine.calls,
+            engine.threads,
         )
 
     def __enter__(self) -> Self:

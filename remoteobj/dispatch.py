@@ -14,10 +14,13 @@ from typing import Any
 
 from remoteobj import _pyro
 from remoteobj.callers import CallContext
+from remoteobj.errors import NotAllowed
+from remoteobj.exposing import LEVELS, level_of, role_of
 
-__all__ = ["Exposure", "exposed_members"]
+__all__ = ["Exposure", "View", "exposed_members"]
 
 _MOST_PARAMETERS = 32
+_OF_ATTRIBUTES = ("__getattr__", "__setattr__")
 
 
 def exposed_members(cls: type) -> dict[str, frozenset[str]]:
@@ -59,9 +62,15 @@ def _hint(kind: str, name: str) -> str:
 
 
 class Exposure:
-    """One object, or one class that makes objects, as a daemon publishes it."""
+    """One object, or one class that makes objects, as a daemon publishes it.
 
-    __slots__ = ("_cls", "_is_class", "_lock", "_methods", "_single", "_target", "members")
+    Attributes:
+        members: All that is exposed of it: methods, oneway, attrs.
+        views: What of it a peer may call, for each level of ``LEVELS``; decided here, once, so that
+            no call looks for a role.
+    """
+
+    __slots__ = ("_cls", "_is_class", "_lock", "_roles", "_single", "_target", "members", "views")
 
     def __init__(self, target: Any) -> None:
         self._target = target
@@ -70,47 +79,30 @@ class Exposure:
         self._lock = threading.Lock()
         self._single: Any = None
         self.members: dict[str, frozenset[str]] = exposed_members(self._cls)
-        self._methods = self.members["methods"]
+        names = self.members["methods"] | self.members["attrs"]
+        self._roles = {name: role_of(self._cls, name) for name in names}
+        self.views = tuple(View(self, level) for level in LEVELS.values())
 
-    def parameters(self) -> dict[str, list[str]]:
-        """Return the positional parameters of each method."""
-        return {name: parameters_of(self._cls, name) for name in sorted(self._methods)}
+    @property
+    def name(self) -> str:
+        """The name of its class."""
+        return self._cls.__name__
 
-    def call(
-        self, context: CallContext, method: str, args: Sequence[Any], kwargs: dict[str, Any]
-    ) -> Any:
-        """Run one call, on behalf of whom this thread serves already.
+    def role_of(self, name: str) -> str | None:
+        """Return the role that is needed for a name; None: it is not exposed."""
+        return self._roles.get(name)
 
-        No instance is made for a name that is not exposed.
+    def members_for(self, level: int) -> dict[str, frozenset[str]]:
+        """Return what a peer of this level may call."""
+        may = {name for name, role in self._roles.items() if level_of(role) <= level}
+        return {kind: names & may for kind, names in self.members.items()}
 
-        Raises:
-            AttributeError: The name is not exposed.
-        """
-        if method in self._methods:
-            servant = self._servant(context) if self._is_class else self._target
-            return getattr(servant, method)(*args, **kwargs)
-        match method, args:
-            case "__getattr__", [str() as name]:
-                self._check_exposed("attrs", name)
-                return getattr(self._servant(context), name)
-            case "__setattr__", [str() as name, value]:
-                self._check_exposed("attrs", name)
-                return setattr(self._servant(context), name, value)
-        raise self.unknown(method)
+    def parameters(self, methods: frozenset[str]) -> dict[str, list[str]]:
+        """Return the positional parameters of these methods."""
+        return {name: parameters_of(self._cls, name) for name in sorted(methods)}
 
-    def unknown(self, method: str) -> AttributeError:
-        """Return what says that there is no such method."""
-        return AttributeError(
-            f"{self._cls.__name__} exposes no method {method!r}{_hint('method', method)}"
-        )
-
-    def _check_exposed(self, kind: str, name: str) -> None:
-        if name not in self.members[kind]:
-            raise AttributeError(
-                f"{self._cls.__name__} exposes no attribute {name!r}{_hint('property', name)}"
-            )
-
-    def _servant(self, context: CallContext) -> Any:
+    def servant(self, context: CallContext) -> Any:
+        """Return the object that answers a call, made where that is due."""
         if not self._is_class:
             return self._target
         mode, creator = _pyro.instancing_of(self._cls)
@@ -125,3 +117,83 @@ class Exposure:
                 return context.session().instance(self._cls, make)
             case _:
                 return make()
+
+
+class View:
+    """What peers of one level may call of an exposure.
+
+    Attributes:
+        members: The names: methods, oneway, attrs.
+        is_partial: Whether more is exposed, for others.
+    """
+
+    __slots__ = ("_exposure", "_methods", "_target", "is_partial", "members")
+
+    def __init__(self, exposure: Exposure, level: int) -> None:
+        self._exposure = exposure
+        # Where an object is published, and not its class, a call has no need to ask for it.
+        self._target = None if exposure._is_class else exposure._target
+        self.members = exposure.members_for(level)
+        self._methods = self.members["methods"]
+        self.is_partial = self.members != exposure.members
+
+    def parameters(self) -> dict[str, list[str]]:
+        """Return the positional parameters of each method."""
+        return self._exposure.parameters(self._methods)
+
+    def call(
+        self, context: CallContext, method: str, args: Sequence[Any], kwargs: dict[str, Any]
+    ) -> Any:
+        """Run one call, on behalf of whom this thread serves already.
+
+        No instance is made for a name that may not be called.
+
+        Raises:
+            AttributeError: The name is not exposed.
+            NotAllowed: It is, but for another role than the peer's.
+        """
+        if method in self._methods:
+            servant = self._target
+            if servant is None:
+                servant = self._exposure.servant(context)
+            return getattr(servant, method)(*args, **kwargs)
+        match method, args:
+            case "__getattr__", [str() as name]:
+                self._check_attr(name)
+                return getattr(self._exposure.servant(context), name)
+            case "__setattr__", [str() as name, value]:
+                self._check_attr(name)
+                return setattr(self._exposure.servant(context), name, value)
+        raise self.unknown(method)
+
+    def check(self, method: str, attr: str) -> None:
+        """Look whether a call may be made, before its arguments are read.
+
+        Args:
+            method: Its method.
+            attr: The name of the attribute, where it is about one.
+        Raises:
+            AttributeError, NotAllowed: As from ``call``.
+        """
+        if method in _OF_ATTRIBUTES:
+            self._check_attr(attr)
+        elif method not in self._methods:
+            raise self.unknown(method)
+
+    def unknown(self, method: str) -> Exception:
+        """Return what says that there is no such method for this peer."""
+        return self._refusal("method", method)
+
+    def _check_attr(self, name: str) -> None:
+        if name not in self.members["attrs"]:
+            raise self._refusal("attribute", name)
+
+    def _refusal(self, kind: str, name: str) -> Exception:
+        cls, role = self._exposure.name, self._exposure.role_of(name)
+        if role is None or name in self._methods or name in self.members["attrs"]:
+            hint = "property" if kind == "attribute" else kind
+            return AttributeError(f"{cls} exposes no {kind} {name!r}{_hint(hint, name)}")
+        return NotAllowed(
+            f"{name!r} of {cls} is for peers of role {role!r}, and this one is let in with less: "
+            f"have the cluster's authority give its machine a certificate of that role"
+        )

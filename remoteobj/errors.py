@@ -12,6 +12,7 @@
     ├── ConnectionLost       (ConnectionError)  carries ``executed``: "no" or "maybe"
     │   └── PeerRefused                         one does not trust the other, or speaks no TLS
     ├── DeadlinePassed       (TimeoutError)     carries ``executed``: "no" or "maybe"
+    ├── NotAllowed           (PermissionError)  exposed, but not for a peer of this role
     ├── WireError                               the peer does not speak this protocol
     ├── NotSendable          (TypeError)        a value cannot travel
     ├── ObjectUnknown        (LookupError)      the daemon has no object of this id
@@ -38,6 +39,7 @@ __all__ = [
     "IdentityUnusable",
     "InsecureRefused",
     "InsecureWarning",
+    "NotAllowed",
     "NotSendable",
     "ObjectIdTaken",
     "ObjectUnknown",
@@ -94,13 +96,15 @@ class ConnectionLost(RemoteObjError, ConnectionError):
 
 
 class PeerRefused(ConnectionLost):
-    """This side refused the other, or was refused by it, before any call; ``executed`` is "no".
+    """This side refused the other, or was refused by it.
 
-    Trying again is of no use until somebody has changed an identity, a clock or a program.
+    That is before any call, so ``executed`` is "no"; except where a peer was revoked while it
+    answered one. Trying again is of no use until somebody has changed an identity, a clock or a
+    program.
     """
 
-    def __init__(self, message: str) -> None:
-        super().__init__(message, executed="no")
+    def __init__(self, message: str, *, executed: Executed = "no") -> None:
+        super().__init__(message, executed=executed)
 
 
 class DeadlinePassed(RemoteObjError, TimeoutError):
@@ -109,6 +113,10 @@ class DeadlinePassed(RemoteObjError, TimeoutError):
     def __init__(self, message: str, *, executed: Executed = "maybe") -> None:
         super().__init__(message)
         self.executed: Executed = executed
+
+
+class NotAllowed(RemoteObjError, PermissionError):
+    """A method or property is exposed, but not for callers of this one's role; it did not run."""
 
 
 class WireError(RemoteObjError):

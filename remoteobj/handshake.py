@@ -16,6 +16,7 @@ __all__ = [
     "BINARY",
     "KEY",
     "STOCK",
+    "UNTRUSTED",
     "VERSION",
     "Agreement",
     "agree",
@@ -27,6 +28,9 @@ __all__ = [
 
 KEY = "remoteobj"
 """Where the offer and the answer stand in the handshake."""
+
+UNTRUSTED = "this peer is not let in:"
+"""How a daemon's answer begins where it does not trust who asks."""
 
 VERSION = 1
 """Version of our extensions."""

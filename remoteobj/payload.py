@@ -47,8 +47,10 @@ class Payload:
     name: str
     dumps_call: Callable[..., bytes]
     loads_call: Callable[..., tuple[str, str, Any, dict[str, Any], int]]
+    head_of_call: Callable[[Any], tuple[str, list[tuple[str, str]]]]
     dumps_batch: Callable[..., bytes]
     loads_batch: Callable[..., tuple[str, list[tuple[str, Any, dict[str, Any]]], int]]
+    heads_of_batch: Callable[[Any], tuple[str, list[tuple[str, str]]]]
     dumps_reply: Callable[..., bytes]
     loads_reply: Callable[..., Any]
     dumps_results: Callable[..., bytes]
@@ -71,8 +73,10 @@ def binary(max_depth: int, identity: Identity | None = None) -> Payload:
         "binary",
         bound(calls.encode_call),
         received(bound(calls.decode_call)),
+        calls.head_of_call,
         bound(calls.encode_batch),
         received(bound(calls.decode_batch)),
+        calls.heads_of_batch,
         bound(calls.encode_reply),
         received(bound(calls.decode_reply)),
         bound(calls.encode_results),
@@ -109,8 +113,10 @@ def _stock_payload(form: Format) -> Payload:
         form.name,
         dumps_call,
         loads_call,
+        form.head_of_call,
         dumps_batch,
         loads_batch,
+        form.head_of_call,
         dumps_reply,
         lambda data, _buffers: form.loads(data),
         lambda values, error, _buffers: form.dumps_batch_results(values, error),

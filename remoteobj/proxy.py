@@ -9,20 +9,23 @@ from typing import Any, Self
 
 from remoteobj.client.channel import Channel, prepare_error, resolvers
 from remoteobj.client.method import make_method
+from remoteobj.client.session import Found
+from remoteobj.client.trusting import wanted
 from remoteobj.errors import BadInput, InsecureWarning
 from remoteobj.identity import Identity, refuse_both
 from remoteobj.settings import Settings
 from remoteobj.uri import URI
 
-__all__ = ["Proxy", "batch", "options", "release", "set_name_resolver"]
+__all__ = ["Found", "Proxy", "batch", "options", "release", "set_name_resolver"]
 
 
-def set_name_resolver(resolve: Callable[[str, str | None, Identity | None], URI]) -> None:
+def set_name_resolver(resolve: Callable[[str, str | None, Identity | None], URI | Found]) -> None:
     """Tell how ``PYRONAME:name`` is looked up; nameserver calls this when it is imported.
 
     Args:
         resolve: Called with the name, the name server's address, or None to find one, and the
-            identity of the proxy.
+            identity of the proxy. It returns where the object is; as ``Found``, where it is known
+            which node has to answer there.
     """
     resolvers[:] = [resolve]
 
@@ -38,14 +41,20 @@ class Proxy:
         uri: ``URI``, ``"PYRO:..."``, or ``"PYRONAME:name"`` once nameserver is imported.
         identity: Who this process is: TCP is TLS then, and the daemon has to be of its cluster.
         insecure: Talk plain TCP, if that is where the object is. Warned about.
+        node: The machine that has to answer: nothing but its own certificate is good enough; None
+            takes any of the cluster.
+        role: What the machine that answers has to be at least; without it ``"member"``, so that no
+            slave can pose as a server. ``"slave"`` is for objects that slaves publish.
         settings: Limits, of which ``call_timeout_s`` is one call's.
 
     Raises:
         BadURI: The text is no URI.
-        BadInput: ``identity=`` and ``insecure=True`` contradict each other.
+        BadInput: ``identity=`` and ``insecure=True`` contradict each other; or that is no node's
+            id, or no role.
         InsecureRefused: At the first use: the object is on TCP, and neither was given.
         ConnectionLost: At the first use: nobody answers there; ``PeerRefused`` if one side does
-            not trust the other.
+            not trust the other, or if another node or role answers than the one that is wanted.
+        NotAllowed: At any use: what is called is for callers of another role.
         DeadlinePassed: At any use: no answer in time.
         ObjectUnknown: At the first use: a daemon answers, but has no such object.
 
@@ -63,11 +72,19 @@ class Proxy:
         *,
         identity: Identity | None = None,
         insecure: bool = False,
+        node: str | None = None,
+        role: str | None = None,
         settings: Settings | None = None,
     ) -> None:
         settings = settings or Settings()
         refuse_both(identity, insecure)
-        channel = Channel(URI(uri), insecure=insecure, identity=identity, settings=settings)
+        channel = Channel(
+            URI(uri),
+            insecure=insecure,
+            identity=identity,
+            settings=settings,
+            wanted=wanted(node, role),
+        )
         if insecure and channel.uri.sockname is None:
             warnings.warn(
                 f"plain TCP to {channel.uri}: anyone on the way can read and change these calls",
@@ -87,6 +104,8 @@ class Proxy:
             return method
         if name in metadata.attrs:
             return self._channel.call("__getattr__", (name,), {}, self._timeout_s)
+        if metadata.is_partial:  # the daemon says whether it is for others, or not there at all
+            return self._channel.call("__getattr__", (name,), {}, self._timeout_s)
         raise AttributeError(
             f"{self._channel.uri} exposes no method or attribute {name!r}: is it a method or a "
             "property that is marked with @expose?"
@@ -95,7 +114,8 @@ class Proxy:
     def __setattr__(self, name: str, value: Any) -> None:
         if name.startswith("_"):
             raise AttributeError(f"{name!r} is private: it cannot be set remotely")
-        if name not in self._channel.metadata(self._timeout_s).attrs:
+        metadata = self._channel.metadata(self._timeout_s)
+        if name not in metadata.attrs and not metadata.is_partial:
             raise AttributeError(
                 f"{self._channel.uri} exposes no attribute {name!r}: is it a property that is "
                 "marked with @expose?"
@@ -133,6 +153,8 @@ class Proxy:
             channel.insecure,
             channel.settings,
             self._timeout_s,
+            channel.wanted.node,
+            channel.wanted.role,
         )
 
 
@@ -142,8 +164,12 @@ def _rebuild(
     insecure: bool,
     settings: Settings,
     timeout_s: float | None,
+    node: str | None = None,
+    role: str | None = None,
 ) -> Proxy:
-    proxy = Proxy(uri, identity=identity, insecure=insecure, settings=settings)
+    proxy = Proxy(
+        uri, identity=identity, insecure=insecure, node=node, role=role, settings=settings
+    )
     object.__setattr__(proxy, "_timeout_s", timeout_s)
     return proxy
 

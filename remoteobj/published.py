@@ -7,8 +7,9 @@ from typing import Any
 
 from remoteobj import _pyro
 from remoteobj.callers import current_context
-from remoteobj.dispatch import Exposure
+from remoteobj.dispatch import Exposure, View
 from remoteobj.errors import ObjectIdTaken, ObjectUnknown
+from remoteobj.exposing import LEVELS, MEMBER, expose
 from remoteobj.identity import Identity
 from remoteobj.streams import ItemStreams
 
@@ -27,10 +28,15 @@ class Published:
         """Whose the proxies are that arrive in calls."""
         self.streams = ItemStreams()
         self._lock = threading.Lock()
-        self.exposures = {_pyro.DAEMON_ID: Exposure(_DaemonObject(self))}
+        self._exposures: dict[str, Exposure] = {}
+        self.views: tuple[dict[str, View], ...] = tuple({} for _ in LEVELS)
+        """For each level what its peers may call, by the object's id."""
+        self.reserves = [False for _ in LEVELS]
+        """For each level whether anything is published that its peers may not call."""
+        self._publish(_pyro.DAEMON_ID, Exposure(_DaemonObject(self)))
 
     def __len__(self) -> int:
-        return len(self.exposures) - 1
+        return len(self._exposures) - 1
 
     def add(self, target: Any, object_id: str) -> None:
         """Publish an object or a class.
@@ -45,49 +51,63 @@ class Published:
         with self._lock:
             if object_id == _pyro.DAEMON_ID:
                 raise ObjectIdTaken(f"{object_id!r} is the daemon's own: choose another id")
-            if object_id in self.exposures:
+            if object_id in self._exposures:
                 raise ObjectIdTaken(
                     f"{object_id!r} is published by this daemon already: unregister it first, or "
                     "choose another id"
                 )
-            self.exposures[object_id] = exposure
+            self._publish(object_id, exposure)
+
+    def _publish(self, object_id: str, exposure: Exposure) -> None:
+        self._exposures[object_id] = exposure
+        for level, views in enumerate(self.views):
+            view = exposure.views[level]
+            self.reserves[level] |= view.is_partial
+            views[object_id] = view
 
     def remove(self, object_id: str) -> None:
         """Publish it no longer; an unknown id is no error, and the daemon's own one stays."""
         with self._lock:
             if object_id != _pyro.DAEMON_ID:
-                self.exposures.pop(object_id, None)
+                self._exposures.pop(object_id, None)
+                for views in self.views:
+                    views.pop(object_id, None)
 
-    def find(self, object_id: str) -> Exposure:
-        """Return what is published under an id.
+    def find(self, object_id: str, level: int) -> View:
+        """Return what is published under an id, for peers of a level.
 
         Raises:
             ObjectUnknown: Nothing is.
         """
-        exposure = self.exposures.get(object_id)
-        if exposure is None:
+        view = self.views[level].get(object_id)
+        if view is None:
             raise ObjectUnknown(f"{_pyro.NO_SUCH_OBJECT} {object_id!r} at {self.location}")
-        return exposure
+        return view
 
-    def names(self) -> list[str]:
-        """Return every id."""
-        return list(self.exposures)
+    def names(self, level: int) -> list[str]:
+        """Return the id of each object of which peers of a level may call something."""
+        views = self.views[level].copy()
+        return [name for name, view in views.items() if any(view.members.values())]
 
-    def metadata(self, object_id: str) -> dict[str, list[str]]:
-        """Return what may be called on an object, as Pyro5's handshake tells it.
+    def metadata(self, object_id: str, level: int) -> dict[str, list[str]]:
+        """Return what peers of a level may call on an object, as Pyro5's handshake tells it.
 
         Raises:
             ObjectUnknown: There is none of this id.
         """
-        members = self.find(object_id).members
+        members = self.find(object_id, level).members
         return {kind: sorted(names) for kind, names in members.items()}
 
-    def description(self, object_id: str) -> dict[str, Any]:
+    def description(self, object_id: str, level: int) -> dict[str, Any]:
         """Return ``metadata``, and what only our own clients make use of."""
-        return {
-            **self.metadata(object_id),
-            "parameters": self.find(object_id).parameters(),
+        view = self.find(object_id, level)
+        told: dict[str, Any] = {
+            **self.metadata(object_id, level),
+            "parameters": view.parameters(),
         }
+        if view.is_partial:
+            told["is_partial"] = True
+        return told
 
 
 _HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE: made by a class statement
@@ -117,45 +137,51 @@ class _DaemonObject:
     def __init__(self, published: Published) -> None:
         self._published = published
 
-    @_pyro.expose
+    @expose(role="slave")
     def ping(self) -> None:
         """Do nothing: an answer is the answer."""
 
-    @_pyro.expose
+    @expose
     def info(self) -> str:
         """Say in words what this is."""
         return f"{self._published.location}: {len(self._published)} objects are published"
 
-    @_pyro.expose
+    @expose
     def registered(self) -> list[str]:
         """Name the objects."""
-        return self._published.names()
+        return self._published.names(_level())
 
-    @_pyro.expose
+    @expose(role="slave")
     def get_metadata(self, object_id: str) -> dict[str, list[str]]:
         """Name what may be called on an object."""
-        return self._published.metadata(object_id)
+        return self._published.metadata(object_id, _level())
 
-    @_pyro.expose
+    @expose(role="slave")
     def describe(self, object_id: str) -> dict[str, Any]:
         """Name what may be called on an object, and how; for our own clients."""
-        return self._published.description(object_id)
+        return self._published.description(object_id, _level())
 
-    @_pyro.expose
+    @expose(role="slave")
     def get_next_stream_item(self, stream_id: str) -> Any:
         """Return the next item of an iterator that a method has returned."""
         return self._published.streams.next_item(stream_id)
 
-    @_pyro.expose
+    @expose(role="slave")
     @_pyro.oneway
     def close_stream(self, stream_id: str) -> None:
         """Let go of such an iterator."""
         self._published.streams.close(stream_id)
 
-    @_pyro.expose
+    @expose(role="slave")
     @_pyro.oneway
     def end_session(self) -> None:
         """End the session that this call belongs to: its proxy was released."""
         context = current_context()
         if context is not None:
             context.caller.end_session(context.number)
+
+
+def _level() -> int:
+    """Return the level of the peer whose call runs in this thread."""
+    context = current_context()
+    return LEVELS[MEMBER] if context is None else context.level

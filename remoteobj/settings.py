@@ -31,6 +31,15 @@ class Settings:
     max_handshake_bytes: int = 4096
     """Largest first message that a daemon reads from a peer that it has not let in yet."""
 
+    max_handshakes_per_address: int = 32
+    """Peers of one address (of one /64 where it is IPv6) that a daemon has not let in yet and that
+    say nothing; one more, and the oldest is closed. Who is let in takes a few milliseconds, so this
+    keeps out nobody but those who open connections and leave them so."""
+
+    max_handshakes: int = 512
+    """Peers at all addresses together that a daemon has not let in yet; one more, and one of the
+    address that has the most of them is closed."""
+
     max_message_bytes: int = 256 * 1024 * 1024
     """Largest message taken in, in bytes; checked on the header, before memory is taken."""
 

@@ -8,15 +8,17 @@ from remoteobj import _pyro
 from remoteobj.errors import (
     ConnectionLost,
     DeadlinePassed,
+    Executed,
     ObjectUnknown,
     PeerRefused,
     WireError,
 )
+from remoteobj.handshake import UNTRUSTED
 from remoteobj.payload import STOCK, Payload, plain_message
 from remoteobj.uri import URI
 from remoteobj.wire import NOT_HERE, STREAM_ANNOTATION, Flag, Message, MessageType
 
-__all__ = ["NotHere", "check_reply", "explain", "prepare_error", "read_answer"]
+__all__ = ["NotHere", "check_reply", "explain", "prepare_error", "raise_refusal", "read_answer"]
 
 _RESULT = int(MessageType.RESULT)
 _EXCEPTION, _STREAM, _BATCH = int(Flag.EXCEPTION), int(Flag.STREAM), int(Flag.BATCH)
@@ -28,11 +30,23 @@ def check_reply(reply: Message, sequence: int) -> None:
 
     Raises:
         WireError: It is not.
+        PeerRefused: The daemon says that it trusts this side no more.
     """
     if reply.type != _RESULT:
+        raise_refusal(reply, executed="maybe")
         raise WireError(f"a message of type {reply.type} came where an answer was due")
     if reply.sequence != sequence:
         raise WireError("an answer came to another call than the one that was made")
+
+
+def raise_refusal(message: Message, *, executed: Executed = "no") -> None:
+    """Raise PeerRefused where a message says that the daemon does not trust this side."""
+    payload = STOCK[_pyro.SERPENT]
+    if message.type != MessageType.CONNECT_FAIL or message.serializer != payload.number:
+        return
+    told = str(payload.loads_reply(message.payload, ())) if not message.flags & _CHANGED else ""
+    if told.startswith(UNTRUSTED):
+        raise PeerRefused(f"the daemon says: {told}", executed=executed)
 
 
 def read_answer(

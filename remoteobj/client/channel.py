@@ -10,6 +10,7 @@ from remoteobj.client.answers import NotHere, explain, prepare_error, read_answe
 from remoteobj.client.items import RemoteItems
 from remoteobj.client.metadata import Metadata
 from remoteobj.client.session import Session, resolvers
+from remoteobj.client.trusting import ANY_MEMBER, Wanted
 from remoteobj.errors import (
     ConnectionLost,
     DeadlinePassed,
@@ -39,13 +40,22 @@ class Channel:
     """
 
     def __init__(
-        self, uri: URI, *, insecure: bool, identity: Identity | None, settings: Settings
+        self,
+        uri: URI,
+        *,
+        insecure: bool,
+        identity: Identity | None,
+        settings: Settings,
+        wanted: Wanted = ANY_MEMBER,
     ) -> None:
         self.uri = uri
         self.insecure = insecure
         self.identity = identity
         self.settings = settings
-        self.session = Session(uri, insecure=insecure, identity=identity, settings=settings)
+        self.wanted = wanted
+        self.session = Session(
+            uri, insecure=insecure, identity=identity, settings=settings, wanted=wanted
+        )
 
     def metadata(self, timeout_s: float | None = None) -> Metadata:
         """Return the names that may be called, asking the daemon the first time."""

@@ -19,6 +19,8 @@ class Metadata:
     oneway: frozenset[str]
     attrs: frozenset[str]
     parameters: dict[str, Sequence[str]] = field(default_factory=dict)
+    is_partial: bool = False
+    """Whether there is more, for callers of another role."""
 
 
 def read_metadata(told: Any) -> Metadata:
@@ -36,6 +38,7 @@ def read_metadata(told: Any) -> Metadata:
                     frozenset(map(str, oneway)),
                     frozenset(map(str, attrs)),
                     _read_parameters(rest.get("parameters")),
+                    rest.get("is_partial") is True,
                 )
     raise WireError("the daemon let us in, but did not say what may be called")
 

@@ -12,9 +12,11 @@ from collections import deque
 from typing import Any
 
 from remoteobj import _pyro, forks, handshake
+from remoteobj.client.answers import raise_refusal
 from remoteobj.client.farewells import Farewell
 from remoteobj.client.idle import IdleLinks
 from remoteobj.client.metadata import Metadata, read_metadata
+from remoteobj.client.trusting import Wanted
 from remoteobj.errors import ConnectionLost, DeadlinePassed, ObjectUnknown, WireError
 from remoteobj.identity import Identity
 from remoteobj.payload import STOCK, binary, plain_message
@@ -33,10 +35,14 @@ _SERPENT = STOCK[_pyro.SERPENT]
 class Pool(IdleLinks):
     """Connections that are not in use, and how to open another; made by ``pool_of``."""
 
-    def __init__(self, uri: URI, settings: Settings, identity: Identity | None) -> None:
+    def __init__(
+        self, uri: URI, settings: Settings, identity: Identity | None, wanted: Wanted
+    ) -> None:
         super().__init__()
         self.settings = settings
         self._identity = identity
+        self._wanted = wanted
+        self._open: weakref.WeakSet[Link] = weakref.WeakSet()  # those over TLS, idle or not
         self.sessions: set[int] = set()
         """Those of the proxies that use it."""
         self.farewells: deque[Farewell] = deque()
@@ -48,6 +54,12 @@ class Pool(IdleLinks):
 
     def __del__(self) -> None:
         self.close_idle()
+
+    def end_refused(self) -> None:
+        """Close the connections to a daemon that was revoked; calls that wait are told why."""
+        for link in list(self._open):
+            if link.stream.refusal:
+                link.refuse(f"the daemon at {self._uri.location}: {link.stream.refusal}")
 
     def disown(self) -> None:
         """In a forked child: the connections are the parent's, and so is the name."""
@@ -73,6 +85,9 @@ class Pool(IdleLinks):
             raise
         try:
             link.secure(until)
+            self._wanted.check(link.stream, uri.location or "", self._identity)
+            if link.stream.claims.node:
+                self._open.add(link)
             return link, self._shake_hands(link, uri, until)
         except DeadlinePassed as error:
             link.close()
@@ -114,6 +129,8 @@ class Pool(IdleLinks):
         reply = link.receive(deadline)
         if reply.type not in (MessageType.CONNECT_OK, MessageType.CONNECT_FAIL):
             raise WireError(f"a message of type {reply.type} came where the handshake was due")
+        if reply.type == MessageType.CONNECT_FAIL:
+            raise_refusal(reply)
         answer = _read_answer(plain_message(reply, self.settings.max_message_bytes))
         if reply.type == MessageType.CONNECT_FAIL:
             if _pyro.says_object_unknown(answer):
@@ -137,16 +154,26 @@ def _read_answer(reply: Message) -> Any:
     return _SERPENT.loads_reply(reply.payload, ())
 
 
+def _end_refused() -> None:
+    """An identity trusts somebody no more: close what leads there, within any pool."""
+    for pool in list(_pools.values()):
+        pool.end_refused()
+
+
 _pools: weakref.WeakValueDictionary[Any, Pool] = weakref.WeakValueDictionary()
+_watched: weakref.WeakValueDictionary[int, Identity] = weakref.WeakValueDictionary()
 
 
-def pool_of(uri: URI, settings: Settings, identity: Identity | None) -> Pool:
+def pool_of(uri: URI, settings: Settings, identity: Identity | None, wanted: Wanted) -> Pool:
     """Return the pool for the daemon where *uri* is, the same for the same way to call it."""
-    key = (uri.location, settings, identity)
+    key = (uri.location, settings, identity, wanted)
     with forks.whole:
         pool = _pools.get(key)
         if pool is None:
-            pool = _pools[key] = Pool(uri, settings, identity)
+            pool = _pools[key] = Pool(uri, settings, identity, wanted)
+            if identity is not None and id(identity) not in _watched:
+                _watched[id(identity)] = identity
+                identity.on_change(_end_refused)
         return pool
 
 

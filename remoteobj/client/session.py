@@ -6,7 +6,8 @@ import contextlib
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 from remoteobj import _pyro, forks
 from remoteobj.client.answers import check_reply
@@ -14,6 +15,7 @@ from remoteobj.client.farewells import Farewell, end_of_session, say_farewells
 from remoteobj.client.idle import IdleLinks
 from remoteobj.client.metadata import Metadata, read_metadata
 from remoteobj.client.pool import Pool, pool_of
+from remoteobj.client.trusting import Wanted
 from remoteobj.errors import (
     BadURI,
     ConnectionLost,
@@ -29,9 +31,22 @@ from remoteobj.transport.link import Link
 from remoteobj.uri import URI
 from remoteobj.wire import Flag, MessageType
 
-__all__ = ["Session", "resolvers"]
+__all__ = ["Found", "Session", "resolvers"]
 
-resolvers: list[Callable[[str, str | None, Identity | None], URI]] = []
+
+class Found(NamedTuple):
+    """Where the object of a name is.
+
+    Attributes:
+        uri: Its address.
+        node: The machine that has to answer there; None: any of the cluster.
+    """
+
+    uri: URI
+    node: str | None = None
+
+
+resolvers: list[Callable[[str, str | None, Identity | None], URI | Found]] = []
 """Looks up ``PYRONAME:name``, once nameserver has been imported."""
 
 _INVOKE, _EXCEPTION = int(MessageType.INVOKE), int(Flag.EXCEPTION)
@@ -45,7 +60,13 @@ class Session:
     """
 
     def __init__(
-        self, uri: URI, *, insecure: bool, identity: Identity | None, settings: Settings
+        self,
+        uri: URI,
+        *,
+        insecure: bool,
+        identity: Identity | None,
+        settings: Settings,
+        wanted: Wanted,
     ) -> None:
         self.object_id = uri.object  # for PYRONAME it is only known when the name was looked up
         self.pool: Pool | None = None
@@ -55,7 +76,8 @@ class Session:
         self._insecure = insecure
         self._identity = identity
         self._settings = settings
-        self._address = uri
+        self._wanted = wanted
+        self._address = Found(uri)
         # A stock daemon takes a connection for a session, so these are not shared.
         self._is_stock = False
         self._own = IdleLinks()
@@ -80,7 +102,7 @@ class Session:
 
     def open(self, deadline: float | None) -> Link:
         """Return a new connection, to where the object is now."""
-        link, self.metadata = self._join_pool().connect(self._address, deadline)
+        link, self.metadata = self._join_pool().connect(self._address.uri, deadline)
         self._is_stock = link.agreement is STOCK
         return link
 
@@ -105,7 +127,7 @@ class Session:
         if is_alive and pool is not None and not self._is_stock and not pool.has_idle:
             with contextlib.suppress(Exception):
                 until = time.monotonic() + _SPARE_S
-                pool.give(pool.connect(_of_daemon(self._address), until)[0])
+                pool.give(pool.connect(_of_daemon(self._address.uri), until)[0])
         link.close()
 
     def later(self, farewell: str, *args: Any) -> None:
@@ -128,7 +150,7 @@ class Session:
             pool.farewells.append(end_of_session(self.number))
             until = time.monotonic() + self._settings.connect_timeout_s
             with contextlib.suppress(ConnectionLost, DeadlinePassed, WireError):
-                link = pool.take() or pool.connect(_of_daemon(self._address), until)[0]
+                link = pool.take() or pool.connect(_of_daemon(self._address.uri), until)[0]
                 if say_farewells(pool.farewells, link, until):
                     pool.give(link)
         self.pool = None
@@ -147,30 +169,34 @@ class Session:
     def _join_pool(self) -> Pool:
         """Return the pool for where the object is now, with this session in it."""
         address = self._resolve()
-        pool = pool_of(address, self._settings, self._identity)
+        wanted = self._wanted
+        if wanted.node is None and address.node is not None:
+            wanted = replace(wanted, node=address.node)
+        pool = pool_of(address.uri, self._settings, self._identity, wanted)
         with forks.whole:
             if pool is not self.pool:
                 if self.pool is not None:
                     self.pool.sessions.discard(self.number)
-                self._address, self.object_id = address, address.object
+                self._address, self.object_id = address, address.uri.object
                 self.number = next(pool.numbers)
                 pool.sessions.add(self.number)
                 self.pool = pool
         return pool
 
-    def _resolve(self) -> URI:
-        uri = self._uri
+    def _resolve(self) -> Found:
+        uri, node = self._uri, None
         if uri.protocol == "PYRONAME":
             if not resolvers:
                 raise BadURI(f"{uri} is a name: import nameserver, which can look it up")
-            uri = resolvers[0](uri.object, uri.location, self._identity)
+            found = resolvers[0](uri.object, uri.location, self._identity)
+            uri, node = found if isinstance(found, Found) else (found, None)
         if uri.sockname is None and not self._insecure and self._identity is None:
             raise InsecureRefused(
                 f"calling {uri} needs an identity= (--identity at the command line), or "
                 "insecure=True (--insecure): without encryption anyone on the way can read and "
                 "change what is sent"
             )
-        return uri
+        return Found(uri, node)
 
     def follow(self) -> bool:
         """Look the name up again; tells whether its object is somewhere else now."""
@@ -202,7 +228,7 @@ class Session:
             error = payload.loads_error(reply.payload)
             if _pyro.says_object_unknown(error):
                 raise ObjectUnknown(
-                    f"there is no object {self.object_id!r} at {self._address.location}"
+                    f"there is no object {self.object_id!r} at {self._address.uri.location}"
                 )
             raise error
         self.metadata = read_metadata(payload.loads_reply(reply.payload, ()))

@@ -24,7 +24,7 @@ from remoteobj.codec.tags import MAX_DEPTH
 from remoteobj.codec.writing import PLAIN, Writer, write
 from remoteobj.errors import NotSendable
 
-__all__ = ["decode_batch", "decode_results", "encode_batch", "encode_results"]
+__all__ = ["decode_batch", "decode_results", "encode_batch", "encode_results", "heads_of_batch"]
 
 _Call = tuple[str, list[Any], dict[str, Any]]
 _read_batch = msgspec.msgpack.Decoder(
@@ -32,6 +32,9 @@ _read_batch = msgspec.msgpack.Decoder(
 ).decode
 _read_results = msgspec.msgpack.Decoder(
     tuple[list[Any], bytes | None], ext_hook=leaves.read_leaf
+).decode
+_read_heads = msgspec.msgpack.Decoder(
+    tuple[str, int, list[tuple[str, msgspec.Raw, msgspec.Raw]]]
 ).decode
 _args_of, _kwargs_of = itemgetter(1), itemgetter(2)
 
@@ -96,6 +99,15 @@ def decode_batch(
     except Exception as error:
         refuse(error)
     return object_id, calls, session
+
+
+def heads_of_batch(data: Any) -> tuple[str, list[tuple[str, str]]]:
+    """Read of a batch whom its calls are for; as ``head_of_call``, but without attributes."""
+    try:
+        object_id, _, calls = _read_heads(data)
+    except Exception as error:
+        refuse(error)
+    return object_id, [(method, "") for method, _, _ in calls]
 
 
 def encode_results(

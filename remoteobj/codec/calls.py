@@ -20,7 +20,13 @@ import msgspec
 
 from remoteobj.codec import leaves
 from remoteobj.codec.arguments import pack_arguments, unpack_arguments
-from remoteobj.codec.batches import decode_batch, decode_results, encode_batch, encode_results
+from remoteobj.codec.batches import (
+    decode_batch,
+    decode_results,
+    encode_batch,
+    encode_results,
+    heads_of_batch,
+)
 from remoteobj.codec.leaves import received_by, write_plain
 from remoteobj.codec.raised import TRACEBACK_ATTRIBUTE, decode_error, encode_error
 from remoteobj.codec.reading import NESTED, Reader, decode_value, refuse
@@ -42,6 +48,8 @@ __all__ = [
     "encode_error",
     "encode_reply",
     "encode_results",
+    "head_of_call",
+    "heads_of_batch",
     "read_call",
     "received_by",
     "write_plain",
@@ -52,6 +60,28 @@ _read_call = msgspec.msgpack.Decoder(_Call, ext_hook=leaves.read_leaf).decode
 read_call = msgspec.msgpack.Decoder(_Call, ext_hook=leaves.read_leaf_of_anyone).decode
 """Read a call without the walk: ``kwargs`` may be None, what is in ``NESTED`` is not done, and
 proxies are refused: whose they are to be only ``decode_call`` knows, see ``received_by``."""
+
+_read_head = msgspec.msgpack.Decoder(tuple[str, str, msgspec.Raw, msgspec.Raw, int]).decode
+_read_names = msgspec.msgpack.Decoder(list[msgspec.Raw]).decode
+_read_name = msgspec.msgpack.Decoder(str).decode
+_OF_ATTRIBUTES = ("__getattr__", "__setattr__")
+
+
+def head_of_call(data: Any) -> tuple[str, list[tuple[str, str]]]:
+    """Read of a call whom it is for, but none of its arguments.
+
+    Returns:
+        The object's id; and the method, with the name of the attribute where it is about one.
+
+    Raises:
+        WireError, NotSendable: As from ``decode_call``.
+    """
+    try:
+        object_id, method, args, _, _ = _read_head(data)
+        name = _read_name(_read_names(args)[0]) if method in _OF_ATTRIBUTES else ""
+    except Exception as error:
+        refuse(error)
+    return object_id, [(method, name)]
 
 
 def encode_call(

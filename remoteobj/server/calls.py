@@ -56,6 +56,7 @@ class CallRunner:
     ) -> None:
         self.answers = Answers(payloads, published.streams, settings.max_message_bytes)
         self._published = published
+        self._reserves = published.reserves
         self._payloads = payloads
         self._submit = submit
         self._coroutines = coroutines
@@ -72,22 +73,24 @@ class CallRunner:
             self.answers.ping(connection, message)
             return
         connection.calls += 1
-        method, exposure = "", None
+        method, view = "", None
         try:
             payload = self._payload_of(connection, message)
             if message.flags & _CHANGED:
                 message = plain_message(message, self._max_bytes)
+            if self._reserves[connection.level]:
+                self._check_role(connection, message, payload)
             if message.flags & _SPECIAL:
                 self._run_special(connection, message, payload)
                 return
             object_id, method, args, kwargs, session = payload.loads_call(
                 message.payload, message.buffers
             )
-            exposure = self._published.find(object_id)
-            value = exposure.call(context_of(connection, session), method, args, kwargs)
+            view = self._published.find(object_id, connection.level)
+            value = view.call(context_of(connection, session), method, args, kwargs)
             del args, kwargs
         except BaseException as error:  # exit() in a method ends the call, not the connection
-            is_not_here = exposure is None and isinstance(error, ObjectUnknown)
+            is_not_here = view is None and isinstance(error, ObjectUnknown)
             self.answers.error(connection, message, error, is_not_here=is_not_here)
             return
         self.dispose(connection, message, method, value)
@@ -107,23 +110,32 @@ class CallRunner:
             raise WireError(f"serializer {name_of(number)} is refused here: use serpent")
         return payload
 
+    def _check_role(self, connection: Connection, message: Message, payload: Payload) -> None:
+        """Look whether the peer may make these calls, before an argument of them is read."""
+        read = payload.heads_of_batch if message.flags & _BATCH else payload.head_of_call
+        object_id, calls = read(message.payload)
+        view = self._published.views[connection.level].get(object_id)
+        if view is not None and view.is_partial:
+            for method, name in calls:
+                view.check(method, name)
+
     def _run_special(self, connection: Connection, message: Message, payload: Payload) -> None:
         if not message.flags & _BATCH:
             object_id, method, args, kwargs, session = payload.loads_call(
                 message.payload, message.buffers
             )
-            exposure = self._published.find(object_id)
-            if method not in exposure.members["methods"]:
-                raise exposure.unknown(method)
+            view = self._published.find(object_id, connection.level)
+            if method not in view.members["methods"]:
+                raise view.unknown(method)
             context = context_of(connection, session)
             self._run_apart(
-                connection, method, context, partial(exposure.call, context, method, args, kwargs)
+                connection, method, context, partial(view.call, context, method, args, kwargs)
             )
             return
         object_id, made, session = payload.loads_batch(message.payload, message.buffers)
-        exposure = self._published.find(object_id)
+        view = self._published.find(object_id, connection.level)
         context = context_of(connection, session)
-        call = partial(exposure.call, context)
+        call = partial(view.call, context)
         batch = Batch(call, made, self._future_of, partial(self._submit_as, context))
         if message.flags & _ONEWAY:
             self._run_apart(connection, "batch", context, batch.go_on_for_future)
@@ -251,7 +263,9 @@ def context_of(connection: Connection, session: int) -> CallContext:
     context = connection.context
     if context is None or context.number != session:
         assert connection.caller is not None
-        context = connection.context = CallContext(connection.caller, session, connection.peer)
+        context = connection.context = CallContext(
+            connection.caller, session, connection.peer, connection.claims
+        )
     serve_as(context)
     return context
 

@@ -9,20 +9,23 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from remoteobj import forks
 from remoteobj.callers import CallContext, Caller
+from remoteobj.dispatch import View
 from remoteobj.errors import RemoteObjError
+from remoteobj.exposing import level_of
 from remoteobj.handshake import STOCK, Agreement
+from remoteobj.identity.claims import Claims
 from remoteobj.server.outbox import BRISK_BYTES, Outbox
 from remoteobj.server.poller import Poller
 from remoteobj.settings import Settings
 from remoteobj.transport import sockets
-from remoteobj.transport.stream import NOWAIT, WAIT_ALL, Stream, is_large
+from remoteobj.transport.stream import NOBODY, NOWAIT, WAIT_ALL, Stream, is_large
 from remoteobj.wire import PLAIN_BYTES, SEGMENTS, Decoder, Message, encode
 
 if TYPE_CHECKING:
@@ -48,14 +51,17 @@ class Connection(Outbox):
         "caller",
         "calls",
         "can_share",
+        "claims",
         "context",
         "cost_of_later",
         "in_flight",
+        "level",
         "lingers",
         "most_in_flight",
         "recv",
         "shared",
         "takes_plain",
+        "views",
     )
 
     def __init__(
@@ -71,6 +77,9 @@ class Connection(Outbox):
         self.agreement: Agreement = STOCK
         self.caller: Caller | None = None
         self.context: CallContext | None = None
+        self.claims: Claims = NOBODY  # until it is let in
+        self.level = 0
+        self.views: dict[str, View] = {}
         self.calls = 0
         self.in_flight = 0
         self.most_in_flight = 1
@@ -99,6 +108,12 @@ class Connection(Outbox):
         finally:
             if self.stream.has_outgoing:
                 self.post([])
+
+    def admit(self, claims: Claims, views: Sequence[dict[str, View]]) -> None:
+        """Let it call what its role may call, of what is published for each level."""
+        self.claims = claims
+        self.level = level_of(claims.role)
+        self.views = views[self.level]
 
     def limit_messages(self, settings: Settings) -> None:
         """The peer was let in: take the messages that have been agreed on."""

@@ -7,10 +7,8 @@ import logging
 import socket
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 from functools import partial
-from itertools import takewhile
 
 from remoteobj.callers import Callers, serve_as
 from remoteobj.errors import PeerRefused, RemoteObjError
@@ -23,6 +21,7 @@ from remoteobj.server.listener import Listener
 from remoteobj.server.plain import PlainRunner
 from remoteobj.server.poller import make_poller
 from remoteobj.server.reception import Reception
+from remoteobj.server.strangers import Strangers
 from remoteobj.server.workers import TICK_S, Workers
 from remoteobj.settings import Settings
 from remoteobj.transport import sockets
@@ -32,7 +31,6 @@ __all__ = ["Engine"]
 
 log = logging.getLogger("remoteobj.daemon")
 
-_REFUSED_AT_ONCE = 16  # peers beyond max_connections that are told so; more are just closed
 _SEND_WAIT_S = 0.01  # how long a worker waits for a peer that takes its answer slowly
 _TIDY_S = 0.5  # while strangers are here
 _RARELY_S = 5.0
@@ -56,13 +54,18 @@ class Engine:
         name = published.location
         self.is_closing = False
         self.refused = 0
+        self.crowded_out = 0
         self._name = name
         self._settings = settings
         self._make_stream = make_stream
         self._lock = threading.RLock()  # a signal handler may close while its thread is in here
         self._connections: dict[int, Connection] = {}
-        self._strangers: OrderedDict[Connection, float] = OrderedDict()
-        self._too_many: set[Connection] = set()
+        self._strangers: Strangers[Connection] = Strangers(
+            settings.max_handshakes_per_address,
+            settings.max_handshakes,
+            settings.handshake_timeout_s,
+            Connection.has_arrived,
+        )
         self._callers = Callers()
         self._calls_of_the_gone = 0
         self._poller = make_poller()
@@ -78,7 +81,7 @@ class Engine:
             settings,
             self._resume,
         )
-        self._plain = PlainRunner(published, self._runner)
+        self._plain = PlainRunner(self._runner)
         self._stop = threading.Event()
         self._thread = threading.Thread(
             target=self._run, name=f"remoteobj-wait {name}", daemon=True
@@ -105,6 +108,17 @@ class Engine:
             return self._calls_of_the_gone + sum(
                 connection.calls for connection in list(self._connections.values())
             )
+
+    def end_refused(self) -> None:
+        """Close the connections of peers that are trusted no more; they are told why. Any thread.
+
+        Whoever is not let in yet is refused when it says hello.
+        """
+        for connection in self._all():
+            if connection.caller is not None and (why := connection.stream.refusal):
+                log.warning("%s is trusted no more: %s", connection.peer, why)
+                self._reception.dismiss(connection, why)
+                connection.shut()
 
     def has(self, thread: threading.Thread) -> bool:
         """Tell whether a thread is one of this engine's."""
@@ -183,12 +197,10 @@ class Engine:
 
     def _tidy(self, now: float) -> None:
         """Give up strangers that do not introduce themselves, and peers that take no answers."""
-        latest = now - self._settings.handshake_timeout_s
         with self._lock:
-            late = list(takewhile(lambda item: item[1] <= latest, self._strangers.items()))
-            for connection, _ in late:
-                del self._strangers[connection]
-        for connection, _ in late:
+            late, going = self._strangers.late(now), self._strangers.too_many(now)
+        self._crowd_out(going)
+        for connection in late:
             log.warning("%s connected and did not say hello in time: closed", connection.peer)
             connection.shut()
         for connection in self._all():
@@ -206,11 +218,6 @@ class Engine:
             self._listener.listen()
 
     def _welcome(self, sock: socket.socket) -> None:
-        too_many = len(self._connections) - self._settings.max_connections
-        self.refused += too_many >= 0
-        if too_many >= _REFUSED_AT_ONCE:
-            sock.close()
-            return
         sock.setblocking(True)
         sockets.prepare(sock)
         with contextlib.suppress(OSError):
@@ -220,12 +227,23 @@ class Engine:
         connection = Connection(
             stream, self._poller, self._settings, self._workers.nobody_waits, self._gone
         )
-        if too_many >= 0:
-            self._too_many.add(connection)
         with self._lock:
-            self._strangers[connection] = time.monotonic()
             self._connections[connection.fd] = connection
+            going = self._strangers.add(connection, sockets.address_of(sock), time.monotonic())
+        self._crowd_out(going)
         connection.park()
+
+    def _crowd_out(self, going: list[Connection]) -> None:
+        """Close those that have not been let in and have to make room."""
+        if going and not self.crowded_out:
+            log.warning(
+                "more connections than may wait to be let in, of %s among others: the oldest of "
+                "those that say nothing are closed",
+                going[0].peer,
+            )
+        self.crowded_out += len(going)
+        for connection in going:
+            connection.shut()
 
     # Workers.
 
@@ -296,8 +314,11 @@ class Engine:
             connection.park()
             return False
         with self._lock:
-            self._strangers.pop(connection, None)
-        self._reception.let_in(connection, message, is_full=connection in self._too_many)
+            self._strangers.remove(connection)
+            others = len(self._connections) - len(self._strangers) - 1
+            is_full = others >= self._settings.max_connections
+            self.refused += is_full
+        self._reception.let_in(connection, message, is_full=is_full)
         return True
 
     def _gone(self, connection: Connection) -> None:
@@ -305,8 +326,7 @@ class Engine:
         with self._lock:
             if self._connections.get(connection.fd) is connection:
                 del self._connections[connection.fd]
-            self._strangers.pop(connection, None)
-            self._too_many.discard(connection)
+            self._strangers.remove(connection)
             self._calls_of_the_gone += connection.calls
         if connection.caller is not None:
             serve_as(None)

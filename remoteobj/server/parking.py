@@ -109,6 +109,10 @@ class Parkable:
         with contextlib.suppress(OSError):
             self.stream.sock.shutdown(socket.SHUT_RDWR)
 
+    def has_arrived(self) -> bool:
+        """Tell whether the peer has said something that was not read yet."""
+        return self._is_reading or sockets.has_arrived(self.stream.sock)
+
     def _arm(self) -> None:
         if self.is_open and (self._wants_read or self._wants_write or self._wants_end):
             try:

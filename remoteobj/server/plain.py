@@ -11,7 +11,6 @@ from typing import Any
 
 from remoteobj.deferred import DeferredReply
 from remoteobj.payload import BINARY, NESTED, OUT_OF_BAND_BYTES, PLAIN, read_call, write_plain
-from remoteobj.published import Published
 from remoteobj.server.calls import CallRunner, context_of
 from remoteobj.server.connection import Connection
 from remoteobj.transport.sockets import QUIET
@@ -40,13 +39,11 @@ class PlainRunner:
     """Runs the plain calls of a daemon, in its workers.
 
     Args:
-        published: Where the objects are.
         runner: Who does what turns out not to be plain.
     """
 
-    def __init__(self, published: Published, runner: CallRunner) -> None:
+    def __init__(self, runner: CallRunner) -> None:
         self.is_closing = False
-        self._published = published
         self._dispose = runner.dispose
         self._defer = runner.defer
         self._answer_error = runner.answers.error
@@ -68,7 +65,7 @@ class PlainRunner:
             EOFError: The peer has closed the connection.
             OSError: The connection broke.
         """
-        recv, send, exposures = connection.recv, connection.send_some, self._published.exposures
+        recv, send, views = connection.recv, connection.send_some, connection.views
         context, lingers = connection.context, connection.lingers
         has_deferred = not connection.is_alone
         while not self.is_closing:
@@ -95,15 +92,15 @@ class PlainRunner:
             except Exception:  # the long way finds the words
                 connection.feed(data)
                 return False
-            exposure = exposures.get(object_id)
-            if kwargs or exposure is None or not NESTED.isdisjoint(map(type, args)):
+            view = views.get(object_id)
+            if kwargs or view is None or not NESTED.isdisjoint(map(type, args)):
                 connection.feed(data)
                 return False
             if context is None or context.number != session:
                 context = context_of(connection, session)
             connection.calls += 1
             try:
-                value = exposure.call(context, method, args, _NO_KWARGS)
+                value = view.call(context, method, args, _NO_KWARGS)
             except BaseException as error:  # exit() in a method ends the call, not the connection
                 head = Message(_INVOKE, BINARY, 0, sequence, b"")
                 self._answer_error(connection, head, error)

@@ -11,13 +11,14 @@ from typing import Any
 
 from remoteobj import _pyro, handshake
 from remoteobj.callers import Callers
-from remoteobj.errors import RemoteObjError, WireError
+from remoteobj.errors import PeerRefused, RemoteObjError, WireError
+from remoteobj.identity.claims import Claims
 from remoteobj.payload import SERPENT, STOCK, plain_message
 from remoteobj.published import Published
 from remoteobj.server.connection import Connection
 from remoteobj.settings import Settings
 from remoteobj.stock.formats import FORMATS
-from remoteobj.wire import NO_CORRELATION, Message, MessageType
+from remoteobj.wire import NO_CORRELATION, Flag, Message, MessageType
 
 __all__ = ["Reception"]
 
@@ -43,7 +44,10 @@ class Reception:
         if message.type != _CONNECT:
             raise WireError(f"a message of type {message.type} came before the handshake")
         payload = STOCK.get(message.serializer)
+        claims = connection.stream.claims
         try:
+            if connection.stream.refusal:
+                raise PeerRefused(f"{handshake.UNTRUSTED} {connection.stream.refusal}")
             if is_full:
                 raise RemoteObjError(
                     f"{self._published.location} serves {self._settings.max_connections} "
@@ -53,10 +57,12 @@ class Reception:
                 raise WireError(
                     f"serializer {name_of(message.serializer)} is refused here: use serpent"
                 )
+            if claims.node and message.flags & Flag.COMPRESSED:
+                raise WireError("a first message that is compressed is not unpacked: send it plain")
             message = plain_message(message, self._settings.max_handshake_bytes)
             # As plain values: no object is made for a stranger, and no user's code runs.
             hello = FORMATS[payload.number].loads_plain(message.payload)
-            answer = self._welcome(connection, hello)
+            answer = self._welcome(connection, hello, claims)
         except RemoteObjError as error:
             payload = payload or STOCK[SERPENT]
             text = payload.dumps_reply(str(error), [])
@@ -66,7 +72,7 @@ class Reception:
         connection.limit_messages(self._settings)
         self._answer(connection, message, _OK, payload.number, text)
 
-    def _welcome(self, connection: Connection, hello: Any) -> dict[str, Any]:
+    def _welcome(self, connection: Connection, hello: Any, claims: Claims) -> dict[str, Any]:
         match hello:
             case {"object": str() as object_id, **rest}:
                 pass
@@ -75,17 +81,23 @@ class Reception:
         offered = rest.get(handshake.KEY)
         connection.agreement = handshake.agree(offered)
         name = handshake.client_of(offered)
+        connection.admit(claims, self._published.views)
         if offered is None:
-            meta: dict[str, Any] = self._published.metadata(object_id)
+            meta: dict[str, Any] = self._published.metadata(object_id, connection.level)
         else:
-            meta = self._published.description(object_id)
-        connection.caller = self._callers.arrive(name, connection.peer)
+            meta = self._published.description(object_id, connection.level)
+        connection.caller = self._callers.arrive(name, connection.peer, claims)
         answer = {"handshake": "hello", "meta": meta}
         if offered is not None:
             answer[handshake.KEY] = handshake.answer_of(
                 connection.agreement, self._settings.max_message_bytes
             )
         return answer
+
+    def dismiss(self, connection: Connection, why: str) -> None:
+        """Tell a peer that was let in that it is trusted no more."""
+        text = STOCK[SERPENT].dumps_reply(f"{handshake.UNTRUSTED} {why}", [])
+        connection.post_small(_FAIL, SERPENT, 0, 0, text, NO_CORRELATION)
 
     def _answer(
         self, connection: Connection, message: Message, kind: int, serializer: int, text: bytes

@@ -34,6 +34,7 @@ Call = tuple[str, Sequence[Any], Mapping[str, Any]]
 """One call of a batch: method, args, kwargs."""
 
 _BATCH = "<batch>"
+_OF_ATTRIBUTES = ("__getattr__", "__setattr__")
 _WRAPPER = "Pyro5.core._ExceptionWrapper"
 
 
@@ -111,6 +112,23 @@ class Format:
         match self._parts_of(self.loads(data)):
             case [str() as object_id, str() as method, list() | tuple() as args, kwargs]:
                 return object_id, method, args, _checked_kwargs(kwargs)
+        raise WireError("the payload is not a call")
+
+    def head_of_call(self, data: Data) -> tuple[str, list[tuple[str, str]]]:
+        """Read of a call, or a batch, whom it is for; no object is made of an argument.
+
+        Returns:
+            The object's id; and the methods, with the name of the attribute where one is about one.
+
+        Raises:
+            WireError: The bytes are not of this format, or no call.
+        """
+        match self._parts_of(self.loads_plain(data)):
+            case [str() as object_id, "<batch>", list() | tuple() as args, _]:
+                return object_id, [(method, "") for method, _, _ in parse_batch(args)]
+            case [str() as object_id, str() as method, list() | tuple() as args, _]:
+                name = args[0] if method in _OF_ATTRIBUTES and args else ""
+                return object_id, [(method, name if isinstance(name, str) else "")]
         raise WireError("the payload is not a call")
 
     def dumps_batch(self, object_id: str, calls: Iterable[Call]) -> bytes:

@@ -53,8 +53,10 @@ class Link:
     """A connected stream; a deadline is a time of ``time.monotonic()``, or None."""
 
     __slots__ = (
+        "__weakref__",
         "_decoder",
         "_receive_limit_s",
+        "_refused",
         "_unsent",
         "agreement",
         "arrived",
@@ -90,6 +92,7 @@ class Link:
         self.agreement: Agreement = STOCK
         self.payload: Any = None
         self.sequence = 0
+        self._refused = ""
         self._decoder = Decoder(max_bytes)
         self._unsent: deque[memoryview] = deque()
         self._receive_limit_s: float | None = None
@@ -254,7 +257,7 @@ class Link:
             finally:
                 target = None
             if not count:
-                raise ConnectionLost(f"{self.peer} closed the connection")
+                raise self._ended()
             message = decoder.next_message()
         return message if self.shared is None else self.shared.unwrap(message)
 
@@ -305,7 +308,7 @@ class Link:
             if number == sequence and not annotations and len(answer) == HEADER_BYTES + size:
                 return answer[HEADER_BYTES:]
         if not answer:
-            raise ConnectionLost(f"{self.peer} closed the connection")
+            raise self._ended()
         self._decoder.feed(answer)
         return None
 
@@ -329,6 +332,8 @@ class Link:
 
     def _lose(self, error: OSError, executed: Executed) -> NoReturn:
         """Raise what an error of the socket means."""
+        if self._refused:
+            raise PeerRefused(self._refused, executed=executed) from error
         if isinstance(error, ConnectionLost):  # TLS has found the words
             if executed == "no":
                 error.executed = "no"
@@ -337,6 +342,18 @@ class Link:
         raise ConnectionLost(
             f"{self.peer} {how} ({error.strerror or error})", executed=executed
         ) from error
+
+    def _ended(self) -> ConnectionLost:
+        """Return what it means that nothing more comes."""
+        if self._refused:
+            return PeerRefused(self._refused, executed="maybe")
+        return ConnectionLost(f"{self.peer} closed the connection")
+
+    def refuse(self, why: str) -> None:
+        """Trust the daemon no more: a call that waits is told why. Any thread."""
+        self._refused = why
+        with contextlib.suppress(OSError):
+            self.stream.sock.shutdown(socket.SHUT_RDWR)
 
     def is_settled(self) -> bool:
         """Tell whether nothing has come that was not read, as far as can be known now."""

@@ -26,7 +26,7 @@ import msgspec
 
 from remoteobj.errors import WireError
 from remoteobj.segments import Borrower, Lender
-from remoteobj.transport.stream import IOV_MAX, PlainStream, as_views, is_large
+from remoteobj.transport.stream import IOV_MAX, THIS_USER, PlainStream, as_views, is_large
 from remoteobj.wire import SEGMENTS, Message, encode
 
 __all__ = ["SharedMemory", "SharedStream"]
@@ -62,6 +62,7 @@ class SharedStream(PlainStream):
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
+        self.claims = THIS_USER
         self.send = sock.send
         self.is_closed = False
         self.descriptors: deque[int] = deque()

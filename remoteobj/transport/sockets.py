@@ -19,6 +19,7 @@ from remoteobj.uri import MAX_PORT, URI, join_address
 
 __all__ = [
     "QUIET",
+    "address_of",
     "close",
     "connect",
     "has_arrived",
@@ -269,6 +270,22 @@ def peer_name(sock: socket.socket) -> str:
     except OSError:
         return "a peer that left"
     return join_address(host, port)
+
+
+def address_of(sock: socket.socket) -> str:
+    """Return where a peer is, for who counts them: an address, or a network of IPv6 that a machine
+    has for itself. Empty for a peer on this machine's Unix socket.
+    """
+    if is_local(sock):
+        return ""
+    try:
+        host: str = sock.getpeername()[0]
+    except OSError:
+        return "left"
+    if sock.family == socket.AF_INET6 and "." not in host:
+        network = socket.inet_pton(socket.AF_INET6, host.partition("%")[0])[:8]
+        return network.hex()
+    return host
 
 
 def close(sock: socket.socket | None) -> None:

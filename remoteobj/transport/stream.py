@@ -12,13 +12,17 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from itertools import islice
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
+from remoteobj.identity.claims import Claims
 from remoteobj.transport import sockets
 
 __all__ = [
+    "ANYBODY",
     "IOV_MAX",
+    "NOBODY",
     "NOWAIT",
+    "THIS_USER",
     "WAIT_ALL",
     "PlainStream",
     "Stream",
@@ -32,6 +36,15 @@ NOWAIT: int = getattr(socket, "MSG_DONTWAIT", 0)
 
 WAIT_ALL: int = getattr(socket, "MSG_WAITALL", 0)
 
+THIS_USER: Final = Claims("", "operator", "", "")
+"""Who is at the other end of a Unix socket in this user's private directory."""
+
+ANYBODY: Final = Claims("", "member", "", "")
+"""Who is at the other end of plain TCP, which somebody has asked for with ``insecure=True``."""
+
+NOBODY: Final = Claims("", "slave", "", "")
+"""Who is at the other end where a certificate cannot be understood; it is refused as well."""
+
 _LARGE_BYTES = 1024 * 1024  # from here on shared memory is quicker than the socket
 _SOME_BYTES = 1024 * 1024
 IOV_MAX = 512  # Linux takes 1024 at once, others may take fewer
@@ -41,6 +54,16 @@ class Stream(Protocol):
     """What a connection is read from and written to."""
 
     sock: socket.socket
+
+    @property
+    def claims(self) -> Claims:
+        """Who is at the other end, when the handshake is done."""
+        ...
+
+    @property
+    def refusal(self) -> str:
+        """Why this side trusts the other one no more, or not at all; empty where it does."""
+        ...
 
     @property
     def has_incoming(self) -> bool:
@@ -86,12 +109,14 @@ class Stream(Protocol):
 class PlainStream:
     """A socket as it is."""
 
-    __slots__ = ("recv", "send", "sock")
+    __slots__ = ("claims", "recv", "send", "sock")
 
     has_incoming = has_outgoing = False
+    refusal = ""
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, claims: Claims | None = None) -> None:
         self.sock = sock
+        self.claims: Claims = claims or (THIS_USER if sockets.is_local(sock) else ANYBODY)
         self.recv = sock.recv
         self.send = sock.send
 

@@ -12,11 +12,13 @@ import socket
 import time
 from collections import deque
 
+from remoteobj.errors import PeerRefused
 from remoteobj.identity import Identity
+from remoteobj.identity.claims import Claims, claims_in
 from remoteobj.payload import SERPENT, STOCK
 from remoteobj.tls import TlsEngine
 from remoteobj.transport import sockets
-from remoteobj.transport.stream import NOWAIT
+from remoteobj.transport.stream import NOBODY, NOWAIT
 from remoteobj.wire import NO_CORRELATION, MessageType, encode_small
 
 __all__ = ["TlsStream"]
@@ -37,15 +39,40 @@ def _answer_to_plain() -> bytes:
 class TlsStream:
     """See ``Stream``."""
 
-    __slots__ = ("_cipher", "_engine", "_open", "_recv", "_seal", "_send", "sock")
+    __slots__ = ("_cipher", "_engine", "_fault", "_has_begun", "_identity", "_open", "_recv",
+                 "_seal", "_send", "_server_side", "claims", "sock")  # fmt: skip
+
+    claims: Claims
 
     def __init__(self, sock: socket.socket, identity: Identity, *, server_side: bool) -> None:
         self.sock = sock
-        context = identity.server_context() if server_side else identity.client_context()
-        self._engine = TlsEngine(context, server_side=server_side, peer=sockets.peer_name(sock))
+        self._identity = identity
+        self._server_side = server_side
         self._recv, self._send = sock.recv, sock.send
-        self._open, self._seal = self._engine.open, self._engine.seal
+        self._has_begun = False
+        self._fault = ""
         self._cipher = memoryview(b"")  # what the socket did not take yet
+
+    def _begin(self) -> None:
+        """Make what TLS needs: 20 KiB, which one that never says a word does not get."""
+        identity, is_server = self._identity, self._server_side
+        context = identity.server_context() if is_server else identity.client_context()
+        engine = TlsEngine(context, server_side=is_server, peer=sockets.peer_name(self.sock))
+        self._open, self._seal = engine.open, engine.seal
+        self._engine = engine
+        self._has_begun = True
+
+    @property
+    def refusal(self) -> str:
+        """See Stream; what was revoked since is found here, too."""
+        return self._fault or self._identity.refuses(self.claims) or ""
+
+    def _meet(self) -> None:
+        """Note who the peer is, since its certificate is one of the cluster's."""
+        try:
+            self.claims = claims_in(self._engine.peer_certificate())
+        except PeerRefused as error:  # it is told in words, by who reads its first message
+            self._fault, self.claims = str(error), NOBODY
 
     @property
     def has_incoming(self) -> bool:
@@ -55,7 +82,7 @@ class TlsStream:
     @property
     def has_outgoing(self) -> bool:
         """See Stream."""
-        return self._engine.has_outgoing
+        return self._has_begun and self._engine.has_outgoing
 
     def handshake(self, flags: int) -> bool:
         """See Stream.
@@ -63,6 +90,8 @@ class TlsStream:
         Raises:
             PeerRefused: One side does not trust the other.
         """
+        if not self._has_begun:
+            self._begin()
         engine = self._engine
         if not engine.handshake():
             if engine.has_outgoing:
@@ -70,7 +99,9 @@ class TlsStream:
             if self._receive(_SMALL_BYTES, flags).startswith(_PLAIN):
                 with contextlib.suppress(OSError):
                     self.sock.send(_answer_to_plain(), NOWAIT)
-            return engine.handshake()
+            if not engine.handshake():
+                return False
+        self._meet()
         return True
 
     def recv(self, size: int, flags: int) -> bytes:
@@ -146,7 +177,7 @@ class TlsStream:
     def close(self) -> None:
         """See Stream; the peer is told, if the socket takes it at once."""
         with contextlib.suppress(OSError):
-            if not self._cipher:
+            if self._has_begun and not self._cipher:
                 self._engine.close_notify()
                 self.sock.send(self._engine.take_outgoing(), NOWAIT)
         sockets.close(self.sock)
