@@ -7,6 +7,9 @@
         ├── NameTaken           (ValueError)        a live record has this name already
         ├── NameUnknown         (LookupError)       no live record has this name
         ├── BadName             (BadInput)          the text is no name
+        ├── BadToken            (BadInput)          the text is no token, or no code, to join with
+        ├── BadInvitation       (BadInput)          nobody can be invited so
+        ├── JoinRefused         (ConnectionError)   this machine cannot join, or not here
         ├── NameServerNotFound  (ConnectionError)   no name server, or it does not answer
         └── StorageFailed       (OSError)           what keeps the names cannot be used
 """
@@ -16,7 +19,10 @@ from __future__ import annotations
 from remoteobj.errors import BadInput, RemoteObjError
 
 __all__ = [
+    "BadInvitation",
     "BadName",
+    "BadToken",
+    "JoinRefused",
     "NameServerNotFound",
     "NameTaken",
     "NameUnknown",
@@ -42,6 +48,18 @@ class NameUnknown(NamingError, LookupError):
 
 class BadName(NamingError, BadInput):
     """The text is no name: words of letters, digits, ``-`` and ``_``, with dots between them."""
+
+
+class BadToken(NamingError, BadInput):
+    """The text is no token or code to join with; it is not repeated, for it may be a secret."""
+
+
+class BadInvitation(NamingError, BadInput):
+    """Nobody can be invited so: another role, number or time is needed."""
+
+
+class JoinRefused(NamingError, ConnectionError):
+    """This machine cannot join, or not there; the message says why, and what to do."""
 
 
 class NameServerNotFound(NamingError, ConnectionError):

@@ -159,7 +159,7 @@ class Search:
     def _seen(self, sighting: Sighting) -> None:
         server = sighting.server_id
         with self._lock:
-            if self._closed.is_set():
+            if self._closed.is_set() or sighting.transport == "join":
                 return
             self._sightings[sighting.instance] = sighting
             self._forget_what_is_not_announced(server)

@@ -7,7 +7,8 @@ from typing import Literal
 
 __all__ = ["Sighting", "Transport"]
 
-Transport = Literal["plain", "tls"]
+Transport = Literal["plain", "tls", "join"]
+"""What is spoken there; "join": the protocol by which machines join, and nothing else."""
 
 
 @dataclass(frozen=True, slots=True)
