@@ -38,6 +38,8 @@ class FarmRecord:
         farm: Unique id of this run of the farm.
         script: File name of its script.
         pid: Process id of its script, on ``host``.
+        node: The machine that registered it, as a name server says that its certificate said; empty
+            where none does.
     """
 
     label: str
@@ -46,6 +48,7 @@ class FarmRecord:
     host: str
     pid: int
     script: str
+    node: str = ""
 
 
 def check_label(label: str) -> str:
@@ -87,6 +90,7 @@ def read_record(record: Record) -> FarmRecord | None:
         host=facts.get("host", "?"),
         pid=int(pid) if pid.isdigit() else 0,
         script=facts.get("script", "?"),
+        node=getattr(record, "node", None) or "",
     )
 
 

@@ -40,6 +40,8 @@ Refusal = Callable[[str, str], None]
 class Door:
     """Exposed in the farm's daemon; every verb takes and gives one packed message.
 
+    What slaves call is for slaves' certificates too; what looks and steers, for members.
+
     Args:
         welcome: What every slave is told when it is let in.
         on_refused: Called when a slave is refused.
@@ -67,7 +69,7 @@ class Door:
         self._release, self._steer = release, steer
         self._is_own = is_own
 
-    @expose
+    @expose(role="slave")
     def join(self, message: bytes) -> bytes:
         """Let a slave in (``Introduction -> Welcome``); it is gone when its process or proxy is."""
         introduction = decode(message, Introduction)
@@ -97,26 +99,26 @@ class Door:
             )
         return encode(welcome)
 
-    @expose
+    @expose(role="slave")
     def decline(self, message: bytes) -> None:
         """Hear why a slave does not serve this farm (``Decline``)."""
         told = decode(message, Decline)
         who = f"{told.name[:_MOST_SAID]} at {current_peer()}"
         self._on_refused(who, f"it {told.reason[:_MOST_SAID]}")
 
-    @expose
+    @expose(role="slave")
     def next(self, message: bytes) -> Poll:
         """Wait for instructions (``Ask -> Instructions``), at most a heartbeat; holds no thread."""
         ask = decode(message, Ask)
         return self._master.next_instructions(ask)
 
-    @expose
+    @expose(role="slave")
     def deliver(self, message: bytes) -> bytes:
         """Take outcomes (``Delivery -> Instructions``), and answer with what there is just now."""
         delivery = decode(message, Delivery)
         return self._master.take_delivery(delivery)
 
-    @expose
+    @expose(role="slave")
     def blob(self, message: bytes) -> bytes:
         """Say where a blob is (``BlobAsk -> BlobAnswer``)."""
         ask = decode(message, BlobAsk)
@@ -143,7 +145,7 @@ class Door:
             parts = [msgspec.structs.replace(part, path="") for part in parts]
         return encode(BlobAnswer(tuple(parts)))
 
-    @expose
+    @expose(role="slave")
     def piece(self, message: bytes) -> bytes:
         """Return some of a blob (``PieceAsk``); empty if it is gone."""
         ask = decode(message, PieceAsk)

@@ -304,7 +304,7 @@ class Agent:
         """Find out whose a farm is that was found at an address, and serve it then."""
         owner, how = THIS_USER, ""
         try:
-            owner = caller.insist(lambda: owner_at(farm.uri, self._identity))
+            owner = caller.insist(lambda: owner_at(farm.uri, self._identity, farm.node))
         except MasterGone as error:
             how = str(error)
         with self._lock:
@@ -330,6 +330,7 @@ class Agent:
             patience_s=self._patience_s,
             identity=self._identity,
             report=self._report,
+            node=owner.node or None,
         )
         link.rest(self._rests)
         guest = self._guests[farm.farm] = Guest(farm, owner, time.time(), link)
@@ -347,7 +348,9 @@ class Agent:
         message = encode(Decline(self.name, socket.gethostname(), reason))
         with (
             contextlib.suppress(RemoteObjError),  # best effort: it goes on without
-            Proxy(farm.uri, identity=self._identity, settings=_DECLINES) as door,
+            Proxy(
+                farm.uri, identity=self._identity, node=owner.node or None, settings=_DECLINES
+            ) as door,
         ):
             door.decline(message)
 

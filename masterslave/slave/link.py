@@ -44,6 +44,7 @@ class Link:
         patience_s: How long a master that does not answer is tried, in seconds, before what is
             held for it is dropped; one that refuses the connection is dropped at once.
         identity: Who this machine is, for a door on TCP; it is never called over plain TCP.
+        node: Which machine the master has to be on, by its certificate; None: any of the cluster.
         report: Called with lines for people.
     """
 
@@ -56,6 +57,7 @@ class Link:
         patience_s: float,
         identity: Identity | None,
         report: Callable[[str], None],
+        node: str | None = None,
     ) -> None:
         self.work = FarmWork(only_named=introduction.only_named)
         self.welcome = Welcome()
@@ -65,9 +67,9 @@ class Link:
         self._report = report
         self._join_lock = threading.Lock()
         self._caller = Caller(patience_s)
-        proxy = Proxy(uri, identity=identity)
+        proxy = Proxy(uri, identity=identity, node=node)
         self._talk = options(proxy, timeout_s=_ANSWER_S)
-        self._listen = Proxy(uri, identity=identity)
+        self._listen = Proxy(uri, identity=identity, node=node)
         self._keeper = Keeper(
             self.work, workshop, self._caller, self._talk, slave=lambda: self.welcome.slave
         )

@@ -1,7 +1,8 @@
 """Whose tasks a slave runs: who a farm's owner is, as far as that is proven, and whom it allows.
 
 A farm at a Unix socket is this user's. One at a TCP address is whoever the certificate says that
-answers there: the name in the farm's record is its own word, and proves nothing.
+answers there: the name in the farm's record is its own word, and proves nothing. Where the name
+server has noted which machine registered the farm, none but that one may answer.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 
 from masterslave.naming import FarmRecord
 from remoteobj import URI, ConnectionLost, Identity, PeerRefused
-from remoteobj.identity.claims import claims_in
+from remoteobj.identity import Claims, at_least, claims_in
 
 __all__ = ["LOCAL", "THIS_USER", "Allowed", "Owner", "Refusals", "Refused", "owner_at"]
 
@@ -100,11 +101,14 @@ def _key(farm: FarmRecord) -> tuple[str, bool]:
     return farm.farm, farm.uri.sockname is None
 
 
-def owner_at(uri: URI, identity: Identity | None) -> Owner:
+def owner_at(uri: URI, identity: Identity | None, node: str = "") -> Owner:
     """Return who answers at a farm's address.
 
+    Args:
+        node: The machine that has to; empty: any that may have a farm.
     Raises:
-        PeerRefused: Nobody of this cluster does.
+        PeerRefused: Nobody of this cluster does, or one who may have no farm: a slave, one that was
+            revoked, or another machine than the one that registered it.
         ConnectionLost: Nobody does, or not in time.
     Blocks: on the network, about 5 s at most.  Threads: any.
     """
@@ -126,4 +130,19 @@ def owner_at(uri: URI, identity: Identity | None) -> Owner:
         ) from error
     except OSError as error:
         raise ConnectionLost(f"{uri.location} did not say who it is: {error}") from error
+    _check(claims, uri, identity, node)
     return Owner(claims.node, claims.name)
+
+
+def _check(claims: Claims, uri: URI, identity: Identity, node: str) -> None:
+    """Refuse who may be of this cluster, and is no farm's master nevertheless."""
+    who, why = Owner(claims.node, claims.name), identity.refuses(claims)
+    if why is None and not at_least(claims.role, "member"):
+        why = f"its role is {claims.role!r}, and a farm's script runs on a member's machine"
+    elif why is None and node and claims.node != node:
+        why = (
+            f"the farm was registered by node {node}: the address is another machine's now, or "
+            "that one poses as it"
+        )
+    if why is not None:
+        raise PeerRefused(f"{who} answers at {uri.location}: {why}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,10 @@ from click.testing import CliRunner
 from masterslave import Farm
 from masterslave.cli import main_group
 from masterslave.naming import FarmRecord
+from masterslave.protocol.joining import VERSION, Introduction
+from masterslave.slave.link import Link
 from masterslave.slave.whose import THIS_USER, Allowed, Owner, Refusals, Refused, owner_at
+from masterslave.slave.workshop import Workshop
 from nameserver import NameServer
 from remoteobj import URI, ConnectionLost, Daemon, Identity, InsecureWarning, PeerRefused
 from tests.certificates import Files
@@ -160,6 +164,18 @@ def test_machines_are_known_by_their_certificate(
             lambda: any("some machines only" in one.reason for one in _refused(farm)), "told"
         )
         assert waiting.cancel()
+
+
+def test_who_has_proven_it_once_has_to_be_the_same_then(identity: Identity) -> None:
+    """Somebody else of the cluster may have taken the address meanwhile."""
+    workshop = Workshop(1)
+    with Farm("test", local_slaves=0, host="127.0.0.1", identity=identity) as farm:
+        me = Introduction(VERSION, "box", "here", 1, 1, sys.version_info[:2])
+        link = Link(
+            farm.uri, workshop, me, patience_s=5, identity=identity, report=print, node=HALL.node
+        )
+        assert "refuses this slave, or is refused by it" in link.run()
+        assert not farm.former_slaves, "it has not joined"
 
 
 def _refused(farm: Farm) -> Any:
