@@ -9,7 +9,7 @@ import secrets
 import socket
 import threading
 from dataclasses import dataclass
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from nameserver import discovery
 from nameserver.admission import Admission
@@ -24,6 +24,9 @@ from nameserver.service import NameService
 from nameserver.storage import Storage
 from remoteobj import Daemon, Identity
 from remoteobj.uri import join_address
+
+if TYPE_CHECKING:
+    from nameserver.pairing.pairing import Pairing
 
 __all__ = ["DEFAULT_PORT", "NameServer", "NameServerStatistics"]
 
@@ -60,6 +63,8 @@ class NameServer:
         storage: What keeps the names, and is closed with the server; None: they end with it.
         cluster: What the cluster is called that it serves: where a network has several, who looks
             for a name server chooses by it.
+        join_port: TCP port at which machines join while they are invited, where this account has
+            the cluster's authority; None: 9091, or a free one where that is in use.
 
     Raises:
         BadName: That is no name of a cluster.
@@ -82,8 +87,9 @@ class NameServer:
         name: str | None = None,
         storage: Storage | None = None,
         cluster: str = DEFAULT_CLUSTER,
+        join_port: int | None = None,
     ) -> None:
-        self._host = host
+        self._host, self._join_port = host, join_port
         self._cluster = check_cluster(cluster)
         self._announce = announce
         self._transport: discovery.Transport = "plain" if identity is None else "tls"
@@ -104,6 +110,9 @@ class NameServer:
             is_private = is_loopback_address(host)
             admission = Admission(self._book, self._prover, is_private=is_private)
             self._probing = Probing(self._book, self._prover, is_private=is_private)
+            self._pairing = self._open_pairing(identity)
+            if self._pairing is not None:
+                undo.callback(self._pairing.close)
             self._register_itself()
             self._daemon.register(NameService(self._book, admission), NAME_SERVER)
             undo.pop_all()
@@ -185,6 +194,8 @@ class NameServer:
         try:
             self._probing.close()
             self._prover.close()
+            if self._pairing is not None:
+                self._pairing.close()
             self._book.close()  # whoever waits for a change is answered
         finally:
             self._daemon.close()
@@ -193,7 +204,30 @@ class NameServer:
         """Say where it is; who is in another of its networks is given the address there."""
         hosts = discovery.outer_addresses() if self._host == "0.0.0.0" else ()
         uri, tags = f"PYRO:{NAME_SERVER}@{self.address}", {cluster_tag(self._cluster)}
+        if self._pairing is not None:
+            tags.add(self._pairing.tag())
         self._book.register(make_record(NAME_SERVER, uri, tags, hosts=hosts), replace=True)
+
+    def _open_pairing(self, identity: Identity | None) -> Pairing | None:
+        """Have machines join here, if this account has the authority of the cluster."""
+        if identity is None or identity.cluster is None:
+            return None
+        from nameserver.pairing.pairing import Pairing  # imports cryptography
+
+        return Pairing.open(
+            identity,
+            self._daemon,
+            self._host,
+            self._join_port,
+            hosts=self._own_hosts,
+            announce=self._announce,
+            changed=self._networks_changed,
+        )
+
+    def _own_hosts(self) -> tuple[str, ...]:
+        if self._host != "0.0.0.0":
+            return (self._host,)
+        return discovery.outer_addresses() or (discovery.LOOPBACK,)
 
     def _networks_changed(self) -> None:
         try:

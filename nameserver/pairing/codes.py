@@ -55,6 +55,10 @@ class Code:
         self._is_used = True
         return True
 
+    def seconds_left(self, now: float) -> float:
+        """Return for how long it lives yet; 0: it is dead."""
+        return self.ends - now if self.is_open(now) else 0.0
+
     @property
     def is_used(self) -> bool:
         """Whether a machine has joined by it."""

@@ -7,16 +7,19 @@ import logging
 import secrets
 import ssl
 import threading
+import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from nameserver import discovery
-from nameserver.errors import NamingError
-from nameserver.pairing.codes import Code
+from nameserver.errors import BadToken, NamingError
+from nameserver.pairing.codes import Code, read_code
 from nameserver.pairing.desk import Desk
 from nameserver.pairing.service import JoinPort
 from nameserver.pairing.token import Token
 from remoteobj.identity.office import Office
 from remoteobj.identity.store import Store
+from remoteobj.uri import join_address
 
 __all__ = ["DEFAULT_JOIN_PORT", "Host"]
 
@@ -51,6 +54,9 @@ class Host:
         announce: bool = True,
     ) -> None:
         self.office = Office(store)
+        self.node = store.prove().claims.node
+        self.monotonic = time.monotonic
+        self._code: Code | None = None
         self._desk = Desk(store, self.office)
         self._store, self._address, self._wanted_port = store, address, port
         self._hosts, self._announce = hosts, announce
@@ -92,9 +98,25 @@ class Host:
             BadInput: That is no role.
             NamingError: The port for joining cannot be had.
         """
-        code = self._desk.open_code(role)
+        self._code = code = self._desk.open_code(role)
         self._adapt()
         return code
+
+    def code_state(self, text: str) -> dict[str, Any]:
+        """Return whether the last code is ``open`` and ``used``, and its ``attempts``.
+
+        Raises:
+            BadToken: It is another one.
+        """
+        code = self._code
+        if code is None or read_code(text) != code.digits:
+            raise BadToken("another code was opened since")
+        is_open = code.is_open(self.monotonic())
+        return {"open": is_open, "used": code.is_used, "attempts": code.attempts}
+
+    def addresses(self) -> list[str]:
+        """Return where machines join now, each as ``host:port``."""
+        return [join_address(host, self.port) for host in self._hosts()]
 
     def withdraw(self) -> int:
         """Close all invitations and the code; returns how many there were."""

@@ -17,6 +17,7 @@ from remoteobj.identity.claims import Claims
 from remoteobj.identity.knowledge import knowledge_of
 from remoteobj.identity.proof import Proof, prove, text_of
 from remoteobj.identity.revoked import Revoked
+from remoteobj.identity.secret import Secret
 from remoteobj.identity.store import Store
 
 if TYPE_CHECKING:
@@ -166,6 +167,21 @@ class Identity:
             return False
         self._knowledge.tell()
         return True
+
+    def take_up(self, certificate_pem: bytes, key: Secret) -> None:
+        """Keep the next certificate of this node, and use it from now on.
+
+        Args:
+            certificate_pem: What the authority has signed.
+            key: What belongs to it.
+        Raises:
+            IdentityUnusable: As from :meth:`reload`; or this identity was not stored by pairing.
+        Blocks: on the disk.  Threads: any.
+        """
+        if self._store is None:
+            raise IdentityUnusable(f"{self!r} was not stored by pairing: replace its files")
+        self._store.save_identity(self._proof.ca_pem, certificate_pem, key)
+        self.reload()
 
     @property
     def revoked(self) -> Revoked:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 
 import pytest
 
@@ -17,18 +16,7 @@ from remoteobj import Identity
 from remoteobj.identity.office import found_cluster
 from remoteobj.identity.store import Store
 from tests.conftest import eventually
-
-Account = Callable[[str], None]
-
-
-@pytest.fixture
-def account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Account:
-    """Let this process be of another account from now on."""
-
-    def be(name: str) -> None:
-        monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / name))
-
-    return be
+from tests.nameserver.pairing.accounts import Account
 
 
 @pytest.fixture
