@@ -10,6 +10,7 @@ from typing import Any
 from masterslave.farm.futures import FarmFuture
 from masterslave.farm.unmet import why_not_here
 from masterslave.master.decisions import Decisions
+from masterslave.master.seats import bare_name
 from masterslave.scheduler import TaskWait, Wait, WaitsFor, wait_of_task
 
 __all__ = ["Refused", "explain", "explain_task"]
@@ -106,7 +107,7 @@ def _predecessors(tasks: tuple[int, ...], decisions: Decisions) -> str:
 
 
 def _where(wait: TaskWait, now: float) -> str:
-    slave = wait.slave.rpartition("#")[0]
+    slave = bare_name(wait.slave)
     before = f", behind {wait.behind} other task{'s' * (wait.behind != 1)}" if wait.behind else ""
     left_s, run_s = max(0.0, (wait.until or now) - now), now - (wait.since or now)
     words = {

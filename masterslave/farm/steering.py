@@ -11,6 +11,7 @@ from masterslave.errands import DRAIN, STATUS, STOP, ErrandKind, Report
 from masterslave.errors import SlaveGone, SlaveSilent
 from masterslave.farm.records import RunningTask, SlaveRecord, SlaveStatus, records_of
 from masterslave.master.errands import Answered
+from masterslave.master.seats import bare_name
 from masterslave.master.shell import Master
 from remoteobj import BadInput
 
@@ -33,14 +34,14 @@ class Steering:
     def slaves(self) -> tuple[SlaveRecord, ...]:
         """Return the records of those that are here."""
         return self._master.view(
-            lambda decisions: records_of(decisions.seats.values(), decisions, self._label, self)
+            lambda decisions: records_of(
+                decisions.table.seats.values(), decisions, self._label, self
+            )
         )
 
     def former_slaves(self) -> tuple[SlaveRecord, ...]:
         """Return the records of those that left or were lost."""
-        return self._master.view(
-            lambda decisions: records_of(decisions.former, decisions, self._label, self)
-        )
+        return self._master.view(lambda d: records_of(d.table.former, d, self._label, self))
 
     def ask(self, slave: str, what: str, timeout_s: float) -> SlaveStatus | None:
         """Ask a slave, and wait for what it says.
@@ -56,7 +57,7 @@ class Steering:
             report = answered.result(timeout_s)
         except TimeoutError:
             raise SlaveSilent(
-                f"slave {slave.rpartition('#')[0]} has not answered for {timeout_s:g} s: it or its "
+                f"slave {bare_name(slave)} has not answered for {timeout_s:g} s: it or its "
                 "machine may be suspended; if it stays so, the farm gives it up within seconds"
             ) from None
         return None if report is None else self._status(report)

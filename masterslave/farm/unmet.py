@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterable, Iterator
 
 from masterslave.master.decisions import Decisions
+from masterslave.master.seats import bare_name
 from masterslave.offers import in_words
 from masterslave.protocol.joining import CODE, TASK_TAG, on_tag
 from masterslave.scheduler import Demand
@@ -24,7 +25,7 @@ def why_not_here(demand: Demand, decisions: Decisions, label: str) -> str:
     names = _names_not_offered(decisions, demand.tags)
     if names:
         return why_not_offered(names, _offered(decisions))
-    if demand.slaves or not decisions.seats:
+    if demand.slaves or not decisions.table.seats:
         return ""
     return "; ".join(why_unmet(demand, decisions))
 
@@ -66,7 +67,7 @@ def why_unmet(demand: Demand, decisions: Decisions) -> Iterator[str]:
             yield _why_no_tag(tag, decisions)
     offers = ", ".join(
         f"{in_words(seat.introduction.offers)} on {seat.introduction.name}"
-        for seat in decisions.seats.values()
+        for seat in decisions.table.seats.values()
         if seat.introduction.offers
     )
     for name, amount in demand.needs:
@@ -80,7 +81,7 @@ def why_unmet(demand: Demand, decisions: Decisions) -> Iterator[str]:
     for slave in slaves:
         if demand.function in slave.unable and demand.could_be_met_by(slave):
             is_unknown = False
-            yield f"slave {_shown(slave.name)} cannot run it: {slave.unable[demand.function]}"
+            yield f"slave {bare_name(slave.name)} cannot run it: {slave.unable[demand.function]}"
     if is_unknown:
         wanted = [f"{name}={amount:g}" for name, amount in demand.needs]
         wanted += [tag for tag in sorted(demand.tags) if tag != CODE]
@@ -91,12 +92,12 @@ def _why_no_tag(tag: str, decisions: Decisions) -> str:
     if tag.startswith(_ON_TAG):
         here = sorted(
             f"{seat.introduction.name} on {seat.introduction.host}"
-            for seat in decisions.seats.values()
+            for seat in decisions.table.seats.values()
         )
         name = tag.removeprefix(_ON_TAG)
         return f"no slave or host here is called {name!r} (here are: {', '.join(here[:9])})"
     version = ".".join(map(str, sys.version_info[:2]))
-    introduced = [seat.introduction for seat in decisions.seats.values()]
+    introduced = [seat.introduction for seat in decisions.table.seats.values()]
     closed = sorted(each.name for each in introduced if each.only_named)
     if not closed:
         return f"no slave here runs Python {version}, as the script does"
@@ -108,10 +109,6 @@ def _why_no_tag(tag: str, decisions: Decisions) -> str:
     )
 
 
-def _shown(slave: str) -> str:
-    return slave.rpartition("#")[0]
-
-
 def _names_not_offered(decisions: Decisions, tags: Iterable[str]) -> tuple[str, ...]:
     """Return the named tasks among these tags that no slave offers."""
     wanted = {tag.removeprefix(TASK_TAG) for tag in tags if tag.startswith(TASK_TAG)}
@@ -119,4 +116,4 @@ def _names_not_offered(decisions: Decisions, tags: Iterable[str]) -> tuple[str, 
 
 
 def _offered(decisions: Decisions) -> set[str]:
-    return {name for seat in decisions.seats.values() for name in seat.introduction.tasks}
+    return {name for seat in decisions.table.seats.values() for name in seat.introduction.tasks}

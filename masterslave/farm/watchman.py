@@ -81,11 +81,11 @@ class Watchman:
                     wait_of(decisions.scheduler.state),
                     label=self._label,
                     waiting=decisions.scheduler.state.waiting,
-                    slots=decisions.slots,
+                    slots=decisions.table.slots,
                     refused=refused,
                     why_not=tuple(
                         Refused(seat.introduction.name, seat.says)
-                        for seat in decisions.seats.values()
+                        for seat in decisions.table.seats.values()
                         if seat.says
                     ),
                 ),
@@ -113,7 +113,7 @@ class Watchman:
     def _slave_joins_in_time(self) -> bool:
         until = time.monotonic() + self._settings.auto_slaves_after_s
         while not self._closed.is_set() and (left := until - time.monotonic()) > 0:
-            if self._master.wait_for_slaves(min(0.1, left)):
+            if self._master.conversation.wait_for_slaves(min(0.1, left)):
                 if self._does_tasks():
                     return True
                 self._closed.wait(min(0.1, left))
@@ -124,7 +124,7 @@ class Watchman:
         return not self._tasks or self._master.view(
             lambda decisions: any(
                 self._tasks.intersection(seat.introduction.tasks)
-                for seat in decisions.seats.values()
+                for seat in decisions.table.seats.values()
             )
         )
 

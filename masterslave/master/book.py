@@ -6,15 +6,15 @@ Pure bookkeeping; who uses it holds the master's lock.
 from __future__ import annotations
 
 from bisect import bisect_right, insort
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from operator import attrgetter
-from typing import cast
 
 from masterslave.master.submission import Single, Span, Submission
 
-__all__ = ["TaskBook"]
+__all__ = ["TaskBook", "latest_first"]
 
 _number = attrgetter("number")
+_first = attrgetter("start")
 
 
 class TaskBook:
@@ -23,28 +23,30 @@ class TaskBook:
     Attributes:
         singles: Single tasks that are open, by number.
         open: How many tasks are open, items of spans among them.
+        next: Number of the next task that comes.
     """
 
     def __init__(self) -> None:
         self.singles: dict[int, Single] = {}
-        self.open = 0
+        self.open = self.next = 0
         self._spans: list[Span] = []
         self._open_items: dict[int, bytearray] = {}
         self._left: dict[int, int] = {}
 
-    def add(self, submission: Submission, number: int) -> int:
-        """Enter a submission under this number; returns the next free one."""
-        submission.number = number
+    def add(self, submission: Submission) -> None:
+        """Enter a submission, and number it."""
+        submission.number = number = self.next
         if not submission.is_span:
-            self.singles[number] = cast(Single, submission)
+            self.singles[number] = submission
             self.open += 1
-            return number + 1
-        span = cast(Span, submission)
-        insort(self._spans, span, key=_number)
-        self._open_items[number] = bytearray(b"\1") * span.count
-        self._left[number] = span.count
-        self.open += span.count
-        return number + span.count
+            self.next += 1
+            return
+        count = submission.count
+        insort(self._spans, submission, key=_number)
+        self._open_items[number] = bytearray(b"\1") * count
+        self._left[number] = count
+        self.open += count
+        self.next += count
 
     def find(self, task: int) -> Submission | None:
         """Return what this task is part of, or None if that has its answers."""
@@ -107,9 +109,24 @@ class TaskBook:
         yield from self.singles.values()
         yield from self._spans
 
+    def latest_first(self) -> list[range]:
+        """Return the numbers of all that is open, the last ones first: what follows others comes
+        before them, so who drops it in this order finds it open.
+
+        Settled items of spans are among them.
+        """
+        rows = [range(number, number + 1) for number in self.singles]
+        rows += [range(span.number, span.number + span.count) for span in self._spans]
+        return latest_first(rows)
+
     def _span_of(self, task: int) -> Span | None:
         place = bisect_right(self._spans, task, key=_number) - 1
         if place < 0:
             return None
         span = self._spans[place]
         return span if task < span.number + span.count else None
+
+
+def latest_first(rows: Iterable[range]) -> list[range]:
+    """Return rows of tasks, those with the highest numbers first."""
+    return sorted(rows, key=_first, reverse=True)

@@ -6,16 +6,12 @@ handed out is not looked for.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import cast
-
 from masterslave.master.book import TaskBook
 from masterslave.master.seats import Seat
-from masterslave.master.submission import Span
 from masterslave.protocol.outcomes import Outcome
-from masterslave.scheduler import HandOut, State
+from masterslave.scheduler import State
 
-__all__ = ["Claims", "outcome_around"]
+__all__ = ["Claims"]
 
 _MOST_LATE = 100_000
 
@@ -27,15 +23,15 @@ class Claims:
         self._book = book
         self._state = state
 
-    def is_possible(self, outcome: Outcome, next_task: int) -> bool:
-        """Tell whether there may have been such a hand-out; *next_task* is the next number."""
+    def is_possible(self, outcome: Outcome) -> bool:
+        """Tell whether there may have been such a hand-out."""
         first, stop = outcome.task, outcome.task + outcome.count
-        if not 0 <= first < stop <= next_task:
+        if not 0 <= first < stop <= self._book.next:
             return False
         submission = self._book.find(first)
         if submission is None:  # it is late
             return outcome.count <= _MOST_LATE
-        count = cast(Span, submission).count if submission.is_span else 1
+        count = submission.count if submission.is_span else 1
         return stop <= submission.number + count
 
     def was_handed(self, seat: Seat, outcome: Outcome) -> bool:
@@ -50,14 +46,3 @@ class Claims:
         piece = self._state.pieces.around(outcome.task)
         holder = "" if piece is None else piece.holder_of(outcome.attempt)
         return holder if holder in seat.names else seat.slave
-
-
-def outcome_around(hand_out: HandOut, outcomes: Iterable[Outcome]) -> Outcome:
-    """Return the outcome of which this hand-out is a part."""
-    return next(
-        outcome
-        for outcome in outcomes
-        if outcome.attempt == hand_out.attempt
-        and outcome.task <= hand_out.task
-        and hand_out.task + hand_out.count <= outcome.task + outcome.count
-    )

@@ -63,6 +63,7 @@ class Door:
         is_own: Callable[[int], bool],
     ) -> None:
         self._master = master
+        self._conversation = master.conversation
         self._welcome = welcome
         self._on_refused = on_refused
         self._status = status
@@ -85,8 +86,8 @@ class Door:
             handlers = self._welcome.handlers
             tasks = tuple(dict.fromkeys([*introduction.tasks, *handlers.tasks]))
             introduction = msgspec.structs.replace(introduction, tasks=tasks)
-        seat = self._master.join(introduction, peer, is_own=is_own)
-        on_disconnect(lambda: self._master.leave(seat.slave, "its connection closed"))
+        seat = self._conversation.join(introduction, peer, is_own=is_own)
+        on_disconnect(lambda: self._conversation.leave(seat.slave, "its connection closed"))
         path = self._welcome.search_path if peer == THIS_MACHINE else ()
         welcome = msgspec.structs.replace(
             self._welcome, slave=seat.token, search_path=path, handlers=handlers
@@ -110,13 +111,13 @@ class Door:
     def next(self, message: bytes) -> Poll:
         """Wait for instructions (``Ask -> Instructions``), at most a heartbeat; holds no thread."""
         ask = decode(message, Ask)
-        return self._master.next_instructions(ask)
+        return self._conversation.next_instructions(ask)
 
     @expose(role="slave")
     def deliver(self, message: bytes) -> bytes:
         """Take outcomes (``Delivery -> Instructions``), and answer with what there is just now."""
         delivery = decode(message, Delivery)
-        return self._master.take_delivery(delivery)
+        return self._conversation.take_delivery(delivery)
 
     @expose(role="slave")
     def blob(self, message: bytes) -> bytes:
@@ -129,7 +130,7 @@ class Door:
                     "share the object with that farm, too"
                 )
             )
-        found = self._master.ask_for_blob(ask.slave, ask.digest)
+        found = self._conversation.ask_for_blob(ask.slave, ask.digest)
         if found is None:
             return encode(
                 BlobAnswer(
@@ -149,7 +150,7 @@ class Door:
     def piece(self, message: bytes) -> bytes:
         """Return some of a blob (``PieceAsk``); empty if it is gone."""
         ask = decode(message, PieceAsk)
-        if not self._master.is_seated(ask.slave):
+        if not self._conversation.is_seated(ask.slave):
             return b""
         size = min(ask.size, MAX_PIECE_BYTES)
         return self._master.blobs.read(ask.digest, ask.part, ask.offset, size)

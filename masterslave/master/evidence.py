@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from masterslave.errors import FarmBroken, SlaveTraceback
+from masterslave.master.seats import bare_name
 from masterslave.protocol.encoding import decode
 from masterslave.protocol.outcomes import PostMortem, Raised
 from remoteobj import WireError
@@ -35,7 +36,7 @@ def broken_by(payload: bytes, slave: str) -> FarmBroken:
     except WireError as error:
         raised = Raised("an error", f"its slave does not say which ({error})", "")
     broken = FarmBroken(
-        f"the initializer failed on slave {slave.rpartition('#')[0]}: {raised.type_name}: "
+        f"the initializer failed on slave {bare_name(slave)}: {raised.type_name}: "
         f"{raised.message}; no task can run: make a new farm"
     )
     broken.__cause__ = SlaveTraceback(slave, raised.traceback)

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import cast
 
 from masterslave.errands import Errand
-from masterslave.master.submission import Function, Single, Span, Submission
+from masterslave.master.submission import Function, Submission
 from masterslave.protocol.functions import KnownFunctions
 from masterslave.protocol.hand_outs import Stop
 from masterslave.scheduler import HandOut
@@ -201,5 +200,5 @@ class Mailbox:
 
 def _bytes_of(hand_out: HandOut, submission: Submission) -> int:
     if submission.is_span:
-        return cast(Span, submission).item_bytes * hand_out.count
-    return len(cast(Single, submission).arguments)
+        return submission.item_bytes * hand_out.count
+    return len(submission.arguments)

@@ -7,10 +7,28 @@ import sys
 from dataclasses import dataclass, field
 
 from masterslave.master.mailbox import Mailbox
+from masterslave.protocol.encoding import encode
 from masterslave.protocol.joining import CODE, Introduction, on_tag, task_tag
+from masterslave.protocol.verbs import Instructions
 from remoteobj import DeferredReply
 
-__all__ = ["Poll", "Seat", "answer", "offers_of", "tags_of", "take_poll"]
+__all__ = [
+    "ENDED",
+    "NOTHING",
+    "UNKNOWN",
+    "Poll",
+    "Seat",
+    "answer",
+    "bare_name",
+    "offers_of",
+    "tags_of",
+    "take_poll",
+]
+
+NOTHING = encode(Instructions())
+UNKNOWN = encode(Instructions(unknown=True))
+ENDED = encode(Instructions(ended=True))
+"""Answers that say nothing of a task: ask anew; join anew; do not come back."""
 
 
 class Poll(DeferredReply):
@@ -71,6 +89,11 @@ class Seat:
     def is_gone(self) -> bool:
         """Whether it has left the table, in peace or not."""
         return self.state in ("left", "lost")
+
+
+def bare_name(slave: str) -> str:
+    """Return what a slave calls itself, from its name at the scheduler."""
+    return slave.rpartition("#")[0]
 
 
 def offers_of(introduction: Introduction) -> dict[str, float]:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import threading
 from contextlib import AbstractContextManager
-from typing import cast
 
 from masterslave.errors import NotPicklable
 from masterslave.lent import Lender
 from masterslave.master.decisions import Decisions
 from masterslave.master.mailbox import MAX_PARCEL_BYTES, Parcel
-from masterslave.master.seats import Poll, Seat, answer
-from masterslave.master.submission import Failed, Single, Span
+from masterslave.master.seats import NOTHING, Poll, Seat, answer
+from masterslave.master.submission import Failed, Span
 from masterslave.protocol.encoding import encode
 from masterslave.protocol.hand_outs import CALL, WireTask
 from masterslave.protocol.verbs import Instructions
@@ -21,8 +20,6 @@ __all__ = ["Sender"]
 
 _LEND_BYTES = 64 * 1024
 """From here on, arguments for a slave of the farm's own are lent instead of sent."""
-
-_NOTHING = encode(Instructions())
 
 
 class Sender:
@@ -49,7 +46,7 @@ class Sender:
         try:
             packed = self.pack(seat, parcel)
         except BaseException:  # Ctrl-C: the slave asks again, and gets it then
-            answer(poll, _NOTHING)
+            answer(poll, NOTHING)
             raise
         answer(poll, packed)
 
@@ -67,24 +64,21 @@ class Sender:
             number, count = hand_out.task, hand_out.count
             digest = submission.function.digest
             if submission.is_span:
-                span = cast(Span, submission)
+                form = submission.form
                 try:
-                    arguments = span.pack(number - span.number, count)
+                    arguments = submission.pack(number - submission.number, count)
                 except BaseException as error:
                     if not isinstance(error, Exception) and _is_main_thread():
                         raise
-                    self._refuse_items(seat, hand_out, span, error)
+                    self._refuse_items(seat, hand_out, submission, error)
                     continue
-                if seat.is_own and len(arguments) >= _LEND_BYTES:
-                    arguments = self._lend(seat, hand_out, arguments)
-                task = WireTask(number, hand_out.attempt, count, span.form, digest, arguments)
             else:
-                arguments = cast(Single, submission).arguments
+                form, arguments = CALL, submission.arguments
                 if type(arguments) is not bytes:  # they keep what they refer to
                     arguments = bytes(arguments)
-                if seat.is_own and len(arguments) >= _LEND_BYTES:
-                    arguments = self._lend(seat, hand_out, arguments)
-                task = WireTask(number, hand_out.attempt, 1, CALL, digest, arguments)
+            if seat.is_own and len(arguments) >= _LEND_BYTES:
+                arguments = self._lend(seat, hand_out, arguments)
+            task = WireTask(number, hand_out.attempt, count, form, digest, arguments)
             size += len(arguments)
             if tasks and size > MAX_PARCEL_BYTES:
                 with self._lock:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import abc
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from masterslave.codeset import NOTHING, CodeSet
 from masterslave.protocol.hand_outs import Form
@@ -86,7 +86,7 @@ class PredecessorFailed:
 Answer = Outcome | GivenUp | Cancelled | Failed | PredecessorFailed
 
 
-class Submission(abc.ABC):
+class _Submission(abc.ABC):
     """Tasks of one function, on the same terms.
 
     Attributes:
@@ -96,7 +96,6 @@ class Submission(abc.ABC):
         after: Tasks that have to succeed before; until the master has taken it in.
     """
 
-    is_span: ClassVar[bool]  # asked once a task: isinstance() of an abstract class is slow
     function: Function
     terms: Terms
     number: int
@@ -115,7 +114,7 @@ class Submission(abc.ABC):
         """The task has told how far it is. Called with the lock: it must not wait."""
 
 
-class Single(Submission):
+class Single(_Submission):
     """One task.
 
     Attributes:
@@ -123,7 +122,7 @@ class Single(Submission):
         has_failed: Whether it has an answer that is no value; the master sets it.
     """
 
-    is_span = False
+    is_span: ClassVar[Literal[False]] = False
     has_failed = False
     arguments: bytes
 
@@ -132,7 +131,7 @@ class Single(Submission):
         """Take the answer; called exactly once, without the master's lock, by any thread."""
 
 
-class Span(Submission):
+class Span(_Submission):
     """Items in a row, numbered from ``number`` on.
 
     Attributes:
@@ -141,7 +140,7 @@ class Span(Submission):
         item_bytes: Bytes of the largest item, about.
     """
 
-    is_span = True
+    is_span: ClassVar[Literal[True]] = True
     count: int
     form: Form
     item_bytes: int
@@ -167,3 +166,7 @@ class Span(Submission):
             count: How many.
             skip: Items of the outcome before the first of these.
         """
+
+
+Submission = Single | Span
+"""Which of them, ``is_span`` says: it is asked once a task, where isinstance() would be slow."""

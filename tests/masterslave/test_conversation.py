@@ -148,7 +148,7 @@ def test_the_answer_to_a_delivery_brings_what_is_next(arrives: bool) -> None:
 
 
 def _is_polled(farm: Farm) -> bool:
-    return farm._master.view(lambda master: any(seat.poll for seat in master.seats.values()))
+    return farm._master.view(lambda d: any(seat.poll for seat in d.table.seats.values()))
 
 
 def test_a_delivery_that_comes_twice_settles_once(lonely_farm: Farm, join: Join) -> None:
@@ -169,7 +169,7 @@ def test_the_first_result_counts_even_of_a_slave_that_was_given_up(
     future = lonely_farm.submit(abs, -7)
     first = join("first")
     (task,) = first.ask(1, 0).tasks
-    lonely_farm._master.leave("first#1", "declared dead")
+    lonely_farm._master.conversation.leave("first#1", "declared dead")
     second = join("second")
     (again,) = second.ask(1, 0).tasks
     assert (again.task, again.attempt) == (task.task, task.attempt + 1)
@@ -187,7 +187,7 @@ def test_the_first_result_counts_also_of_a_slave_that_has_joined_anew(
     futures = [lonely_farm.submit(abs, -7) for _ in range(2)]
     first = join("first")
     (task,) = first.ask(1, 0).tasks
-    lonely_farm._master.leave("first#1", "declared dead")
+    lonely_farm._master.conversation.leave("first#1", "declared dead")
     assert first.ask(1, 1).unknown
     anew = join("first", first.slave)
     other = join("other")
@@ -219,7 +219,7 @@ def test_what_is_given_back_or_lost_goes_to_the_next(lonely_farm: Farm, join: Jo
     slave.deliver(2, Outcome(task.task, task.attempt, 1, GIVEN_BACK, b""), leaving=True)
     (task,) = join().ask(1, 0).tasks
     assert task.attempt == 3
-    lonely_farm._master.leave("hand#1", "gone")
+    lonely_farm._master.conversation.leave("hand#1", "gone")
     assert lonely_farm.statistics().slaves_left == 1
     future.cancel()
 

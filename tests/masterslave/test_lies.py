@@ -138,4 +138,4 @@ def test_no_slave_can_speak_for_another(meet: Any) -> None:
 
 
 def repr_of(decisions: Decisions) -> str:
-    return repr(list(decisions.seats.values()))
+    return repr(list(decisions.table.seats.values()))

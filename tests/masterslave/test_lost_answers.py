@@ -32,9 +32,9 @@ class Slave:
     """A slave that does what the test says, in its thread."""
 
     def __init__(self, master: Master, slots: int) -> None:
-        self._master, self._slots = master, slots
+        self._conversation, self._slots = master.conversation, slots
         introduction = Introduction(VERSION, "hand", "here", 1, slots, sys.version_info[:2], "")
-        self.seat = master.join(introduction, "here")
+        self.seat = self._conversation.join(introduction, "here")
         self._acknowledged = self._sequence = 0
         self._held: list[WireTask] = []
         self._seen: set[tuple[int, int]] = set()
@@ -46,7 +46,7 @@ class Slave:
         """Ask, if it does not, and take in the answer, if there is one."""
         if self._poll is None:
             ask = Ask(self.seat.token, self._slots, self._acknowledged)
-            self._poll, self._answers = self._master.next_instructions(ask), []
+            self._poll, self._answers = self._conversation.next_instructions(ask), []
             self._poll.when_set(self._answers.append)
         if self._answers:
             self._poll = None
@@ -56,7 +56,7 @@ class Slave:
     def deliver(self, *, is_lost: bool) -> None:
         """Deliver what is not acknowledged."""
         if self._outcomes:
-            told = self._master.take_delivery(
+            told = self._conversation.take_delivery(
                 Delivery(
                     self.seat.token,
                     self._sequence,

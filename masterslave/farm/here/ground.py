@@ -103,7 +103,7 @@ class Here:
                 wait_of(decisions.scheduler.state),
                 label=self._label,
                 waiting=decisions.scheduler.state.waiting,
-                slots=decisions.slots,
+                slots=decisions.table.slots,
                 refused=(),
             )
         )

@@ -54,6 +54,7 @@ class HereSlave:
         self, master: Master, welcome: Welcome, threads: int, classes: Mapping[str, type[Any]]
     ) -> None:
         self._master = master
+        self._conversation = master.conversation
         self._label = welcome.label
         self._tasks = welcome.handlers.tasks
         prepared = Prepare(0, (), welcome.initializer, welcome.data_only, given=self._tasks)
@@ -76,7 +77,7 @@ class HereSlave:
             VERSION, "here", socket.gethostname(), os.getpid(), len(self._slots),
             sys.version_info[:2], tasks=tuple(self._tasks),
         )  # fmt: skip
-        self._token = self._master.join(who, "this process").token
+        self._token = self._conversation.join(who, "this process").token
         for slot in self._slots:
             slot.start()
         self._asking.start()
@@ -161,7 +162,7 @@ class HereSlave:
                 delivery = Delivery(
                     self._token, sequence, outcomes, len(self._slots), self._work.acknowledged
                 )
-                told = decode(self._master.take_delivery(delivery), Instructions)
+                told = decode(self._conversation.take_delivery(delivery), Instructions)
             except BaseException:  # sys.exit() in somebody's callback; the master has it, or not
                 log.exception("farm %r: a delivery failed, and is made again", self._label)
             finally:
@@ -196,7 +197,7 @@ class HereSlave:
         while not self._is_over:
             try:
                 ask = Ask(self._token, len(self._slots), self._work.acknowledged)
-                self._master.next_instructions(ask).when_set(self._told.put)
+                self._conversation.next_instructions(ask).when_set(self._told.put)
             except BaseException:  # sys.exit() in somebody's callback
                 log.exception("farm %r: an answer could not be handed over", self._label)
             while not (told := self._next_told()):

@@ -1,0 +1,92 @@
+"""Answers on their way: who gets which, from the book to whoever hands them over.
+
+Who uses it holds the master's lock. Handing an answer over runs code of the user's: that is for
+when the lock is free (``turns``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from masterslave.master.book import TaskBook
+from masterslave.master.submission import Answer
+from masterslave.packed import PICKLED
+from masterslave.protocol.outcomes import VALUE, Outcome
+from masterslave.scheduler import HandOut
+
+__all__ = ["Answers", "HandOver", "Outcomes"]
+
+HandOver = tuple[Callable[..., None], tuple[Any, ...]]
+"""What is to be called with what, to hand an answer over."""
+
+Outcomes = dict[tuple[int, int], Outcome]
+"""By task and attempt."""
+
+
+class Answers:
+    """Strikes what has its answer out of the book, and notes who is to get it.
+
+    Args:
+        data_only: Whether results that only pickle can read are refused.
+
+    Attributes:
+        waiting: What is to be handed over.
+    """
+
+    def __init__(self, book: TaskBook, *, data_only: bool) -> None:
+        self.waiting: list[HandOver] = []
+        self._book = book
+        self._data_only = data_only
+
+    def is_value(self, outcome: Outcome) -> bool:
+        """Tell whether an outcome is a value that its future takes."""
+        is_refused = self._data_only and outcome.payload[:1] == PICKLED
+        return outcome.kind == VALUE and not is_refused
+
+    def settle(self, hand_outs: Sequence[HandOut], slave: str, outcomes: Outcomes) -> int:
+        """Give tasks their outcomes as answers; returns how many tasks the hand-outs are.
+
+        Args:
+            slave: What it calls itself.
+        """
+        append, settle_single, done = self.waiting.append, self._book.settle_single, 0
+        is_data_only = self._data_only
+        for hand_out in hand_outs:
+            task, count = hand_out.task, hand_out.count
+            done += count
+            outcome = outcomes.get((task, hand_out.attempt))
+            if count == 1 and outcome is not None:
+                single = settle_single(task)
+                if single is not None:
+                    if outcome.kind != VALUE or (is_data_only and not self.is_value(outcome)):
+                        single.has_failed = True
+                    append((single.settle, (outcome, slave)))
+                    continue
+            if outcome is None:
+                outcome = _outcome_around(hand_out, outcomes.values())
+            span = self._book.settle_items(task, count)
+            if span is not None:
+                skip = task - outcome.task
+                append((span.settle, (task - span.number, count, outcome, skip, slave)))
+        return done
+
+    def drop(self, tasks: Sequence[int], answer: Answer, slave: str = "") -> None:
+        """Give those of these tasks that are open an answer that is not their own outcome."""
+        for submission, offset, count in self._book.strike_out(tasks):
+            if submission.is_span:
+                self.waiting.append((submission.settle, (offset, count, answer, 0, slave)))
+            else:
+                submission.has_failed = True
+                self.waiting.append((submission.settle, (answer, slave)))
+
+
+def _outcome_around(hand_out: HandOut, outcomes: Iterable[Outcome]) -> Outcome:
+    """Return the outcome of which this hand-out is a part."""
+    return next(
+        outcome
+        for outcome in outcomes
+        if outcome.attempt == hand_out.attempt
+        and outcome.task <= hand_out.task
+        and hand_out.task + hand_out.count <= outcome.task + outcome.count
+    )

@@ -1,0 +1,130 @@
+"""Outcomes that arrive: each is taken in once, and becomes an event for the scheduler.
+
+A slave may say anything. What it may speak of, ``claims`` judges; what it says of the rest changes
+nothing. Who uses this holds the master's lock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from masterslave.master.answers import Outcomes
+from masterslave.master.claims import Claims
+from masterslave.master.decisions import Decisions
+from masterslave.master.evidence import broken_by, reason_of_loss, reason_why_unable
+from masterslave.master.seats import Seat
+from masterslave.protocol.outcomes import (
+    BROKEN,
+    GIVEN_BACK,
+    LOST,
+    MIXED,
+    PART,
+    PROGRESS,
+    RAISED,
+    REPORT,
+    UNABLE,
+    VALUE,
+    Outcome,
+)
+from masterslave.scheduler import (
+    HandOut,
+    HandOutsGivenBack,
+    HandOutsLost,
+    SlaveUnable,
+    TasksReturned,
+)
+
+__all__ = ["Arrivals"]
+
+_ENDS = (VALUE, RAISED, MIXED)
+_GOES_ON = (PART, PROGRESS)
+_LONGEST_S = 1e9
+_NONE: frozenset[int] = frozenset()
+
+
+class Arrivals:
+    """Takes in what slaves say of their hand-outs."""
+
+    def __init__(self, decisions: Decisions) -> None:
+        self._decisions = decisions
+        self._claims = Claims(decisions.book, decisions.scheduler.state)
+
+    def take(
+        self, token: str, sequence: int, outcomes: Sequence[Outcome], to_retry: frozenset[int]
+    ) -> None:
+        """Take outcomes in, those that have not come before; *sequence* is the last one's number.
+
+        Of a slave that is gone they are taken, too; of a stranger none is.
+        """
+        seat = self._decisions.table.by_token.get(token)
+        if seat is None:
+            return
+        new = min(len(outcomes), sequence - seat.delivered)
+        seat.delivered = max(seat.delivered, sequence)
+        if new > 0:
+            self._sort(seat, outcomes[-new:], to_retry)
+
+    def _sort(self, seat: Seat, outcomes: Sequence[Outcome], to_retry: frozenset[int]) -> None:
+        """Take outcomes in, those that settle tasks first."""
+        decisions = self._decisions
+        returned: dict[str, list[Outcome]] = {}
+        by_key: Outcomes = {}
+        others: list[Outcome] = []
+        for outcome in outcomes:
+            kind = outcome.kind
+            if not self._claims.is_possible(outcome):
+                if kind == REPORT:
+                    decisions.errands.take(seat, outcome, decisions.answers.waiting.append)
+                continue
+            if (outcome.task, outcome.attempt) in by_key:
+                continue
+            if kind in _ENDS:
+                returned.setdefault(self._claims.name_of(seat, outcome), []).append(outcome)
+                by_key[outcome.task, outcome.attempt] = outcome
+            elif kind in _GOES_ON:  # before its task is settled
+                self._note(seat, outcome)
+            else:
+                others.append(outcome)
+        for name, ended in returned.items():
+            hand_outs = [HandOut(one.task, one.attempt, one.count) for one in ended]
+            seconds = [one.seconds if 0 <= one.seconds < _LONGEST_S else 0.0 for one in ended]
+            decisions.loans.end(hand_outs, name)
+            failed = self._failed_of(ended) if decisions.scheduler.state.followers else _NONE
+            decisions.handle(TasksReturned(name, hand_outs, seconds, to_retry, failed), by_key)
+        for outcome in others:
+            self._take_other(seat, outcome)
+
+    def _failed_of(self, outcomes: Sequence[Outcome]) -> frozenset[int]:
+        is_value = self._decisions.answers.is_value
+        return frozenset(one.task for one in outcomes if not is_value(one))
+
+    def _note(self, seat: Seat, outcome: Outcome) -> None:
+        # Under the lock: another thread may be about to hand the task's answer over.
+        submission = self._decisions.book.find(outcome.task)
+        if submission is None or not self._claims.was_handed(seat, outcome):
+            return
+        if outcome.kind == PART:
+            submission.note_part(outcome.item, outcome.payload)
+        else:
+            submission.note_progress(outcome.payload)
+
+    def _take_other(self, seat: Seat, outcome: Outcome) -> None:
+        """Take in an outcome after which a task has no answer yet."""
+        decisions, kind = self._decisions, outcome.kind
+        hand_out = HandOut(outcome.task, outcome.attempt, outcome.count)
+        name = self._claims.name_of(seat, outcome)
+        if kind == BROKEN:
+            if decisions.broken is None and decisions.scheduler.state.find_out(hand_out, name):
+                decisions.break_by(broken_by(outcome.payload, name))
+            return
+        decisions.loans.end((hand_out,), name)
+        if kind == LOST:
+            reason = reason_of_loss(outcome.payload)
+            culprit = outcome.task + outcome.item if outcome.item >= 0 else -1
+            decisions.handle(HandOutsLost(name, hand_out, reason, culprit))
+        elif kind == GIVEN_BACK:
+            decisions.handle(HandOutsGivenBack(name, (hand_out,)))
+        elif kind == UNABLE:
+            reason = reason_why_unable(outcome.payload)
+            key = (outcome.task, outcome.attempt)
+            decisions.handle(SlaveUnable(name, hand_out, reason), {key: outcome})
