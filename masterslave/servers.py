@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 
 from nameserver import NameServerClient, ServerWatch, StorageFailed, watch_for_servers
+from nameserver.trust import Trust
 from remoteobj import ConnectionLost, DeadlinePassed, Identity, RemoteObjError
 
 __all__ = ["ServerFollower"]
@@ -19,6 +20,8 @@ _BROKEN_S, _MOST_BROKEN_S = 0.5, 30.0
 
 class ServerFollower:
     """Does something at every name server that is found, for as long as it answers.
+
+    It keeps this process's identity true meanwhile: see ``nameserver.trust``.
 
     Args:
         follow: Called with a client and the event that ends it, in a thread of that server's. When
@@ -41,6 +44,7 @@ class ServerFollower:
         self._threads: dict[str, threading.Thread] = {}
         self._broken: dict[str, float] = {}  # the last pause, by address
         self._watch: ServerWatch | None = None
+        self._identity: Identity | None = None
 
     def open(
         self,
@@ -63,6 +67,7 @@ class ServerFollower:
             BadName: The cluster's name is none.
             BadInput: An identity and *insecure* were both given.
         """
+        self._identity = identity
         if nameserver:
             address = nameserver if isinstance(nameserver, str) else None
             with self._lock:  # so that whoever is found at once finds the watch too
@@ -108,7 +113,7 @@ class ServerFollower:
     def _run(self, client: NameServerClient) -> None:
         is_lost = True
         try:
-            with client:
+            with client, Trust(self._identity, client):
                 is_lost = self._follow_once(client)
             self._broken.pop(client.address, None)
         except Exception:

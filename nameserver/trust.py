@@ -15,7 +15,7 @@ from typing import Any, Self
 
 from nameserver.changes import Event
 from nameserver.client import NameServerClient
-from nameserver.pairing.authority import AUTHORITY, revoked_number
+from nameserver.pairing.presence import AUTHORITY, revoked_number
 from nameserver.record import NAME_SERVER
 from remoteobj import Identity, Proxy, RemoteObjError, Settings
 from remoteobj.uri import URI

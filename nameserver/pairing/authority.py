@@ -1,13 +1,9 @@
-"""What the name server that has a cluster's authority does for its machines, as a remote object.
-
-The metadata of the server's own name say that it is there, and the number of the list of
-revocations; so whoever watches that name hears of a new one.
-"""
+"""What the name server that has a cluster's authority does for its machines, as a remote object."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 from nameserver.pairing.host import Host
@@ -16,26 +12,7 @@ from remoteobj.errors import BadInput
 from remoteobj.identity.membership import Member
 from remoteobj.identity.revoked import Revoked
 
-__all__ = ["AUTHORITY", "AuthorityService", "revoked_number", "revoked_tag"]
-
-AUTHORITY = "Pyro.NameServer.authority"
-"""The object's id, at the daemon of the name server."""
-
-_TAG = "revoked:"
-
-
-def revoked_tag(number: int) -> str:
-    """Return the metadata that say which list of revocations is the newest."""
-    return f"{_TAG}{number}"
-
-
-def revoked_number(metadata: Iterable[str]) -> int | None:
-    """Return the number of the newest list of revocations, 0 for none; None: no authority there."""
-    for tag in metadata:
-        number = tag.removeprefix(_TAG)
-        if number != tag and number.isdecimal():
-            return int(number)
-    return None
+__all__ = ["AuthorityService"]
 
 
 @expose(role="operator")

@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-from nameserver.pairing.authority import AUTHORITY, AuthorityService, revoked_tag
+from nameserver.pairing.authority import AuthorityService
 from nameserver.pairing.host import Host
+from nameserver.pairing.presence import AUTHORITY, revoked_tag
 from remoteobj import Daemon, Identity
 from remoteobj.identity.revoked import Revoked
 from remoteobj.identity.store import Store

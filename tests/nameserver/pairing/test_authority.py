@@ -10,8 +10,8 @@ from datetime import timedelta
 import pytest
 
 from nameserver import NameServer, NameServerNotFound, locate
-from nameserver.pairing.authority import AUTHORITY
 from nameserver.pairing.joining import join_by_code, join_by_token
+from nameserver.pairing.presence import AUTHORITY
 from nameserver.pairing.token import read_token
 from nameserver.trust import Trust
 from remoteobj import Identity, PeerRefused, Proxy
