@@ -105,6 +105,7 @@ def _show(farm: dict[str, Any]) -> None:
         f"{counts['failed']} failed, {counts['handed_out_again']} handed out again, "
         f"{counts['retried']} run again after they raised"
     )
+    _show_shared(counts, farm["slaves"])
     if farm["waits"]:
         rich.print(Text(f"  {farm['waits']}"))
     table = Table(
@@ -130,6 +131,27 @@ def _show(farm: dict[str, Any]) -> None:
         if slave["lacks"]:
             lacks = ", ".join(slave["lacks"])
             rich.print(Text(f"  {slave['name']} on {slave['host']} has no package {lacks}"))
+
+
+def _show_shared(counts: dict[str, Any], slaves: list[dict[str, Any]]) -> None:
+    """Show where shared objects came from, if they went anywhere."""
+    sent, given = counts.get("shared_bytes_sent", 0), counts.get("shared_bytes_given", 0)
+    givers = [slave for slave in slaves if slave.get("gives_at")]
+    if not (sent or given or givers):
+        return
+    words = f"  shared objects: {_size(sent)} sent by the script, {_size(given)} by slaves"
+    rich.print(Text(f"{words}; {len(givers)} of {len(slaves)} slaves give them to others"))
+    for slave in givers:
+        wrong, lost = slave["wrong_pieces"], slave["lost_pieces"]
+        if wrong:
+            rich.print(Text(f"  {slave['name']} gave something else, and is asked no more"))
+        elif lost:
+            gave = f"gave {_size(slave['given_bytes'])}, and nothing {lost} times"
+            rich.print(Text(f"  {slave['name']} at {slave['gives_at']} {gave}"))
+
+
+def _size(count: int) -> str:
+    return f"{count / 2**20:,.1f} MiB"
 
 
 def _runs_in_words(runs: list[dict[str, Any]]) -> str:

@@ -18,6 +18,7 @@ from masterslave.offers import read_offers
 from masterslave.slave.agent import Agent
 from masterslave.slave.capacity import bytes_of, usable_cpus
 from masterslave.slave.desk import Desk
+from masterslave.slave.giving import Giver
 from masterslave.slave.offer import NamedTasks, look_at
 from masterslave.slave.processes import become_reaper
 from masterslave.slave.scratch import remove_stale
@@ -25,7 +26,7 @@ from masterslave.slave.usage import meter_of_this_machine
 from masterslave.slave.watch import FarmWatch
 from masterslave.slave.whose import LOCAL
 from masterslave.slave.wires import Conditions, hold_standard_streams
-from remoteobj import URI
+from remoteobj import URI, BadURI, Identity
 from remoteobj.cli import IdentityFiles, identity_option, insecure_option, read_identity
 from remoteobj.runtime import runtime_dir
 
@@ -127,6 +128,16 @@ class Size(click.ParamType[int]):
     is_flag=True,
     help="Take tasks only while nobody else uses the machine; what runs then is finished.",
 )
+@click.option(
+    "--serve",
+    is_flag=False,
+    flag_value="",
+    default=None,
+    metavar="[ADDRESS[:PORT]]",
+    help="Give other slaves the shared objects that this one has fetched: with an identity on this "
+    "address of the machine (all of them), over TLS; without one to this user's slaves on it. LABEL"
+    " stands before it.",
+)
 @click.option("--local", is_flag=True, help="Serve this user's farms on this machine only.")
 @identity_option
 @insecure_option("Ask name servers on plain TCP (for names; code never crosses it).")
@@ -149,6 +160,7 @@ def slave(
     cluster: str | None,
     idle_exit_s: float | None,
     only_when_idle: bool,
+    serve: str | None,
     local: bool,
     identity: IdentityFiles | None,
     insecure: bool,
@@ -176,6 +188,7 @@ def slave(
     who = None
     if not local and farm is None:  # on one machine none is needed, so a bad one does no harm
         who, insecure = read_identity(identity, insecure)
+    giver = None if serve is None else _open_giver(serve, who, teller)
     become_reaper()
     remove_stale()
     slots = slots or usable_cpus()
@@ -183,6 +196,7 @@ def slave(
     agent = Agent(
         slots=slots,
         conditions=share,
+        giver=giver,
         name=name,
         offers=offered,
         identity=who,
@@ -290,6 +304,21 @@ def _what_it_looks_for(agent: Agent, labels: list[str], slots: int, places: str)
     if agent.allowed.names:
         farms += f" of {', '.join(agent.allowed.names)} only"
     return f"slave {agent.name}, {slot_words}, looks for {farms} in {places}; Ctrl-C ends it"
+
+
+def _open_giver(address: str, identity: Identity | None, teller: Teller) -> Giver:
+    """Serve other slaves at an address, or where none is said, where this one can."""
+    everywhere = "0.0.0.0" if identity is not None else ""
+    try:
+        where = URI(f"PYRONAME:slave@{address or everywhere}".rstrip("@"))
+    except BadURI:
+        raise click.UsageError(
+            "--serve takes an address of this machine, such as 192.168.1.20 or "
+            f"192.168.1.20:9100, not {address!r}; a LABEL stands before it"
+        ) from None
+    giver = Giver(where.host, where.port or 0, identity=identity)
+    teller.say(f"gives shared objects to other slaves at {giver.uri.location}")
+    return giver
 
 
 def _what_it_offers(named: NamedTasks) -> str:

@@ -246,7 +246,8 @@ class Farm(Calls, Sharing):
     def statistics(self) -> FarmStatistics:
         """Return what the farm has done so far."""
         failed = self._submitter.failed
-        return self._master.view(lambda d: statistics_of(d.scheduler.state, failed))
+        spreading = self._master.spreading
+        return self._master.view(lambda d: statistics_of(d.scheduler.state, failed, spreading))
 
     @staticmethod
     def progress(done: float, total: float) -> None:

@@ -10,6 +10,7 @@ from typing import Protocol
 from masterslave.errors import SlaveGone
 from masterslave.master.decisions import Decisions
 from masterslave.master.seats import Seat
+from masterslave.master.spreading import Spreading
 from masterslave.scheduler.slaves import Slave
 from masterslave.scheduler.state import State
 
@@ -158,6 +159,12 @@ class SlaveRecord(_Steered):
         evidence: Why it is quarantined: tasks that it failed, and that succeeded elsewhere.
         offers: Amounts of what tasks may need, by name.
         only_named: It takes named tasks with data only; its owner wants it so.
+        sent_bytes: Of shared objects, what the script has sent it; what it maps where it is, it is
+            not sent.
+        gives_at: Where it gives other slaves what it has of them; empty: nowhere.
+        given_bytes: What it has given to others, as these say.
+        lost_pieces: How often one came to it in vain.
+        wrong_pieces: How often it gave something else, which was noticed; it is asked no more.
     """
 
     name: str
@@ -175,6 +182,11 @@ class SlaveRecord(_Steered):
     runs: tuple[RunningTask, ...] = ()
     lacks: tuple[str, ...] = ()
     only_named: bool = False
+    sent_bytes: int = 0
+    gives_at: str = ""
+    given_bytes: int = 0
+    lost_pieces: int = 0
+    wrong_pieces: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +202,8 @@ class FarmStatistics:
         recalled: Tasks that were held ahead, and taken back for a slot that had become free.
         slaves_quarantined, slaves_released: Slaves, each as often as it was.
         late: Answers that came when the task had one already; dropped.
+        shared_bytes_sent: Of shared objects, what the script has sent to slaves.
+        shared_bytes_given: What slaves have given to slaves, as these say.
     """
 
     submitted: int
@@ -209,6 +223,8 @@ class FarmStatistics:
     recalled: int
     slaves_quarantined: int
     slaves_released: int
+    shared_bytes_sent: int = 0
+    shared_bytes_given: int = 0
 
 
 def records_of(
@@ -242,6 +258,11 @@ def _record_of(seat: Seat, decisions: Decisions, label: str, steering: _Asks) ->
         only_named=who.only_named,
         takes_nothing=seat.says if slave else "",
         runs=_runs_of(slave, decisions, label) if slave else (),
+        sent_bytes=seat.sent_bytes,
+        gives_at=seat.gives_at,
+        given_bytes=seat.given_bytes,
+        lost_pieces=seat.lost_pieces,
+        wrong_pieces=seat.wrong_pieces,
     )
     object.__setattr__(record, "_steering", steering)
     return record
@@ -261,7 +282,7 @@ def _runs_of(slave: Slave, decisions: Decisions, label: str) -> tuple[RunningTas
     )
 
 
-def statistics_of(state: State, failed: int) -> FarmStatistics:
+def statistics_of(state: State, failed: int, spreading: Spreading) -> FarmStatistics:
     """Return the farm's counts."""
     counts = state.counts
     return FarmStatistics(
@@ -282,4 +303,6 @@ def statistics_of(state: State, failed: int) -> FarmStatistics:
         recalled=counts.recalled,
         slaves_quarantined=counts.slaves_quarantined,
         slaves_released=counts.slaves_released,
+        shared_bytes_sent=spreading.sent_bytes,
+        shared_bytes_given=spreading.given_bytes,
     )

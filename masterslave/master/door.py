@@ -123,6 +123,8 @@ class Door:
     def blob(self, message: bytes) -> bytes:
         """Say where a blob is (``BlobAsk -> BlobAnswer``)."""
         ask = decode(message, BlobAsk)
+        if ask.given:
+            self._master.spreading.note_given(ask)
         if ask.origin != self._master.origin:
             return encode(
                 BlobAnswer(
@@ -144,7 +146,9 @@ class Door:
         parts = [place.part for place in blob.places]
         if seat.peer != THIS_MACHINE:
             parts = [msgspec.structs.replace(part, path="") for part in parts]
-        return encode(BlobAnswer(tuple(parts)))
+        giver = self._master.spreading.find_giver(ask) if ask.fetches >= 0 else ""
+        hashes = blob.hashes(ask.fetches) if giver else ()
+        return encode(BlobAnswer(tuple(parts), giver=giver, hashes=hashes))
 
     @expose(role="slave")
     def piece(self, message: bytes) -> bytes:
@@ -153,7 +157,9 @@ class Door:
         if not self._conversation.is_seated(ask.slave):
             return b""
         size = min(ask.size, MAX_PIECE_BYTES)
-        return self._master.blobs.read(ask.digest, ask.part, ask.offset, size)
+        data = self._master.blobs.read(ask.digest, ask.part, ask.offset, size)
+        self._master.spreading.note_sent(ask.slave, len(data))
+        return data
 
     @expose
     def status(self) -> dict[str, Any]:

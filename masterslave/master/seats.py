@@ -10,7 +10,7 @@ from masterslave.master.mailbox import Mailbox
 from masterslave.protocol.encoding import encode
 from masterslave.protocol.joining import CODE, Introduction, on_tag, task_tag
 from masterslave.protocol.verbs import Instructions
-from remoteobj import DeferredReply
+from remoteobj import THIS_MACHINE, URI, BadURI, DeferredReply
 
 __all__ = [
     "ENDED",
@@ -18,6 +18,7 @@ __all__ = [
     "UNKNOWN",
     "Poll",
     "Seat",
+    "address_of",
     "answer",
     "bare_name",
     "offers_of",
@@ -29,6 +30,8 @@ NOTHING = encode(Instructions())
 UNKNOWN = encode(Instructions(unknown=True))
 ENDED = encode(Instructions(ended=True))
 """Answers that say nothing of a task: ask anew; join anew; do not come back."""
+
+_ALL_ADDRESSES = ("0.0.0.0", "::")
 
 
 class Poll(DeferredReply):
@@ -57,6 +60,13 @@ class Seat:
         poll: What it waits for.
         slots: What it has said last that it would run at once.
         blobs: Hashes of what it has asked for: it is told when that is gone.
+        gives_at: Where it gives others what it has fetched of that; empty: nowhere.
+        gives: Of those that it can give, to how many slaves each.
+        takes: From whom it fetches a blob just now, by its hash.
+        sent_bytes: Of blobs, that the master has sent it.
+        given_bytes: Of blobs, that it has given to other slaves, as these say.
+        lost_pieces: How often one was sent to it and was given nothing.
+        wrong_pieces: How often it gave something else.
         lacks: Packages that are missing there, and that the script has.
         told_at: When the scheduler was told last that it was heard of.
     """
@@ -79,6 +89,16 @@ class Seat:
     told_at: float = 0.0
     lacks: tuple[str, ...] = ()
     blobs: set[bytes] = field(default_factory=set)
+    gives_at: str = field(init=False)
+    gives: dict[bytes, int] = field(default_factory=dict)
+    takes: dict[bytes, Seat] = field(default_factory=dict, repr=False)
+    sent_bytes: int = 0
+    given_bytes: int = 0
+    lost_pieces: int = 0
+    wrong_pieces: int = 0
+
+    def __post_init__(self) -> None:
+        self.gives_at = address_of(self.introduction.gives, self.peer)
 
     @property
     def tags(self) -> frozenset[str]:
@@ -94,6 +114,26 @@ class Seat:
 def bare_name(slave: str) -> str:
     """Return what a slave calls itself, from its name at the scheduler."""
     return slave.rpartition("#")[0]
+
+
+def address_of(uri: str, peer: str) -> str:
+    """Return where a slave gives what it has, as others reach it; empty: nowhere.
+
+    Args:
+        uri: What it says.
+        peer: Where it comes from. Who comes by a socket on this machine is met at one, too.
+    """
+    try:
+        told = URI(uri) if uri else None
+    except BadURI:
+        return ""
+    if told is None or (told.sockname is not None) != (peer == THIS_MACHINE):
+        return ""
+    if told.sockname is None and (told.host is None or told.port is None):  # it is a name
+        return ""
+    if told.host in _ALL_ADDRESSES:
+        return str(URI.of_tcp(told.object, peer.rpartition(":")[0].strip("[]"), told.port or 0))
+    return str(told)
 
 
 def offers_of(introduction: Introduction) -> dict[str, float]:

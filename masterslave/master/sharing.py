@@ -17,6 +17,7 @@ from typing import Any
 from masterslave.blobs.reading import RESULT, read_blob
 from masterslave.blobs.segments import Arena, Place
 from masterslave.blobs.writing import Contents, store
+from masterslave.protocol.fetching import HASHES_AT_A_TIME, Piece, hash_of_piece, pieces_of
 
 __all__ = ["Blob", "Blobs", "Promised"]
 
@@ -32,11 +33,27 @@ class Blob:
 
     def __init__(self, digest: bytes, places: list[Place], inner: tuple[Blob, ...]) -> None:
         self.digest, self.places, self.inner = digest, places, inner
+        self._hashing = threading.Lock()
+        self._hashes: dict[Piece, bytes] = {}
 
     @property
     def size(self) -> int:
         """How many bytes it takes."""
         return sum(place.size for place in self.places)
+
+    def hashes(self, first: int) -> tuple[bytes, ...]:
+        """Return the hashes of its pieces from this one on, as many as are told at a time.
+
+        Blocks: some 10 ms for each that is not known yet.
+        """
+        pieces = pieces_of([place.size for place in self.places])
+        asked, known = pieces[first : first + HASHES_AT_A_TIME], self._hashes
+        with self._hashing:
+            for piece in asked:
+                if piece not in known:
+                    data = self.places[piece.part].read(piece.offset, piece.size)
+                    known[piece] = hash_of_piece(data)
+        return tuple(known[piece] for piece in asked)
 
     @cached_property
     def value(self) -> Any:

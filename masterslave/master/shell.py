@@ -35,6 +35,7 @@ from masterslave.master.errands import Answered, missing
 from masterslave.master.inbox import Inbox
 from masterslave.master.output import Output, TaskOutput
 from masterslave.master.sharing import Blobs
+from masterslave.master.spreading import Spreading
 from masterslave.master.submission import Single, Span, Submission
 from masterslave.master.turns import Turn
 from masterslave.scheduler import Scheduler, SlaveReleased
@@ -54,6 +55,7 @@ class Master:
     Attributes:
         conversation: What the slaves say, for the door.
         blobs: What the script has shared.
+        spreading: Which slave fetches that from which.
         wait_until_answered: Waits until no task is without its answer.
         is_handing_over: Tells whether the caller is called with an answer.
 
@@ -80,6 +82,7 @@ class Master:
         self._kick = partial(kicks.put, True)
         self.blobs = Blobs(self._kick)
         self._turn = Turn(self._decisions, self._inbox, self.blobs.dropped, self._lender)
+        self.spreading = Spreading(self._turn.lock, self._table)
         self._clock = Clock(self._turn, self._decisions, kicks, heartbeat_s=settings.heartbeat_s)
         self.conversation = Conversation(
             self._turn,

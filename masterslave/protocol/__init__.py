@@ -15,7 +15,9 @@ on a connection of its own, so that a long poll never delays a result:
 
 What the script has shared is fetched when a task first needs it, each time by a connection of its
 own: ``blob(BlobAsk) -> BlobAnswer`` says where it lies, for a slave that can read it there, and how
-large it is; ``piece(PieceAsk) -> bytes`` brings some of it, empty where it is gone.
+large it is; ``piece(PieceAsk) -> bytes`` brings some of it, empty where it is gone. A slave that
+cannot read it asks once more, and is told of another slave that gives it, if there is one: that one
+has one verb for slaves, ``piece(PieceAsk) -> bytes | None``, where None is for what it has not yet.
 
 A slave is known by a name that its master has drawn at random and told it alone, so that no slave
 can speak for another; both verbs carry it. They say how many tasks the slave would run at once,

@@ -48,6 +48,8 @@ class Introduction(Struct, frozen=True):
         only_named: It takes nothing but these, with data; anything else it refuses itself.
         takes_handlers: It was started for this script alone, on its machine: it does the tasks that
             the farm has handlers for, too.
+        gives: Where it gives other slaves what it has fetched, as a URI; empty: nowhere. All
+            addresses of its machine (``0.0.0.0``) stand for the one that it comes from.
     """
 
     version: int
@@ -61,6 +63,7 @@ class Introduction(Struct, frozen=True):
     tasks: tuple[str, ...] = ()
     only_named: bool = False
     takes_handlers: bool = False
+    gives: str = ""
 
 
 class Decline(Struct, frozen=True):

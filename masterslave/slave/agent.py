@@ -29,6 +29,7 @@ from masterslave.protocol.encoding import encode
 from masterslave.protocol.joining import VERSION, Decline, Introduction
 from masterslave.slave.calling import Caller, MasterGone
 from masterslave.slave.children import Child
+from masterslave.slave.giving import Giver
 from masterslave.slave.housekeeping import Housekeeper
 from masterslave.slave.link import Link
 from masterslave.slave.offer import NamedTasks
@@ -102,6 +103,8 @@ class Agent:
         look_s: How often it is looked, for the last two.
         shows_output: Whether what tasks print is shown on standard error here, too.
         conditions: What holds for each child.
+        giver: Gives to other slaves what this one has fetched; None: it gives nothing. The agent
+            closes it.
     """
 
     def __init__(
@@ -122,11 +125,12 @@ class Agent:
         look_s: float = 2.0,
         shows_output: bool = True,
         conditions: Conditions = ANY,
+        giver: Giver | None = None,
     ) -> None:
         self.name = name or f"{socket.gethostname()}-{os.getpid()}"
         self._offers = dict(offers or {})
         self._patience_s = patience_s
-        self._identity = identity
+        self._identity, self._giver = identity, giver
         self._report = report
         self._only_pid = only_pid
         self._once = once
@@ -219,7 +223,9 @@ class Agent:
         return self._idle.wait(timeout_s)
 
     def close(self) -> None:
-        """End the children. Blocks until they are gone."""
+        """Give nothing more to others, and end the children. Blocks until they are gone."""
+        if self._giver is not None:
+            self._giver.close()
         self._housekeeper.close()
         self._workshop.close()
 
@@ -280,6 +286,7 @@ class Agent:
             only_named=self._named.are_all,
             offers=self._offers,
             takes_handlers=self._only_pid is not None,
+            gives="" if self._giver is None else str(self._giver.uri),
         )
 
     def _refuse(self, farm: FarmRecord) -> str:
@@ -329,6 +336,7 @@ class Agent:
             self.introduction(),
             patience_s=self._patience_s,
             identity=self._identity,
+            giver=self._giver,
             report=self._report,
             node=owner.node or None,
         )

@@ -1,9 +1,9 @@
 """What a slave has of the objects that a script has shared: blobs, fetched once for all children.
 
 Where the script's memory can be read, because it is of this user on this machine, children read
-that. Else the blob is fetched, in pieces, into memory of this process that its children map. It is
-kept until the script lets go of it, or until there is too much: then what was used longest ago
-goes, but nothing that a task which is here will need.
+that. Else the blob is fetched, in pieces, from the master or from another slave, into memory of
+this process that its children map. It is kept until the script lets go of it, or until there is too
+much: then what was used longest ago goes, but nothing that a task which is here will need.
 """
 
 from __future__ import annotations
@@ -13,16 +13,20 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 
+from msgspec import structs
+
 from masterslave.blobs.reading import is_here
 from masterslave.blobs.segments import Arena, Part, Place
 from masterslave.protocol.encoding import encode
-from masterslave.protocol.fetching import MAX_PIECE_BYTES, BlobAnswer, BlobAsk, PieceAsk
+from masterslave.protocol.fetching import SPREAD_BYTES, BlobAnswer, BlobAsk, Piece, PieceAsk
 from masterslave.slave.calling import Caller, MasterGone
 from masterslave.slave.child.frames import Found
 from masterslave.slave.children import Child
+from masterslave.slave.coming import Coming
+from masterslave.slave.route import Route
 from masterslave.slave.work import FarmWork
 from masterslave.slave.workshop import Workshop
-from remoteobj import Proxy
+from remoteobj import Identity, Proxy
 
 __all__ = ["Keeper", "room_for_blobs"]
 
@@ -41,6 +45,7 @@ class Keeper:
     Args:
         caller: Calls the master until it answers.
         slave: Returns by which name the master knows the slave.
+        identity: Who this machine is, to slaves that give what they have.
         room_bytes: How much is kept of what was fetched.
 
     Threads: any.
@@ -54,14 +59,16 @@ class Keeper:
         proxy: Proxy,
         *,
         slave: Callable[[], str],
+        identity: Identity | None = None,
         room_bytes: int | None = None,
     ) -> None:
         self._work, self._workshop, self._caller, self._proxy = work, workshop, caller, proxy
-        self._slave = slave
+        self._slave, self._identity = slave, identity
         self._room_bytes = room_for_blobs() if room_bytes is None else room_bytes
         self._arena = Arena()
         self._lock = threading.Lock()
         self._here: OrderedDict[bytes, tuple[tuple[Part, ...], list[Place]]] = OrderedDict()
+        self._coming: dict[bytes, Coming] = {}
         self._wanted: dict[bytes, list[Child]] = {}
         self._stale: set[bytes] = set()
         """What was dropped while it was fetched."""
@@ -93,6 +100,17 @@ class Keeper:
             self._stale.update(digest for digest in digests if digest in self._wanted)
         self._workshop.drop_shared(self._work, digests)
 
+    def read(self, ask: PieceAsk, wait_s: float) -> bytes | None:
+        """Return some of what was fetched; empty if it is not here, None if it is to come."""
+        with self._lock:
+            coming = self._coming.get(ask.digest)
+            _, places = self._here.get(ask.digest, ((), []))
+        if coming is not None:
+            return coming.read(ask, wait_s)
+        if ask.part >= len(places):
+            return b""
+        return places[ask.part].read(ask.offset, ask.size)
+
     def close(self) -> None:
         """Let go of all. Blocks until nothing is fetched any more; the caller's ``over`` is set."""
         with self._lock:
@@ -117,12 +135,14 @@ class Keeper:
                         if parts:
                             self._here[digest] = parts, places
                         waiting = self._wanted.pop(digest)
+                        self._coming.pop(digest, None)
                         break
                     self._stale.discard(digest)
                     refused = ""
         except MasterGone:  # its tasks are stopped: nobody waits for it any more
             with self._lock:
                 self._wanted.pop(digest, None)
+                self._coming.pop(digest, None)
             return
         finally:
             with self._lock:
@@ -133,36 +153,49 @@ class Keeper:
 
     def _get(self, digest: bytes, origin: str) -> tuple[tuple[Part, ...], list[Place]]:
         ask = BlobAsk(self._slave(), digest, origin)
-        answer = self._caller.call(self._proxy, "blob", ask, BlobAnswer)
+        answer = self._ask(ask)
         while not (answer.parts or answer.refused):
             if self._caller.over.wait(_ASK_AGAIN_S):
                 raise MasterGone(self._caller.how)
-            answer = self._caller.call(self._proxy, "blob", ask, BlobAnswer)
+            answer = self._ask(ask)
         if answer.refused:
             raise _Gone(answer.refused)
         if all(part.path for part in answer.parts) and is_here(answer.parts):
             return answer.parts, []
-        places = []
+        coming = Coming(self._arena, [part.size for part in answer.parts])
+        with self._lock:
+            self._coming[digest] = coming
         try:
-            for number, part in enumerate(answer.parts):
-                place = self._arena.place(part.size)
-                places.append(place)
-                for offset in range(0, part.size, MAX_PIECE_BYTES):
-                    size = min(MAX_PIECE_BYTES, part.size - offset)
-                    data = self._fetch_piece(PieceAsk(self._slave(), digest, number, offset, size))
-                    if len(data) != size:
-                        raise _Gone("a shared object was let go of while it was fetched")
-                    place.write(data, offset)
-                place.finish()
+            self._fill(coming, ask, sum(part.size for part in answer.parts))
+        finally:
+            coming.end()
+        return tuple(place.part for place in coming.places), coming.places
+
+    def _fill(self, coming: Coming, ask: BlobAsk, size: int) -> None:
+        """Fetch the pieces of a blob of this size."""
+        route = Route(ask, self._ask, identity=self._identity, over=self._caller.over)
+        try:
+            for number, piece in enumerate(coming.pieces):
+                data = route.take(number, piece) if size >= SPREAD_BYTES else None
+                if data is None:
+                    data = self._fetch_piece(ask.digest, piece)
+                if len(data) != piece.size:
+                    raise _Gone("a shared object was let go of while it was fetched")
+                coming.add(piece, data)
         except OSError as error:
-            size = sum(part.size for part in answer.parts)
             raise _Gone(
                 f"slave {self._slave()} has no memory for a shared object of "
                 f"{size / 2**20:.0f} MiB: {error}"
             ) from error
-        return tuple(place.part for place in places), places
+        finally:
+            route.close()
 
-    def _fetch_piece(self, ask: PieceAsk) -> bytes:
+    def _ask(self, ask: BlobAsk) -> BlobAnswer:
+        ask = structs.replace(ask, slave=self._slave())  # it may have joined anew
+        return self._caller.call(self._proxy, "blob", ask, BlobAnswer)
+
+    def _fetch_piece(self, digest: bytes, piece: Piece) -> bytes:
+        ask = PieceAsk(self._slave(), digest, piece.part, piece.offset, piece.size)
         packed = encode(ask)
         return self._caller.insist(lambda: bytes(self._proxy.piece(packed)))
 

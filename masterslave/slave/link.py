@@ -20,6 +20,7 @@ from masterslave.protocol.outcomes import REPORT, Outcome
 from masterslave.slave.asking import Asker
 from masterslave.slave.calling import Caller, MasterGone
 from masterslave.slave.courier import Courier
+from masterslave.slave.giving import Giver
 from masterslave.slave.intake import Intake
 from masterslave.slave.keeper import Keeper
 from masterslave.slave.rights import without_code_in
@@ -45,6 +46,7 @@ class Link:
             held for it is dropped; one that refuses the connection is dropped at once.
         identity: Who this machine is, for a door on TCP; it is never called over plain TCP.
         node: Which machine the master has to be on, by its certificate; None: any of the cluster.
+        giver: Gives to other slaves what this one has fetched; None: it gives nothing.
         report: Called with lines for people.
     """
 
@@ -56,6 +58,7 @@ class Link:
         *,
         patience_s: float,
         identity: Identity | None,
+        giver: Giver | None = None,
         report: Callable[[str], None],
         node: str | None = None,
     ) -> None:
@@ -71,8 +74,14 @@ class Link:
         self._talk = options(proxy, timeout_s=_ANSWER_S)
         self._listen = Proxy(uri, identity=identity, node=node)
         self._keeper = Keeper(
-            self.work, workshop, self._caller, self._talk, slave=lambda: self.welcome.slave
+            self.work,
+            workshop,
+            self._caller,
+            self._talk,
+            slave=lambda: self.welcome.slave,
+            identity=identity,
         )
+        self._giver = giver
         intake = Intake(
             self.work, workshop, lambda: self.welcome.slave, self._keeper.drop, self._obey
         )
@@ -110,6 +119,8 @@ class Link:
         """
         try:
             self._join("")
+            if self._giver is not None:
+                self._giver.add(self._keeper.read)
             self._workshop.add(
                 self.work,
                 self.welcome,
@@ -128,6 +139,8 @@ class Link:
             how = str(error)
         finally:
             self._caller.over.set()
+            if self._giver is not None:
+                self._giver.remove(self._keeper.read)
             self._workshop.remove(self.work)
             self._courier.close()
             self._keeper.close()

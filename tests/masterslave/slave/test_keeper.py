@@ -41,7 +41,8 @@ class Script:
 
     def blob(self, message: bytes) -> bytes:
         ask = decode(message, BlobAsk)
-        self.asked.append(ask.digest)
+        if ask.fetches < 0:
+            self.asked.append(ask.digest)
         blob = self.blobs.find(ask.digest)
         if blob is None:
             return encode(BlobAnswer(refused="it is gone"))
