@@ -7,6 +7,9 @@ import sys
 import click
 
 from nameserver.cli.doctor import doctor
+from nameserver.cli.inviting import invite
+from nameserver.cli.joining import join
+from nameserver.cli.members import members, revoke
 from nameserver.cli.names import list_names, lookup, ping, register, remove
 from nameserver.cli.options import debug_option
 from nameserver.cli.run import run
@@ -36,6 +39,10 @@ for command in (
     watch,
     ping,
     doctor,
+    invite,
+    join,
+    members,
+    revoke,
     completion("nameserver"),
 ):
     main_group.add_command(command)

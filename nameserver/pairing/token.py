@@ -16,9 +16,9 @@ from msgspec import Struct
 
 from nameserver.errors import BadToken
 
-__all__ = ["SECRET_BYTES", "Token", "read_token"]
+__all__ = ["PREFIX", "SECRET_BYTES", "Token", "read_token"]
 
-_PREFIX = "rj1-"
+PREFIX = "rj1-"
 _FINGERPRINT_BYTES = 32
 _ID_BYTES = 4
 SECRET_BYTES = 16
@@ -49,7 +49,7 @@ class Token(Struct, frozen=True, array_like=True):
     def text(self) -> str:
         """Return what is pasted; it is a secret."""
         data = msgspec.msgpack.encode(self)
-        return _PREFIX + base64.urlsafe_b64encode(data + _check(data)).decode().rstrip("=")
+        return PREFIX + base64.urlsafe_b64encode(data + _check(data)).decode().rstrip("=")
 
     def __repr__(self) -> str:
         return f"Token(cluster {self.cluster!r}, invitation {self.number.hex()})"
@@ -67,12 +67,12 @@ def read_token(text: str) -> Token:
     text = "".join(text.split())
     if not text:
         raise BadToken("no token was given: paste what 'nameserver invite' has printed")
-    if not text.startswith(_PREFIX):
+    if not text.startswith(PREFIX):
         raise BadToken(
-            f"this is no token: one begins with {_PREFIX!r}; paste what 'nameserver invite' has "
+            f"this is no token: one begins with {PREFIX!r}; paste what 'nameserver invite' has "
             "printed (a short code is given to 'nameserver join --code')"
         )
-    body = text[len(_PREFIX) :]
+    body = text[len(PREFIX) :]
     try:
         if len(body) > _MOST_CHARACTERS:
             raise ValueError

@@ -3,46 +3,28 @@
 from __future__ import annotations
 
 import contextlib
-import time
-from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
 
-from nameserver import NameServer, NameServerNotFound, locate
+from nameserver import NameServerNotFound, locate
 from nameserver.pairing.joining import join_by_code, join_by_token
 from nameserver.pairing.presence import AUTHORITY
 from nameserver.pairing.token import read_token
 from nameserver.trust import Trust
 from remoteobj import Identity, PeerRefused, Proxy
 from remoteobj.errors import NotAllowed
-from remoteobj.identity.office import found_cluster
 from tests.conftest import eventually
 from tests.nameserver.pairing.accounts import Account
+from tests.nameserver.pairing.halls import Hall
 
 
-class Hall:
-    """The first machine of a cluster, with its name server."""
-
-    def __init__(self, identity: Identity, server: NameServer) -> None:
-        self.identity, self.server = identity, server
-
-    @property
-    def uri(self) -> str:
-        return f"PYRO:{AUTHORITY}@{self.server.address}"
-
-
-@pytest.fixture
-def hall(account: Account) -> Iterator[Hall]:
-    account("hall")
-    found_cluster("lab", name="hall", now=time.time())
-    identity = Identity.stored("lab")
-    with NameServer("127.0.0.1", identity=identity, announce=False, join_port=0) as server:
-        yield Hall(identity, server)
+def _uri(hall: Hall) -> str:
+    return f"PYRO:{AUTHORITY}@{hall.server.address}"
 
 
 def _join(hall: Hall, account: Account, name: str, role: str = "member") -> Identity:
-    with Proxy(hall.uri, identity=hall.identity) as authority:
+    with Proxy(_uri(hall), identity=hall.identity) as authority:
         token = authority.invite(role, 1, 60.0)
     account(name)
     return join_by_token(read_token(token), name=name).identity
@@ -51,7 +33,7 @@ def _join(hall: Hall, account: Account, name: str, role: str = "member") -> Iden
 def test_an_operator_invites_and_a_code_says_what_became_of_it(
     hall: Hall, account: Account
 ) -> None:
-    with Proxy(hall.uri, identity=hall.identity) as authority:
+    with Proxy(_uri(hall), identity=hall.identity) as authority:
         shown = authority.open_code("slave")
         assert authority.code_state(shown["code"]) == {"open": True, "used": False, "attempts": 0}
         account("anna")
@@ -68,7 +50,7 @@ def test_others_than_operators_may_neither_invite_nor_revoke(
     hall: Hall, account: Account, role: str
 ) -> None:
     other = _join(hall, account, "anna", role)
-    with Proxy(hall.uri, identity=other) as authority:
+    with Proxy(_uri(hall), identity=other) as authority:
         for act in (
             lambda: authority.invite("operator", 1, 60.0),
             lambda: authority.open_code("operator"),
@@ -87,7 +69,7 @@ def test_who_is_revoked_is_out_everywhere_within_seconds(hall: Hall, account: Ac
         stack.enter_context(Trust(ben, client))
         annas = stack.enter_context(locate(hall.server.address, identity=anna))
         annas.ping()
-        with Proxy(hall.uri, identity=hall.identity) as authority:
+        with Proxy(_uri(hall), identity=hall.identity) as authority:
             authority.revoke("anna")
         eventually(lambda: ben.refuses(anna.claims) is not None, "ben has heard of it")
         with pytest.raises(PeerRefused, match="revoked"):
@@ -98,7 +80,7 @@ def test_who_is_revoked_is_out_everywhere_within_seconds(hall: Hall, account: Ac
 
 def test_who_was_away_hears_of_it_when_back(hall: Hall, account: Account) -> None:
     anna, ben = _join(hall, account, "anna"), _join(hall, account, "ben")
-    with Proxy(hall.uri, identity=hall.identity) as authority:
+    with Proxy(_uri(hall), identity=hall.identity) as authority:
         authority.revoke("anna")
     assert ben.refuses(anna.claims) is None
     with locate(hall.server.address, identity=ben) as client, Trust(ben, client):
@@ -106,7 +88,7 @@ def test_who_was_away_hears_of_it_when_back(hall: Hall, account: Account) -> Non
 
 
 def test_the_first_machine_cannot_revoke_itself(hall: Hall) -> None:
-    with Proxy(hall.uri, identity=hall.identity) as authority:
+    with Proxy(_uri(hall), identity=hall.identity) as authority:
         with pytest.raises(ValueError, match="nameserver leave"):
             authority.revoke("hall")
         with pytest.raises(ValueError, match="nameserver members"):
@@ -120,6 +102,6 @@ def test_a_certificate_is_renewed_before_its_end(hall: Hall, account: Account) -
     with locate(hall.server.address, identity=anna) as client, Trust(anna, client, lambda: soon):
         eventually(lambda: anna.fingerprint != old, "the certificate is another one")
         client.ping()
-    with Proxy(hall.uri, identity=hall.identity) as authority:
+    with Proxy(_uri(hall), identity=hall.identity) as authority:
         assert [each["node"] for each in authority.members()][1:] == [anna.claims.node]
     assert Identity.stored("lab").fingerprint == anna.fingerprint
