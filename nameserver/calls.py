@@ -15,7 +15,7 @@ from nameserver.networks import Networks, is_unspecified, own_interfaces
 from nameserver.record import NAME_SERVER, Record, from_plain
 from remoteobj import URI, BadURI, Identity, RemoteObjError
 from remoteobj.client.channel import Channel
-from remoteobj.identity import refuse_both
+from remoteobj.identity import AUTO, Auto, choose_identity, refuse_both
 from remoteobj.settings import Settings
 
 __all__ = ["How", "ServerCalls", "is_loopback", "record_of"]
@@ -36,7 +36,7 @@ class ServerCalls:
     def __init__(
         self,
         address: str,
-        identity: Identity | None,
+        identity: Identity | Auto | None,
         insecure: bool,
         how: How,
         timeout_s: float,
@@ -49,6 +49,10 @@ class ServerCalls:
             raise BadURI(
                 f"{address!r} is no address of a name server: it looks like 192.168.1.20:9090"
             ) from error
+        if self._uri.sockname is None:
+            identity = choose_identity(identity, insecure)
+        elif identity == AUTO:
+            identity = None
         self._how = how
         self._timeout_s = timeout_s
         self._channel = Channel(
@@ -62,6 +66,11 @@ class ServerCalls:
     def address(self) -> str:
         """Where the name server is, as ``host:port``."""
         return self._uri.location or ""
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether anyone on the way can read and change what is said: plain TCP is spoken."""
+        return self._uri.sockname is None and self._channel.identity is None
 
     @property
     def how(self) -> How:

@@ -22,6 +22,7 @@ from nameserver.record import (
 from nameserver.watching import Watch
 from remoteobj import URI, Identity, InsecureWarning
 from remoteobj.client.method import make_method
+from remoteobj.identity import AUTO, Auto
 
 __all__ = ["How", "NameServerClient"]
 
@@ -32,6 +33,7 @@ class NameServerClient(ServerCalls):
     Args:
         address: ``host:port``, or ``./u:/path`` of a Unix socket.
         identity: Who this process is: TCP is TLS then, and the server has to be of its cluster.
+            Without a word it is who this account became by pairing; None: nobody.
         insecure: Talk plain TCP. Warned about, unless *quiet*.
         how: Where the address came from, for whoever wants to print it.
         timeout_s: Longest time to wait for any one answer, in seconds.
@@ -41,6 +43,7 @@ class NameServerClient(ServerCalls):
     Raises:
         BadURI: *address* is none.
         BadInput: An identity and ``insecure=True`` were both given.
+        IdentityUnusable: What pairing has stored cannot be used, or is of several clusters.
 
     Blocks: each method on the network, at most *timeout_s*.  Threads: any.
     """
@@ -49,7 +52,7 @@ class NameServerClient(ServerCalls):
         self,
         address: str,
         *,
-        identity: Identity | None = None,
+        identity: Identity | Auto | None = AUTO,
         insecure: bool = False,
         how: How = "given",
         timeout_s: float = 5.0,

@@ -24,18 +24,18 @@ from remoteobj import (
     PeerRefused,
     RemoteObjError,
 )
+from remoteobj.identity import AUTO, HOW_TO_PAIR, Auto, choose_identity
 
 __all__ = ["locate", "resolve"]
 
 WHAT_TO_DO = (
-    "start one with 'nameserver run --host ADDRESS {}', "
-    "or say where it is with REMOTEOBJ_NAMESERVER=host:port"
+    "start one with 'nameserver run{}', or say where it is with REMOTEOBJ_NAMESERVER=host:port"
 )
 
 NEEDS_EITHER = (
-    "is on TCP: pass identity= (--identity at the command line) if it speaks TLS; if it speaks "
-    "plain TCP, pass insecure=True (--insecure at the command line, REMOTEOBJ_INSECURE=1 for "
-    "PYRONAME), where you trust everyone on the network"
+    f"is on TCP, where this machine has to prove who it is: {HOW_TO_PAIR}; or pass identity= "
+    "(--identity at the command line); or, if it speaks plain TCP and you trust everyone on the "
+    "network, insecure=True (--insecure at the command line, REMOTEOBJ_INSECURE=1 for PYRONAME)"
 )
 
 RESOLVE_TIMEOUT_S = 5.0
@@ -46,7 +46,7 @@ def locate(
     *,
     cluster: str | None = None,
     timeout_s: float = 5.0,
-    identity: Identity | None = None,
+    identity: Identity | Auto | None = AUTO,
     insecure: bool = False,
     interfaces: Sequence[str] | None = None,
 ) -> NameServerClient:
@@ -58,9 +58,11 @@ def locate(
         address: ``host:port``; where None, what ``REMOTEOBJ_NAMESERVER`` says; where that is not
             set, the first server announced by zeroconf that answers over TCP.
         cluster: The server has to be of this one; None takes what ``REMOTEOBJ_CLUSTER`` says, and
-            where that is not set, the only cluster that there is.
+            where that is not set, the cluster of the stored identity, where that is used, and else
+            the only cluster that there is.
         timeout_s: Longest time to look, in seconds.
         identity: Who this process is: TLS is spoken then, and the server has to be of its cluster.
+            Without a word it is who this account became by pairing; None: nobody.
         insecure: Plain TCP may be spoken. Warned about.
         interfaces: Addresses of the interfaces to look on; None takes ``REMOTEOBJ_INTERFACES``, and
             where that is not set, all.
@@ -72,13 +74,15 @@ def locate(
         BadURI: The address is none.
         BadName: That is no name of a cluster.
         BadInput: An identity and ``insecure=True`` were both given.
+        IdentityUnusable: This account is in several clusters of which none was chosen; or what
+            pairing has stored cannot be used.
 
     Blocks: on the network, at most *timeout_s*; 0.4 s where a server is announced, of which 0.3 s
         are for hearing of other clusters; a tenth of that with *cluster*, where one was found
         before.  Threads: any.
     """
     client = _find(address, cluster, timeout_s, identity, insecure, interfaces)
-    if identity is None and not client.address.startswith("./u:"):
+    if client.is_plain:
         warnings.warn(
             f"plain TCP to the name server {client.address}: anyone on the way can read and change "
             "names and addresses",
@@ -92,12 +96,17 @@ def _find(
     address: str | None,
     cluster: str | None,
     timeout_s: float,
-    identity: Identity | None,
+    identity: Identity | Auto | None,
     insecure: bool,
     interfaces: Sequence[str] | None,
 ) -> NameServerClient:
     cluster = chosen_cluster(cluster)
     known, how = known_address(address)
+    if known is not None and known.startswith("./u:"):
+        identity = None if identity == AUTO else identity
+    identity = choose_identity(identity, insecure, cluster)
+    if cluster is None and identity is not None:
+        cluster = identity.cluster
     if known is None:
         return _search(cluster, timeout_s, identity, insecure, interfaces)
     try:
@@ -108,7 +117,7 @@ def _find(
         raise
     except (RemoteObjError, OSError, AttributeError) as error:
         why = reason_of(error)
-        what_to_do = "" if isinstance(error, PeerRefused) else f"; {_what_to_do(identity)}"
+        what_to_do = "" if isinstance(error, PeerRefused) else f"; {_what_to_do(insecure)}"
         raise NameServerNotFound(f"no name server at {known} ({how}): {why}{what_to_do}") from error
     if cluster is not None and found.cluster not in ("", cluster):
         found.client.close()
@@ -134,12 +143,12 @@ def _search(
         raise NameServerNotFound(str(error)) from error
     found = finding.find(timeout_s)
     if found is None:
-        raise NameServerNotFound(_what_was_tried(finding.search, cluster, timeout_s, identity))
+        raise NameServerNotFound(_what_was_tried(finding.search, cluster, timeout_s, insecure))
     return found.client
 
 
 def _what_was_tried(
-    search: Search | None, cluster: str | None, timeout_s: float, identity: Identity | None
+    search: Search | None, cluster: str | None, timeout_s: float, insecure: bool
 ) -> str:
     refused = search.refused() if search else {}
     if refused:
@@ -154,7 +163,7 @@ def _what_was_tried(
     wanted = f" of the cluster {cluster!r}" if cluster else ""
     return (
         f"no name server{wanted} found within {timeout_s:g} s by zeroconf on "
-        f"{_where(search)} ({_what_was_seen(search)}): {_what_to_do(identity)}"
+        f"{_where(search)} ({_what_was_seen(search)}): {_what_to_do(insecure)}"
     )
 
 
@@ -176,15 +185,15 @@ def _others(search: Search | None) -> list[str]:
     return [f"{address} is of the cluster {cluster!r}" for address, cluster in others]
 
 
-def _what_to_do(identity: Identity | None) -> str:
-    how = "--insecure" if identity is None else "--identity CA CERTIFICATE KEY"
-    return WHAT_TO_DO.format(how)
+def _what_to_do(insecure: bool) -> str:
+    return WHAT_TO_DO.format(" --host ADDRESS --insecure" if insecure else "")
 
 
-def resolve(name: str, address: str | None, identity: Identity | None = None) -> URI:
+def resolve(name: str, address: str | None, identity: Identity | Auto | None = AUTO) -> URI:
     """Look up ``PYRONAME:name`` for ``Proxy``: on this machine, then at the name server.
 
-    A name server on plain TCP is asked only where ``REMOTEOBJ_INSECURE=1`` is set: a proxy's own
+    A name server on plain TCP is asked only where ``REMOTEOBJ_INSECURE=1`` is set, and no identity
+    was given: a proxy's own
     ``insecure=True`` speaks of the object, not of who tells its address.
 
     Args:
@@ -198,7 +207,8 @@ def resolve(name: str, address: str | None, identity: Identity | None = None) ->
     if address is None:
         with Directory() as directory, contextlib.suppress(NameUnknown):
             return directory.lookup(name).uri
-    insecure = identity is None and os.environ.get("REMOTEOBJ_INSECURE", "") not in ("", "0")
+    is_given = isinstance(identity, Identity)
+    insecure = not is_given and os.environ.get("REMOTEOBJ_INSECURE", "") not in ("", "0")
     try:
         client = _find(address, None, RESOLVE_TIMEOUT_S, identity, insecure, None)
     except NameServerNotFound as error:

@@ -23,11 +23,14 @@ from nameserver.client import How
 from nameserver.clusters import DEFAULT_CLUSTER
 from nameserver.discovery import Sighting, browse
 from remoteobj import Identity, PeerRefused
-from remoteobj.identity import refuse_both
+from remoteobj.identity import HOW_TO_PAIR, refuse_both
 
 __all__ = ["Search", "known_address"]
 
-PASS_IDENTITY = "pass identity= (--identity at the command line) with a certificate of its CA"
+PASS_IDENTITY = (
+    f"{HOW_TO_PAIR}; or pass identity= (--identity at the command line) with a certificate of its "
+    "CA"
+)
 NEEDS_IDENTITY = f"it speaks TLS: {PASS_IDENTITY}"
 NEEDS_INSECURE = (
     "it speaks plain TCP: start it with an identity; or pass insecure=True (--insecure at the "

@@ -23,6 +23,7 @@ from nameserver.record import NAME_SERVER, make_record
 from nameserver.service import NameService
 from nameserver.storage import Storage
 from remoteobj import Daemon, Identity
+from remoteobj.identity import AUTO, Auto, choose_identity
 from remoteobj.uri import join_address
 
 if TYPE_CHECKING:
@@ -56,13 +57,14 @@ class NameServer:
         host: Address of this machine to listen on; ``0.0.0.0`` is all of them.
         port: TCP port; 0 takes a free one.
         identity: Who this machine is: TLS is spoken then, with machines of the same cluster only.
+            Without a word it is who this account became by pairing; None: nobody.
         insecure: Serve plain TCP: whoever reaches the port may register and remove. Warned about.
         announce: Announce it by zeroconf, on the interface of *host* and no other; ``0.0.0.0``: on
             every interface that can be used, as they come and go.
         name: What it is announced as, before a part that makes it unique; None is the host's name.
         storage: What keeps the names, and is closed with the server; None: they end with it.
         cluster: What the cluster is called that it serves: where a network has several, who looks
-            for a name server chooses by it.
+            for a name server chooses by it. None: as that of the stored identity, else "default".
         join_port: TCP port at which machines join while they are invited, where this account has
             the cluster's authority; None: 9091, or a free one where that is in use.
 
@@ -81,15 +83,18 @@ class NameServer:
         host: str,
         port: int = 0,
         *,
-        identity: Identity | None = None,
+        identity: Identity | Auto | None = AUTO,
         insecure: bool = False,
         announce: bool = True,
         name: str | None = None,
         storage: Storage | None = None,
-        cluster: str = DEFAULT_CLUSTER,
+        cluster: str | None = None,
         join_port: int | None = None,
     ) -> None:
         self._host, self._join_port = host, join_port
+        identity = choose_identity(identity, insecure, cluster)
+        if cluster is None:
+            cluster = (identity and identity.cluster) or DEFAULT_CLUSTER
         self._cluster = check_cluster(cluster)
         self._announce = announce
         self._transport: discovery.Transport = "plain" if identity is None else "tls"

@@ -16,7 +16,7 @@ from nameserver.errors import NameServerNotFound, NamingError
 from nameserver.record import NAME_SERVER
 from nameserver.search import Search, known_address
 from remoteobj import Identity
-from remoteobj.identity import refuse_both
+from remoteobj.identity import AUTO, Auto, choose_identity
 
 __all__ = ["ServerWatch", "watch_for_servers"]
 
@@ -33,16 +33,21 @@ class ServerWatch:
         self,
         on_found: Callable[[NameServerClient], None],
         address: str | None,
-        identity: Identity | None,
+        identity: Identity | Auto | None,
         insecure: bool,
         interfaces: Sequence[str] | None,
         interval_s: float,
         cluster: str | None,
     ) -> None:
-        refuse_both(identity, insecure)
-        self._cluster = chosen_cluster(cluster)
+        cluster = chosen_cluster(cluster)
+        known, how = known_address(address)
+        if known is not None and known.startswith("./u:"):
+            identity = None if identity == AUTO else identity
+        self._identity = choose_identity(identity, insecure, cluster)
+        if cluster is None and self._identity is not None:
+            cluster = self._identity.cluster
+        self._cluster, self._insecure = cluster, insecure
         self._on_found = on_found
-        self._identity, self._insecure = identity, insecure
         self._interfaces = interfaces
         self._interval_s = interval_s
         self._closed = threading.Event()
@@ -50,11 +55,11 @@ class ServerWatch:
         self._found: queue.SimpleQueue[Found | tuple[str, str] | None] = queue.SimpleQueue()
         self._problems: Callable[[], dict[str, str]] = dict
         self._ask_again: Callable[[str], None] = lambda _address: None
-        known, how = known_address(address)
         if known is None:
             target: Callable[[], None] = self._follow_announcements
         else:
-            NameServerClient(known, quiet=True)  # a text that is no address is told here and now
+            # A text that is no address is told here and now.
+            NameServerClient(known, identity=None, quiet=True)
             target = functools.partial(self._follow_address, known, how)
         self._thread = threading.Thread(target=target, name="nameserver-watch", daemon=True)
         self._thread.start()
@@ -181,7 +186,7 @@ def watch_for_servers(
     on_found: Callable[[NameServerClient], None],
     *,
     address: str | None = None,
-    identity: Identity | None = None,
+    identity: Identity | Auto | None = AUTO,
     insecure: bool = False,
     interfaces: Sequence[str] | None = None,
     interval_s: float = 1.0,
@@ -201,10 +206,11 @@ def watch_for_servers(
         interfaces: As in ``locate``.
         interval_s: How long to wait before a known address is asked again, in seconds.
         cluster: Only servers of this one; None takes what ``REMOTEOBJ_CLUSTER`` says, and where
-            that is not set, those of all clusters.
+            that is not set, that of the stored identity, where that is used, else all clusters.
     Raises:
         BadURI: The address is none.
         BadName: That is no name of a cluster.
         BadInput: An identity and ``insecure=True`` were both given.
+        IdentityUnusable: As in ``locate``.
     """
     return ServerWatch(on_found, address, identity, insecure, interfaces, interval_s, cluster)

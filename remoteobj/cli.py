@@ -14,7 +14,7 @@ from click.core import ParameterSource
 
 from remoteobj.completing import completion
 from remoteobj.errors import BadInput, BadURI, InsecureRefused, RemoteObjError
-from remoteobj.identity import Identity
+from remoteobj.identity import AUTO, Identity, choose_identity
 from remoteobj.proxy import Proxy
 from remoteobj.uri import URI
 
@@ -44,7 +44,8 @@ def identity_option(command: _Command) -> _Command:
         type=click.Path(),
         metavar="CA CERTIFICATE KEY",
         help="Talk TLS with these three files; "
-        f"default: {IDENTITY}, where they stand with '{os.pathsep}' between them.",
+        f"default: {IDENTITY}, where they stand with '{os.pathsep}' between them; else who this "
+        "account became by pairing.",
     )
     return option(command)
 
@@ -54,14 +55,18 @@ def insecure_option(text: str = "Talk plain TCP.") -> Callable[[_Command], _Comm
     return click.option("--insecure", is_flag=True, envvar="REMOTEOBJ_INSECURE", help=text)
 
 
-def read_identity(files: IdentityFiles | None, insecure: bool) -> tuple[Identity | None, bool]:
-    """Return the identity that a command was given, and whether it may talk plain TCP.
+def read_identity(
+    files: IdentityFiles | None, insecure: bool, cluster: str | None = None
+) -> tuple[Identity | None, bool]:
+    """Return the identity that a command is to use, and whether it may talk plain TCP.
 
-    What was typed counts; what the environment says, only where nothing was.
+    What was typed counts; what the environment says, only where nothing was; and where that says
+    nothing either, who this account became by pairing, in *cluster* if that is given.
 
     Raises:
         BadInput: Both were asked for, or the variable does not hold three files.
-        IdentityUnusable: The files are no identity.
+        IdentityUnusable: The files are no identity; or this account is in several clusters, and
+            none was chosen.
     """
     context = click.get_current_context()
     is_typed = context.get_parameter_source("insecure") is ParameterSource.COMMANDLINE
@@ -71,7 +76,7 @@ def read_identity(files: IdentityFiles | None, insecure: bool) -> tuple[Identity
         return Identity.from_files(*files), False
     text = os.environ.get(IDENTITY, "")
     if not text or is_typed:
-        return None, insecure
+        return choose_identity(AUTO, insecure, cluster), insecure
     if insecure:
         raise BadInput(
             f"{IDENTITY} means TLS, REMOTEOBJ_INSECURE means plain TCP: set one of them, or say "

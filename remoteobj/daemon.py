@@ -23,7 +23,7 @@ from typing import Any, Self
 from remoteobj import _pyro, forks, runtime
 from remoteobj.codec.leaves import shown
 from remoteobj.errors import BadInput, BadURI, DaemonClosed, InsecureRefused, InsecureWarning
-from remoteobj.identity import Identity, refuse_both
+from remoteobj.identity import AUTO, HOW_TO_PAIR, Auto, Identity, choose_identity, refuse_both
 from remoteobj.published import Published
 from remoteobj.server.engine import Engine
 from remoteobj.settings import Settings
@@ -59,13 +59,16 @@ class Daemon:
         host: None serves this user's processes on this machine, on a Unix socket in a private
             directory. An address of this machine serves TCP there.
         port: TCP port; 0 takes a free one.
-        identity: Who this process is: TCP is TLS then, for peers of the same cluster only.
+        identity: Who this process is: TCP is TLS then, for peers of the same cluster only. Without
+            a word it is who this account became by pairing, where *host* is given; None: nobody.
         insecure: Serve plain TCP: anyone who reaches the port may call. Warned about.
         settings: Limits.
 
     Raises:
         BadInput: A port or an identity without a host; an identity together with ``insecure``.
         InsecureRefused: A host without an identity, and without ``insecure=True``.
+        IdentityUnusable: This account is in several clusters of which none was chosen; or what
+            pairing has stored cannot be used.
         AddressUnusable: The port is in use, or the host is not this machine's; or, without a host,
             the path of this user's private directory cannot be that of a socket.
         RuntimeDirUnsafe: Without a host: that directory is not this user's alone.
@@ -78,11 +81,15 @@ class Daemon:
         host: str | None = None,
         port: int = 0,
         *,
-        identity: Identity | None = None,
+        identity: Identity | Auto | None = AUTO,
         insecure: bool = False,
         settings: Settings | None = None,
     ) -> None:
         refuse_both(identity, insecure)
+        if host is None:
+            identity = None if identity == AUTO else identity
+        else:
+            identity = choose_identity(identity, insecure)
         self._settings = settings or Settings()
         self._identity = identity
         self._lock = threading.RLock()
@@ -101,9 +108,9 @@ class Daemon:
         else:
             if identity is None and not insecure:
                 raise InsecureRefused(
-                    f"serving on {host} needs an identity=, or insecure=True: without encryption "
-                    "anyone who reaches the port may call; leave host out to serve this user's "
-                    "processes only"
+                    f"serving on {host} needs an identity: {HOW_TO_PAIR}; or pass identity=; or "
+                    "insecure=True: without encryption anyone who reaches the port may call; leave "
+                    "host out to serve this user's processes only"
                 )
             self._listener = sockets.listen_tcp(host, port)
             self._base = URI.of_tcp(_pyro.DAEMON_ID, host, self._listener.getsockname()[1])

@@ -12,14 +12,16 @@ from remoteobj.client.method import make_method
 from remoteobj.client.session import Found
 from remoteobj.client.trusting import wanted
 from remoteobj.errors import BadInput, InsecureWarning
-from remoteobj.identity import Identity, refuse_both
+from remoteobj.identity import AUTO, Auto, Identity, refuse_both
 from remoteobj.settings import Settings
 from remoteobj.uri import URI
 
 __all__ = ["Found", "Proxy", "batch", "options", "release", "set_name_resolver"]
 
 
-def set_name_resolver(resolve: Callable[[str, str | None, Identity | None], URI | Found]) -> None:
+def set_name_resolver(
+    resolve: Callable[[str, str | None, Identity | Auto | None], URI | Found],
+) -> None:
     """Tell how ``PYRONAME:name`` is looked up; nameserver calls this when it is imported.
 
     Args:
@@ -40,6 +42,7 @@ class Proxy:
     Args:
         uri: ``URI``, ``"PYRO:..."``, or ``"PYRONAME:name"`` once nameserver is imported.
         identity: Who this process is: TCP is TLS then, and the daemon has to be of its cluster.
+            Without a word it is who this account became by pairing; None: nobody.
         insecure: Talk plain TCP, if that is where the object is. Warned about.
         node: The machine that has to answer: nothing but its own certificate is good enough; None
             takes any of the cluster.
@@ -51,7 +54,10 @@ class Proxy:
         BadURI: The text is no URI.
         BadInput: ``identity=`` and ``insecure=True`` contradict each other; or that is no node's
             id, or no role.
-        InsecureRefused: At the first use: the object is on TCP, and neither was given.
+        InsecureRefused: At the first use: the object is on TCP, this account is in no cluster,
+            and neither was given.
+        IdentityUnusable: At the first use on TCP: this account is in several clusters of which none
+            was chosen; or what pairing has stored cannot be used.
         ConnectionLost: At the first use: nobody answers there; ``PeerRefused`` if one side does
             not trust the other, or if another node or role answers than the one that is wanted.
         NotAllowed: At any use: what is called is for callers of another role.
@@ -70,7 +76,7 @@ class Proxy:
         self,
         uri: URI | str,
         *,
-        identity: Identity | None = None,
+        identity: Identity | Auto | None = AUTO,
         insecure: bool = False,
         node: str | None = None,
         role: str | None = None,
@@ -160,7 +166,7 @@ class Proxy:
 
 def _rebuild(
     uri: str,
-    identity: Identity | None,
+    identity: Identity | Auto | None,
     insecure: bool,
     settings: Settings,
     timeout_s: float | None,

@@ -48,7 +48,7 @@ def doctor(
     cluster = chosen_cluster(cluster)
     who, problem = None, ""
     try:
-        who, insecure = read_identity(identity, insecure)
+        who, insecure = read_identity(identity, insecure, cluster)
     except IdentityUnusable as error:  # is what we are asked for
         problem, insecure = str(error), False
     if sys.stderr.isatty() and not as_json:

@@ -82,7 +82,8 @@ def secured(command: Callable[..., Any]) -> Callable[..., Any]:
     @insecure_option()
     @functools.wraps(command)
     def secured(*, identity: IdentityFiles | None, insecure: bool, **given: Any) -> Any:
-        who, insecure = read_identity(identity, insecure)
+        # A command that names a cluster has chosen by that which of several identities is used.
+        who, insecure = read_identity(identity, insecure, given.get("cluster"))
         return command(identity=who, insecure=insecure, **given)
 
     return secured

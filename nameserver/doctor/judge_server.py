@@ -28,8 +28,9 @@ def identity(facts: Facts) -> Iterator[Finding]:
     else:
         yield note(
             "identity",
-            "neither an identity nor --insecure: a name server on TCP cannot be asked",
-            "nameserver doctor --identity CA CERTIFICATE KEY",
+            "this account is in no cluster, and neither --identity nor --insecure was given: a "
+            "name server on TCP cannot be asked",
+            "nameserver join, after 'nameserver invite' on the machine that has the name server",
         )
 
 

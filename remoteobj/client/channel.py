@@ -18,7 +18,7 @@ from remoteobj.errors import (
     ObjectUnknown,
     WireError,
 )
-from remoteobj.identity import Identity
+from remoteobj.identity import Auto, Identity
 from remoteobj.settings import Settings
 from remoteobj.transport.link import Link
 from remoteobj.uri import URI
@@ -44,7 +44,7 @@ class Channel:
         uri: URI,
         *,
         insecure: bool,
-        identity: Identity | None,
+        identity: Identity | Auto | None,
         settings: Settings,
         wanted: Wanted = ANY_MEMBER,
     ) -> None:

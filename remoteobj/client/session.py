@@ -25,7 +25,7 @@ from remoteobj.errors import (
     WireError,
 )
 from remoteobj.handshake import STOCK
-from remoteobj.identity import Identity
+from remoteobj.identity import AUTO, HOW_TO_PAIR, Auto, Identity, choose_identity
 from remoteobj.settings import Settings
 from remoteobj.transport.link import Link
 from remoteobj.uri import URI
@@ -46,7 +46,7 @@ class Found(NamedTuple):
     node: str | None = None
 
 
-resolvers: list[Callable[[str, str | None, Identity | None], URI | Found]] = []
+resolvers: list[Callable[[str, str | None, Identity | Auto | None], URI | Found]] = []
 """Looks up ``PYRONAME:name``, once nameserver has been imported."""
 
 _INVOKE, _EXCEPTION = int(MessageType.INVOKE), int(Flag.EXCEPTION)
@@ -64,7 +64,7 @@ class Session:
         uri: URI,
         *,
         insecure: bool,
-        identity: Identity | None,
+        identity: Identity | Auto | None,
         settings: Settings,
         wanted: Wanted,
     ) -> None:
@@ -170,9 +170,10 @@ class Session:
         """Return the pool for where the object is now, with this session in it."""
         address = self._resolve()
         wanted = self._wanted
-        if wanted.node is None and address.node is not None:
+        if wanted.node is None and address.node is not None and not self._insecure:
             wanted = replace(wanted, node=address.node)
-        pool = pool_of(address.uri, self._settings, self._identity, wanted)
+        identity = self._identity_for(address.uri, wanted)
+        pool = pool_of(address.uri, self._settings, identity, wanted)
         with forks.whole:
             if pool is not self.pool:
                 if self.pool is not None:
@@ -190,13 +191,21 @@ class Session:
                 raise BadURI(f"{uri} is a name: import nameserver, which can look it up")
             found = resolvers[0](uri.object, uri.location, self._identity)
             uri, node = found if isinstance(found, Found) else (found, None)
-        if uri.sockname is None and not self._insecure and self._identity is None:
-            raise InsecureRefused(
-                f"calling {uri} needs an identity= (--identity at the command line), or "
-                "insecure=True (--insecure): without encryption anyone on the way can read and "
-                "change what is sent"
-            )
         return Found(uri, node)
+
+    def _identity_for(self, uri: URI, wanted: Wanted) -> Identity | None:
+        """Return who this side is there. A Unix socket needs nobody, so nothing is read for it."""
+        identity = self._identity
+        if uri.sockname is not None and wanted.node is None and identity == AUTO:
+            return None
+        who = choose_identity(identity, self._insecure)
+        if uri.sockname is None and not self._insecure and who is None:
+            raise InsecureRefused(
+                f"calling {uri} needs an identity: {HOW_TO_PAIR}; or pass identity= (--identity at "
+                "the command line); or insecure=True (--insecure): without encryption anyone on "
+                "the way can read and change what is sent"
+            )
+        return who
 
     def follow(self) -> bool:
         """Look the name up again; tells whether its object is somewhere else now."""

@@ -186,7 +186,8 @@ def received_by(identity: Any, read: Callable[_P, _T]) -> Callable[_P, _T]:
 def _read_proxy(data: bytes) -> Any:
     # Not imported here, it stands above: importing remoteobj has done so. It has nothing of what
     # the one that was sent may do: no identity but the receiver's, and never plain TCP.
-    return sys.modules["remoteobj.proxy"].Proxy(data.decode(), identity=_receiver.get())
+    identity = _receiver.get() or "auto"
+    return sys.modules["remoteobj.proxy"].Proxy(data.decode(), identity=identity)
 
 
 WRITERS: dict[type, Callable[[Any], Any]] = {

@@ -15,12 +15,14 @@ Those that sign or check certificates without TLS import ``cryptography``, and a
 they are needed: authority, checking, office, request.
 """
 
-from remoteobj.identity.auto import AUTO, Auto, choose_identity
+from remoteobj.identity.auto import choose_identity
 from remoteobj.identity.claims import ROLES, Claims, at_least, claims_in, name_in
-from remoteobj.identity.files import Identity, refuse_both
+from remoteobj.identity.files import AUTO, Auto, Identity, refuse_both
+from remoteobj.identity.places import HOW_TO_PAIR
 
 __all__ = [
     "AUTO",
+    "HOW_TO_PAIR",
     "ROLES",
     "Auto",
     "Claims",

@@ -4,20 +4,14 @@ from __future__ import annotations
 
 import os
 import threading
-from typing import Final, Literal
 
 from remoteobj.errors import IdentityUnusable
 from remoteobj.identity.clusters import chosen_cluster
-from remoteobj.identity.files import Identity, refuse_both
+from remoteobj.identity.files import AUTO, Auto, Identity, refuse_both
 from remoteobj.identity.places import cluster_in_use, directory_of, stored_clusters
 from remoteobj.identity.store import Store
 
 __all__ = ["AUTO", "Auto", "choose_identity"]
-
-Auto = Literal["auto"]
-
-AUTO: Final[Auto] = "auto"
-"""Take the identity that pairing has stored on this account, if there is one."""
 
 _cached: dict[str, tuple[object, Identity]] = {}
 _lock = threading.Lock()
@@ -40,8 +34,8 @@ def choose_identity(
     Blocks: on the disk.  Threads: any. In one process all get the same object, which takes up a
         renewed certificate by itself when it is asked for here.
     """
-    if identity != AUTO:
-        refuse_both(identity, insecure)
+    refuse_both(identity, insecure)
+    if identity is None or isinstance(identity, Identity):
         return identity
     if insecure:
         return None

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from datetime import datetime
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Final, Literal, NoReturn
 
 from remoteobj.errors import BadInput, IdentityUnusable, NotSendable
 from remoteobj.identity import renewal
@@ -23,7 +23,12 @@ from remoteobj.identity.store import Store
 if TYPE_CHECKING:
     import ssl
 
-__all__ = ["Identity", "refuse_both"]
+__all__ = ["AUTO", "Auto", "Identity", "refuse_both"]
+
+Auto = Literal["auto"]
+
+AUTO: Final[Auto] = "auto"
+"""Take the identity that pairing has stored on this account, if there is one."""
 
 
 class Identity:
@@ -237,16 +242,18 @@ class Identity:
         )
 
 
-def refuse_both(identity: Identity | None, insecure: bool) -> None:
-    """Refuse what contradicts itself, and what is no identity.
+def refuse_both(identity: Identity | Auto | None, insecure: bool) -> None:
+    """Refuse what contradicts itself, and what is no identity; ``"auto"`` leaves the choice.
 
     Raises:
         BadInput: TLS and plain TCP are both asked for, or *identity* is something else.
     """
-    if identity is not None and not isinstance(identity, Identity):
+    if identity is None or identity == AUTO:
+        return
+    if not isinstance(identity, Identity):
         raise BadInput(
             f"identity= takes what Identity.from_files(ca, certificate, key) returns, "
             f"not a {type(identity).__name__}"
         )
-    if identity is not None and insecure:
+    if insecure:
         raise BadInput("identity= means TLS, insecure=True means plain TCP: give one of them")

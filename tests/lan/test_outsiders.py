@@ -60,7 +60,9 @@ def test_outsiders_get_no_names_and_no_tasks(room: Room, foreign: Files) -> None
         room.start_slave("ben", "--insecure"),
         room.start_slave("cleo", "--identity", *foreign_files),
     )
-    without.wait_for(rf"a name server was seen at {address}, but it speaks TLS: pass identity=")
+    without.wait_for(
+        rf"a name server was seen at {address}, but it speaks TLS: run 'nameserver invite'"
+    )
     with_foreign.wait_for(rf"a name server was seen at {address}, but it {OTHER_CA}")
 
     # They ask for names, by zeroconf and at the address.
@@ -70,7 +72,12 @@ def test_outsiders_get_no_names_and_no_tasks(room: Room, foreign: Files) -> None
         (Asking(host, *command, *options), code, why)
         for command in (("nameserver", "list"), ("masterslave", "list"))
         for host, options, code, why in (
-            (ben, at, 2, f"{address} is on TCP: pass identity="),  # it was called in a wrong way
+            (
+                ben,
+                at,
+                2,
+                f"{address} is on TCP, where this machine",
+            ),  # it was called in a wrong way
             (ben, (*at, "--insecure"), 1, "TLS is spoken here: give an identity="),
             (cleo, (*at, *foreigner), 1, f"{address} {OTHER_CA}"),
         )
@@ -79,7 +86,7 @@ def test_outsiders_get_no_names_and_no_tasks(room: Room, foreign: Files) -> None
         (
             Asking(ben, "nameserver", "lookup", "masterslave.lan"),
             1,
-            "it speaks TLS: pass identity=",
+            "it speaks TLS: run 'nameserver invite'",
         ),
         (Asking(cleo, "nameserver", "ping", *foreigner), 1, f"it {OTHER_CA}"),
     ]

@@ -120,7 +120,9 @@ def test_a_known_address_is_asked_and_no_other(
     monkeypatch.setenv("REMOTEOBJ_NAMESERVER", server.address)
     with pytest.warns(InsecureWarning), locate(insecure=True) as client:
         assert (client.address, client.how) == (server.address, "REMOTEOBJ_NAMESERVER")
-    with pytest.raises(InsecureRefused, match=f"{server.address} is on TCP: pass identity="):
+    with pytest.raises(
+        InsecureRefused, match=f"{server.address} is on TCP, where this machine has to"
+    ):
         locate()
     monkeypatch.setenv("REMOTEOBJ_NAMESERVER", f"127.0.0.1:{refusing_port}")
     with pytest.raises(NameServerNotFound, match=rf"{refusing_port} \(REMOTEOBJ_NAMESERVER\)"):

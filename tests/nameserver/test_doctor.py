@@ -215,7 +215,7 @@ def test_nobody_else_is_heard() -> None:
         (Credentials(problem="ca.pem is no CA"), "wrong", "ca.pem is no CA", "openssl x509"),
         (Credentials(subject="anna", days_left=3.2), "note", "ends in 3 days", "new certificate"),
         (Credentials(is_insecure=True), "note", "plain TCP: anyone on the network", ""),
-        (Credentials(), "note", "neither an identity nor --insecure", "--identity CA CERT"),
+        (Credentials(), "note", "this account is in no cluster", "nameserver invite"),
     ],
 )
 def test_how_tcp_is_spoken(held: Credentials, level: str, words: str, mends: str) -> None:

@@ -17,6 +17,7 @@ from nameserver.record import NAME_SERVER
 from nameserver.service import NameService
 from remoteobj import Daemon, Proxy
 from remoteobj.callers import CallContext, Caller, serve_as
+from remoteobj.transport.stream import ANYBODY
 
 pytestmark = pytest.mark.filterwarnings("ignore:plain TCP")
 
@@ -71,7 +72,8 @@ def test_whoever_is_not_known_is_not_taken_for_this_machine(
     service: NameService, book: Book
 ) -> None:
     """A peer that was gone before it was looked at may have been anybody."""
-    before = serve_as(CallContext(Caller("", "a peer that left"), 0, "a peer that left"))
+    peer = "a peer that left"
+    before = serve_as(CallContext(Caller("", peer, ANYBODY), 0, peer, ANYBODY))
     try:
         for register in (
             lambda: service.register("lab.a", "PYRO:x@127.0.0.1:1"),

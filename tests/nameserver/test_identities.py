@@ -87,7 +87,9 @@ def test_who_is_not_of_the_cluster_is_told_why(
         NameServerNotFound, match="TLS is spoken here: give an identity= of this cluster"
     ):
         locate(secured.address, insecure=True)
-    with pytest.raises(InsecureRefused, match=r"is on TCP: pass identity= .*insecure=True"):
+    with pytest.raises(
+        InsecureRefused, match=r"is on TCP, .*invite.*; or pass identity= .*insecure=True"
+    ):
         locate(secured.address)
     with pytest.raises(NameServerNotFound, match="if it does not speak TLS, start it with an iden"):
         locate(server.address, identity=guest)
@@ -137,17 +139,16 @@ def test_where_only_others_are_it_is_said_what_is_wrong(
     with NameServer("127.0.0.1", identity=stranger) as other:
         seen = f"a name server was seen at {other.address}, but it"
         assert said(identity=identity).startswith(f"{seen} {OTHER_CA}")
-        assert said(insecure=True).startswith(f"{seen} speaks TLS: pass identity= (--identity")
+        assert said(insecure=True).startswith(f"{seen} speaks TLS: run 'nameserver invite' on")
         began = time.monotonic()
-        assert said(10).startswith(f"{seen} speaks TLS: pass identity=")
+        assert said(10).startswith(f"{seen} speaks TLS: run 'nameserver invite' on")
         assert time.monotonic() - began < 5, "nobody can be asked: it is said at once"
         with plain() as old:
             both = said(identity=identity)
             assert f"seen at {other.address}, but it has" in both
             assert f"seen at {old.address}, but it does not speak TLS" in both
-    assert "'nameserver run --host ADDRESS --identity CA CERTIFICATE KEY'" in said(
-        identity=identity
-    )
+    assert "start one with 'nameserver run'," in said(identity=identity)
+    assert "'nameserver run --host ADDRESS --insecure'" in said(insecure=True)
 
 
 @pytest.mark.usefixtures("own_network")

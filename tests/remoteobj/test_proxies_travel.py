@@ -131,9 +131,9 @@ def test_without_an_identity_a_proxy_gets_none(
 ) -> None:
     for publisher in (daemon, tcp_daemon):
         hub = connect(publisher.register(Hub()))
-        with pytest.raises(InsecureRefused, match="needs an identity="):
+        with pytest.raises(InsecureRefused, match="needs an identity: "):
             hub.call(worker)
-        with pytest.raises(InsecureRefused, match="needs an identity="):
+        with pytest.raises(InsecureRefused, match="needs an identity: "):
             hub.kept.name()
         local = connect(daemon.register(Worker()))
         assert hub.call_in({"proxies": [local]}) == "worker"

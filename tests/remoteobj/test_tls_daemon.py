@@ -134,7 +134,9 @@ def test_who_is_not_of_the_cluster_gets_nothing(
     with pytest.raises(ConnectionLost, match="TLS is spoken here: give an identity=") as caught:
         connect(uri).grind(1)
     assert caught.value.executed == "no"
-    with pytest.raises(InsecureRefused, match=r"needs an identity= .*insecure=True"):
+    with pytest.raises(
+        InsecureRefused, match=r"needs an identity: .*invite.*; or pass identity= .*insecure=True"
+    ):
         Proxy(uri).grind(1)
     assert secured.statistics().calls == 0
 
