@@ -22,8 +22,8 @@ from nameserver.proving import Prover
 from nameserver.record import NAME_SERVER, make_record
 from nameserver.service import NameService
 from nameserver.storage import Storage
-from remoteobj import Daemon, Identity
-from remoteobj.identity import AUTO, Auto, choose_identity
+from remoteobj import Daemon, Identity, IdentityUnusable
+from remoteobj.identity import AUTO, Auto, at_least, choose_identity
 from remoteobj.uri import join_address
 
 if TYPE_CHECKING:
@@ -73,6 +73,7 @@ class NameServer:
         StorageFailed: The storage cannot be read.
         InsecureRefused: Neither an identity nor ``insecure=True`` was given.
         BadInput: Both were.
+        IdentityUnusable: What pairing has stored cannot be used, or makes this machine a slave.
         AddressUnusable: The port is in use, or the host is not this machine's.
 
     Threads: any.
@@ -93,6 +94,8 @@ class NameServer:
     ) -> None:
         self._host, self._join_port = host, join_port
         identity = choose_identity(identity, insecure, cluster)
+        if identity is not None:
+            _refuse_slaves(identity)
         if cluster is None:
             cluster = (identity and identity.cluster) or DEFAULT_CLUSTER
         self._cluster = check_cluster(cluster)
@@ -259,3 +262,12 @@ class NameServer:
             return "<NameServer: could not be made>"
         state = "closed" if self._closed else "announced" if self.announced else "not announced"
         return f"<NameServer {self.address}: {state}, {self._book.count()} names>"
+
+
+def _refuse_slaves(identity: Identity) -> None:
+    if not at_least(identity.claims.role, "member"):
+        raise IdentityUnusable(
+            "this machine is in its cluster as a slave, and nobody would believe its name server: "
+            "run it on another one, or let this one join again by an invitation for members "
+            "('nameserver invite')"
+        )

@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import functools
 import signal
+import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -26,11 +28,15 @@ _SIGNAL_S = 0.5
 
 @click.command(
     epilog=examples(
-        "nameserver run --host 192.168.1.20 --identity ca.pem hall.pem hall.key --store names.db",
+        "nameserver run                                  # for the machines that you pair",
+        "nameserver run --host 192.168.1.20 --store names.db",
         "nameserver run --host 127.0.0.1 --insecure      # for a try on this machine",
     )
 )
-@click.option("--host", help="Address of this machine to listen on; 0.0.0.0 is all of them.")
+@click.option(
+    "--host",
+    help="Address of this machine to listen on; default: 0.0.0.0, all of them, unless --insecure.",
+)
 @click.option(
     "--port",
     type=click.IntRange(0, 65535),
@@ -58,21 +64,24 @@ def run(
 ) -> None:  # fmt: skip
     """Run a name server for the machines of a network, until Ctrl-C.
 
+    It serves the machines of the cluster that this account is in, and nobody else; where it is in
+    none, it founds one first, and other machines join it when they are invited ('nameserver
+    invite'). Another machine of the cluster may run a second name server in the same way.
+
     On a terminal it says how many names it holds, how many connections are open, and how many calls
     it has answered. Ctrl-C and SIGTERM end it, with exit code 0.
     """
-    host = _check_host(host)
+    host = _check_host(host, insecure=insecure)
+    chosen, founded = chosen_cluster(cluster) or DEFAULT_CLUSTER, False
     if identity is None and not insecure:
-        raise click.UsageError(
-            "--identity CA CERTIFICATE KEY is missing: with it, machines with certificates of the "
-            "same CA are served; or say --insecure if you trust everyone on this network, because "
-            "whoever reaches the port can then register and remove names"
-        )
+        identity, founded = _found(chosen), True
+    elif identity is not None and identity.cluster is not None:
+        chosen = identity.cluster
     make = functools.partial(
         _open,
         host,
         store,
-        cluster=chosen_cluster(cluster) or DEFAULT_CLUSTER,
+        cluster=chosen,
         identity=identity,
         insecure=insecure,
         announce=not no_announce,
@@ -84,6 +93,11 @@ def run(
     with server:
         kept = "" if store is None else f", {_names(server)} in {store}"
         click.echo(f"name server at {server.address}, {_presence(server)}{kept}; Ctrl-C ends it")
+        if founded:
+            click.echo(
+                f"founded the cluster {chosen!r}, with this machine as the first of it; "
+                "invite machines: nameserver invite"
+            )
         sys.stdout.flush()
         with _status(server) as show:
             while not ended.wait(_SIGNAL_S):  # a signal just before a wait does not interrupt it
@@ -92,6 +106,14 @@ def run(
     click.echo(
         f"name server ended; {'its names are gone' if store is None else _kept(left, store)}"
     )
+
+
+def _found(cluster: str) -> Identity:
+    """Make a cluster on this account, and return who this machine is in it."""
+    from remoteobj.identity.office import found_cluster  # imports cryptography
+
+    found_cluster(cluster, name=socket.gethostname(), now=time.time())
+    return Identity.stored(cluster)
 
 
 def _open(host: str, store: Path | None, port: int, **options: Any) -> NameServer:
@@ -116,7 +138,9 @@ def _at_port(make: Callable[[int], NameServer], port: int | None) -> NameServer:
     return server
 
 
-def _check_host(host: str | None) -> str:
+def _check_host(host: str | None, *, insecure: bool) -> str:
+    if host is None and not insecure:
+        return "0.0.0.0"
     if not host:
         raise click.UsageError(
             "--host is missing: the address of this machine that others reach it by, such as "

@@ -146,6 +146,9 @@ class Credentials:
     """Of the identity; empty where there is none."""
 
     days_left: float = 0.0
+    has_files: bool = False
+    """Whether it was given as three files, and not stored by pairing."""
+
     problem: str = ""
     """Why there is none, although there was to be one."""
 

@@ -14,6 +14,7 @@ __all__ = ["clock", "identity", "name_server", "objects"]
 
 _EARLIEST = datetime(2025, 1, 1, tzinfo=UTC).timestamp()  # nothing of this is older
 _APART_S, _TOO_FAR_S = 5.0, 60.0
+_JOIN = "nameserver join, after 'nameserver invite' on the machine that has the name server"
 
 
 def identity(facts: Facts) -> Iterator[Finding]:
@@ -30,7 +31,7 @@ def identity(facts: Facts) -> Iterator[Finding]:
             "identity",
             "this account is in no cluster, and neither --identity nor --insecure was given: a "
             "name server on TCP cannot be asked",
-            "nameserver join, after 'nameserver invite' on the machine that has the name server",
+            _JOIN,
         )
 
 
@@ -121,7 +122,8 @@ def _missing(facts: Facts, missing: Missing) -> tuple[str, str]:
             said = f"this machine does not know the name {host!r}"
             mend = f"export REMOTEOBJ_NAMESERVER=ADDRESS:{missing.port}"
         case _ if missing.is_refused:
-            mend = "nameserver doctor --identity CA CERTIFICATE KEY"
+            files = "nameserver doctor --identity CA CERTIFICATE KEY"
+            mend = files if facts.credentials.has_files else _JOIN
         case _ if missing.is_for_choice:
             mend = "export REMOTEOBJ_CLUSTER=NAME"
         case _ if not host:

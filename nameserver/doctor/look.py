@@ -75,7 +75,11 @@ def _credentials(wish: Wish) -> Credentials:
     if wish.identity is None:
         return Credentials(wish.insecure, problem=wish.identity_problem)
     left = wish.identity.expires - datetime.now(UTC)
-    return Credentials(subject=wish.identity.subject, days_left=left.total_seconds() / 86_400)
+    return Credentials(
+        subject=wish.identity.subject,
+        days_left=left.total_seconds() / 86_400,
+        has_files=wish.identity.cluster is None,
+    )
 
 
 def _see_server(wish: Wish, cards: tuple[Card, ...]) -> tuple[Found | Missing, Visit | None]:

@@ -124,6 +124,7 @@ def show_mdns_port(facts: Facts) -> str:
 
 def start_server(facts: Facts, host: str, port: int | None = None) -> str:
     """Return what starts a name server that this machine can talk to."""
-    security = "--insecure" if facts.credentials.is_insecure else "--identity CA CERTIFICATE KEY"
+    held = facts.credentials
     at = f" --port {port}" if port else ""
-    return f"nameserver run --host {host}{at} {security}"
+    files = " --identity CA CERTIFICATE KEY" if held.has_files else ""
+    return f"nameserver run --host {host}{at}{' --insecure' if held.is_insecure else files}"

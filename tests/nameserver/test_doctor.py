@@ -46,7 +46,7 @@ WELL = Facts(
     host_addresses=("192.168.1.21",),
     cards=(LO, ETH),
     hearings=(Hearing(LO, "heard"), Hearing(ETH, "heard", others=("192.168.1.20",))),
-    credentials=Credentials(subject="anna", days_left=300),
+    credentials=Credentials(subject="anna", days_left=300, has_files=True),
     server=SERVER,
     visit=SEEN,
 )

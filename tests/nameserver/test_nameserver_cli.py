@@ -50,9 +50,7 @@ def tls_server(start_script: StartScript, cluster: dict[str, Files]) -> Iterator
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
-        ("run", "--host is missing"),
         ("run --insecure", "--host is missing"),
-        ("run --host 127.0.0.1", "--identity CA CERTIFICATE KEY is missing"),
         ("run --host 127.0.0.1:9090 --insecure", "give --port, not '127.0.0.1:9090'"),
         ("run --port 99999", "99999"),
         ("register a", "URI"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import subprocess
 import time
 import warnings
 from collections.abc import Iterator
@@ -151,3 +152,69 @@ print([name for name in ("cryptography", "zeroconf") if name in sys.modules])
 """
     process = start_script("-c", script)
     assert process.communicate(timeout=20) == ("ding\n[]\n", "")
+
+
+# nameserver run.
+
+RUN = ("-m", "nameserver", "run", "--port", "0", "--no-announce")
+
+
+def end(process: subprocess.Popen[str]) -> str:
+    process.terminate()
+    _, err = process.communicate(timeout=10)
+    assert process.returncode == 0
+    return err
+
+
+def first_lines(process: subprocess.Popen[str], count: int) -> list[str]:
+    assert process.stdout is not None
+    return [process.stdout.readline() for _ in range(count)]
+
+
+def test_run_alone_founds_the_cluster_the_first_time(start_script: StartScript) -> None:
+    server = start_script(*RUN)
+    line, founded = first_lines(server, 2)
+    assert founded == (
+        "founded the cluster 'default', with this machine as the first of it; "
+        "invite machines: nameserver invite\n"
+    )
+    assert Identity.stored().claims.role == "operator"
+    port = line.split()[3].rstrip(",").rpartition(":")[2]
+    assert command("ping", "--nameserver", f"127.0.0.1:{port}").code == 0, "it is at all addresses"
+    assert end(server) == ""
+    again = start_script(*RUN)
+    (line,) = first_lines(again, 1)
+    again.terminate()
+    out, _ = again.communicate(timeout=10)
+    assert out == "name server ended; its names are gone\n", "and there is one cluster"
+
+
+def test_run_takes_the_cluster_that_is_named(start_script: StartScript) -> None:
+    server = start_script(*RUN, "--host", "127.0.0.1", "--cluster", "studio")
+    line, founded = first_lines(server, 2)
+    assert "founded the cluster 'studio'" in founded
+    with locate(line.split()[3].rstrip(",")) as found:
+        assert "cluster:studio" in found.lookup("Pyro.NameServer").metadata
+    end(server)
+
+
+def test_a_member_without_the_authority_runs_a_second_one(
+    office: Office, running: NameServer, tmp_path: Path, start_script: StartScript
+) -> None:
+    join(office, tmp_path / "ben", "ben")
+    join(office, tmp_path / "carl", "carl", "slave")
+    second = start_script(*RUN, "--host", "127.0.0.1", XDG_CONFIG_HOME=str(tmp_path / "ben"))
+    address = first_lines(second, 1)[0].split()[3].rstrip(",")
+    with locate(address) as server:
+        server.ping()
+    end(second)
+    third = start_script(*RUN, "--host", "127.0.0.1", XDG_CONFIG_HOME=str(tmp_path / "carl"))
+    _, err = third.communicate(timeout=20)
+    assert third.returncode == 2
+    assert "this machine is in its cluster as a slave" in err
+
+
+def test_plain_tcp_has_to_be_said_with_an_address() -> None:
+    said = command("run", "--insecure")
+    assert said.code == 2
+    assert "--host is missing" in said.err
