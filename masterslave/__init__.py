@@ -1,6 +1,8 @@
 """Farm tasks to every computer in the room: ``ProcessPoolExecutor`` whose workers come and go."""
 
 from concurrent.futures import as_completed, wait
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from masterslave.errors import (
     BadLabel,
@@ -29,15 +31,17 @@ from masterslave.errors import (
     TaskTimedOut,
     TaskUnknown,
 )
-from masterslave.farm.farm import Farm
-from masterslave.farm.futures import FarmFuture
-from masterslave.farm.handles import Handle
-from masterslave.farm.options import RetryPolicy
-from masterslave.farm.records import FarmStatistics, RunningTask, SlaveRecord, SlaveStatus
 from masterslave.handlers import Slave
-from masterslave.master.output import TaskOutput
-from masterslave.pool import Pool
-from masterslave.settings import FarmSettings
+
+if TYPE_CHECKING:
+    from masterslave.farm.farm import Farm
+    from masterslave.farm.futures import FarmFuture
+    from masterslave.farm.handles import Handle
+    from masterslave.farm.options import RetryPolicy
+    from masterslave.farm.records import FarmStatistics, RunningTask, SlaveRecord, SlaveStatus
+    from masterslave.master.output import TaskOutput
+    from masterslave.pool import Pool
+    from masterslave.settings import FarmSettings
 
 __all__ = [
     "BadLabel",
@@ -80,3 +84,29 @@ __all__ = [
     "as_completed",
     "wait",
 ]
+
+# A slave has this package in its memory for days, and nothing of a script's side.
+_IN_SCRIPTS = {
+    "Farm": "masterslave.farm.farm",
+    "FarmFuture": "masterslave.farm.futures",
+    "FarmSettings": "masterslave.settings",
+    "FarmStatistics": "masterslave.farm.records",
+    "Handle": "masterslave.farm.handles",
+    "Pool": "masterslave.pool",
+    "RetryPolicy": "masterslave.farm.options",
+    "RunningTask": "masterslave.farm.records",
+    "SlaveRecord": "masterslave.farm.records",
+    "SlaveStatus": "masterslave.farm.records",
+    "TaskOutput": "masterslave.master.output",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _IN_SCRIPTS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = globals()[name] = getattr(import_module(_IN_SCRIPTS[name]), name)
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -10,6 +10,9 @@ URI('PYRO:warehouse@127.0.0.1:4711')
 Importing this package teaches ``remoteobj.Proxy`` to look up ``"PYRONAME:shop.warehouse"``.
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from nameserver.changes import Event, Revision
 from nameserver.client import NameServerClient
 from nameserver.directory import Directory
@@ -24,11 +27,13 @@ from nameserver.errors import (
 )
 from nameserver.locate import locate, resolve
 from nameserver.record import Names, Record
-from nameserver.server import NameServer, NameServerStatistics
 from nameserver.servers import ServerWatch, watch_for_servers
-from nameserver.storage import MemoryStorage, SqliteStorage, Storage
 from nameserver.watching import Watch
 from remoteobj.proxy import set_name_resolver
+
+if TYPE_CHECKING:
+    from nameserver.server import NameServer, NameServerStatistics
+    from nameserver.storage import MemoryStorage, SqliteStorage, Storage
 
 __all__ = [
     "BadName",
@@ -56,3 +61,23 @@ __all__ = [
 ]
 
 set_name_resolver(resolve)
+
+# Whoever looks names up does not need the server, with sqlite, in its memory.
+_IN_SERVERS = {
+    "MemoryStorage": "nameserver.storage",
+    "NameServer": "nameserver.server",
+    "NameServerStatistics": "nameserver.server",
+    "SqliteStorage": "nameserver.storage",
+    "Storage": "nameserver.storage",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _IN_SERVERS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = globals()[name] = getattr(import_module(_IN_SERVERS[name]), name)
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -3,23 +3,49 @@
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 
 import click
 
 from masterslave.cli.completing import complete_names
-from masterslave.cli.doctor import doctor
-from masterslave.cli.farms import list_farms, show
-from masterslave.cli.run import run
-from masterslave.cli.slave import slave
-from masterslave.cli.steering import drain, release_slave, stop
-from masterslave.cli.who import who
 from remoteobj.cli import run_command
 from remoteobj.completing import completion
 
 __all__ = ["main"]
 
+_COMMANDS = {
+    "doctor": "masterslave.cli.doctor:doctor",
+    "drain": "masterslave.cli.steering:drain",
+    "list": "masterslave.cli.farms:list_farms",
+    "release": "masterslave.cli.steering:release_slave",
+    "run": "masterslave.cli.run:run",
+    "show": "masterslave.cli.farms:show",
+    "slave": "masterslave.cli.slave:slave",
+    "stop": "masterslave.cli.steering:stop",
+    "who": "masterslave.cli.who:who",
+}
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+
+class _Commands(click.Group):
+    """Those that are in here already, and those above, each imported when it is asked for: a slave,
+    which stays for days, has none of the others in its memory.
+    """
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of all."""
+        return sorted({*super().list_commands(ctx), *_COMMANDS})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import one; all, where there is none of this name: click knows which one was meant."""
+        if cmd_name not in self.commands:
+            for name in [cmd_name] if cmd_name in _COMMANDS else _COMMANDS:
+                module, _, attribute = _COMMANDS[name].partition(":")
+                command = getattr(import_module(module), attribute)
+                self.add_command(complete_names(command), name)
+        return super().get_command(ctx, cmd_name)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="remoteobj-farm")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def main_group(debug: bool) -> None:
@@ -29,8 +55,6 @@ def main_group(debug: bool) -> None:
     """
 
 
-for command in (slave, list_farms, show, who, run, doctor, drain, stop, release_slave):
-    main_group.add_command(complete_names(command))
 main_group.add_command(completion("masterslave"))
 
 

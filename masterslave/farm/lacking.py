@@ -7,7 +7,6 @@ nobody is able, it gets an error that says what is to be done, and where.
 
 from __future__ import annotations
 
-import importlib.metadata
 import importlib.util
 import logging
 import pickle
@@ -150,7 +149,6 @@ def _install(module: str) -> str:
 
 @cache
 def _distributions() -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
-    for module, names in importlib.metadata.packages_distributions().items():
-        found[module] = list(names)
-    return found
+    from importlib.metadata import packages_distributions  # with email and zipfile: 1.6 MiB
+
+    return {module: list(names) for module, names in packages_distributions().items()}

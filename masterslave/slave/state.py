@@ -6,7 +6,6 @@ import os
 import platform
 import time
 from functools import cache
-from importlib import metadata
 
 from msgspec import structs
 
@@ -96,6 +95,8 @@ def _running_in(
 
 @cache
 def _release() -> str:
+    from importlib import metadata  # with email and zipfile: 1.4 MiB in each agent
+
     try:
         return metadata.version("remoteobj-farm")
     except metadata.PackageNotFoundError:  # run from a folder

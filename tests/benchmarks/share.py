@@ -16,14 +16,12 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import multiprocessing
 import os
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -47,12 +45,47 @@ def proportional_bytes() -> int:
 
 def _by_process() -> dict[int, int]:
     """Return the PSS of each, in bytes."""
+    return {pid: sizes["Pss"] for pid, sizes in _sizes_by_process().items()}
+
+
+def _sizes_by_process() -> dict[int, dict[str, int]]:
+    """Return what ``smaps_rollup`` says of each, in bytes."""
     found = {}
     for pid in {os.getpid(), *descendants(os.getpid())}:
         with contextlib.suppress(OSError):  # it has ended meanwhile
-            lines = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines()
-            found[pid] = 1024 * sum(int(line.split()[1]) for line in lines if line[:4] == "Pss:")
+            lines = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines()[1:]
+            sizes = (line.split()[:2] for line in lines)
+            found[pid] = {name[:-1]: int(size) * 1024 for name, size in sizes}
     return found
+
+
+class Peak:
+    """The most memory that was seen, in bytes.
+
+    The processes are read one after the other. A page of shared memory that another one maps
+    meanwhile is counted whole in the first and half in the second, as if there were more of it: so
+    what is in memory files counts where two readings agree, and all else always.
+    """
+
+    def __init__(self) -> None:
+        self._in_files = self._beside = 0
+
+    @property
+    def bytes(self) -> int:
+        """Both together."""
+        return self._in_files + self._beside
+
+    def look(self) -> None:
+        """Read all processes, twice."""
+        first, second = _sizes_by_process(), _sizes_by_process()
+        for sizes in (first, second):
+            beside = sum(each["Pss"] - each["Pss_Shmem"] for each in sizes.values())
+            self._beside = max(self._beside, beside)
+        in_files = [
+            {pid: one["Pss_Shmem"] for pid, one in each.items()} for each in (first, second)
+        ]
+        if in_files[0] == in_files[1]:
+            self._in_files = max(self._in_files, sum(in_files[0].values()))
 
 
 def _by_role() -> dict[str, float]:
@@ -88,6 +121,9 @@ def _import_numpy(_: int) -> int:
 
 def measure_pool() -> float:
     """Return the PSS of a pool of two processes, and of this one, in MiB: each has numpy only."""
+    import multiprocessing
+    from concurrent.futures import ProcessPoolExecutor
+
     _import_numpy(0)
     with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
         list(pool.map(_import_numpy, range(4)))
@@ -127,12 +163,11 @@ def measure(how: str, mib: int, tasks: int, *, local: bool = False) -> dict[str,
         start = time.perf_counter()
         given: Any = array if how == "argument" else farm.share(array)
         shared_s = time.perf_counter() - start
-        peak, is_over = 0, threading.Event()
+        peak, is_over = Peak(), threading.Event()
 
         def sample() -> None:
-            nonlocal peak
             while not is_over.wait(0.05):
-                peak = max(peak, proportional_bytes())
+                peak.look()
 
         sampler = threading.Thread(target=sample)
         if how != "argument":
@@ -148,7 +183,7 @@ def measure(how: str, mib: int, tasks: int, *, local: bool = False) -> dict[str,
         is_over.set()
         if how != "argument":
             sampler.join()
-            peak = max(peak, proportional_bytes())
+            peak.look()
         in_files = _memory_file_bytes()
         own = 0 if how == "empty" else mib * MIB
         return {
@@ -156,8 +191,8 @@ def measure(how: str, mib: int, tasks: int, *, local: bool = False) -> dict[str,
             "tasks": tasks,
             "share_s": shared_s,
             "tasks_per_s": tasks / seconds,
-            "times_in_all": (peak - own) / (mib * MIB),
-            "times_beyond_before": (peak - own - before) / (mib * MIB),
+            "times_in_all": (peak.bytes - own) / (mib * MIB),
+            "times_beyond_before": (peak.bytes - own - before) / (mib * MIB),
             "before_mib": before / MIB,
             "times_in_memory_files": in_files / (mib * MIB),
             **roles,

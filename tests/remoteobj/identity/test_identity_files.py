@@ -279,7 +279,7 @@ def test_what_is_slow_is_imported_by_those_who_need_it(start_script: StartScript
 import sys
 import remoteobj
 for name in [name for name in sys.modules if name == "ssl" or "remoteobj.identity" in name]:
-    del sys.modules[name]  # Pyro5 imports ssl
+    del sys.modules[name]
 import remoteobj.identity
 print({"ssl", "asyncio", "cryptography", "spake2"} & set(sys.modules))
 """
