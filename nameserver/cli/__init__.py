@@ -6,12 +6,14 @@ import sys
 
 import click
 
+from nameserver.cli.belonging import leave, use
 from nameserver.cli.doctor import doctor
 from nameserver.cli.inviting import invite
 from nameserver.cli.joining import join
 from nameserver.cli.members import members, revoke
 from nameserver.cli.names import list_names, lookup, ping, register, remove
 from nameserver.cli.options import debug_option
+from nameserver.cli.pairing import pair
 from nameserver.cli.run import run
 from nameserver.cli.watch import watch
 from remoteobj.cli import run_command
@@ -40,9 +42,12 @@ for command in (
     ping,
     doctor,
     invite,
+    pair,
     join,
     members,
     revoke,
+    leave,
+    use,
     completion("nameserver"),
 ):
     main_group.add_command(command)

@@ -54,6 +54,10 @@ class AuthorityService:
         """Return what has become of a code: whether it is ``open``, ``used``; its ``attempts``."""
         return self._host.code_state(code)
 
+    def close_code(self, code: str) -> bool:
+        """Take back a code before it dies; returns whether it was open."""
+        return self._host.close_code(code)
+
     def withdraw(self) -> int:
         """Close all invitations and the code; returns how many there were."""
         return self._host.withdraw()

@@ -6,6 +6,7 @@ first machine that joins by it. An attempt counts as soon as it could tell someb
 
 from __future__ import annotations
 
+import math
 import re
 import secrets
 from collections.abc import Callable
@@ -54,6 +55,10 @@ class Code:
             return False
         self._is_used = True
         return True
+
+    def close(self) -> None:
+        """Let it die now."""
+        self.ends = -math.inf
 
     def seconds_left(self, now: float) -> float:
         """Return for how long it lives yet; 0: it is dead."""

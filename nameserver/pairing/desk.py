@@ -32,6 +32,7 @@ class Desk:
     Args:
         store: The cluster's; invitations are kept there.
         office: It signs.
+        server_port: Of the name server, which who has joined is told.
         clock: Seconds since 1970.
         monotonic: A clock that only goes on.
 
@@ -44,11 +45,13 @@ class Desk:
         store: Store,
         office: Office,
         *,
+        server_port: int = 0,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
         self._path = store.directory / "invitations.json"
+        self._server_port = server_port
         self._office, self._clock, self._monotonic = office, clock, monotonic
         self._code: Code | None = None
         self._lock = threading.Lock()
@@ -67,7 +70,9 @@ class Desk:
         """Close all invitations and the code; returns how many there were."""
         with self._lock:
             count = len(self._invitations) + (self._open_code() is not None)
-            self._invitations, self._code = Invitations(), None
+            self._invitations = Invitations()
+            if self._code is not None:
+                self._code.close()
             self._keep()
             return count
 
@@ -77,6 +82,13 @@ class Desk:
         with self._lock:
             self._code = draw_code(role, self._monotonic())
             return self._code
+
+    def close_code(self, code: Code) -> bool:
+        """Take back a code, if it is still open; returns whether it was."""
+        with self._lock:
+            was_open = self._open_code() is code
+            code.close()
+            return was_open
 
     def code(self) -> Code | None:
         """Return the code that is open."""
@@ -104,9 +116,10 @@ class Desk:
     def issue(self, request: bytes, name: str, role: str) -> Issued:
         """Issue a certificate; raises JoinRefused where the request is none."""
         try:
-            return Issued(self._office.issue(request, name=name, role=role, now=self._clock()))
+            pem = self._office.issue(request, name=name, role=role, now=self._clock())
         except BadInput as error:
             raise JoinRefused(str(error)) from error
+        return Issued(pem, server_port=self._server_port)
 
     def _open_code(self) -> Code | None:
         code = self._code

@@ -45,11 +45,13 @@ class Joined(Struct, frozen=True):
         cluster: What the cluster is called.
         ca: The CA's certificate, as PEM.
         certificate: The machine's own, as PEM.
+        server_port: Where the host's name server listens; 0: it has not said.
     """
 
     cluster: str
     ca: bytes
     certificate: bytes
+    server_port: int = 0
 
 
 class Guest:
@@ -127,7 +129,7 @@ class Guest:
             )
 
     def _keep(self, issued: Issued, hello: Hello) -> None:
-        self.joined = Joined(hello.cluster, hello.ca, issued.certificate)
+        self.joined = Joined(hello.cluster, hello.ca, issued.certificate, issued.server_port)
 
 
 class TokenGuest(Guest):

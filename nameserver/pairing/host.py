@@ -39,6 +39,7 @@ class Host:
         port: TCP port for joining; None: the usual one, or a free one where that is in use.
         hosts: Says by which addresses others reach this machine.
         announce: Whether it is announced by zeroconf that a machine may join by a code.
+        server_port: Of the name server, which who has joined is told.
 
     Raises:
         IdentityUnusable: The authority is not here, or what is stored cannot be read.
@@ -52,15 +53,17 @@ class Host:
         port: int | None = None,
         hosts: Callable[[], Sequence[str]],
         announce: bool = True,
+        server_port: int = 0,
     ) -> None:
         self.office = Office(store)
         self.node = store.prove().claims.node
         self.monotonic = time.monotonic
         self._code: Code | None = None
-        self._desk = Desk(store, self.office)
+        self._desk = Desk(store, self.office, server_port=server_port)
         self._store, self._address, self._wanted_port = store, address, port
         self._hosts, self._announce = hosts, announce
         self._join_port: JoinPort | None = None
+        self._stopped: list[JoinPort] = []  # which may still end a conversation
         self._announcement: discovery.Announcement | None = None
         self._lock = threading.Lock()
         self._closed = threading.Event()
@@ -114,6 +117,15 @@ class Host:
         is_open = code.is_open(self.monotonic())
         return {"open": is_open, "used": code.is_used, "attempts": code.attempts}
 
+    def close_code(self, text: str) -> bool:
+        """Take back the code that is open, if it is this one; returns whether it was."""
+        code = self._code
+        if code is None or read_code(text) != code.digits:
+            return False
+        was_open = self._desk.close_code(code)
+        self._adapt()
+        return was_open
+
     def addresses(self) -> list[str]:
         """Return where machines join now, each as ``host:port``."""
         return [join_address(host, self.port) for host in self._hosts()]
@@ -130,6 +142,8 @@ class Host:
         self._thread.join()
         with self._lock:
             self._shut()
+            for port in self._stopped:
+                port.close()
 
     def _watch(self) -> None:
         """Close the port when the last invitation has ended or was used."""
@@ -197,7 +211,9 @@ class Host:
     def _shut(self) -> None:
         self._hush()
         if self._join_port is not None:
-            self._join_port.close()
+            self._join_port.stop()
+            self._stopped = [each for each in self._stopped if each.is_talking]
+            self._stopped.append(self._join_port)
             self._join_port = None
 
     def _hush(self) -> None:

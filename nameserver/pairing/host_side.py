@@ -144,7 +144,7 @@ class HostSide:
             raise JoinRefused(_NO_CODE)
         issued = self._issuer.issue(guess.request, guess.name, code.role)
         proof = key.proof(self._ca, issued.certificate)
-        return Issued(issued.certificate, proof)
+        return Issued(issued.certificate, proof, issued.server_port)
 
 
 def _check_name(name: str) -> None:

@@ -14,10 +14,11 @@ from msgspec import Struct
 from nameserver import discovery
 from nameserver.errors import JoinRefused
 from nameserver.pairing.codes import read_code
-from nameserver.pairing.guest_side import CodeGuest, Guest, TokenGuest
+from nameserver.pairing.guest_side import CodeGuest, Guest, Joined, TokenGuest
 from nameserver.pairing.messages import encode
 from nameserver.pairing.service import CONVERSATION_S, receive
 from nameserver.pairing.token import Token
+from nameserver.remembered import Memory, Remembered
 from remoteobj.errors import RemoteObjError
 from remoteobj.identity import Identity
 from remoteobj.identity.request import make_request
@@ -126,7 +127,17 @@ def _join(
         ) from error
     store = Store.named(cluster or guest.joined.cluster)
     store.save_identity(guest.joined.ca, guest.joined.certificate, key)
+    _remember(guest.joined, address, store.cluster)
     return Newcomer(Identity.stored(store.cluster), address)
+
+
+def _remember(joined: Joined, address: str, cluster: str) -> None:
+    """Have the name server found where it was joined, also where no multicast reaches it."""
+    host = URI(f"PYRO:join@{address}").host
+    if joined.server_port and host is not None:
+        at = join_address(host, joined.server_port)
+        for meant in (None, cluster):
+            Memory("tls", meant).note(Remembered(at, joined.cluster))
 
 
 def _refuse_known(store: Store) -> None:

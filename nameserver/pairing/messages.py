@@ -87,10 +87,12 @@ class Issued(Struct, tag="issued", frozen=True):
     Attributes:
         certificate: Its own, as PEM.
         proof: That the host has the key too, where there was a code; else empty.
+        server_port: Where the host's name server listens; 0: it does not say.
     """
 
     certificate: bytes
     proof: bytes = b""
+    server_port: int = 0
 
 
 class Refused(Struct, tag="refused", frozen=True):

@@ -49,7 +49,14 @@ class Pairing:
         store = Store.of(identity.cluster)
         if not store.has_authority:
             return None
-        host = Host(store, address, port=port, hosts=hosts, announce=announce)
+        host = Host(
+            store,
+            address,
+            port=port,
+            hosts=hosts,
+            announce=announce,
+            server_port=daemon.port or 0,
+        )
         pairing = cls(identity, host, changed)
         daemon.register(AuthorityService(host, pairing._tell), AUTHORITY)
         return pairing

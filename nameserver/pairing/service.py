@@ -80,16 +80,27 @@ class JoinPort:
         self._thread = threading.Thread(target=self._accept, name="join-port", daemon=True)
         self._thread.start()
 
-    def close(self) -> None:
-        """Listen no more, and end the conversations that there are. Blocks: a moment."""
+    @property
+    def is_talking(self) -> bool:
+        """Whether there is a conversation."""
+        return bool(self._talking)
+
+    def stop(self) -> None:
+        """Listen no more; a guest that has just used up the last token may hear the answer."""
         with self._lock:
             self._closed = True
-            talking = dict(self._talking)
         self._listener.close()
+        self._thread.join()
+
+    def close(self) -> None:
+        """Listen no more, and end the conversations that there are. Blocks: a moment."""
+        self.stop()
+        with self._lock:
+            talking = dict(self._talking)
         for _, connection in talking.values():
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
-        for thread in (self._thread, *talking):
+        for thread in talking:
             if thread is not threading.current_thread():
                 thread.join()
 

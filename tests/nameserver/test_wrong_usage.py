@@ -34,6 +34,13 @@ def test_which_is_meant_and_how_long_to_look(name: str) -> None:
     assert "give one of them" in refused(*given, *both)
 
 
+@pytest.mark.parametrize("given", [("invite",), ("pair",), ("members",), ("revoke", "anna")])
+def test_which_authority_is_meant(given: tuple[str, ...]) -> None:
+    assert "is no name of a cluster" in refused(*given, "--cluster", "no name!")
+    assert "is no time to wait" in refused(*given, "--timeout", "0")
+    assert "'nameserver join' here" in refused(*given, XDG_CONFIG_HOME="/nowhere")
+
+
 @pytest.mark.parametrize("name", sorted(set(ASKING) - {"doctor"}))  # it tells what it finds
 def test_how_it_is_spoken_to(name: str) -> None:
     given = (name, *ARGUMENTS.get(name, ()))

@@ -8,6 +8,7 @@ from typing import Any
 from unittest import mock
 
 from nameserver import NameServer
+from nameserver.pairing.presence import AUTHORITY
 from remoteobj import Identity
 from tests.nameserver.command import Said, command
 
@@ -24,6 +25,11 @@ class Hall:
     def at(self) -> tuple[str, str]:
         """What says to a command which name server is meant."""
         return "--nameserver", self.server.address
+
+    @property
+    def authority(self) -> str:
+        """Where the authority is, as a URI."""
+        return f"PYRO:{AUTHORITY}@{self.server.address}"
 
     def token(self, *options: str) -> str:
         """Invite; this process must be of an operator's account."""

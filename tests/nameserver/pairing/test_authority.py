@@ -9,7 +9,6 @@ import pytest
 
 from nameserver import NameServerNotFound, locate
 from nameserver.pairing.joining import join_by_code, join_by_token
-from nameserver.pairing.presence import AUTHORITY
 from nameserver.pairing.token import read_token
 from nameserver.trust import Trust
 from remoteobj import Identity, PeerRefused, Proxy
@@ -19,12 +18,8 @@ from tests.nameserver.pairing.accounts import Account
 from tests.nameserver.pairing.halls import Hall
 
 
-def _uri(hall: Hall) -> str:
-    return f"PYRO:{AUTHORITY}@{hall.server.address}"
-
-
 def _join(hall: Hall, account: Account, name: str, role: str = "member") -> Identity:
-    with Proxy(_uri(hall), identity=hall.identity) as authority:
+    with Proxy(hall.authority, identity=hall.identity) as authority:
         token = authority.invite(role, 1, 60.0)
     account(name)
     return join_by_token(read_token(token), name=name).identity
@@ -33,7 +28,7 @@ def _join(hall: Hall, account: Account, name: str, role: str = "member") -> Iden
 def test_an_operator_invites_and_a_code_says_what_became_of_it(
     hall: Hall, account: Account
 ) -> None:
-    with Proxy(_uri(hall), identity=hall.identity) as authority:
+    with Proxy(hall.authority, identity=hall.identity) as authority:
         shown = authority.open_code("slave")
         assert authority.code_state(shown["code"]) == {"open": True, "used": False, "attempts": 0}
         account("anna")
@@ -50,7 +45,7 @@ def test_others_than_operators_may_neither_invite_nor_revoke(
     hall: Hall, account: Account, role: str
 ) -> None:
     other = _join(hall, account, "anna", role)
-    with Proxy(_uri(hall), identity=other) as authority:
+    with Proxy(hall.authority, identity=other) as authority:
         for act in (
             lambda: authority.invite("operator", 1, 60.0),
             lambda: authority.open_code("operator"),
@@ -69,7 +64,7 @@ def test_who_is_revoked_is_out_everywhere_within_seconds(hall: Hall, account: Ac
         stack.enter_context(Trust(ben, client))
         annas = stack.enter_context(locate(hall.server.address, identity=anna))
         annas.ping()
-        with Proxy(_uri(hall), identity=hall.identity) as authority:
+        with Proxy(hall.authority, identity=hall.identity) as authority:
             authority.revoke("anna")
         eventually(lambda: ben.refuses(anna.claims) is not None, "ben has heard of it")
         with pytest.raises(PeerRefused, match="revoked"):
@@ -80,7 +75,7 @@ def test_who_is_revoked_is_out_everywhere_within_seconds(hall: Hall, account: Ac
 
 def test_who_was_away_hears_of_it_when_back(hall: Hall, account: Account) -> None:
     anna, ben = _join(hall, account, "anna"), _join(hall, account, "ben")
-    with Proxy(_uri(hall), identity=hall.identity) as authority:
+    with Proxy(hall.authority, identity=hall.identity) as authority:
         authority.revoke("anna")
     assert ben.refuses(anna.claims) is None
     with locate(hall.server.address, identity=ben) as client, Trust(ben, client):
@@ -88,7 +83,7 @@ def test_who_was_away_hears_of_it_when_back(hall: Hall, account: Account) -> Non
 
 
 def test_the_first_machine_cannot_revoke_itself(hall: Hall) -> None:
-    with Proxy(_uri(hall), identity=hall.identity) as authority:
+    with Proxy(hall.authority, identity=hall.identity) as authority:
         with pytest.raises(ValueError, match="nameserver leave"):
             authority.revoke("hall")
         with pytest.raises(ValueError, match="nameserver members"):
@@ -102,6 +97,6 @@ def test_a_certificate_is_renewed_before_its_end(hall: Hall, account: Account) -
     with locate(hall.server.address, identity=anna) as client, Trust(anna, client, lambda: soon):
         eventually(lambda: anna.fingerprint != old, "the certificate is another one")
         client.ping()
-    with Proxy(_uri(hall), identity=hall.identity) as authority:
+    with Proxy(hall.authority, identity=hall.identity) as authority:
         assert [each["node"] for each in authority.members()][1:] == [anna.claims.node]
     assert Identity.stored("lab").fingerprint == anna.fingerprint

@@ -177,3 +177,41 @@ def _seen_of(pid: int) -> str:
         pytest.skip("/proc is Linux's")
     parts = (Path(f"/proc/{pid}/{name}").read_bytes() for name in ("cmdline", "environ"))
     return b" ".join(parts).decode(errors="replace")
+
+
+def test_who_has_joined_finds_the_name_server_without_multicast(
+    hall: Hall, account: Account, tmp_path: Path
+) -> None:
+    token = hall.token("--role", "operator")
+    account("anna")
+    said = said_on(token, "join", XDG_RUNTIME_DIR=str(tmp_path))
+    assert said.code == 0
+    said = command("invite", XDG_RUNTIME_DIR=str(tmp_path))
+    assert (said.code, said.err) == (0, "")
+
+
+def test_an_account_in_two_clusters_chooses_one_and_leaves_the_other(
+    hall: Hall, account: Account
+) -> None:
+    first, second = hall.token("--role", "member"), hall.token("--role", "member")
+    account("anna")
+    assert command("use").err == "this account is in no cluster\n"
+    assert said_on(first, "join").code == 0
+    assert said_on(second, "join", "--cluster", "lab-2").code == 0
+    assert command("use").out == "lab\nlab-2\n"
+    assert "in several clusters" in command("leave").err
+    assert command("use", "lab-2").code == 0
+    assert command("use").out == "lab\nlab-2\tin use\n"
+    assert command("use", "lab-3").code == 2
+    assert command("leave").out == "this account has left 'lab-2'\n"
+    assert command("leave", "--cluster", "lab").code == 0
+    assert command("leave").code == 2
+
+
+def test_who_has_the_authority_does_not_leave_by_accident(hall: Hall) -> None:
+    said = command("leave")
+    assert said.code == 2
+    assert "--with-authority" in said.err
+    assert said_on("n\n", "leave", "--with-authority", is_typed=True).code == 130
+    assert said_on("y\n", "leave", "--with-authority", is_typed=True).code == 0
+    assert command("use").out == ""

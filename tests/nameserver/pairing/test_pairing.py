@@ -157,3 +157,17 @@ def _greet_now(side: object) -> object:
 
 
 NOW = time.time()
+
+
+def test_who_used_up_the_last_token_hears_of_it_though_the_port_closes(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    issue = host._desk.issue
+
+    def issue_slowly(*given: str) -> object:
+        eventually(lambda: host.port is None, "the port is closed")
+        return issue(*given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(host._desk, "issue", issue_slowly)
+    token = host.invite("member", 1, 60.0)
+    assert join_by_token(token, name="anna").identity.subject == "anna"
