@@ -21,7 +21,7 @@ help:
 	@echo "make bench-farm  measure the farm beside other systems, and write docs/performance-farm.md: an hour (BENCH=--quick: only print)"
 	@echo "make bench-nameserver  measure a name server with 100,000 names"
 	@echo "make simulate  10,000 slaves that come and go, and a million tasks, on a fake clock (SIMULATE=--seed=7: others)"
-	@echo "make soak   a million broken frames, 100,000 answers over TLS, a call of 2.4 GB, 50 killed servers (FRAMES=1000: fewer)"
+	@echo "make soak   a million broken frames, a million broken inputs of strangers, 100,000 answers over TLS, a call of 2.4 GB, 50 killed servers (FRAMES=1000: fewer)"
 	@echo "make docs   write again what the docs show of the code"
 	@echo "make lock   choose the versions of dependencies anew"
 	@echo "make clean  remove the virtual environment and caches"
@@ -74,6 +74,7 @@ soak: .venv/dev
 		$(BIN)/python -m pytest -k "writes or written or huge" \
 		tests/remoteobj/test_tls.py tests/remoteobj/test_tls_daemon.py tests/remoteobj/test_huge.py
 	$(BIN)/python tests/remoteobj/hostile.py --frames $(FRAMES)
+	$(BIN)/python -m tests.fuzz --inputs $(FRAMES)
 	KILLS=50 $(BIN)/python -m pytest -s tests/nameserver/test_storage_kills.py
 	ACTS=5000 $(BIN)/python -m pytest tests/masterslave/test_mix.py
 

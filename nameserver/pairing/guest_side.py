@@ -37,6 +37,10 @@ __all__ = ["CodeGuest", "Guest", "Joined", "TokenGuest"]
 _MOST_SKEW_S = 1800.0
 """Clocks may differ so much; certificates are good for an hour before they were made."""
 
+_MOST_NOW = datetime.max.replace(tzinfo=UTC).timestamp()
+_MOST_WHY = 500
+_OTHER = "what is there does not speak the protocol of joining"
+
 
 class Joined(Struct, frozen=True):
     """What a machine has got; the key stays where it was made.
@@ -84,19 +88,21 @@ class Guest:
         """
         match message, self._hello:
             case Refused(), _:
-                raise JoinRefused(message.why)
+                raise JoinRefused(_printable(message.why))
             case Hello(), None:
                 if message.version != VERSION:
                     raise JoinRefused(
                         f"the host speaks version {message.version} of joining, this machine "
                         f"{VERSION}: update remoteobj-farm on both"
                     )
+                if not 0 <= message.now < _MOST_NOW:  # nor is it no number
+                    raise JoinRefused(_OTHER)
                 self._hello = message
                 return self._begin(message)
             case _, Hello():
                 return self._go_on(message, self._hello)
             case _:
-                raise JoinRefused("what is there does not speak the protocol of joining")
+                raise JoinRefused(_OTHER)
 
     def _begin(self, hello: Hello) -> Message:
         raise NotImplementedError
@@ -154,7 +160,7 @@ class TokenGuest(Guest):
 
     def _go_on(self, message: Message, hello: Hello) -> None:
         if not isinstance(message, Issued):
-            raise JoinRefused("what is there does not speak the protocol of joining")
+            raise JoinRefused(_OTHER)
         self._keep(message, hello)
 
 
@@ -182,7 +188,7 @@ class CodeGuest(Guest):
                 self._keep(message, hello)
                 return None
             case _:
-                raise JoinRefused("what is there does not speak the protocol of joining")
+                raise JoinRefused(_OTHER)
 
 
 def fingerprint_of(ca: bytes) -> bytes:
@@ -192,6 +198,11 @@ def fingerprint_of(ca: bytes) -> bytes:
     with contextlib.suppress(ValueError):
         ca = ssl.PEM_cert_to_DER_cert(ca.decode("ascii"))
     return hashlib.sha256(ca).digest()
+
+
+def _printable(why: str) -> str:
+    """Return what a host says that nobody vouches for, so that it can do nothing to a terminal."""
+    return "".join(each if each.isprintable() else " " for each in why[:_MOST_WHY])
 
 
 def _date(seconds: float) -> str:

@@ -86,7 +86,7 @@ def read_token(text: str) -> Token:
         _refuse()
     try:
         token = msgspec.msgpack.decode(data, type=Token)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         _refuse()
     if not (
         len(token.fingerprint) == _FINGERPRINT_BYTES

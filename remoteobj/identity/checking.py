@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 
 from remoteobj.errors import IdentityUnusable, PeerRefused
 from remoteobj.identity.claims import Claims, claims_of
@@ -45,7 +45,7 @@ def check_issued(certificate_der: bytes, ca_pem: bytes, now: float) -> Claims:
     name = names[0] if names else "(no name)"
     try:
         certificate.verify_directly_issued_by(authority)
-    except (ValueError, TypeError, InvalidSignature):
+    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
         raise PeerRefused(
             f"the certificate of {name!r} was not issued by this cluster's authority: another "
             "cluster's machine answers there, or somebody between"
