@@ -53,6 +53,9 @@ class BadName(NamingError, BadInput):
 class BadToken(NamingError, BadInput):
     """The text is no token or code to join with; it is not repeated, for it may be a secret."""
 
+    is_missing = False
+    """Whether there was no text at all."""
+
 
 class BadInvitation(NamingError, BadInput):
     """Nobody can be invited so: another role, number or time is needed."""

@@ -11,6 +11,7 @@ from queue import Empty, SimpleQueue
 
 import click
 
+from masterslave.cli.joining import join_first, join_option
 from masterslave.cli.telling import Teller
 from masterslave.launch.local import SIGNAL_S
 from masterslave.naming import ANY_LABEL, FarmRecord, check_label
@@ -139,6 +140,7 @@ class Size(click.ParamType[int]):
     " stands before it.",
 )
 @click.option("--local", is_flag=True, help="Serve this user's farms on this machine only.")
+@join_option
 @identity_option
 @insecure_option("Ask name servers on plain TCP (for names; code never crosses it).")
 @click.option("--farm", hidden=True, help="Serve the farm at this URI, and end with it.")
@@ -162,6 +164,7 @@ def slave(
     only_when_idle: bool,
     serve: str | None,
     local: bool,
+    join: str | None,
     identity: IdentityFiles | None,
     insecure: bool,
     farm: str | None,
@@ -185,6 +188,9 @@ def slave(
     hold_standard_streams()
     teller = Teller(sys.stdout)
     named = look_at(only or handlers, are_all=bool(only))
+    cluster = join_first(
+        join, cluster, teller.say, is_otherwise=local or identity is not None or insecure
+    )
     who = None
     if not local and farm is None:  # on one machine none is needed, so a bad one does no harm
         who, insecure = read_identity(identity, insecure)

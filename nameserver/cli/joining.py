@@ -30,7 +30,7 @@ __all__ = ["join", "welcome"]
         "nameserver join --code 481-223 --at 192.168.1.20:9091",
     )
 )
-@click.argument("file", required=False)
+@click.argument("file", required=False, type=click.Path(allow_dash=True))
 @click.option("--code", metavar="CODE", help="Join by the code on the other screen; '-': ask.")
 @click.option("--at", metavar="HOST:PORT", help="Where the code is shown; default: zeroconf.")
 @click.option("--name", metavar="NAME", help="What this machine is called; default: its host name.")

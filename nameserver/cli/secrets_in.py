@@ -42,7 +42,7 @@ def refuse_token(given: str | None) -> None:
 
 def may_ask(file: str | None, in_environment: str) -> bool:
     """Tell whether somebody would be asked for the token, because it is nowhere else."""
-    return file is None and not in_environment and sys.stdin.isatty()
+    return file is None and not in_environment and _is_terminal()
 
 
 def ask_token(file: str | None, in_environment: str) -> Token:
@@ -60,15 +60,21 @@ def ask_token(file: str | None, in_environment: str) -> Token:
         return read_token(_read_file(str(file)))
     if file is None and in_environment:
         return read_token(in_environment)
-    if sys.stdin.isatty():
+    if _is_terminal():
         return read_token(_ask("token (it is not shown)"))
-    text = sys.stdin.read(_MOST_CHARACTERS)
+    text = "" if sys.stdin is None else sys.stdin.read(_MOST_CHARACTERS)
     if not text.strip():
-        raise BadToken(
+        missing = BadToken(
             "no token came on standard input: paste what 'nameserver invite' has printed at a "
             f"terminal, or give it in a file or in {JOIN}"
         )
+        missing.is_missing = True
+        raise missing
     return read_token(text)
+
+
+def _is_terminal() -> bool:
+    return sys.stdin is not None and sys.stdin.isatty()
 
 
 def _read_file(path: str) -> str:

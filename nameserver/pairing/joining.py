@@ -14,18 +14,20 @@ from msgspec import Struct
 from nameserver import discovery
 from nameserver.errors import JoinRefused
 from nameserver.pairing.codes import read_code
-from nameserver.pairing.guest_side import CodeGuest, Guest, Joined, TokenGuest
+from nameserver.pairing.guest_side import CodeGuest, Guest, Joined, TokenGuest, fingerprint_of
 from nameserver.pairing.messages import encode
 from nameserver.pairing.service import CONVERSATION_S, receive
 from nameserver.pairing.token import Token
 from nameserver.remembered import Memory, Remembered
 from remoteobj.errors import RemoteObjError
 from remoteobj.identity import Identity
+from remoteobj.identity.places import stored_clusters
+from remoteobj.identity.private import read_private
 from remoteobj.identity.request import make_request
 from remoteobj.identity.store import Store
 from remoteobj.uri import URI, join_address
 
-__all__ = ["Newcomer", "join_by_code", "join_by_token"]
+__all__ = ["Newcomer", "cluster_of", "join_by_code", "join_by_token"]
 
 _CONNECT_S = 3.0
 SEARCH_S = 5.0
@@ -68,6 +70,15 @@ def join_by_token(token: Token, *, name: str | None = None, cluster: str | None 
 
     addresses = [join_address(host, token.port) for host in token.hosts]
     return _join(addresses, begin, name, cluster)
+
+
+def cluster_of(token: Token) -> str | None:
+    """Return what the token's cluster is called here, if this account is in it already."""
+    for cluster in stored_clusters():
+        ca = read_private(Store.named(cluster).ca_path, is_secret=False)
+        if ca is not None and fingerprint_of(ca) == token.fingerprint:
+            return cluster
+    return None
 
 
 def join_by_code(
