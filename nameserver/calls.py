@@ -159,7 +159,7 @@ class ServerCalls:
 
     def _speaks_ours(self) -> bool:
         """Tell whether it is one of ours, and not Pyro5's own."""
-        return "put" in self._channel.metadata(self._timeout_s).methods
+        return "records" in self._channel.metadata(self._timeout_s).methods
 
     def _sibling(self, source_host: str | None = None) -> ServerCalls:
         """Return another client of the same server, with connections of its own."""

@@ -36,7 +36,10 @@ Made = TypeVar("Made")
 
 @expose
 class NameService:
-    """The names of a server, for callers from any thread and any machine."""
+    """The names of a server, for callers from any thread and any machine.
+
+    Slaves look names up, and members register, too.
+    """
 
     def __init__(self, book: Book, admission: Admission) -> None:
         self._book = book
@@ -44,9 +47,11 @@ class NameService:
 
     # As Pyro5 has them.
 
+    @expose(role="slave")
     def ping(self) -> None:
         """Do nothing: an answer is the answer."""
 
+    @expose(role="slave")
     def count(self) -> int:
         """Return how many names there are."""
         return self._book.count()
@@ -64,6 +69,7 @@ class NameService:
         _refuse_own(name)
         self._book.set_metadata(name, metadata or ())
 
+    @expose(role="slave")
     def lookup(self, name: str, return_metadata: bool = False) -> Any:
         """Return the URI of a name, with *return_metadata* as a pair with its metadata."""
         record = self._for_caller(self._book.lookup(name))
@@ -79,6 +85,7 @@ class NameService:
         names = [name] if name else list(self.list(prefix, regex)) if prefix or regex else []
         return self._book.remove(names)
 
+    @expose(role="slave")
     def list(
         self, prefix: str | None = None, regex: str | None = None, return_metadata: bool = False
     ) -> dict[str, Any]:
@@ -94,6 +101,7 @@ class NameService:
             records = tuple(record for record in records if pattern.matches(record.name))
         return _as_pyro(map(self._for_caller, records), return_metadata)
 
+    @expose(role="slave")
     def yplookup(
         self, meta_all: Any = None, meta_any: Any = None, return_metadata: bool = True
     ) -> dict[str, Any]:
@@ -110,10 +118,12 @@ class NameService:
 
     # What those cannot say.
 
+    @expose(role="slave")
     def instance(self) -> str:
         """Return what tells this run of the server from every other."""
         return self._book.instance
 
+    @expose(role="slave")
     def about(self) -> dict[str, str]:
         """Return which release of this program, and of Python, serves here."""
         from importlib import metadata  # 20 ms, which only who asks pays
@@ -123,10 +133,12 @@ class NameService:
             "python": platform.python_version(),
         }
 
+    @expose(role="slave")
     def find(self, name: str) -> str:
         """Return the record of a name, as ``record.to_text`` writes it."""
         return to_text(self._for_caller(self._book.lookup(name)))
 
+    @expose(role="slave")
     def records(self, prefix: str = "") -> Any:
         """Return the records whose names begin with *prefix*, in the order of their names."""
         return [to_plain(self._for_caller(record)) for record in self._book.list(prefix)]
@@ -174,6 +186,7 @@ class NameService:
         """Forget the names that a lease keeps, or one of them; return how many."""
         return self._book.release(lease, name)
 
+    @expose(role="slave")
     def watch(
         self, prefix: str, instance: str, number: int, wait_s: float, watcher: str
     ) -> Future[Any]:
@@ -196,6 +209,7 @@ class NameService:
 
         return _then(self._book.watch(prefix, since, wait_s, watcher), plain)
 
+    @expose(role="slave")
     def unwatch(self, watcher: str) -> None:
         """Tell a watcher that there is nothing, so that it can end."""
         self._book.unwatch(watcher)

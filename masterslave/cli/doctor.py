@@ -7,6 +7,7 @@ import sys
 
 import click
 
+from masterslave.cli.identities import identity_for
 from masterslave.cli.slave import slave
 from masterslave.doctor import Wish, judge, look
 from masterslave.naming import ANY_LABEL
@@ -14,7 +15,7 @@ from nameserver.cli.findings import tell
 from nameserver.cli.options import debug_option, examples, json_option, where_options
 from nameserver.clusters import chosen_cluster
 from remoteobj import IdentityUnusable
-from remoteobj.cli import IdentityFiles, identity_option, insecure_option, read_identity
+from remoteobj.cli import IdentityFiles, identity_option, insecure_option
 
 __all__ = ["doctor"]
 
@@ -49,12 +50,11 @@ def doctor(
     With --json: an object with is_well and findings, a list of objects with check, level ("ok",
     "note", "wrong"), text and mend (what mends it; else "").
     """
-    who, problem = None, ""
+    who, problem, is_named = None, "", address is not None or cluster is not None
     try:
-        who, insecure = read_identity(identity, insecure)
+        who, insecure, cluster = identity_for(identity, insecure, cluster)
     except IdentityUnusable as error:  # is what we are asked for
         problem, insecure = str(error), False
-    is_named = address is not None or cluster is not None
     is_named = is_named or bool(os.environ.get("REMOTEOBJ_NAMESERVER"))
     if sys.stderr.isatty() and not as_json:
         click.echo("looking at this machine, its farms and slaves ...", err=True)

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import click
 
+from masterslave.cli.identities import identity_for
 from masterslave.errors import SlaveGone
 from masterslave.naming import (
     PREFIX,
@@ -20,7 +21,8 @@ from masterslave.naming import (
 )
 from nameserver import Directory, NameServerNotFound, Record, locate
 from remoteobj import URI, Identity, InsecureRefused, Proxy, RemoteObjError, Settings
-from remoteobj.cli import IdentityFiles, identity_option, insecure_option, read_identity
+from remoteobj.cli import IdentityFiles, identity_option, insecure_option
+from remoteobj.identity.places import HOW_TO_PAIR
 
 __all__ = ["ANSWER", "Look", "Seen", "SlaveSeen", "choose", "look_around", "with_places"]
 
@@ -104,10 +106,11 @@ def with_places(command: Callable[..., Any]) -> Callable[..., Any]:
         debug: bool,
         **kwargs: Any,
     ) -> Any:
-        who, insecure = read_identity(identity, insecure)
+        who, insecure, of = identity_for(identity, insecure, cluster)
 
         def look(label: str | None = None) -> Seen:
-            return look_around(nameserver, cluster, who, insecure, label=label)
+            must = nameserver is not None or cluster is not None
+            return look_around(nameserver, of, who, insecure, label=label, must=must)
 
         return command(look, *args, **kwargs)
 
@@ -121,25 +124,26 @@ def look_around(
     insecure: bool,
     *,
     label: str | None = None,
+    must: bool = False,
 ) -> Seen:
     """Look into this user's directory, and at a name server if it may be asked; ask the farms.
 
     Args:
         label: Only farms of this label.
+        must: A name server has to be there.
     """
     with Directory() as directory:
         here = directory.list(PREFIX)
         own = directory.list(SLAVE_PREFIX)
     there: tuple[Record, ...] = ()
-    is_asked_for = nameserver is not None or cluster is not None
-    if is_asked_for or identity is not None or insecure:
+    if must or identity is not None or insecure:
         try:
             with locate(
                 nameserver, cluster=cluster, identity=identity, insecure=insecure, timeout_s=2.0
             ) as server:
                 there = server.list(PREFIX)
         except NameServerNotFound as error:
-            if is_asked_for:
+            if must:
                 raise
             click.echo(f"masterslave: only farms of this machine: {error}", err=True)
     # A farm may be known in both places; on this machine the way to it is the shorter one.
@@ -219,7 +223,7 @@ def _status(farm: FarmRecord, identity: Identity | None) -> dict[str, Any]:
             status: dict[str, Any] = door.status()
             return status
     except InsecureRefused:
-        why = f"{farm.uri.location} speaks TLS: give --identity CA CERTIFICATE KEY of its cluster"
+        why = f"{farm.uri.location} is another machine's: {HOW_TO_PAIR}"
     except RemoteObjError as error:
         why = str(error)
     return {

@@ -11,6 +11,7 @@ from queue import Empty, SimpleQueue
 
 import click
 
+from masterslave.cli.identities import identity_for
 from masterslave.cli.joining import join_first, join_option
 from masterslave.cli.telling import Teller
 from masterslave.launch.local import SIGNAL_S
@@ -28,7 +29,7 @@ from masterslave.slave.watch import FarmWatch
 from masterslave.slave.whose import LOCAL
 from masterslave.slave.wires import Conditions, hold_standard_streams
 from remoteobj import URI, BadURI, Identity
-from remoteobj.cli import IdentityFiles, identity_option, insecure_option, read_identity
+from remoteobj.cli import IdentityFiles, identity_option, insecure_option
 from remoteobj.runtime import runtime_dir
 
 __all__ = ["slave"]
@@ -115,7 +116,8 @@ class Size(click.ParamType[int]):
 @click.option(
     "--cluster",
     metavar="NAME",
-    help="Ask name servers of this cluster only; default: REMOTEOBJ_CLUSTER, else all.",
+    help="Work in this cluster only; default: REMOTEOBJ_CLUSTER, else the one that this machine "
+    "was paired with, or that 'nameserver use' has chosen.",
 )
 @click.option(
     "--idle-exit",
@@ -174,6 +176,9 @@ def slave(
 ) -> int:  # fmt: skip
     """Run tasks for farms, those of LABEL or all, until Ctrl-C.
 
+    On a machine that was paired ('nameserver join') farms of the cluster's other machines are
+    served, too; else those of this user on this machine.
+
     It may be started before the farm, and survives its end. Ctrl-C finishes what runs and gives
     back the rest; Ctrl-C twice leaves at once.
     """
@@ -193,7 +198,7 @@ def slave(
     )
     who = None
     if not local and farm is None:  # on one machine none is needed, so a bad one does no harm
-        who, insecure = read_identity(identity, insecure)
+        who, insecure, cluster = identity_for(identity, insecure, cluster)
     giver = None if serve is None else _open_giver(serve, who, teller)
     become_reaper()
     remove_stale()

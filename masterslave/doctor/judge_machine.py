@@ -109,8 +109,8 @@ def identity(facts: Facts) -> Iterator[Finding]:
     else:
         yield ok(
             "identity",
-            "none: farms and slaves of this user on this machine need none; other machines are "
-            "reached with --identity CA CERTIFICATE KEY",
+            "none: farms and slaves of this user on this machine need none; for other machines "
+            "pair it: 'nameserver invite' where the name server is, 'nameserver join' here",
         )
 
 

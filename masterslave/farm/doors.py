@@ -1,11 +1,11 @@
-"""Where a farm's master can be called: on this machine always, on the network if it has a host."""
+"""Where a farm's master can be called: on this machine always, on the network if it reaches it."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from masterslave.errors import CodeRefused
 from masterslave.protocol.joining import DOOR_ID
+from nameserver.networks import Networks, is_unspecified, own_interfaces
 from remoteobj import URI, Daemon, Identity
 
 __all__ = ["Doors"]
@@ -18,20 +18,14 @@ class Doors:
 
     Args:
         host: Address of this machine to serve other machines at, or None.
-        identity: Who this machine is.
+        identity: Who this machine is; needed with a host.
 
     Raises:
-        CodeRefused: A host without an identity.
+        InsecureRefused: A host without an identity.
         AddressUnusable: The host is not this machine's.
     """
 
     def __init__(self, host: str | None, identity: Identity | None) -> None:
-        if host is not None and identity is None:
-            raise CodeRefused(
-                f"a farm cannot serve on {host} without identity=: tasks are code, which does not "
-                "cross plain TCP; give identity=Identity.from_files(ca, certificate, key), or "
-                "leave host out: slaves on this machine find the farm"
-            )
         self._daemons = [Daemon()]
         if host is not None:
             try:
@@ -42,7 +36,15 @@ class Doors:
         self.local_uri: URI = self._daemons[0].uri_of(DOOR_ID)
         """For this user's processes on this machine."""
         self.uri: URI = self._daemons[-1].uri_of(DOOR_ID)
-        """For other machines, where the farm has a host; else the local one."""
+        """For name servers, where the farm has a host, which may be all addresses; else local."""
+
+    def outer_uri(self) -> URI:
+        """Return an address for other machines, where there is one; else the local one."""
+        uri = self.uri
+        if not is_unspecified(uri.host or ""):
+            return uri
+        hosts = Networks(own_interfaces()).outer()
+        return URI.of_tcp(uri.object, hosts[0], uri.port or 0) if hosts else self.local_uri
 
     def open(self, door: Any) -> None:
         """Publish the door, and serve in the background."""

@@ -36,6 +36,7 @@ from masterslave.farm.modules import search_path
 from masterslave.farm.options import CallOptions, whole
 from masterslave.farm.output import log_levels, shower
 from masterslave.farm.outside import Outside
+from masterslave.farm.reach import choose_reach
 from masterslave.farm.records import FarmStatistics, SlaveRecord, statistics_of
 from masterslave.farm.requests import Requests
 from masterslave.farm.sharing import Sharing
@@ -49,7 +50,7 @@ from masterslave.naming import check_label
 from masterslave.protocol.joining import Welcome
 from masterslave.settings import FarmSettings
 from remoteobj import URI, Identity
-from remoteobj.identity import refuse_both
+from remoteobj.identity import AUTO, Auto
 
 __all__ = ["Farm"]
 
@@ -81,13 +82,15 @@ class Farm(Calls, Sharing):
             if no slave has joined within a second.
         nameserver: Where to register besides this user's directory: True looks for name servers
             (by zeroconf, or where ``REMOTEOBJ_NAMESERVER`` says), an address is asked itself,
-            False is nowhere. By default, where ``REMOTEOBJ_NAMESERVER`` says, if it says.
-        identity: Who this machine is: name servers are asked over TLS then, and slaves of the same
-            cluster may come from other machines if there is a host.
+            False is nowhere, and without a host keeps the farm to this user on this machine. By
+            default True with an identity, else where ``REMOTEOBJ_NAMESERVER`` says, if it says.
+        identity: Who this machine is: slaves of other machines of the same cluster may come then,
+            over TLS. "auto" is what pairing has stored on this account, if it is paired; else, and
+            with None, the farm is this user's on this machine.
         insecure: Whether name servers on plain TCP are used. Code crosses no plain TCP either way.
-        cluster: Only name servers of this cluster are used; by default, what ``REMOTEOBJ_CLUSTER``
-            says, else those of all clusters.
-        host: Serve other machines too, at this address of this one. Needs an identity.
+        cluster: Which of this account's clusters, and only name servers of it; by default, what
+            ``REMOTEOBJ_CLUSTER`` says, else the only one, or the one chosen by `nameserver use`.
+        host: Serve other machines at this address of this one; by default, at all.
         handlers: What does named tasks (``farm.submit("frame", 12)``) in local slaves and ``here``:
             a class derived from ``masterslave.Slave``, its place as "studio:Render", or a list of
             these. By default, what ``REMOTEOBJ_FARM_HANDLERS`` says, if it says.
@@ -112,7 +115,9 @@ class Farm(Calls, Sharing):
         HandlersUnusable: Handlers cannot be imported, or offer no task.
         BadName: The name of the cluster is none.
         BadLabel: The label has other characters than letters, digits, ``-`` and ``_``.
-        CodeRefused: A host was given without an identity.
+        CodeRefused: A host was given, and there is no identity.
+        IdentityUnusable: What pairing has stored cannot be used (or is a slave's, or of several
+            clusters), and a host or name server was asked for. Without that it is only logged.
         BadInput: An identity and ``insecure=True`` were both given.
 
     Threads: any thread may submit; callbacks of futures run in a thread of the farm.
@@ -124,7 +129,7 @@ class Farm(Calls, Sharing):
         *,
         local_slaves: int | str = "auto",
         nameserver: str | bool | None = None,
-        identity: Identity | None = None,
+        identity: Identity | Auto | None = AUTO,
         insecure: bool = False,
         cluster: str | None = None,
         host: str | None = None,
@@ -140,7 +145,6 @@ class Farm(Calls, Sharing):
         self.label = check_label(label)
         threads = threads_here(here)
         self._settings = settings or FarmSettings()
-        refuse_both(identity, insecure)
         check_arguments(local_slaves, results, max_tasks_per_child, nameserver)
         show_output = shower(output)
         packed_initializer = pack_initializer(initializer, initargs)
@@ -198,12 +202,11 @@ class Farm(Calls, Sharing):
                 local_slaves=local_slaves,
                 status=partial(_status_of, weakref.ref(self)),
                 steer=self._steering.begin,
-                host=host,
-                identity=identity,
-                nameserver=nameserver,
-                insecure=insecure,
-                cluster=cluster,
-            )
+                reach=choose_reach(
+                    label, host=host, identity=identity, nameserver=nameserver,
+                    insecure=insecure, cluster=cluster,
+                ),
+            )  # fmt: skip
         self._end = partial(_end, self._ground, self._master, self._carrier)
         self._forgotten = weakref.finalize(
             self, _end_soon, os.getpid(), self._submitter, self._master, self._end
@@ -223,7 +226,7 @@ class Farm(Calls, Sharing):
 
     @property
     def uri(self) -> URI:
-        """Where the master's door is: for other machines, if the farm has a host."""
+        """Where the master's door is: for other machines, if they are served."""
         return self._ground.uri
 
     @property

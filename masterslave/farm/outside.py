@@ -15,13 +15,14 @@ from typing import Any
 from masterslave.farm.doors import Doors
 from masterslave.farm.local import LocalSlaves
 from masterslave.farm.places import Places
+from masterslave.farm.reach import Reach
 from masterslave.farm.watchman import Watchman
 from masterslave.master.door import Door
 from masterslave.master.shell import Master
 from masterslave.naming import FarmRecord
 from masterslave.protocol.joining import Welcome
 from masterslave.settings import FarmSettings
-from remoteobj import URI, Identity
+from remoteobj import URI
 
 __all__ = ["Outside"]
 
@@ -34,7 +35,7 @@ class Outside:
         local_slaves: How many are started, or "auto".
         status: Returns plain data about the farm, for ``masterslave show``.
         steer: As the door wants it.
-        host, identity, nameserver, insecure, cluster: As for ``Farm``.
+        reach: How far the farm reaches.
     """
 
     def __init__(
@@ -46,13 +47,9 @@ class Outside:
         local_slaves: int | str,
         status: Callable[[], dict[str, Any]],
         steer: Callable[[str, str], Future[dict[str, Any]]],
-        host: str | None,
-        identity: Identity | None,
-        nameserver: str | bool | None,
-        insecure: bool,
-        cluster: str | None,
+        reach: Reach,
     ) -> None:
-        self._doors = Doors(host, identity)
+        self._doors = Doors(reach.host, reach.identity)
         self._local_slaves = local_slaves
         script = Path(sys.argv[0]).name if sys.argv and sys.argv[0] else "an interactive session"
         self._record = FarmRecord(
@@ -77,15 +74,13 @@ class Outside:
             steer=steer,
             is_own=self._local.has,
         )
-        if nameserver is None:
-            nameserver = bool(os.environ.get("REMOTEOBJ_NAMESERVER"))
         self._places = Places(
             replace(self._record, uri=self._doors.local_uri),
             self._record,
-            nameserver=nameserver,
-            identity=identity,
-            insecure=insecure,
-            cluster=cluster,
+            nameserver=reach.nameserver,
+            identity=reach.identity,
+            insecure=reach.insecure,
+            cluster=reach.cluster,
         )
         self.add_local_slaves = self._local.add
         self.why_waiting = self._watchman.why_waiting
@@ -100,8 +95,8 @@ class Outside:
 
     @property
     def uri(self) -> URI:
-        """Where the master's door is: for other machines, if the farm has a host."""
-        return self._record.uri
+        """Where the master's door is: for other machines, if they are served."""
+        return self._doors.outer_uri()
 
     @property
     def servers(self) -> tuple[str, ...]:
@@ -119,5 +114,5 @@ class Outside:
         self._doors.close()
 
     def _with_record(self, status: dict[str, Any]) -> dict[str, Any]:
-        record = {**asdict(self._record), "uri": str(self._record.uri)}
+        record = {**asdict(self._record), "uri": str(self.uri)}
         return {**record, **status, "name_servers": list(self.servers)} if status else {}

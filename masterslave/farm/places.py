@@ -9,6 +9,7 @@ from masterslave.naming import FarmRecord, metadata_of, name_of
 from masterslave.servers import ServerFollower
 from nameserver import Directory, NameServerClient, NamingError, Watch
 from remoteobj import Identity, RemoteObjError
+from remoteobj.identity.places import HOW_TO_PAIR
 
 __all__ = ["Places"]
 
@@ -111,5 +112,5 @@ class Places:
     def _not_registered(self, client: NameServerClient, error: RemoteObjError) -> None:
         hint = ""
         if isinstance(error, NamingError) and self._farm.uri.sockname is not None:
-            hint = ": give Farm(host=..., identity=...), where host is its address in the network"
+            hint = f": for slaves of other machines, {HOW_TO_PAIR}"
         log.warning("name server at %s: %s%s", client.address, error, hint)

@@ -39,6 +39,7 @@ from masterslave.slave.whose import THIS_USER, Allowed, Owner, Refusals, Refused
 from masterslave.slave.wires import ANY, Conditions
 from masterslave.slave.workshop import Workshop
 from remoteobj import URI, Identity, Proxy, RemoteObjError, Settings
+from remoteobj.identity.places import HOW_TO_PAIR
 from remoteobj.runtime import is_private_dir
 
 __all__ = ["PATIENCE_S", "Agent", "Guest", "Look"]
@@ -297,8 +298,7 @@ class Agent:
                 return ""
             return (
                 f"farm {farm.label!r} at {uri.location} is refused: code does not cross plain TCP; "
-                "start the slave with --identity CA CERTIFICATE KEY of the script's cluster, or on "
-                "the script's machine, as the same user"
+                f"{HOW_TO_PAIR}; or start the slave on the script's machine, as the same user"
             )
         if not is_private_dir(Path(uri.sockname).parent):
             return (

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from tests.certificates import make_cluster
 from tests.lan.hosts import Lan, why_impossible
-from tests.lan.room import Room
+from tests.lan.room import CLUSTER, Room
+from tests.pairing import Pairing
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -20,8 +19,13 @@ def _hosts_can_be_made() -> None:
 
 
 @pytest.fixture
-def room(tmp_path: Path) -> Iterator[Room]:
-    """A host called "hall" for the script, and three for slaves, all of one cluster."""
-    names = ("hall", "anna", "ben", "cleo")
-    with Lan(*names) as lan:
-        yield Room(lan, make_cluster(tmp_path / "cluster", names))
+def room() -> Iterator[Room]:
+    """A host called "hall" for the script, and three for slaves, all paired.
+
+    "hall" has the cluster's authority, "anna" may be a slave, "ben" and "cleo" are members.
+    """
+    with Lan("hall", "anna", "ben", "cleo", "stranger", "foreigner") as lan:
+        cluster = Pairing(CLUSTER, lan["hall"].config)
+        for name, role in (("anna", "slave"), ("ben", "member"), ("cleo", "member")):
+            cluster.pair(lan[name].config, name, role)
+        yield Room(lan)

@@ -274,10 +274,20 @@ class Host:
         assert done.returncode == 0, f"{command} on {self.name}: {done.stdout}{done.stderr}"
         return done.stdout
 
+    @property
+    def config(self) -> Path:
+        """Its ``XDG_CONFIG_HOME``."""
+        return self._home / "config"
+
     def forget(self) -> None:
         """Empty its runtime directory, as starting it anew would do."""
         shutil.rmtree(self._home / "run")
         (self._home / "run").mkdir(mode=0o700)
+
+    def listening(self) -> list[str]:
+        """Return the addresses, with their ports, at which TCP is listened to."""
+        listed = self.run(["ss", "-Hltn"])
+        return [line.split()[3] for line in listed.splitlines()]
 
     def pids(self) -> list[int]:
         """Return the processes that are in its namespace."""

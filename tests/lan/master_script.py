@@ -1,6 +1,6 @@
-"""A script with a farm on TCP; it tells its course, one JSON object a line.
+"""A script with a farm on a paired machine; it tells its course, one JSON object a line.
 
-    python master_script.py ADDRESS AT_LEAST CA CERTIFICATE KEY
+    python master_script.py AT_LEAST
 
 It works until it has AT_LEAST results and has read the line "enough" from its standard input, so
 that a test can do with the network what it likes before the work runs out.
@@ -19,7 +19,6 @@ from dataclasses import asdict
 from typing import Any
 
 from masterslave import Farm, FarmSettings
-from remoteobj import Identity
 
 TASK_S = 0.01
 UNDER_WAY = 40
@@ -98,16 +97,9 @@ class Course:
             tell("progress", **self.facts())
 
 
-def main(address: str, at_least: int, *identity: str) -> None:
+def main(at_least: int) -> None:
     """Farm the numbers, and compare with the serial answers."""
-    with Farm(
-        "lan",
-        local_slaves=0,
-        host=address,
-        nameserver=True,
-        identity=Identity.from_files(*identity),
-        settings=SETTINGS,
-    ) as farm:
+    with Farm("lan", local_slaves=0, settings=SETTINGS) as farm:
         tell("open", uri=str(farm.uri))
         course = Course(farm, at_least)
         try:
@@ -126,4 +118,4 @@ def main(address: str, at_least: int, *identity: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), *sys.argv[3:])
+    main(int(sys.argv[1]))

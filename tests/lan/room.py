@@ -1,23 +1,23 @@
 """A room of computers with a name server, slaves, and a script that has a farm.
 
-They are of one cluster: each host has a certificate of its own, and TCP is TLS.
+They are paired, and nothing else is told them: each host finds its identity where pairing has put
+it, and TCP is TLS. "stranger" and "foreigner" are plugged in, and not paired with them.
 """
 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.certificates import Files
 from tests.lan.hosts import Lan, Line, Running
 
-__all__ = ["AT_LEAST", "FOUND", "LOOKS", "Room", "Script", "has_done", "hosts_of"]
+__all__ = ["AT_LEAST", "CLUSTER", "FOUND", "LOOKS", "Room", "Script", "has_done", "hosts_of"]
 
 SCRIPT = str(Path(__file__).with_name("master_script.py"))
 AT_LEAST = 400
+CLUSTER = "room"
 
 LOOKS = r"slave .*, 1 slot, looks for farm 'lan'"
 FOUND = r"found farm 'lan' of master_script.py"
@@ -26,45 +26,33 @@ Facts = dict[str, Any]
 
 
 class Room:
-    """A host called "hall" for the script, and one for each slave.
+    """A host called "hall" for the script, and one for each slave."""
 
-    Args:
-        cluster: The identities of the hosts.
-    """
-
-    def __init__(self, lan: Lan, cluster: dict[str, Files]) -> None:
+    def __init__(self, lan: Lan) -> None:
         self.lan = lan
         self.hall = lan["hall"]
-        self._cluster = cluster
-
-    def identity_of(self, name: str) -> tuple[str, ...]:
-        """Return the files of a host's identity: CA, certificate, key."""
-        return tuple(map(str, self._cluster[name]))
 
     def start_slave(self, name: str, *security: str) -> Running:
         """Start a slave, which knows a label and nothing of addresses.
 
         Args:
-            security: Options instead of ``--identity`` with the files of the host.
+            security: Options for a host that is not paired.
         """
-        options = security or ("--identity", *self.identity_of(name))
         slave = ("-m", "masterslave", "slave", "lan", "--slots", "1")
-        return self.lan[name].python(*slave, *options)
+        return self.lan[name].python(*slave, *security)
 
     def start_nameserver(self) -> Running:
         """Start the name server; it is announced when this returns."""
         address = self.hall.address
-        identity = os.pathsep.join(self.identity_of("hall"))
         server = self.hall.python(
-            "-m", "nameserver", "run", "--host", address, REMOTEOBJ_IDENTITY=identity
+            "-m", "nameserver", "run", "--host", address, "--cluster", CLUSTER
         )
         server.wait_for(rf"name server at {address}:\d+, announced by zeroconf")
         return server
 
     def start_script(self, at_least: int = AT_LEAST) -> Script:
         """Start the script."""
-        arguments = (self.hall.address, str(at_least), *self.identity_of("hall"))
-        return Script(self.hall.python(SCRIPT, *arguments), at_least)
+        return Script(self.hall.python(SCRIPT, str(at_least)), at_least)
 
 
 class Script:

@@ -12,7 +12,7 @@ from nameserver import watch_for_servers
 from remoteobj import ConnectionLost, DeadlinePassed, Identity
 
 found = queue.SimpleQueue()
-with watch_for_servers(found.put, identity=Identity.from_files(*sys.argv[1:])) as watch:
+with watch_for_servers(found.put, identity=Identity.stored()) as watch:
     while True:
         with found.get() as client:
             print("found", client.how, flush=True)
@@ -34,7 +34,7 @@ from remoteobj import Identity
 def say(line):
     print(line, flush=True)
 
-identity = Identity.from_files(*sys.argv[1:])
+identity = Identity.stored()
 agent = Agent(slots=1, patience_s=0.5, identity=identity, report=say)
 agent.open()
 FarmWatch(
@@ -49,7 +49,7 @@ def test_a_watch_finds_a_name_server_again(room: Room, how: str) -> None:
     address = room.start_nameserver().lines[-1].text.split()[3].rstrip(",")
     anna = room.lan["anna"]
     environment = {} if how == "zeroconf" else {how: address}
-    watch = anna.python("-c", WATCH, *room.identity_of("anna"), **environment)
+    watch = anna.python("-c", WATCH, **environment)
     watch.wait_for(f"found {how}")
     anna.cut()
     watch.wait_for("lost")
@@ -61,7 +61,7 @@ def test_a_slave_that_gave_a_farm_up_serves_it_again(room: Room) -> None:
     room.start_nameserver()
     script = room.start_script(at_least=100)
     anna = room.lan["anna"]
-    slave = anna.python("-c", IMPATIENT_SLAVE, *room.identity_of("anna"))
+    slave = anna.python("-c", IMPATIENT_SLAVE)
     script.wait_until(has_done("anna"), "work done by anna")
     anna.cut()
     slave.wait_for(r"name server at \S+ is gone")

@@ -92,7 +92,7 @@ def test_a_slave_from_elsewhere_comes_over_tls(
 
 def test_a_farm_does_not_serve_without_an_identity(identity: Identity) -> None:
     for insecure in (False, True):
-        with pytest.raises(CodeRefused, match=r"127\.0\.0\.1 without identity=: tasks are code"):
+        with pytest.raises(CodeRefused, match=r"127\.0\.0\.1 without an identity: tasks are code"):
             Farm("test", local_slaves=0, host="127.0.0.1", insecure=insecure)
     with pytest.raises(BadInput, match="give one of them"):
         Farm("test", local_slaves=0, identity=identity, insecure=True)
@@ -113,7 +113,7 @@ def test_a_slave_without_an_identity_refuses_a_farm_on_tcp() -> None:
         agent.found(FarmRecord("test", "1234", uri, "far", 1, "x.py"), "a name server")
     (line,) = said
     assert line.startswith("farm 'test' at 192.0.2.1:9 is refused: code does not cross plain TCP")
-    assert "--identity CA CERTIFICATE KEY" in line
+    assert "run 'nameserver invite' on the machine that has the name server" in line
 
 
 def test_a_farm_on_tls_is_not_asked_without_an_identity() -> None:
@@ -124,7 +124,8 @@ def test_a_farm_on_tls_is_not_asked_without_an_identity() -> None:
         done = masterslave("list", "--json", "--insecure", "--nameserver", plain.address)
     (farm,) = json.loads(done.stdout)
     assert farm["unreachable"] == (
-        "127.0.0.1:9 speaks TLS: give --identity CA CERTIFICATE KEY of its cluster"
+        "127.0.0.1:9 is another machine's: run 'nameserver invite' on the machine that has the "
+        "name server, and 'nameserver join' here"
     )
 
 
