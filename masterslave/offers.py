@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from numbers import Real
 
 from masterslave.errors import BadOffer
 
-__all__ = ["check_amounts", "in_words", "read_offers"]
+__all__ = ["check_amounts", "in_words", "read_offers", "real"]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _AMOUNT = re.compile(r"[0-9]+(\.[0-9]+)?")
@@ -41,14 +42,33 @@ def check_amounts(amounts: Mapping[str, float], what: str) -> dict[str, float]:
     """
     if not isinstance(amounts, Mapping):
         raise BadOffer(f"{what} is a dict such as {{'gpu': 1}}, not {amounts!r}")
+    checked: dict[str, float] = {}
     for name, amount in amounts.items():
         if not isinstance(name, str) or not _NAME.fullmatch(name):
             raise BadOffer(f"{what} has a name of letters, digits, '_', '-' and '.', not {name!r}")
-        if isinstance(amount, bool) or not isinstance(amount, int | float):
-            raise BadOffer(f"{what} of {name!r} is a number, not {amount!r}")
-        if not math.isfinite(amount) or amount < 0:
-            raise BadOffer(f"{what} of {name!r} is a number from 0, not {amount!r}")
-    return {name: float(amount) for name, amount in amounts.items() if amount}
+        try:
+            number = real(amount)
+        except TypeError:
+            raise BadOffer(f"{what} of {name!r} is a number, not {amount!r}") from None
+        if not math.isfinite(number) or number < 0:
+            raise BadOffer(f"{what} of {name!r} is a number from 0, not {number:g}")
+        if number:
+            checked[name] = number
+    return checked
+
+
+def real(value: object) -> float:
+    """Return a number, of whatever type it came, numpy's too; one too large for a float is inf.
+
+    Raises:
+        TypeError: It is none.
+    """
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"this is no number: {value!r}")
+    try:
+        return float(value)
+    except OverflowError:
+        return -math.inf if abs(value) == -value else math.inf
 
 
 def in_words(amounts: Mapping[str, float]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import sys
@@ -18,7 +19,7 @@ from masterslave.launch.local import SIGNAL_S
 from masterslave.naming import ANY_LABEL, FarmRecord, check_label
 from masterslave.offers import read_offers
 from masterslave.slave.agent import Agent
-from masterslave.slave.capacity import bytes_of, usable_cpus
+from masterslave.slave.capacity import LEAST_SHARE_BYTES, bytes_of, usable_cpus
 from masterslave.slave.desk import Desk
 from masterslave.slave.giving import Giver
 from masterslave.slave.offer import NamedTasks, look_at
@@ -48,6 +49,29 @@ class Size(click.ParamType[int]):
             return value if isinstance(value, int) else bytes_of(str(value))
         except ValueError as error:
             raise click.BadParameter(str(error)) from None
+
+
+class Printable(click.types.StringParamType):
+    """A text that fits into a line."""
+
+    def convert(self, value: object, param: object, ctx: object) -> str:
+        """Check it."""
+        if not str(value).isprintable():
+            raise click.BadParameter(f"{value!r} has characters that cannot be shown in a line")
+        return str(value)
+
+
+class Seconds(click.FloatRange):
+    """A number of seconds above 0; nothing is ever longer than nan."""
+
+    def convert(
+        self, value: str | float, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Read it."""
+        seconds = super().convert(value, param, ctx)  # type: ignore[arg-type]
+        if math.isnan(seconds):
+            raise click.BadParameter("nan is no number of seconds")
+        return seconds
 
 
 @click.command()
@@ -88,7 +112,12 @@ class Size(click.ParamType[int]):
     metavar="N",
     help="Lower the priority of tasks by so much.",
 )
-@click.option("--name", default="", help="What it is called in the farm; default: host and pid.")
+@click.option(
+    "--name",
+    type=Printable(),
+    default="",
+    help="What it is called in the farm; default: host and pid.",
+)
 @click.option(
     "--handlers",
     multiple=True,
@@ -122,7 +151,7 @@ class Size(click.ParamType[int]):
 @click.option(
     "--idle-exit",
     "idle_exit_s",
-    type=click.FloatRange(0, min_open=True),
+    type=Seconds(0, min_open=True),
     metavar="SECONDS",
     help="Leave when there was nothing to do for so long, with exit code 0.",
 )
@@ -189,6 +218,7 @@ def slave(
     if local and (nameserver is not None or cluster is not None):
         raise click.UsageError("--local asks no name server: leave it out, or what says which one")
     _check_rights(handlers, only, allow, is_local=local)
+    slots = _slots_of(memory, slots or usable_cpus())
     offered = read_offers(offers)
     hold_standard_streams()
     teller = Teller(sys.stdout)
@@ -202,7 +232,6 @@ def slave(
     giver = None if serve is None else _open_giver(serve, who, teller)
     become_reaper()
     remove_stale()
-    slots = slots or usable_cpus()
     share = Conditions(memory // slots, nice, threads=max(1, usable_cpus() // slots))
     agent = Agent(
         slots=slots,
@@ -275,6 +304,24 @@ def _check_rights(
         raise click.UsageError("--allow takes the name of a machine, its node id, or 'local'")
     if allow and is_local and LOCAL not in allow:
         raise click.UsageError("--local serves this machine only: give --allow local, too")
+
+
+def _slots_of(memory: int, slots: int) -> int:
+    """Return the slots; a limit by which each task would be ended as it begins is refused.
+
+    Raises:
+        UsageError: It is one.
+    """
+    if not memory or memory // slots >= LEAST_SHARE_BYTES:
+        return slots
+    least = f"{LEAST_SHARE_BYTES >> 20}M"
+    if memory < 1 << 20:
+        way_out = f"did you mean {memory}G?" if memory < 1024 else "write 4G or 512M"
+        raise click.UsageError(f"--memory of {memory} bytes is too little for a task: {way_out}")
+    raise click.UsageError(
+        f"--memory of {memory / 2**20:.0f}M is too little for {slots} slot{'s' * (slots != 1)}: a "
+        f"task cannot start in less than {least}; give more, or fewer --slots"
+    )
 
 
 def _obey(agent: Agent, requests: SimpleQueue[str], teller: Teller) -> int:

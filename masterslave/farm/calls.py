@@ -316,7 +316,7 @@ class FarmView(Calls):
     """A farm with other options; made by ``farm.options(...)``. It ends with its farm."""
 
     def __init__(self, farm: Calls, options: CallOptions) -> None:
-        self._farm = farm
+        self._farm: Calls = farm._farm if isinstance(farm, FarmView) else farm
         self._submitter = farm._submitter
         self._title = farm._title
         self._requests = farm._requests

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import secrets
@@ -305,12 +306,12 @@ class Farm(Calls, Sharing):
     ) -> None:
         if kind is not None and not self._is_of_parent():
             interrupted = issubclass(kind, KeyboardInterrupt)
-            self._interrupt("interrupted" if interrupted else f"stopped by {kind.__name__}")
+            self._interrupt_whole("interrupted" if interrupted else f"stopped by {kind.__name__}")
             return
         try:
             self.shutdown()
         except BaseException:  # Ctrl-C while the last tasks are waited for
-            self._interrupt()
+            self._interrupt_whole()
             raise
 
     def __repr__(self) -> str:
@@ -320,6 +321,18 @@ class Farm(Calls, Sharing):
         why = self.why_waiting()
         state = f"{counts.done} of {counts.submitted} tasks done, {self._slaves_in_words()}"
         return f"<Farm {self.label!r}: {state}{'; ' if why else ''}{why}>"
+
+    def _interrupt_whole(self, how: str = "interrupted") -> None:
+        """Do it in a thread of its own, which Ctrl-C does not hit: the second one ends the wait."""
+        if threading.current_thread() is threading.main_thread():
+            interrupting = threading.Thread(
+                target=self._interrupt, args=(how,), name="farm shutdown"
+            )
+            with contextlib.suppress(RuntimeError):  # no thread can be started
+                interrupting.start()
+                interrupting.join()
+                return
+        self._interrupt(how)
 
     def _interrupt(self, how: str = "interrupted") -> None:
         """The block was left by an error or Ctrl-C: drop what is open, say what is kept."""

@@ -26,6 +26,8 @@ def predecessors_of(
     Raises:
         TypeError: One of them is no future of this farm.
     """
+    if not isinstance(after, Iterable | Future):
+        raise TypeError(f"after is a future of this farm, or a list of them, not {after!r}")
     futures: list[FarmFuture[Any]] = []
     for future in (after,) if isinstance(after, Future) else after:
         if not isinstance(future, Single):

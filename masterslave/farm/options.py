@@ -7,10 +7,11 @@ import math
 import operator
 from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Rational
 from typing import TYPE_CHECKING, Any, SupportsIndex
 
 from masterslave.master.submission import Function
-from masterslave.offers import check_amounts
+from masterslave.offers import check_amounts, real
 from masterslave.protocol.joining import CODE, on_tag, task_tag
 from masterslave.scheduler import Terms
 
@@ -40,10 +41,12 @@ class RetryPolicy:
     on: type[Exception] | tuple[type[Exception], ...] = Exception
 
     def __post_init__(self) -> None:
-        if not isinstance(self.retries, int) or self.retries < 0:
+        if whole(self.retries, "retries") < 0:
             raise ValueError(f"retries is a number from 0, not {self.retries!r}")
-        if not self.delay_s >= 0 or not self.factor >= 1:
-            raise ValueError("delay_s is a number of seconds from 0, and factor is at least 1")
+        if not math.inf > _number(self.delay_s, "delay_s") >= 0:
+            raise ValueError("delay_s is a number of seconds from 0")
+        if not math.inf > _number(self.factor, "factor") >= 1:
+            raise ValueError("factor is a number from 1")
         kinds = self.on if isinstance(self.on, tuple) else (self.on,)
         if not all(isinstance(kind, type) and issubclass(kind, BaseException) for kind in kinds):
             raise TypeError(f"on is an exception class, or a tuple of them, not {self.on!r}")
@@ -95,9 +98,9 @@ class CallOptions:
         if retries is not None:
             policy = retries if isinstance(retries, RetryPolicy) else RetryPolicy(retries)
             values |= {
-                "retries": policy.retries,
-                "delay_s": policy.delay_s,
-                "factor": policy.factor,
+                "retries": whole(policy.retries, "retries"),
+                "delay_s": real(policy.delay_s),
+                "factor": real(policy.factor),
                 "on": policy.on,
             }
         if repeatable is not None:
@@ -151,8 +154,22 @@ class CallOptions:
         return terms
 
     def __repr__(self) -> str:
-        shown = [f"{name}={_shown(value)}" for name, value in self._values.items()]
-        return ", ".join([*shown, f"after={list(self.after)!r}"] if self.after else shown)
+        values = dict(self._values)
+        if "retries" in values:
+            names = ("retries", "delay_s", "factor", "on")
+            policy = RetryPolicy(*(values.pop(name) for name in names))
+            is_plain = policy == RetryPolicy(policy.retries)
+            values["retries"] = policy.retries if is_plain else policy
+        for name in ("needs", "tags", "timeout_s"):
+            if not values.get(name):  # what a view had was taken back
+                values.pop(name, None)
+        if "needs" in values:
+            values["needs"] = dict(values["needs"])
+        for tag in values.pop("tags", ()):
+            values["on"] = tag.removeprefix(on_tag(""))
+        if self.after:
+            values["after"] = list(self.after)
+        return ", ".join(f"{name}={value!r}" for name, value in values.items())
 
 
 def _tag_of(function: Function) -> str:
@@ -160,17 +177,21 @@ def _tag_of(function: Function) -> str:
     return task_tag(function.name) if function.is_named else CODE
 
 
-def _shown(value: Any) -> str:
-    return repr(sorted(value) if isinstance(value, frozenset) else value)
-
-
 def _limit(timeout_s: float) -> float:
     """Return a time limit as terms have it: 0 for none."""
-    if isinstance(timeout_s, bool) or not isinstance(timeout_s, int | float):
-        raise TypeError(f"timeout_s is a number of seconds, not {timeout_s!r}")
-    if not timeout_s > 0:
-        raise ValueError(f"timeout_s is a number of seconds above 0, not {timeout_s!r}")
-    return 0.0 if math.isinf(timeout_s) else float(timeout_s)
+    limit_s = _number(timeout_s, "timeout_s")
+    if not limit_s > 0:
+        raise ValueError(f"timeout_s is a number of seconds above 0, not {limit_s:g}")
+    if math.isinf(limit_s) and isinstance(timeout_s, Rational):
+        raise ValueError("timeout_s is too large a number: math.inf is for no limit")
+    return 0.0 if math.isinf(limit_s) else limit_s
+
+
+def _number(value: object, name: str) -> float:
+    try:
+        return real(value)
+    except TypeError:
+        raise TypeError(f"{name} is a number, not {value!r}") from None
 
 
 def whole(value: SupportsIndex, name: str) -> int:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import pickle
+import sys
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import cloudpickle
@@ -24,8 +26,6 @@ __all__ = ["Sharing"]
 
 Object = TypeVar("Object")
 
-_BESIDE_BYTES = 4096
-"""Smaller buffers travel in the pickle."""
 _MOST_IN_PLACE = 15
 """So many arrays of one object are handed on where they are; a child is told in a short frame."""
 
@@ -89,6 +89,25 @@ class Sharing:
         return empty_array(shape, dtype)
 
 
+class _Pickler(pickle.Pickler):
+    def reducer_override(self, obj: Any) -> Any:
+        return _without_gaps(obj)
+
+
+class _ByValue(cloudpickle.Pickler):  # type: ignore[misc]  # which has no types
+    def reducer_override(self, obj: Any) -> Any:
+        reduced = _without_gaps(obj)
+        return super().reducer_override(obj) if reduced is NotImplemented else reduced
+
+
+def _without_gaps(obj: Any) -> Any:
+    """Have an array such as ``table[::2]`` lie beside the pickle, too, where it is not written."""
+    numpy = sys.modules.get("numpy")
+    if numpy is None or type(obj) is not numpy.ndarray or obj.flags.forc or obj.dtype.hasobject:
+        return NotImplemented
+    return numpy.ascontiguousarray(obj).__reduce_ex__(5)
+
+
 def _pickle(obj: Any) -> tuple[bytes, list[memoryview]]:
     """Pickle an object; returns what lies beside the pickle, too.
 
@@ -100,14 +119,13 @@ def _pickle(obj: Any) -> tuple[bytes, list[memoryview]]:
     buffers: list[memoryview] = []
 
     def put_aside(buffer: pickle.PickleBuffer) -> bool:
-        raw = buffer.raw()
-        if raw.nbytes < _BESIDE_BYTES:
-            return True
-        buffers.append(raw)
+        buffers.append(buffer.raw())  # small ones, too: in the pickle, they could be written
         return False
 
     try:
-        packed = pickle.dumps(obj, 5, buffer_callback=put_aside)
+        file = io.BytesIO()
+        _Pickler(file, 5, buffer_callback=put_aside).dump(obj)
+        packed = file.getvalue()
         if b"__main__" not in packed:
             return packed, buffers
     except NotPicklable:
@@ -116,10 +134,11 @@ def _pickle(obj: Any) -> tuple[bytes, list[memoryview]]:
         pass
     buffers.clear()
     try:
-        by_value: bytes = cloudpickle.dumps(obj, protocol=5, buffer_callback=put_aside)
+        file = io.BytesIO()
+        _ByValue(file, protocol=5, buffer_callback=put_aside).dump(obj)
     except Exception as error:
         raise NotPicklable(
             f"an object of type {type(obj).__qualname__} cannot be shared: {reason_of(error)}; "
             "share plain data or arrays instead"
         ) from error
-    return by_value, buffers
+    return file.getvalue(), buffers

@@ -23,6 +23,7 @@ from masterslave.lent import Lender
 from masterslave.master.answers import HandOver
 from masterslave.master.decisions import Decisions
 from masterslave.master.inbox import Inbox
+from masterslave.master.interrupts import Interrupts
 from masterslave.master.seats import answer
 from masterslave.master.sending import Sender
 from masterslave.protocol.encoding import encode
@@ -52,6 +53,7 @@ class Turn:
         "_dropped",
         "_handing_over",
         "_inbox",
+        "_interrupts",
         "lock",
         "sender",
     )
@@ -63,18 +65,32 @@ class Turn:
         self.sender = Sender(decisions, self.lock, self, lender)
         self._decisions = decisions
         self._inbox = inbox
+        self._interrupts = Interrupts()
         self._dropped = dropped
         self._all_answered = threading.Condition(self.lock)
         self._being_answered = 0
         self._handing_over = threading.local()
 
     def __enter__(self) -> Decisions:
-        return self.begin()
+        self._interrupts.hold()
+        try:
+            return self.begin()
+        except BaseException:
+            self._interrupts.let_go()
+            raise
 
     def __exit__(self, *_: object) -> None:
-        answers = self.end()
-        if answers:
-            self.hand_over(answers)
+        is_interrupted = False
+        try:
+            answers = self.end()
+        finally:
+            is_interrupted = self._interrupts.let_go()  # callbacks may take long
+        try:
+            if answers:
+                self.hand_over(answers)
+        finally:
+            if is_interrupted:
+                self._interrupts.heed()
 
     def begin(self) -> Decisions:
         """Take the lock; ``end`` has to follow."""

@@ -30,6 +30,9 @@ __all__ = [
 ]
 
 
+_LONGEST_PAUSE_S = 1e9
+
+
 class Terms(Struct, frozen=True):
     """On which terms tasks are run; one value for all tasks that have the same.
 
@@ -58,6 +61,14 @@ class Terms(Struct, frozen=True):
     timeout_s: float = 0.0
     needs: tuple[tuple[str, float], ...] = ()
     tags: frozenset[str] = frozenset()
+
+    def pause_s(self, failures: int) -> float:
+        """Return how long to wait before the next run of a task that has raised so often before."""
+        try:
+            pause_s = self.delay_s * self.factor**failures
+        except OverflowError:
+            pause_s = _LONGEST_PAUSE_S if self.delay_s else 0.0
+        return min(pause_s, _LONGEST_PAUSE_S)
 
 
 class HandOut(Struct, frozen=True, array_like=True):

@@ -194,7 +194,7 @@ class Hearing(Accounts):
 
     def _retry(self, task: int, slave: str) -> None:
         terms = self.submission_of(task).terms
-        due = self.now + terms.delay_s * terms.factor ** self.retried[task]
+        due = self.now + terms.pause_s(self.retried[task])
         self.retried[task] += 1
         self.counts["retried"] += 1
         self.failed_at[task].append(slave)

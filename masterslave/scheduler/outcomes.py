@@ -168,7 +168,7 @@ def _retry(state: State, piece: Piece, hand_out: HandOut, slave: str, step: Step
     """What is left of the piece raised, and has retries."""
     past = piece.past or Past()
     state.counts.retried += piece.count_open()
-    due = step.now + piece.terms.delay_s * piece.terms.factor**past.failures
+    due = step.now + piece.terms.pause_s(past.failures)
     what = f"attempt {hand_out.attempt} raised here"
     piece.change_past(failures=past.failures + 1, failed_at=(*past.failed_at, (slave, what, True)))
     if piece.attempt:  # its other attempt is the retry

@@ -8,7 +8,10 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
-__all__ = ["bytes_of", "cpu_quota", "thread_limits", "usable_cpus"]
+__all__ = ["LEAST_SHARE_BYTES", "bytes_of", "cpu_quota", "thread_limits", "usable_cpus"]
+
+LEAST_SHARE_BYTES = 32 << 20
+"""Of memory, for a slot: an interpreter with numpy, which has not begun to work, takes 30 MiB."""
 
 Read = Callable[[str], str | None]
 """Returns what is in a file, or None."""
@@ -101,7 +104,8 @@ def bytes_of(text: str) -> int:
         ValueError: It is none.
     """
     match = _SIZE.fullmatch(text.strip())
-    size = int(float(match[1]) * (1 << _UNITS[match[2].upper()])) if match else 0
+    number = float(match[1]) if match else 0.0
+    size = int(number * (1 << _UNITS[match[2].upper()])) if match and number < 1e18 else 0
     if size <= 0:
         raise ValueError(f"{text!r} is no size: write 4G or 512M")
     return size

@@ -62,6 +62,22 @@ def test_needs_are_names_and_amounts(farm: Farm) -> None:
             farm.options(needs=needs)  # type: ignore[arg-type]
 
 
+def test_numbers_of_needs_and_limits_may_be_numpys_and_are_never_too_large(farm: Farm) -> None:
+    np = pytest.importorskip("numpy")
+    view = farm.options(needs={"gpu": np.int64(2), "ram_gb": np.float32(0.5)})
+    assert "needs={'gpu': 2.0, 'ram_gb': 0.5}" in repr(view)
+    for limit in (np.int64(3), np.float32(3)):
+        with_limit = farm.options(timeout_s=limit, retries=np.int64(1), max_attempts=np.int8(2))
+        assert with_limit.submit(abs, -1).result(timeout=10) == 1
+    with pytest.raises(BadOffer, match="a need of 'gpu' is a number from 0, not inf"):
+        farm.options(needs={"gpu": 10**400})
+    with pytest.raises(ValueError, match="timeout_s is too large a number"):
+        farm.options(timeout_s=10**400)
+    for bad in (True, "3", np.array([1, 2]), 1j):
+        with pytest.raises(TypeError, match="timeout_s is a number"):
+            farm.options(timeout_s=bad)  # type: ignore[arg-type]
+
+
 def test_offers_are_read_from_the_command_line() -> None:
     assert read_offers(("gpu=1", "ram_gb=7.5", "none=0")) == {"gpu": 1.0, "ram_gb": 7.5}
     for text in ("gpu", "gpu=", "=1", "gpu=one", "gpu=-1", "gpu=1e3", "gpu=inf", "g pu=1"):

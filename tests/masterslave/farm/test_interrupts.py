@@ -6,6 +6,7 @@ import itertools
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterable
 from typing import Any
 
@@ -172,3 +173,45 @@ def test_what_has_arrived_comes_before_the_error_of_a_closed_farm() -> None:
         assert values == list(range(len(values)))
         assert len(values) > 1, "what was under way has come"
         assert list(stream) == []
+
+
+def test_ctrl_c_in_a_turn_comes_after_it() -> None:
+    with Farm("test", here=1) as farm:
+        inbox = farm._master._inbox
+        empty = inbox.empty
+
+        def interrupt_then_empty() -> None:
+            inbox.empty = empty  # type: ignore[method-assign]
+            signal.raise_signal(signal.SIGINT)
+            empty()
+
+        future = farm.submit(abs, -1)
+        assert future.result(timeout=10) == 1
+        for _ in range(20):
+            inbox.is_announced = True
+            inbox.empty = interrupt_then_empty  # type: ignore[method-assign]
+            with pytest.raises(KeyboardInterrupt):
+                farm.statistics()
+            assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        assert farm.submit(abs, -2).result(timeout=10) == 2, "nobody holds the lock"
+
+
+def test_ctrl_c_twice_leaves_at_once_and_drops_what_is_open(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    farm = Farm("test", here=1)
+    cancel_all = farm._master.cancel_all
+
+    def interrupt_then_cancel() -> int:
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.2)  # it is for the main thread
+        return cancel_all()
+
+    monkeypatch.setattr(farm._master, "cancel_all", interrupt_then_cancel)
+    futures = []
+    with pytest.raises(KeyboardInterrupt), farm:
+        futures += [farm.submit(time.sleep, 0.05) for _ in range(1000)]
+        signal.raise_signal(signal.SIGINT)
+    assert not futures[-1].done()
+    eventually(futures[-1].cancelled, "it is dropped all the same")
+    eventually(lambda: "closed" in repr(farm), "and the farm closes")

@@ -7,9 +7,11 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from masterslave import Farm, FarmSettings, RetryPolicy, TaskLost
+from masterslave.scheduler import Terms
 from tests.conftest import eventually
 from tests.masterslave.conftest import StartSlave
 
@@ -127,6 +129,9 @@ def test_one_item_that_kills_its_process_costs_no_other(farm: Farm) -> None:
         lambda farm: farm.options(retries=-1),
         lambda farm: farm.options(retries=RetryPolicy(1, factor=0.5)),
         lambda farm: farm.options(retries=RetryPolicy(1, delay_s=float("nan"))),
+        lambda farm: farm.options(retries=RetryPolicy(1, delay_s=float("inf"))),
+        lambda farm: farm.options(retries=RetryPolicy(1, delay_s=10**400)),
+        lambda farm: farm.options(retries=1.5),
         lambda farm: farm.options(max_attempts=0),
         lambda farm: farm.options(priority="high"),
         lambda farm: farm.options(timeout=3),
@@ -135,6 +140,42 @@ def test_one_item_that_kills_its_process_costs_no_other(farm: Farm) -> None:
 def test_options_that_make_no_sense_are_refused(farm: Farm, make: Callable[[Farm], object]) -> None:
     with pytest.raises((ValueError, TypeError)):
         make(farm)
+
+
+def test_after_is_named_where_it_is_wrong(farm: Farm) -> None:
+    with pytest.raises(TypeError, match="after is a future of this farm, or a list of them, not 5"):
+        farm.options(after=5)  # type: ignore[arg-type]
+
+
+def test_a_view_shows_options_as_they_were_given(farm: Farm) -> None:
+    first = farm.submit(abs, -1)
+    view = farm.options(on="nix", needs={"gpu": 1}, retries=2, timeout_s=3, priority=1)
+    shown = repr(view)
+    for words in ("on='nix'", "needs={'gpu': 1.0}", "retries=2", "timeout_s=3.0", "priority=1"):
+        assert words in shown
+    assert "tags" not in shown
+    assert "factor" not in shown
+    back = repr(view.options(on="", needs={}, timeout_s=float("inf"), after=first))
+    for word in ("on=", "needs=", "tags=", "timeout_s="):
+        assert word not in back
+    assert "after=[" in back
+    assert "retries=RetryPolicy(retries=1, delay_s=0.5" in repr(
+        farm.options(retries=RetryPolicy(1, 0.5))
+    )
+
+
+def test_many_retries_are_no_number_that_is_too_large() -> None:
+    terms = Terms(1, retries=5000, delay_s=0.0, factor=2.0)
+    assert terms.pause_s(4999) == 0.0
+    assert msgspec.structs.replace(terms, delay_s=1.0).pause_s(4999) == 1e9
+    with Farm("test", here=1) as farm:
+        with pytest.raises(Unlucky, match="again"):
+            farm.options(retries=1100).submit(be_unlucky).result(timeout=60)
+        assert farm.submit(abs, -1).result(timeout=10) == 1
+
+
+def be_unlucky() -> None:
+    raise Unlucky("again")
 
 
 def test_submit_waits_for_room_where_the_settings_limit_it(start_slave: StartSlave) -> None:

@@ -66,6 +66,38 @@ def test_a_task_gets_the_object_wherever_its_handle_is(farm: Farm) -> None:
     assert text.result() == b"abc"
 
 
+def writable_in(objects: dict[str, Any]) -> list[str]:
+    return [name for name, each in objects.items() if each.flags.writeable]
+
+
+@pytest.mark.parametrize("here", [None, 1])
+def test_no_array_can_be_written_small_or_with_gaps(here: int | None) -> None:
+    table = np.arange(90000.0).reshape(300, 300)
+    arrays = {
+        "small": np.arange(3.0),
+        "number": np.array(1.0),
+        "text": np.array(["a", "b"]),
+        "record": np.zeros(3, [("a", "i4"), ("b", "f8")]),
+        "gaps": table[:, ::2],
+        "backwards": table[::-1],
+        "turned": table.T,
+        "spread": np.broadcast_to(np.arange(3.0), (1000, 3)),
+    }
+    with Farm("shared", local_slaves=1, here=here) as farm:
+        handle = farm.share(arrays)
+        assert farm.submit(writable_in, handle).result(timeout=15) == []
+        assert all(np.array_equal(handle.value[name], arrays[name]) for name in arrays)
+        by_value = farm.share({"gaps": table[::2], "made": made_here(np.arange(3.0))})
+        assert farm.submit(lambda given: given["gaps"].flags.writeable, by_value).result() is False
+        handle = farm.share(farm.empty(3))
+        assert farm.submit(look_at, handle).result()[:2] == (0.0, False)
+
+
+def made_here(array: Any) -> Any:
+    """Of a class that has to travel by value."""
+    return type("Holder", (), {"__module__": "__main__", "array": array})
+
+
 def look_at_item(item: Any) -> float:
     return look_at(*item)[0]
 
