@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
 
 import pytest
 
@@ -13,21 +12,8 @@ from nameserver.pairing.host import Host
 from nameserver.pairing.joining import join_by_code, join_by_token
 from nameserver.pairing.token import read_token
 from remoteobj import Identity
-from remoteobj.identity.office import found_cluster
-from remoteobj.identity.store import Store
 from tests.conftest import eventually
 from tests.nameserver.pairing.accounts import Account
-
-
-@pytest.fixture
-def host(account: Account) -> Iterator[Host]:
-    account("hall")
-    found_cluster("lab", name="hall", now=time.time())
-    store = Store.of("lab")
-    account("anna")  # whoever does something after this is not the host
-    host = Host(store, "127.0.0.1", port=0, hosts=lambda: ["127.0.0.1"], announce=False)
-    with contextlib.closing(host):
-        yield host
 
 
 def _at(host: Host) -> str:
