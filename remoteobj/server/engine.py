@@ -24,7 +24,7 @@ from remoteobj.server.reception import Reception
 from remoteobj.server.strangers import Strangers
 from remoteobj.server.workers import TICK_S, Workers
 from remoteobj.settings import Settings
-from remoteobj.transport import sockets
+from remoteobj.transport import private, sockets
 from remoteobj.transport.stream import Stream
 
 __all__ = ["Engine"]
@@ -218,6 +218,14 @@ class Engine:
             self._listener.listen()
 
     def _welcome(self, sock: socket.socket) -> None:
+        if sockets.is_local(sock):
+            try:
+                private.check_peer(sock)
+            except PeerRefused as error:
+                self.refused += 1
+                log.warning("a caller was not let in: %s", error)
+                sock.close()
+                return
         sock.setblocking(True)
         sockets.prepare(sock)
         with contextlib.suppress(OSError):

@@ -14,7 +14,8 @@ from typing import Any
 
 from remoteobj import forks, runtime
 from remoteobj.callers import THIS_MACHINE
-from remoteobj.errors import AddressUnusable, ConnectionLost, DeadlinePassed
+from remoteobj.errors import AddressUnusable, ConnectionLost, DeadlinePassed, RemoteObjError
+from remoteobj.transport import private
 from remoteobj.uri import MAX_PORT, URI, join_address
 
 __all__ = [
@@ -119,6 +120,8 @@ def connect(uri: URI, timeout_s: float, source: str | None = None) -> socket.soc
     Raises:
         ConnectionLost: Nobody answers there; ``executed`` is "no".
         DeadlinePassed: Not within *timeout_s*; ``executed`` is "no".
+        RuntimeDirUnsafe: Somebody else may have put the Unix socket there.
+        PeerRefused: Somebody else's process serves it.
     """
     sock = None
     try:
@@ -126,14 +129,19 @@ def connect(uri: URI, timeout_s: float, source: str | None = None) -> socket.soc
             raise TimeoutError
         timeout_s = min(timeout_s, _LONGEST_S)
         if uri.sockname:
+            private.check_place(uri.sockname)
             sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             # Waiting for room in the listener's queue takes a blocking connect() here.
             set_timeout(sock, socket.SO_SNDTIMEO, timeout_s)
             sock.connect(uri.sockname)
             set_timeout(sock, socket.SO_SNDTIMEO, 0.0)
+            private.check_peer(sock)
         else:
             address: Any = (_for_dns(uri.host or ""), uri.port or 0)
             sock = socket.create_connection(address, timeout_s, (source, 0) if source else None)
+    except RemoteObjError:
+        close(sock)
+        raise
     except (TimeoutError, BlockingIOError) as error:
         close(sock)
         raise DeadlinePassed(
