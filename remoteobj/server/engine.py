@@ -145,14 +145,14 @@ class Engine:
         self._coroutines.close(max(0.1, deadline - time.monotonic()))
         self._workers.close(max(deadline, time.monotonic() + _LAST_S))
         if self._thread.ident is not None and threading.current_thread() is not self._thread:
-            self._thread.join()
+            # Whom a signal handler has interrupted may hold a lock that this thread waits for.
+            self._thread.join(max(_LAST_S, deadline - time.monotonic()))
         for connection in self._all():
             connection.end(None)
         self._poller.close()
 
     def _all(self) -> list[Connection]:
-        with self._lock:
-            return list(self._connections.values())
+        return list(self._connections.values())  # one step: no lock that a handler would meet
 
     # The thread that waits.
 
