@@ -108,7 +108,7 @@ class Admission:
         """
         entry = _Entry(self._book, record, lease, replace=replace, replaces=replaces)
         if self._is_private:
-            entry.make(record)
+            entry.make(replaced(record, is_elsewhere=self._is_elsewhere(record.uri)))
         elif record.uri.sockname is not None:
             entry.done.set_exception(_only_here(record, ()))
         else:
@@ -146,6 +146,11 @@ class Admission:
                     "objects to answer; try again when some have"
                 )
             )
+
+    def _is_elsewhere(self, uri: URI) -> bool:
+        """Tell whether an address is another machine's, where all who register are on this one."""
+        host = uri.host or ""
+        return is_address(host) and not (is_unspecified(host) or self.networks().is_own(host))
 
     def for_caller(self, record: Record, peer: str) -> Record:
         """Return a record as a caller at *peer* can use it: with the address of its network."""
@@ -198,7 +203,8 @@ class _Entry:
         else:
             problem = "; ".join(map(str, failures))
             log.warning("%s is registered, but not reached: %s", record.name, problem)
-            self.make(replaced(record, problem=problem), failures)
+            is_elsewhere = plan.is_elsewhere
+            self.make(replaced(record, problem=problem, is_elsewhere=is_elsewhere), failures)
 
 
 def _at(record: Record, hosts: tuple[str, ...]) -> Record:

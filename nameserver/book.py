@@ -16,7 +16,7 @@ from concurrent.futures import Future
 from dataclasses import replace as replaced
 from typing import Self
 
-from nameserver.changes import Change, Lease, Renewal, Revision
+from nameserver.changes import Change, Lease, Registrant, Renewal, Revision
 from nameserver.errors import NameUnknown, StorageFailed
 from nameserver.record import Record, check_metadata
 from nameserver.registry import HISTORY_SIZE, Registry
@@ -137,18 +137,20 @@ class Book:
                 self._registry.renew(lease.id, self._clock())
                 self._is_due.notify()
 
-    def set_metadata(self, name: str, metadata: Iterable[str]) -> None:
+    def set_metadata(
+        self, name: str, metadata: Iterable[str], by: Registrant | None = None
+    ) -> None:
         """Give a name other metadata; see ``Registry.set_metadata``."""
         tags = check_metadata(name, metadata)
         with self._lock:
             self._expire()
-            self._make(self._registry.set_metadata(name, tags))
+            self._make(self._registry.set_metadata(name, tags, by))
 
-    def remove(self, names: Iterable[str]) -> int:
-        """Forget names; return how many were there."""
+    def remove(self, names: Iterable[str], by: Registrant | None = None) -> int:
+        """Forget names; return how many were there; see ``Registry.remove``."""
         with self._lock:
             self._expire()
-            return self._make(self._registry.remove(names))
+            return self._make(self._registry.remove(names, by))
 
     def renew(self, lease: str) -> Renewal:
         """Give a lease its time anew; where there is none, its holder has to register."""

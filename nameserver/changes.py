@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 
 from nameserver.record import Record
 
-__all__ = ["Change", "Event", "History", "Kind", "Lease", "Renewal", "Revision"]
+__all__ = ["Change", "Event", "History", "Kind", "Lease", "Registrant", "Renewal", "Revision"]
 
 Kind = Literal["registered", "changed", "removed", "expired"]
 
@@ -49,6 +49,19 @@ class Lease:
     """Known to its holder and the server, to nobody else."""
 
     lease_s: float
+
+
+class Registrant(NamedTuple):
+    """Who asks for a change of a name, as far as that is proven."""
+
+    node: str
+    """The machine, by its certificate; empty where none says it."""
+
+    role: str
+
+    def may_change(self, record: Record) -> bool:
+        """Tell whether a name is its to change: no machine's, its own machine's, or any."""
+        return not record.node or record.node == self.node or self.role == "operator"
 
 
 class Renewal(NamedTuple):

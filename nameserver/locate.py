@@ -25,6 +25,7 @@ from remoteobj import (
     RemoteObjError,
 )
 from remoteobj.identity import AUTO, HOW_TO_PAIR, Auto, choose_identity
+from remoteobj.proxy import Found
 
 __all__ = ["locate", "resolve"]
 
@@ -189,7 +190,7 @@ def _what_to_do(insecure: bool) -> str:
     return WHAT_TO_DO.format(" --host ADDRESS --insecure" if insecure else "")
 
 
-def resolve(name: str, address: str | None, identity: Identity | Auto | None = AUTO) -> URI:
+def resolve(name: str, address: str | None, identity: Identity | Auto | None = AUTO) -> URI | Found:
     """Look up ``PYRONAME:name`` for ``Proxy``: on this machine, then at the name server.
 
     A name server on plain TCP is asked only where ``REMOTEOBJ_INSECURE=1`` is set, and no identity
@@ -200,6 +201,9 @@ def resolve(name: str, address: str | None, identity: Identity | Auto | None = A
         name: The name.
         address: The part behind the ``@``: this name server, and no other place, is asked.
         identity: The proxy's own: the name server is asked over TLS then.
+    Returns:
+        Where the object is; beside it, which machine has to answer there, if the name server has
+        proven that to us.
     Raises:
         NameUnknown: Nobody knows the name.
         NameServerNotFound: It is not a name of this machine, and there is no name server.
@@ -215,4 +219,5 @@ def resolve(name: str, address: str | None, identity: Identity | Auto | None = A
         where = "cannot be looked up" if address else "is no name of this machine"
         raise NameServerNotFound(f"{name!r} {where}, and {error}") from error
     with client:
-        return client.lookup(name).uri
+        record = client.lookup(name)
+        return record.uri if client.is_plain else Found(record.uri, record.answering_node)

@@ -57,6 +57,9 @@ class Plan:
     is_only_here: bool = False
     """Whether the address as it was given says nothing to another machine."""
 
+    is_elsewhere: bool = False
+    """Whether it is another machine's than the registrant's."""
+
 
 @dataclass(frozen=True, slots=True)
 class Proof:
@@ -90,7 +93,7 @@ def plan_of(uri: URI, registrant: str, spoken_from: Iterable[str], networks: Net
     if is_here and networks.is_own(host):
         return Plan((host,))
     why = "was not tried, because the registration came from another address"
-    return Plan((), (Failure(join_address(host, uri.port), why),))
+    return Plan((), (Failure(join_address(host, uri.port), why),), is_elsewhere=True)
 
 
 class Prover:

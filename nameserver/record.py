@@ -82,6 +82,21 @@ class Record:
     problem: str = ""
     """Why a name server does not reach it; empty where it does, or has not tried."""
 
+    node: str = ""
+    """Machine that has registered it, by its certificate: only that one, or an operator, changes or
+    removes the name. Empty where no certificate said it."""
+
+    role: str = ""
+    """What that machine was in the cluster then."""
+
+    is_elsewhere: bool = False
+    """Whether the object is at an address of another machine than that one."""
+
+    @property
+    def answering_node(self) -> str | None:
+        """The machine that has to answer for the object; None: any of the cluster may."""
+        return None if self.is_elsewhere else self.node or None
+
 
 class Names(Protocol):
     """A place where names live: this machine's directory, or a name server."""
@@ -204,18 +219,34 @@ def to_plain(record: Record) -> list[Any]:
         record.since,
         list(record.hosts),
         record.problem,
+        record.node,
+        record.role,
+        record.is_elsewhere,
     ]
 
 
 def from_plain(plain: Sequence[Any]) -> Record:
-    """Return the record that was sent; a later release may have sent more.
+    """Return the record that was sent; a later release may have sent more, an earlier one less.
 
     Raises:
         NamingError: It is none.
     """
     try:
         name, uri, tags, lease_s, since, hosts, problem = plain[:7]
-        return Record(name, URI(uri), frozenset(tags), None, lease_s, since, tuple(hosts), problem)
+        node, role, is_elsewhere = plain[7:10] or ("", "", False)
+        return Record(
+            name,
+            URI(uri),
+            frozenset(tags),
+            None,
+            lease_s,
+            since,
+            tuple(hosts),
+            problem,
+            str(node),
+            str(role),
+            bool(is_elsewhere),
+        )
     except (ValueError, TypeError, LookupError, BadURI) as error:
         raise NamingError(
             f"{_shorten(plain)} is no record of a name: is that a name server of ours?"

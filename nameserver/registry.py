@@ -7,6 +7,8 @@
 5. A name that was taken from a lease, because somebody else removed or replaced it, stays so:
    whoever renews the lease is told, and does not register it again by itself.
 6. Each change has a number, one more than the one before.
+7. A name that a machine of the cluster has registered is changed and removed by that machine only,
+   and by operators.
 
 A change is decided first, which changes nothing, and applied when it was kept::
 
@@ -23,10 +25,11 @@ from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace as replaced
 
-from nameserver.changes import Change, History, Kind, Lease, Renewal
+from nameserver.changes import Change, History, Kind, Lease, Registrant, Renewal
 from nameserver.errors import BadName, NameTaken, NameUnknown
 from nameserver.lease_table import LeaseTable, Taken
 from nameserver.record import NAME_SERVER, RESERVED_PREFIX, Record, check_name
+from remoteobj.errors import NotAllowed
 from remoteobj.uri import URI
 
 __all__ = ["Registry"]
@@ -117,6 +120,7 @@ class Registry:
             NameTaken: Its name stands for something else.
             NameUnknown: Its name stands for nothing, and *replaces* was given.
             BadName: Its name may not be one, or is a name server's own.
+            NotAllowed: Its name is another machine's.
         """
         name = check_name(record.name)
         if name.startswith(RESERVED_PREFIX) and name != NAME_SERVER:
@@ -130,24 +134,37 @@ class Registry:
                 raise NameUnknown(f"nothing is registered as {name!r} that could be replaced")
             return self._number([("registered", record, lease)])
         self._refuse_taken(record, lease, holder, replace, replaces)
+        if name != NAME_SERVER:  # which nobody but the server itself registers
+            _refuse_others(Registrant(record.node, record.role), holder)
         if _says_the_same(record, holder) and lease == self.lease_of(name):
             return []
         return self._number([("changed", record, lease)])
 
-    def set_metadata(self, name: str, metadata: frozenset[str]) -> Sequence[Change]:
-        """Give a name other metadata.
+    def set_metadata(
+        self, name: str, metadata: frozenset[str], by: Registrant | None = None
+    ) -> Sequence[Change]:
+        """Give a name other metadata, for whoever asks for it; None: the server itself.
 
         Raises:
             NameUnknown: Nothing is registered so.
+            NotAllowed: It is another machine's.
         """
         record = self.lookup(name)
+        _refuse_others(by, record)
         if record.metadata == metadata:
             return []
         return self._number([("changed", replaced(record, metadata=metadata), self.lease_of(name))])
 
-    def remove(self, names: Iterable[str]) -> Sequence[Change]:
-        """Forget names, where they are there; the name server's own stays."""
-        return self._ended("removed", (name for name in names if name != NAME_SERVER))
+    def remove(self, names: Iterable[str], by: Registrant | None = None) -> Sequence[Change]:
+        """Forget names, where they are there, for whoever asks; the name server's own stays.
+
+        Raises:
+            NotAllowed: One is another machine's; then none is removed.
+        """
+        ended = [name for name in names if name != NAME_SERVER]
+        for record in filter(None, map(self._records.get, ended)):
+            _refuse_others(by, record)
+        return self._ended("removed", ended)
 
     def release(self, lease: str, name: str | None = None) -> Sequence[Change]:
         """Forget the names that a lease keeps, or one of them, because its holder wants it so."""
@@ -253,4 +270,19 @@ class Registry:
 
 
 def _says_the_same(one: Record, other: Record) -> bool:
-    return one.uri == other.uri and one.metadata == other.metadata and one.hosts == other.hosts
+    return (
+        one.uri == other.uri
+        and one.metadata == other.metadata
+        and one.hosts == other.hosts
+        and one.node == other.node
+        and one.role == other.role
+        and one.is_elsewhere == other.is_elsewhere
+    )
+
+
+def _refuse_others(by: Registrant | None, record: Record) -> None:
+    if by is not None and not by.may_change(record):
+        raise NotAllowed(
+            f"the name {record.name!r} was registered by another machine (node {record.node}): "
+            "only that one and operators may change or remove it"
+        )

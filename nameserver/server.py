@@ -9,6 +9,7 @@ import secrets
 import socket
 import threading
 from dataclasses import dataclass
+from dataclasses import replace as replaced
 from typing import TYPE_CHECKING, Self
 
 from nameserver import discovery
@@ -96,6 +97,9 @@ class NameServer:
         identity = choose_identity(identity, insecure, cluster)
         if identity is not None:
             _refuse_slaves(identity)
+        self._node, self._role = ("", "")
+        if identity is not None:
+            self._node, self._role = identity.claims.node, identity.claims.role
         if cluster is None:
             cluster = (identity and identity.cluster) or DEFAULT_CLUSTER
         self._cluster = check_cluster(cluster)
@@ -122,7 +126,8 @@ class NameServer:
             if self._pairing is not None:
                 undo.callback(self._pairing.close)
             self._register_itself()
-            self._daemon.register(NameService(self._book, admission), NAME_SERVER)
+            service = NameService(self._book, admission, self._node)
+            self._daemon.register(service, NAME_SERVER)
             undo.pop_all()
 
     @property
@@ -214,7 +219,8 @@ class NameServer:
         uri, tags = f"PYRO:{NAME_SERVER}@{self.address}", {cluster_tag(self._cluster)}
         if self._pairing is not None:
             tags.add(self._pairing.tag())
-        self._book.register(make_record(NAME_SERVER, uri, tags, hosts=hosts), replace=True)
+        record = make_record(NAME_SERVER, uri, tags, hosts=hosts)
+        self._book.register(replaced(record, node=self._node, role=self._role), replace=True)
 
     def _open_pairing(self, identity: Identity | None) -> Pairing | None:
         """Have machines join here, if this account has the authority of the cluster."""

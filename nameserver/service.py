@@ -10,17 +10,18 @@ from __future__ import annotations
 import platform
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
+from dataclasses import replace as replaced
 from typing import Any, TypeVar
 
 from nameserver.admission import Admission
 from nameserver.book import Book
-from nameserver.changes import Lease, Revision
+from nameserver.changes import Lease, Registrant, Revision
 from nameserver.errors import BadName, NamingError
 from nameserver.networks import is_address
 from nameserver.pattern import Pattern
 from nameserver.record import NAME_SERVER, Record, make_record, to_plain, to_text
 from nameserver.waiting import Answer
-from remoteobj import URI, expose
+from remoteobj import URI, current_caller, expose
 from remoteobj.callers import THIS_MACHINE, current_peer
 
 __all__ = ["MAX_LEASE_S", "MAX_WAIT_S", "MIN_LEASE_S", "NameService"]
@@ -38,12 +39,19 @@ Made = TypeVar("Made")
 class NameService:
     """The names of a server, for callers from any thread and any machine.
 
-    Slaves look names up, and members register, too.
+    Slaves may ask; whoever changes a name has to be a member, and a name that a machine of the
+    cluster has registered is that machine's: see ``Registry``.
+
+    Args:
+        book: The names.
+        admission: Takes in what is registered.
+        node: This machine, in the cluster; empty where it is in none.
     """
 
-    def __init__(self, book: Book, admission: Admission) -> None:
+    def __init__(self, book: Book, admission: Admission, node: str = "") -> None:
         self._book = book
         self._admission = admission
+        self._node = node
 
     # As Pyro5 has them.
 
@@ -60,14 +68,14 @@ class NameService:
         self, name: str, uri: URI | str, safe: bool = False, metadata: Any = None
     ) -> Future[None]:
         """Give an object a name; with *safe*, one that is taken stays as it is and this raises."""
-        record = _asked(name, uri, metadata or ())
+        record = self._asked(name, uri, metadata or ())
         failures = self._admission.register(record, None, _registrant(), replace=not safe)
         return _then(failures, lambda _: None)
 
     def set_metadata(self, name: str, metadata: Any) -> None:
         """Give a name other metadata."""
         _refuse_own(name)
-        self._book.set_metadata(name, metadata or ())
+        self._book.set_metadata(name, metadata or (), self._by())
 
     @expose(role="slave")
     def lookup(self, name: str, return_metadata: bool = False) -> Any:
@@ -83,7 +91,7 @@ class NameService:
         The name server's own name stays.
         """
         names = [name] if name else list(self.list(prefix, regex)) if prefix or regex else []
-        return self._book.remove(names)
+        return self._book.remove(names, self._by())
 
     @expose(role="slave")
     def list(
@@ -164,7 +172,7 @@ class NameService:
             The addresses that could not be proved, each with the reason.
         """
         return self._admission.register(
-            _asked(name, uri, metadata),
+            self._asked(name, uri, metadata),
             _lease(*lease) if lease else None,
             _registrant(),
             token=token,
@@ -214,6 +222,18 @@ class NameService:
         """Tell a watcher that there is nothing, so that it can end."""
         self._book.unwatch(watcher)
 
+    def _by(self) -> Registrant:
+        """Return who calls; this user's processes on this machine are its own."""
+        caller = current_caller()
+        is_own = not caller.node and caller.role == "operator"
+        return Registrant(self._node if is_own else caller.node, caller.role)
+
+    def _asked(self, name: str, uri: URI | str, metadata: Any) -> Record:
+        _refuse_own(name)
+        node, role = self._by()
+        # Plain TCP proves nothing, so it says nothing.
+        return replaced(make_record(name, uri, metadata), node=node, role=role if node else "")
+
     def _for_caller(self, record: Record) -> Record:
         return self._admission.for_caller(record, _caller()) if record.hosts[1:] else record
 
@@ -221,11 +241,6 @@ class NameService:
 def _refuse_own(name: str) -> None:
     if name == NAME_SERVER:
         raise BadName(f"{name!r} is the name server itself: choose another name")
-
-
-def _asked(name: str, uri: URI | str, metadata: Any) -> Record:
-    _refuse_own(name)
-    return make_record(name, uri, metadata)
 
 
 def _check_text(what: str, text: Any) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import overload
 
 from nameserver.changes import Change, Kind, Lease
@@ -176,7 +177,7 @@ def _one(
         since=since,
         hosts=("192.168.1.20", "10.0.0.7"),
     )
-    return record, lease
+    return replace(record, node="0f" * 8, role="member", is_elsewhere=port == 4711), lease
 
 
 def _check_that_it_begins_empty(place: _Place) -> None:

@@ -47,7 +47,8 @@ def list_names(prefix: str, meta: tuple[str, ...], as_json: bool, reach: Reach) 
 
     With --json: a list of objects with name, where, uri, metadata (a list), pid (of this machine's
     names), lease_s (null: permanent), since (Unix time at the server), age_s, hosts (at which the
-    server reached it), problem (why it does not; else "").
+    server reached it), problem (why it does not; else ""), node and role (of the machine that
+    registered it, by its certificate; else "").
     """
     with Directory() as directory:
         found = [(HERE, record) for record in directory.list(prefix)]

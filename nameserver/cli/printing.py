@@ -56,6 +56,8 @@ def as_dict(where: str, record: Record, now: float) -> dict[str, Any]:
         "age_s": None if record.since is None else round(max(now - record.since, 0.0), 3),
         "hosts": list(record.hosts),
         "problem": record.problem,
+        "node": record.node,
+        "role": record.role,
     }
 
 

@@ -18,6 +18,7 @@ import sqlite3
 import time
 import zlib
 from collections.abc import Iterator, Sequence
+from dataclasses import replace as replaced
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,8 @@ from remoteobj import RemoteObjError
 __all__ = ["SqliteStorage"]
 
 _APPLICATION = 0x726F6E73  # "rons", which marks the file as one of ours
-_VERSION = 1
+_VERSION = 2
+_OWNER = "ALTER TABLE names ADD COLUMN owner TEXT NOT NULL DEFAULT ''"
 _SCHEMA = f"""
 CREATE TABLE state (number INTEGER NOT NULL);
 INSERT INTO state VALUES (0);
@@ -45,7 +47,8 @@ CREATE TABLE names (
     since REAL,
     lease TEXT,
     lease_s REAL,
-    crc INTEGER NOT NULL
+    crc INTEGER NOT NULL,
+    owner TEXT NOT NULL DEFAULT ''
 ) WITHOUT ROWID;
 PRAGMA user_version = {_VERSION};
 PRAGMA application_id = {_APPLICATION};
@@ -53,7 +56,9 @@ PRAGMA application_id = {_APPLICATION};
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(list[str]).decode
 
-_PUT = "INSERT OR REPLACE INTO names VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+_read_owner = msgspec.json.Decoder(tuple[str, str, bool]).decode
+
+_PUT = "INSERT OR REPLACE INTO names VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _REASONS = {
@@ -146,7 +151,10 @@ class SqliteStorage:
             None if lease is None else lease.id,
             None if lease is None else float(lease.lease_s),
         )
-        self._database.execute(_PUT, (*row, _crc(*row)))
+        owner = ""
+        if record.node:
+            owner = _encode((record.node, record.role, record.is_elsewhere)).decode()
+        self._database.execute(_PUT, (*row, _crc(*row, owner=owner), owner))
 
     def _entry(self, *stored: Any) -> Entry:
         """Make what a row says.
@@ -154,8 +162,8 @@ class SqliteStorage:
         Raises:
             _Damaged: It does not say what was written.
         """
-        *row, crc = stored
-        if crc != _crc(*row):
+        *row, crc, owner = stored
+        if crc != _crc(*row, owner=owner):
             raise _Damaged(f"the row of {row[0]!r} is not as it was written")
         name, uri, metadata, hosts, since, lease, lease_s = row
         try:
@@ -167,6 +175,9 @@ class SqliteStorage:
                 since=since,
                 hosts=_decode(hosts),
             )
+            if owner:
+                node, role, is_elsewhere = _read_owner(owner)
+                record = replaced(record, node=node, role=role, is_elsewhere=is_elsewhere)
         except (RemoteObjError, msgspec.DecodeError) as error:
             raise StorageFailed(
                 f"{self._path} holds what this release does not take ({error}): use the one that "
@@ -217,6 +228,11 @@ class SqliteStorage:
             )
         if has_lost_changes(self._beside("-wal")):
             raise _Damaged(f"changes in {self._beside('-wal').name} cannot be read")
+        if version < _VERSION:  # 1: who had registered a name was not known
+            run("BEGIN EXCLUSIVE")
+            run(_OWNER)
+            run(f"PRAGMA user_version = {_VERSION}")
+            run("COMMIT")
         run("PRAGMA synchronous = NORMAL")
         run("BEGIN EXCLUSIVE")  # fails where it may not be written
         run("COMMIT")
@@ -290,6 +306,10 @@ def _crc(
     since: float | None,
     lease: str | None,
     lease_s: float | None,
+    *,
+    owner: str,
 ) -> int:
     text = f"{name}\0{uri}\0{metadata}\0{hosts}\0{since!r}\0{lease}\0{lease_s!r}"
+    if owner:  # of whom the first version did not know
+        text += f"\0{owner}"
     return zlib.crc32(text.encode())

@@ -22,6 +22,7 @@ from nameserver import (
 from nameserver.locate import resolve
 from nameserver.search import reason_of
 from remoteobj import BadInput, ConnectionLost, Identity, InsecureRefused, InsecureWarning
+from remoteobj.proxy import Found as Where
 from tests.certificates import Files
 from tests.conftest import eventually
 
@@ -62,7 +63,10 @@ def test_names_over_tls(secured: NameServer, guest: Identity) -> None:
         assert [each.name for each in client.list("lab.")] == ["lab.bell"]
         with locate(secured.address, identity=guest) as other:
             assert other.remove("lab.bell")
-        assert str(resolve("Pyro.NameServer", secured.address, guest)).endswith(secured.address)
+        found = resolve("Pyro.NameServer", secured.address, guest)
+        assert isinstance(found, Where)
+        assert str(found.uri).endswith(secured.address)
+        assert found.node == client.lookup("Pyro.NameServer").node
 
 
 def test_tls_and_plain_tcp_together_are_refused(identity: Identity) -> None:

@@ -115,6 +115,8 @@ def test_names_of_both_places_are_listed(server: NameServer, at: tuple[str, ...]
             "name": "lab.local", "where": "this machine", "uri": HERE, "metadata": ["a"],
             "pid": os.getpid(), "lease_s": None, "since": None, "age_s": None, "hosts": [],
             "problem": "",
+            "node": "",
+            "role": "",
         }  # fmt: skip
         bell = listed["lab.bell"]
         assert (bell["where"], bell["metadata"], bell["pid"]) == (server.address, ["a", "b"], None)

@@ -99,6 +99,7 @@ def test_json_is_an_object_a_line(
     assert event == {
         "kind": "registered", "name": "lab.bell", "where": server.address, "uri": HERE,
         "metadata": ["brass"], "pid": None, "lease_s": 25, "hosts": [], "problem": "",
+            "node": "", "role": "",
     }  # fmt: skip
     assert watching.end() == (130, [])
 
