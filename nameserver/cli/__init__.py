@@ -11,6 +11,7 @@ from nameserver.cli.doctor import doctor
 from nameserver.cli.inviting import invite
 from nameserver.cli.joining import join
 from nameserver.cli.members import members, revoke
+from nameserver.cli.moving import backup, restore
 from nameserver.cli.names import list_names, lookup, ping, register, remove
 from nameserver.cli.options import debug_option
 from nameserver.cli.pairing import pair
@@ -48,6 +49,8 @@ for command in (
     revoke,
     leave,
     use,
+    backup,
+    restore,
     completion("nameserver"),
 ):
     main_group.add_command(command)

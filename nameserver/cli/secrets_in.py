@@ -10,8 +10,17 @@ import click
 from nameserver.errors import BadToken
 from nameserver.pairing.token import PREFIX, Token, read_token
 from remoteobj.errors import BadInput
+from remoteobj.identity.secret import Secret
 
-__all__ = ["FROM_INPUT", "JOIN", "ask_token", "may_ask", "refuse_token", "take_from_environment"]
+__all__ = [
+    "FROM_INPUT",
+    "JOIN",
+    "ask_token",
+    "may_ask",
+    "read_passphrase",
+    "refuse_token",
+    "take_from_environment",
+]
 
 JOIN = "REMOTEOBJ_JOIN"
 """The variable that may hold a token, for machines that are set up by a program."""
@@ -73,6 +82,30 @@ def ask_token(file: str | None, in_environment: str) -> Token:
     return read_token(text)
 
 
+def read_passphrase(file: str | None, *, twice: bool) -> Secret:
+    """Return a passphrase from the first line of a file or of standard input; a terminal is asked.
+
+    Args:
+        file: Its path; "-": standard input; None: nobody has said.
+        twice: Whether it is asked for twice, so that it is what was meant.
+    Raises:
+        BadInput: There is none.
+    """
+    if file not in (None, FROM_INPUT):
+        line = _read_file(str(file)).partition("\n")[0]
+    elif _is_terminal():
+        line = str(click.prompt("passphrase", hide_input=True, confirmation_prompt=twice, err=True))
+    else:
+        line = "" if sys.stdin is None else sys.stdin.readline(_MOST_CHARACTERS)
+    line = line.rstrip("\r\n")
+    if not line:
+        raise BadInput(
+            "no passphrase was given: type it at a terminal, or give it on standard input, or in a "
+            "file with --passphrase FILE"
+        )
+    return Secret(line.encode())
+
+
 def _is_terminal() -> bool:
     return sys.stdin is not None and sys.stdin.isatty()
 
@@ -83,11 +116,11 @@ def _read_file(path: str) -> str:
             return file.read(_MOST_CHARACTERS)
     except OSError as error:
         raise BadInput(
-            f"cannot read a token from {path!r} ({error.strerror}): give a file that has one, or "
-            "nothing, to be asked for it"
+            f"cannot read a token or passphrase from {path!r} ({error.strerror}): give a file that "
+            "has one, or nothing, to be asked for it"
         ) from error
     except UnicodeDecodeError:
-        raise BadToken(f"there is no token in {path!r}: it is no text") from None
+        raise BadToken(f"there is none in {path!r}: it is no text") from None
 
 
 def _ask(what: str) -> str:

@@ -4,6 +4,7 @@
 
     auto        identity="auto": what is stored on this account, if anything
     files       Identity, which daemons and proxies take
+    moving      the authority in a backup, and back; sealing: how that is encrypted
     office      the authority at work: it signs, renews, revokes, and keeps its book
     store       what this account has of one cluster, on disk; places, private: where, and how
     authority, checking, request, membership, revoked    who signs, for whom, and for whom no more
@@ -12,7 +13,8 @@
     claims, clusters, renewal, secret    what they are made of
 
 Those that sign or check certificates without TLS import ``cryptography``, and are imported where
-they are needed: authority, checking, office, request.
+they are needed: authority, checking, moving, office,
+request, sealing.
 """
 
 from remoteobj.identity.auto import choose_identity

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 __all__ = ["Store"]
 
 _KEY = "ca.key"
+_BESIDE = ("members.json", "revoked.pem", "invitations.json")
+"""What goes with a cluster that is left; the last one is the name server's."""
 
 
 class Store:
@@ -224,7 +226,7 @@ class Store:
                 "renewed: 'nameserver backup' it, then leave with --with-authority"
             )
         with locked(self.directory):
-            for name in (IDENTITY_FILE, _KEY, "members.json", "revoked.pem", "ca.pem"):
+            for name in (IDENTITY_FILE, _KEY, *_BESIDE, "ca.pem"):
                 (self.directory / name).unlink(missing_ok=True)
 
     def _check(self) -> None:

@@ -14,7 +14,7 @@ from nameserver.cli import main_group as nameserver
 ROOT = Path(__file__).parents[2]
 GROUPS = {"masterslave": masterslave, "nameserver": nameserver}
 PAGES = [ROOT / "docs" / "pairing.md", ROOT / "SECURITY.md"]
-PAIRING = {"invite", "pair", "join", "members", "revoke", "use", "leave"}
+PAIRING = {"invite", "pair", "join", "members", "revoke", "use", "leave", "backup", "restore"}
 
 
 def _lines(page: Path) -> list[str]:

@@ -88,7 +88,7 @@ def test_a_token_as_an_argument_is_refused_and_is_to_be_withdrawn(
     [
         ("", [], "no token came on standard input"),
         ("hello", [], "no token"),
-        ("", ["/nowhere/token"], "cannot read a token"),
+        ("", ["/nowhere/token"], "cannot read a token or passphrase"),
         ("", ["--at", "127.0.0.1:9"], "--at belongs to --code"),
         ("", ["--code", "12"], "six digits"),
         ("", ["--code", "-"], "nameserver pair"),
