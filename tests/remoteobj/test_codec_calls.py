@@ -313,7 +313,7 @@ def test_proxies_that_arrive_are_the_receivers(identity: Identity) -> None:
     call = encode_call("o", "m", (proxy,), {"a": [proxy]}, 0, [])
     calls: list[Any] = [("m", (proxy,), {}), ("m", ([proxy],), {})]
     error = ValueError(proxy)
-    for form, whose in ((own, identity), (other, None), (own, identity)):
+    for form, whose in ((own, identity), (other, "auto"), (own, identity)):
         _, _, args, kwargs, _ = form.loads_call(call, [])
         _, made, _ = form.loads_batch(encode_batch("o", calls, 0, []), [])
         arrived = [args[0], kwargs["a"][0], made[0][1][0], made[1][1][0][0]]
