@@ -150,7 +150,14 @@ def _see_credentials(wish: Wish) -> Credentials:
     if wish.identity is None:
         return Credentials(wish.insecure, problem=wish.identity_problem)
     left = wish.identity.expires - datetime.now(UTC)
-    return Credentials(subject=wish.identity.subject, days_left=left.total_seconds() / 86_400)
+    cluster = wish.identity.cluster
+    return Credentials(
+        subject=wish.identity.subject,
+        days_left=left.total_seconds() / 86_400,
+        has_files=cluster is None,
+        cluster=cluster or "",
+        role=wish.identity.claims.role if cluster else "",
+    )
 
 
 def _see_server(wish: Wish) -> tuple[ServerSeen | Missing | None, tuple[Record, ...]]:

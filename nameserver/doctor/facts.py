@@ -152,6 +152,12 @@ class Credentials:
     problem: str = ""
     """Why there is none, although there was to be one."""
 
+    cluster: str = ""
+    """Which one this account has joined; empty where the identity was not stored by pairing."""
+
+    role: str = ""
+    """What this machine may do there."""
+
 
 @dataclass(frozen=True, slots=True)
 class Facts:

@@ -20,10 +20,16 @@ def certificate(held: Credentials, how: str = "") -> Finding:
         return wrong(
             "identity", held.problem, "openssl x509 -noout -subject -issuer -dates -in CERTIFICATE"
         )
-    if held.days_left < _SOON_DAYS:
-        return note(
-            "identity",
-            f"{how}{held.subject!r}, whose certificate ends in {held.days_left:.0f} days",
-            "make a new certificate in time, and start anew what uses it",
-        )
-    return ok("identity", f"{how}{held.subject!r}, for {held.days_left:.0f} more days")
+    who = f"{how}{held.subject!r}"
+    if held.cluster:
+        who += f", {held.role} of the cluster {held.cluster!r}"
+    if held.days_left >= _SOON_DAYS:
+        return ok("identity", f"{who}, for {held.days_left:.0f} more days")
+    return note(
+        "identity",
+        f"{who}, whose certificate ends in {held.days_left:.0f} days",
+        "leave a slave or farm running, in touch with the name server that has the authority: it "
+        "renews the certificate"
+        if held.cluster
+        else "make a new certificate in time, and start anew what uses it",
+    )

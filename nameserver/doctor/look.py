@@ -75,10 +75,13 @@ def _credentials(wish: Wish) -> Credentials:
     if wish.identity is None:
         return Credentials(wish.insecure, problem=wish.identity_problem)
     left = wish.identity.expires - datetime.now(UTC)
+    cluster = wish.identity.cluster
     return Credentials(
         subject=wish.identity.subject,
         days_left=left.total_seconds() / 86_400,
-        has_files=wish.identity.cluster is None,
+        has_files=cluster is None,
+        cluster=cluster or "",
+        role=wish.identity.claims.role if cluster else "",
     )
 
 

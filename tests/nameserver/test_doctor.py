@@ -214,6 +214,12 @@ def test_nobody_else_is_heard() -> None:
     [
         (Credentials(problem="ca.pem is no CA"), "wrong", "ca.pem is no CA", "openssl x509"),
         (Credentials(subject="anna", days_left=3.2), "note", "ends in 3 days", "new certificate"),
+        (
+            Credentials(subject="anna", days_left=3.2, cluster="lab", role="slave"),
+            "note",
+            "slave of the cluster 'lab', whose certificate ends in 3 days",
+            "it renews the certificate",
+        ),
         (Credentials(is_insecure=True), "note", "plain TCP: anyone on the network", ""),
         (Credentials(), "note", "this account is in no cluster", "nameserver invite"),
     ],

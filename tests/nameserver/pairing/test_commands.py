@@ -215,3 +215,10 @@ def test_who_has_the_authority_does_not_leave_by_accident(hall: Hall) -> None:
     assert said_on("n\n", "leave", "--with-authority", is_typed=True).code == 130
     assert said_on("y\n", "leave", "--with-authority", is_typed=True).code == 0
     assert command("use").out == ""
+
+
+def test_the_doctor_says_which_cluster_this_is_and_as_what(hall: Hall, account: Account) -> None:
+    said = command("doctor", "--json", "--timeout", "0.5", *hall.at)
+    (finding,) = (each for each in json.loads(said.out)["findings"] if each["check"] == "identity")
+    assert finding["level"] == "ok"
+    assert "'hall', operator of the cluster 'lab', for 36" in finding["text"]
