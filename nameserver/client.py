@@ -20,7 +20,7 @@ from nameserver.record import (
     make_record,
 )
 from nameserver.watching import Watch
-from remoteobj import URI, Identity, InsecureWarning
+from remoteobj import URI, Identity, InsecureWarning, RemoteError
 from remoteobj.client.method import make_method
 from remoteobj.identity import AUTO, Auto
 
@@ -259,4 +259,7 @@ class NameServerClient(ServerCalls):
 
 def _ours(error: Exception, meant: NamingError) -> Exception:
     """Return what is meant where Pyro5's own name server raised its NamingError."""
-    return meant if type(error).__name__ == "NamingError" else error
+    is_its = type(error).__name__ == "NamingError"
+    if isinstance(error, RemoteError):  # as it arrives where nobody has imported Pyro5
+        is_its = error.type_name == "Pyro5.errors.NamingError"
+    return meant if is_its else error
