@@ -119,6 +119,11 @@ class Running:
         self.process.stdin.write(line + "\n")
         self.process.stdin.flush()
 
+    def say_last(self, line: str) -> None:
+        """Write a line, and end its standard input."""
+        self.say(line)
+        self.process.stdin.close()  # type: ignore[union-attr]
+
     def signal(self, number: int) -> None:
         """Send it a signal."""
         self.process.send_signal(number)
@@ -137,7 +142,7 @@ class Running:
     def output(self) -> str:
         """Return what it has said, of lines that begin alike the last one only."""
         lines = [line.text for line in list(self.lines)]
-        told = [a for a, b in zip(lines, [*lines[1:], ""], strict=True) if a[:20] != b[:20]]
+        told = [a for a, b in zip(lines, [*lines[1:], ""], strict=False) if a[:20] != b[:20]]
         return "\n".join(told)
 
     def close(self) -> None:
