@@ -29,6 +29,7 @@ from remoteobj.uri import join_address
 
 if TYPE_CHECKING:
     from nameserver.pairing.pairing import Pairing
+    from nameserver.trust import TrustEverywhere
 
 __all__ = ["DEFAULT_PORT", "NameServer", "NameServerStatistics"]
 
@@ -97,6 +98,8 @@ class NameServer:
         identity = choose_identity(identity, insecure, cluster)
         if identity is not None:
             _refuse_slaves(identity)
+        self._identity = identity
+        self._trust: TrustEverywhere | None = None
         self._node, self._role = ("", "")
         if identity is not None:
             self._node, self._role = identity.claims.node, identity.claims.role
@@ -189,6 +192,7 @@ class NameServer:
                 )
             except NamingError as error:
                 self._problem = str(error)
+            self._trust = self._follow_authority()
         if self.announce_problem:
             log.warning(
                 "the name server %s is not announced: %s", self.address, self.announce_problem
@@ -202,6 +206,9 @@ class NameServer:
         with self._lock:
             self._closed = True
             announcement, self._announcement = self._announcement, None
+            trust, self._trust = self._trust, None
+        if trust is not None:
+            trust.close()
         if announcement is not None:
             announcement.close()
         try:
@@ -221,6 +228,14 @@ class NameServer:
             tags.add(self._pairing.tag())
         record = make_record(NAME_SERVER, uri, tags, hosts=hosts)
         self._book.register(replaced(record, node=self._node, role=self._role), replace=True)
+
+    def _follow_authority(self) -> TrustEverywhere | None:
+        """Hear of revocations, and renew, where another machine has the authority."""
+        if self._pairing is not None or self._identity is None or self._identity.cluster is None:
+            return None
+        from nameserver.trust import TrustEverywhere
+
+        return TrustEverywhere(self._identity)
 
     def _open_pairing(self, identity: Identity | None) -> Pairing | None:
         """Have machines join here, if this account has the authority of the cluster."""

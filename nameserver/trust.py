@@ -17,10 +17,11 @@ from nameserver.changes import Event
 from nameserver.client import NameServerClient
 from nameserver.pairing.presence import AUTHORITY, revoked_number
 from nameserver.record import NAME_SERVER
+from nameserver.servers import watch_for_servers
 from remoteobj import Identity, Proxy, RemoteObjError, Settings
 from remoteobj.uri import URI
 
-__all__ = ["LOOK_S", "Trust"]
+__all__ = ["LOOK_S", "Trust", "TrustEverywhere"]
 
 log = logging.getLogger("nameserver.trust")
 
@@ -124,3 +125,37 @@ class Trust:
         key, request = make_request(identity.claims.name)
         identity.take_up(bytes(authority.renew(request)), key)
         log.info("this machine's certificate was renewed, until %s", identity.expires)
+
+
+class TrustEverywhere:
+    """Follows the authority at every name server of an identity's cluster that is found.
+
+    For processes that are in touch with none by themselves, as a second name server is. Raises as
+    ``watch_for_servers``.
+
+    Threads: one, and those of ``Trust`` for each server; any may close.
+    """
+
+    def __init__(self, identity: Identity) -> None:
+        self._identity = identity
+        self._lock = threading.Lock()
+        self._followed: dict[str, tuple[NameServerClient, Trust]] = {}
+        self._closed = False
+        self._watch = watch_for_servers(self._found, identity=identity, cluster=identity.cluster)
+
+    def close(self) -> None:
+        """Follow no longer. Blocks: as ``Trust.close``."""
+        self._watch.close()
+        with self._lock:
+            self._closed = True
+            followed, self._followed = self._followed, {}
+        for client, trust in followed.values():
+            trust.close()
+            client.close()
+
+    def _found(self, client: NameServerClient) -> None:
+        with self._lock:
+            if self._closed or client.address in self._followed:
+                client.close()
+            else:
+                self._followed[client.address] = client, Trust(self._identity, client)

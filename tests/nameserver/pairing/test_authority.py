@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from nameserver import NameServerNotFound, locate
+from nameserver import NameServer, NameServerNotFound, locate
 from nameserver.pairing.joining import join_by_code, join_by_token
 from nameserver.pairing.token import read_token
 from nameserver.trust import Trust
@@ -80,6 +80,23 @@ def test_who_was_away_hears_of_it_when_back(hall: Hall, account: Account) -> Non
     assert ben.refuses(anna.claims) is None
     with locate(hall.server.address, identity=ben) as client, Trust(ben, client):
         eventually(lambda: ben.refuses(anna.claims) is not None, "ben has heard of it")
+
+
+def test_a_second_name_server_hears_of_it_too(
+    hall: Hall, account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    anna, ben = _join(hall, account, "anna"), _join(hall, account, "ben")
+    monkeypatch.setenv("REMOTEOBJ_NAMESERVER", hall.server.address)
+    with (
+        NameServer("127.0.0.1", identity=anna) as second,
+        locate(second.address, identity=ben) as bens,
+    ):
+        bens.ping()
+        with Proxy(hall.authority, identity=hall.identity) as authority:
+            authority.revoke("ben")
+        eventually(lambda: anna.refuses(ben.claims) is not None, "the second one has heard of it")
+        with pytest.raises(PeerRefused, match="revoked"):
+            bens.ping()
 
 
 def test_the_first_machine_cannot_revoke_itself(hall: Hall) -> None:
