@@ -75,6 +75,7 @@ soak: .venv/dev
 		tests/remoteobj/test_tls.py tests/remoteobj/test_tls_daemon.py tests/remoteobj/test_huge.py
 	$(BIN)/python tests/remoteobj/hostile.py --frames $(FRAMES)
 	$(BIN)/python -m tests.fuzz --inputs $(FRAMES)
+	$(BIN)/python -m tests.fuzz.sockets --inputs $$(($(FRAMES) / 50))
 	KILLS=50 $(BIN)/python -m pytest -s tests/nameserver/test_storage_kills.py
 	ACTS=5000 $(BIN)/python -m pytest tests/masterslave/test_mix.py
 

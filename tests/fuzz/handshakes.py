@@ -13,7 +13,7 @@ from remoteobj.tls import TlsEngine
 from tests.certificates import make_cluster
 from tests.fuzz.mutating import mutate, split
 
-__all__ = ["handshakes"]
+__all__ = ["first_words_of_strangers", "handshakes"]
 
 _MOST_STEPS = 8
 
@@ -26,8 +26,7 @@ def handshakes(folder: Path) -> list[tuple[Any, ...]]:
     server, client = ours.server_context(), theirs.client_context()
     foreign = Identity.from_files(*other).client_context()
     errors = (PeerRefused, ConnectionLost)
-    hellos = [_first_words(each) for each in (client, foreign, _of_old(), _of_plain())]
-    hellos += [b"GET / HTTP/1.1\r\n\r\n", b"PYRO" + bytes(36), b"\x15\x03\x03\x00\x02\x02\x28"]
+    hellos = first_words_of_strangers(client, foreign)
 
     def first_words(chance: Random) -> None:
         engine = TlsEngine(server, server_side=True)
@@ -89,6 +88,13 @@ def handshakes(folder: Path) -> list[tuple[Any, ...]]:
         ("TLS in between", 15, in_between, errors),
         ("TLS records", 8, after, errors),
     ]
+
+
+def first_words_of_strangers(*contexts: ssl.SSLContext) -> list[bytes]:
+    """Return with what connections may begin."""
+    hellos = [_first_words(each) for each in (*contexts, _of_old(), _of_plain())]
+    others = [b"GET / HTTP/1.1\r\n\r\n", b"PYRO" + bytes(36), b"\x15\x03\x03\x00\x02\x02\x28"]
+    return hellos + others
 
 
 def _read_on(engine: TlsEngine) -> None:

@@ -34,7 +34,7 @@ from remoteobj.identity.authority import Authority
 from remoteobj.identity.request import key_in, make_request
 from tests.fuzz.mutating import mutate, split
 
-__all__ = ["conversations"]
+__all__ = ["Cluster", "conversations", "messages_of"]
 
 _FLOATS = (float("nan"), float("inf"), -float("inf"), -1.0, 0.0, 1e300, 2.0**62)
 _INTS = (-1, 0, 2, 2**63 - 1, 10**12)
@@ -150,8 +150,13 @@ def _other(chance: Random, value: Any) -> Any:
             return mutate(chance, [value, b"", b"-----BEGIN CERTIFICATE-----\n"])
 
 
+def messages_of(cluster: Cluster) -> list[bytes]:
+    """Return all messages as they are sent."""
+    return [encode(each) for each in _messages(cluster)]
+
+
 def _frames(cluster: Cluster) -> Any:
-    seeds = [encode(each) for each in _messages(cluster)]
+    seeds = messages_of(cluster)
     seeds += [MOST_BYTES.to_bytes(4, "big") + bytes(MOST_BYTES), b"\xff" * 8]
     return lambda chance: _read(chance, mutate(chance, seeds))
 

@@ -39,7 +39,7 @@ from tests.fuzz.handshakes import handshakes
 from tests.fuzz.mutating import mutate, mutate_pem, pem_of, split
 from tests.fuzz.pairing import conversations
 
-__all__ = ["Parser", "parsers"]
+__all__ = ["Parser", "frames_of_peers", "parsers"]
 
 Feed = Callable[[Random], Any]
 
@@ -99,9 +99,10 @@ def _hellos() -> list[bytes]:
     return [*stocks, _hello(**odd), _hello(flags=Flag.COMPRESSED), _hello(**{KEY: 7})]
 
 
-def _frames() -> Feed:
+def frames_of_peers() -> list[bytes]:
+    """Return frames, the first of them one that is let in."""
     kinds = MessageType
-    seeds = [
+    return [
         *_hellos(),
         _frame(Message(kinds.INVOKE, 82, 0, 7, b"\x95\xa2it\xa4null\x90\xc0\x01")),
         _frame(Message(kinds.PING, 82, 0, 7, b"ping", annotations={"RSEG": b"\x93", "ABCD": b""})),
@@ -110,6 +111,10 @@ def _frames() -> Feed:
         _frame(Message(kinds.RESULT, 82, 1, 7, bytes(70_000))),
         _frame(Message(kinds.INVOKE, 82, 0, 7, b"", annotations={"RBUF": bytes(9 * 1200)})),
     ]
+
+
+def _frames() -> Feed:
+    seeds = frames_of_peers()
 
     def feed(chance: Random) -> None:
         decoder = Decoder(chance.choice((4096, 4096, 1 << 17)), takes_buffers=chance.random() < 0.5)

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import os
+import sys
 from pathlib import Path
 from random import Random
 
@@ -17,6 +18,7 @@ from nameserver.pairing.messages import VERSION, Hello, Refused
 from nameserver.pairing.token import read_token
 from tests.fuzz.parsers import Parser, parsers
 from tests.fuzz.running import run
+from tests.fuzz.sockets import attack
 
 INPUTS = int(os.environ.get("FUZZ_INPUTS", "6000"))
 
@@ -33,6 +35,15 @@ def test_each_parser_reads_some_inputs_and_refuses_others(tmp_path: Path) -> Non
     for name, outcomes in report.outcomes.items():
         if sum(outcomes.values()) >= 60:
             assert len(outcomes) >= 2, f"{name}: {outcomes}"
+
+
+@pytest.mark.serial
+@pytest.mark.skipif(sys.platform != "linux", reason="it looks into /proc")
+def test_a_member_goes_on_calling_while_strangers_say_broken_things(own_machine: Path) -> None:
+    made = attack(own_machine, 1000, seed=int.from_bytes(os.urandom(3), "big"))
+    assert not made.complaints, str(made)
+    assert made.calls > 20, str(made)
+    assert made.answers > 20, str(made)
 
 
 def _falls(chance: Random) -> None:
