@@ -51,6 +51,7 @@ pytest: .venv/dev
 BENCH ?= --docs docs
 bench-rpc: .venv/bench
 	$(BIN)/python -m tests.benchmarks $(BENCH)
+	$(BIN)/python -m tests.benchmarks.paired $(filter-out --quick,$(BENCH))
 
 # mpi4py needs an MPI; where it may, make installs one. A system that is missing is a row that says so.
 bench-farm: .venv/bench

@@ -69,7 +69,9 @@ def main() -> None:
         plot = draw(results, options.docs)
         target = options.docs / "performance.md"
         before = target.read_text(encoding="utf-8") if target.exists() else ""
-        text = with_section(page(results, scale, plot, machine), "farm", section_of(before, "farm"))
+        text = page(results, scale, plot, machine)
+        for other in ("paired", "farm"):
+            text = with_section(text, other, section_of(before, other))
         target.write_text(text, encoding="utf-8")
         print(f"written: {target}" + (f", {plot}" if plot else "; no plot without matplotlib"))
 

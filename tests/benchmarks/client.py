@@ -75,6 +75,21 @@ def _echo(job: Job, client: Client | None) -> dict[str, Any]:
     return _between_raw(raw, lambda: client.echo(7), job["seconds"])
 
 
+def _connect(job: Job, client: Client, connect: Callable[[], Client]) -> dict[str, Any]:
+    """Measure what a client pays who was not connected yet."""
+    raw = RawPing(job["raw"])
+
+    def once() -> None:
+        newcomer = connect()
+        assert newcomer.echo(7) == 7
+        newcomer.close()
+
+    client.close()  # else its connection would be used
+    for _ in range(5):
+        once()
+    return _between_raw(raw, once, job["seconds"])
+
+
 def _records(job: Job, client: Client) -> dict[str, Any]:
     sent = records()
     equal = client.echo(sent) == sent
@@ -152,6 +167,8 @@ def _run(job: Job, start: float) -> dict[str, Any]:
     if job["kind"] == "eight":
         return _eight(job, (lambda: system.connect(job["address"])) if system else None, start)
     client = system.connect(job["address"]) if system else None
+    if job["kind"] == "connect" and system and client:
+        return _connect(job, client, lambda: system.connect(job["address"]))
     kinds: dict[str, Callable[[Job, Any], dict[str, Any]]] = {
         "echo": _echo,
         "records": _records,

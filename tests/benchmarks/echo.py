@@ -28,6 +28,9 @@ class Client:
     def later(self, delay_s: float) -> float:
         raise NotImplementedError("has no deferred replies")
 
+    def close(self) -> None:
+        """Let go of the connection."""
+
 
 class Echo:
     """What most of them publish."""

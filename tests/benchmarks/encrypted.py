@@ -6,6 +6,7 @@ An address is a folder with the certificates, and where the server is.
 from __future__ import annotations
 
 import contextlib
+import functools
 import socket
 import ssl
 import threading
@@ -15,12 +16,15 @@ from pathlib import Path
 from typing import Any
 
 from tests.benchmarks.echo import Calling, Client, Echo
-from tests.benchmarks.raw import listen, receive
+from tests.benchmarks.raw import PING_BYTES, listen, receive
 from tests.certificates import make_cluster
 
 __all__ = ["OurTlsClient", "RawTlsClient", "serve_ours_tls", "serve_raw_tls"]
 
+_BALL = b"x" * PING_BYTES
 
+
+@functools.cache  # a process reads its own once
 def _identity(folder: Path, node: str) -> Any:
     from remoteobj import Identity
 
@@ -46,6 +50,11 @@ class OurTlsClient(Calling):
         folder, uri = address.split()
         super().__init__(remoteobj.Proxy(uri, identity=_identity(Path(folder), "slave")))
 
+    def close(self) -> None:
+        import remoteobj
+
+        remoteobj.release(self.target)
+
 
 @contextlib.contextmanager
 def serve_raw_tls(_family: str, folder: Path) -> Iterator[str]:
@@ -65,6 +74,7 @@ def _accept(listener: socket.socket, context: ssl.SSLContext) -> None:
 
 
 def _answer(sock: socket.socket, context: ssl.SSLContext) -> None:
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     with context.wrap_socket(sock, server_side=True) as secured, contextlib.suppress(OSError):
         size = int.from_bytes(receive(secured, 8), "big")
         while data := receive(secured, size):
@@ -77,7 +87,12 @@ class RawTlsClient(Client):
         host, _, port = place.rpartition(":")
         context = _identity(Path(folder), "slave").client_context()
         self._sock = context.wrap_socket(socket.create_connection((host, int(port))))
+        self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._size = 0
+
+    def echo(self, value: Any) -> Any:
+        self.echo_bytes(_BALL)
+        return value
 
     def echo_bytes(self, data: bytes) -> Any:
         if not self._size:

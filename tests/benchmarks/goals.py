@@ -13,7 +13,7 @@ CHANGED = "comes back changed"
 _ALL = tuple(system.name for system in SYSTEMS)
 _UNIX = (REMOTEOBJ.name, "managers", "Pyro5 msgpack")
 _RAW = (RAW.name,)
-_OUR_TLS, _RAW_TLS = (system.name for system in TLS)
+_OUR_TLS, _RAW_TLS, _OUR_UNIX = (system.name for system in TLS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +55,7 @@ class Line:
     high: float | None = None
     facts: dict[str, float] = field(default_factory=dict)
     note: str = ""
+    base: str = ""  # to what the ratio is, where that is not the raw socket
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +80,8 @@ class Goal:
             return own.ratio if self.fact == "ratio" else own.facts.get(self.fact)
         if own.value is None or other is None or other.value is None:
             return None
+        if own.base and own.base == other.system and own.ratio is not None:
+            return own.ratio
         return own.value / other.value
 
     def is_met_by(self, number: float) -> bool:
@@ -156,10 +159,19 @@ MEASURES = (
     ),
     Measure(
         "echo-tls-pinned",
-        "Echo of a small int over TLS, both processes on one core",
+        "Echo of a small int over TLS and over a Unix socket, both processes on one core",
         "echo",
-        (*_RAW, REMOTEOBJ.name, _OUR_TLS),
+        (*_RAW, _RAW_TLS, REMOTEOBJ.name, _OUR_TLS, _OUR_UNIX),
         "us a call",
+        pinned=True,
+        ratio_to=REMOTEOBJ.name,
+    ),
+    Measure(
+        "connect",
+        "A new connection with its first call, both processes on one core",
+        "connect",
+        (REMOTEOBJ.name, _OUR_TLS, _OUR_UNIX),
+        "us a connection",
         pinned=True,
         ratio_to=REMOTEOBJ.name,
     ),
@@ -203,9 +215,17 @@ GOALS = (
         "echo-tls-pinned",
         "null call over TLS, time / plain TCP",
         "<=",
-        1.8,
+        1.6,
         against=REMOTEOBJ.name,
         system=_OUR_TLS,
+    ),
+    Goal(
+        "echo-tls-pinned",
+        "null call over a Unix socket, time / plain TCP",
+        "<=",
+        1.0,
+        against=REMOTEOBJ.name,
+        system=_OUR_UNIX,
     ),
     Goal(
         "bytes-tls",

@@ -148,7 +148,7 @@ class _Run:
 
     def _sample(self, seconds: float, raw_s: float | None) -> Sample:
         match self._what.kind:
-            case "echo":
+            case "echo" | "connect":
                 return seconds * 1e6, seconds / raw_s if raw_s else None
             case _ if self._is_large:
                 rate = 2 * self._mib[0] * _MIB / seconds / _MB
@@ -184,16 +184,27 @@ def _serve(name: str, family: str, core: str) -> Server:
 
 
 def _relate(lines: list[Line], what: Measure) -> list[Line]:
-    """Give ratios to another system than the raw socket."""
-    base = next((line.value for line in lines if line.system == what.ratio_to), None)
-    if not base or what.ratio_to == RAW.name:
+    """Give ratios to another system than the raw socket.
+
+    Where both have a ratio to their raw neighbour these are compared: the machine may have been
+    slower when one of them was measured.
+    """
+    base = next((line for line in lines if line.system == what.ratio_to), None)
+    if base is None or not base.value or what.ratio_to == RAW.name:
         return lines
     return [
         Line(
             line.system,
             line.value,
-            line.value / base if line.value is not None else None,
+            _ratio(line, base),
             note=line.note,
+            base=what.ratio_to,
         )
         for line in lines
     ]
+
+
+def _ratio(line: Line, base: Line) -> float | None:
+    if line.ratio is not None and base.ratio is not None:
+        return line.ratio / base.ratio
+    return line.value / base.value if line.value is not None and base.value else None

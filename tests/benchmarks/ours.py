@@ -57,6 +57,11 @@ class OurClient(Calling):
         warnings.simplefilter("ignore", remoteobj.InsecureWarning)
         super().__init__(remoteobj.Proxy(address, insecure=True))
 
+    def close(self) -> None:
+        import remoteobj
+
+        remoteobj.release(self.target)
+
     def echo_array(self, array: Any) -> Any:
         return self.echo(array)
 

@@ -60,5 +60,8 @@ SYSTEMS = (
 TLS = (
     System("remoteobj TLS", "", ("cryptography",), serve_ours_tls, OurTlsClient),
     System("raw TLS", "", ("cryptography",), serve_raw_tls, RawTlsClient),
+    System(
+        "remoteobj Unix socket", "", (), lambda _, folder: serve_ours("unix", folder), OurClient
+    ),
 )
-"""With certificates on both sides; only beside each other, and beside what is not encrypted."""
+"""The ways that are safe; only beside each other, and beside plain TCP."""

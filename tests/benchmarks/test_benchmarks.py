@@ -84,3 +84,15 @@ def test_the_figures_of_a_name_server_are_printed() -> None:
     lines = done.stdout.splitlines()
     assert len(lines) == 7
     assert all(re.search(r" (met|MISSED)$", line) for line in lines)
+
+
+def test_null_tasks_over_tls_are_a_line_beside_those_over_the_unix_socket() -> None:
+    text = subprocess.run(
+        [sys.executable, "-m", "tests.benchmarks.paired", "--tasks", "50", "--reps", "1"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    ).stdout
+    assert float(cells_of(text, "over TLS")[1]) > 0
