@@ -106,8 +106,8 @@ def _find(
     if known is not None and known.startswith("./u:"):
         identity = None if identity == AUTO else identity
     identity = choose_identity(identity, insecure, cluster)
-    if cluster is None and identity is not None:
-        cluster = identity.cluster
+    if identity is not None and cluster in (None, identity.cluster):
+        cluster = identity.founded_as
     if known is None:
         return _search(cluster, timeout_s, identity, insecure, interfaces)
     try:

@@ -44,8 +44,8 @@ class ServerWatch:
         if known is not None and known.startswith("./u:"):
             identity = None if identity == AUTO else identity
         self._identity = choose_identity(identity, insecure, cluster)
-        if cluster is None and self._identity is not None:
-            cluster = self._identity.cluster
+        if self._identity is not None and cluster in (None, self._identity.cluster):
+            cluster = self._identity.founded_as
         self._cluster, self._insecure = cluster, insecure
         self._on_found = on_found
         self._interfaces = interfaces

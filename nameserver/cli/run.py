@@ -75,8 +75,8 @@ def run(
     chosen, founded = chosen_cluster(cluster) or DEFAULT_CLUSTER, False
     if identity is None and not insecure:
         identity, founded = _found(chosen), True
-    elif identity is not None and identity.cluster is not None:
-        chosen = identity.cluster
+    elif identity is not None:
+        chosen = identity.founded_as or chosen
     make = functools.partial(
         _open,
         host,

@@ -14,7 +14,7 @@ from msgspec import Struct
 from nameserver import discovery
 from nameserver.errors import JoinRefused
 from nameserver.pairing.codes import read_code
-from nameserver.pairing.guest_side import CodeGuest, Guest, Joined, TokenGuest, fingerprint_of
+from nameserver.pairing.guest_side import CodeGuest, Guest, TokenGuest, fingerprint_of
 from nameserver.pairing.messages import encode
 from nameserver.pairing.service import CONVERSATION_S, receive
 from nameserver.pairing.token import Token
@@ -138,17 +138,16 @@ def _join(
         ) from error
     store = Store.named(cluster or guest.joined.cluster)
     store.save_identity(guest.joined.ca, guest.joined.certificate, key)
-    _remember(guest.joined, address, store.cluster)
-    return Newcomer(Identity.stored(store.cluster), address)
+    identity = Identity.stored(store.cluster)
+    _remember(guest.joined.server_port, address, identity.founded_as)
+    return Newcomer(identity, address)
 
 
-def _remember(joined: Joined, address: str, cluster: str) -> None:
+def _remember(port: int, address: str, cluster: str | None) -> None:
     """Have the name server found where it was joined, also where no multicast reaches it."""
     host = URI(f"PYRO:join@{address}").host
-    if joined.server_port and host is not None:
-        at = join_address(host, joined.server_port)
-        for meant in (None, cluster):
-            Memory("tls", meant).note(Remembered(at, joined.cluster))
+    if port and host is not None and cluster is not None:
+        Memory("tls", cluster).note(Remembered(join_address(host, port), cluster))
 
 
 def _refuse_known(store: Store) -> None:

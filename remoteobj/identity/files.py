@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, Literal, NoReturn
 
 from remoteobj.errors import BadInput, IdentityUnusable, NotSendable
 from remoteobj.identity import renewal
-from remoteobj.identity.claims import Claims
+from remoteobj.identity.claims import Claims, name_in
 from remoteobj.identity.knowledge import knowledge_of
 from remoteobj.identity.proof import Proof, prove, text_of
 from remoteobj.identity.revoked import Revoked
@@ -108,6 +108,14 @@ class Identity:
     def cluster(self) -> str | None:
         """What the cluster is called, for an identity that pairing has stored."""
         return None if self._store is None else self._store.cluster
+
+    @property
+    def founded_as(self) -> str | None:
+        """What the other machines call the cluster, for an identity that pairing has stored.
+
+        It may be called otherwise on this account, which may be in two of one name.
+        """
+        return None if self._store is None else name_in(self._proof.server.get_ca_certs()[0])
 
     @property
     def starts(self) -> datetime:

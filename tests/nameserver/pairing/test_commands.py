@@ -222,3 +222,16 @@ def test_the_doctor_says_which_cluster_this_is_and_as_what(hall: Hall, account: 
     (finding,) = (each for each in json.loads(said.out)["findings"] if each["check"] == "identity")
     assert finding["level"] == "ok"
     assert "'hall', operator of the cluster 'lab', for 36" in finding["text"]
+
+
+def test_a_cluster_may_be_called_otherwise_on_an_account(
+    hall: Hall, account: Account, tmp_path: Path
+) -> None:
+    token = hall.token("--role", "operator")
+    account("anna")
+    assert said_on(token, "join", "--cluster", "field", XDG_RUNTIME_DIR=str(tmp_path)).code == 0
+    for given in ((), ("--cluster", "field")):
+        assert command("members", *given, *hall.at).code == 0
+        assert "PYRO:" in command("list", *given, *hall.at).out
+        assert command("members", *given, XDG_RUNTIME_DIR=str(tmp_path)).code == 0
+    assert Identity.stored("field").founded_as == "lab"
