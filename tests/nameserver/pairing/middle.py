@@ -75,6 +75,8 @@ class Middle:
             while said := host.recv(65536):
                 guest.sendall(said)
                 answer = guest.recv(65536)
+                if not answer:
+                    return
                 self.heard += answer
                 host.sendall(answer)
 
