@@ -1,0 +1,146 @@
+"""Talks to a port as strangers do, and says what was answered; runs on the host that is not paired.
+
+    python scanner.py '[["10.77.0.1", 9090], ...]' CA CERTIFICATE KEY     # of another cluster
+    python scanner.py --udp '[["10.77.0.1", 40123], ...]'                 # who answers datagrams
+    python scanner.py --crowd '[["10.77.0.1", 9090], ...]' COUNT          # half-open, until a line
+
+One JSON object a line: the address, what was said, and all bytes that came back, in hex.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import ssl
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from remoteobj.wire import Message, MessageType, encode
+from tests.certificates import Authority
+
+PATIENCE_S = 1.0
+_CONNECT = b"".join(
+    map(bytes, encode(Message(MessageType.CONNECT, 1, 0, 0, b"{'object': 'Pyro.Daemon'}")))
+)
+PLAIN = {"nothing": b"", "HTTP": b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", "CONNECT": _CONNECT}
+
+
+def context_of(*files: str) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    if files:
+        context.load_cert_chain(*files)
+    return context
+
+
+def tell(address: list[object], said: str, came: bytes, inside: bytes) -> None:
+    print(json.dumps({"at": address, "said": said, "came": came.hex(), "inside": inside.hex()}))
+
+
+def talk_plain(address: list[object], said: str) -> None:
+    came = b""
+    with contextlib.suppress(OSError), socket.create_connection(tuple(address), 2) as sock:  # type: ignore[arg-type]
+        sock.settimeout(PATIENCE_S)
+        sock.sendall(PLAIN[said])
+        while data := sock.recv(65536):
+            came += data
+    tell(address, said, came, b"")
+
+
+def talk_tls(address: list[object], said: str, context: ssl.SSLContext) -> None:
+    """Shake hands, ask, and read on: what came inside of TLS is what could leak."""
+    came = inside = b""
+    with contextlib.suppress(OSError), socket.create_connection(tuple(address), 2) as plain:  # type: ignore[arg-type]
+        plain.settimeout(PATIENCE_S)
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        tls = context.wrap_bio(incoming, outgoing)
+        has_asked = False
+        while True:
+            try:
+                if not has_asked:
+                    tls.do_handshake()
+                    tls.write(_CONNECT)
+                    has_asked = True
+                while data := tls.read(65536):
+                    inside += data
+            except ssl.SSLWantReadError:
+                pass
+            except ssl.SSLError as error:
+                said += f" ({error.reason})"
+                break
+            plain.sendall(outgoing.read())
+            data = plain.recv(65536)
+            if not data:
+                break
+            came += data
+            incoming.write(data)
+    tell(address, said, came, inside)
+
+
+def crowd(addresses: list[list[object]], count: int) -> None:
+    """Hold *count* connections to each that begin and say no more."""
+    held = []
+    for number in range(count):
+        for address in addresses:
+            with contextlib.suppress(OSError):
+                sock = socket.create_connection(tuple(address), 5)  # type: ignore[arg-type]
+                if number % 3 == 1:
+                    sock.sendall(b"\x16\x03\x01\x02\x00\x01")
+                held.append(sock)
+    print(f"opened {len(held)}", flush=True)
+    sys.stdin.readline()
+
+
+def lifetime_s(address: list[object]) -> float:
+    """Return after how long a connection that says nothing is closed."""
+    begun = time.monotonic()
+    with socket.create_connection(tuple(address), 5) as sock:  # type: ignore[arg-type]
+        sock.settimeout(30)
+        with contextlib.suppress(ConnectionError):
+            sock.recv(1)
+    return time.monotonic() - begun
+
+
+def talk_udp(addresses: list[list[object]]) -> None:
+    """Send datagrams; who answers is told."""
+    question = bytes(4) + b"\x00\x01" + bytes(6) + b"\x05_pyro\x04_tcp\x05local\x00\x00\x0c\x00\x01"
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.settimeout(PATIENCE_S)
+        for address in addresses:
+            for said in (b"x", PLAIN["HTTP"], _CONNECT, question):
+                sock.sendto(said, tuple(address))  # type: ignore[arg-type]
+        with contextlib.suppress(TimeoutError):
+            while True:
+                print(sock.recvfrom(65536))
+
+
+def main() -> None:
+    if sys.argv[1] == "--crowd":
+        crowd(json.loads(sys.argv[2]), int(sys.argv[3]))
+        return
+    if sys.argv[1] == "--lifetime":
+        print(" ".join(f"{lifetime_s(each):.2f}" for each in json.loads(sys.argv[2])))
+        return
+    if sys.argv[1] == "--udp":
+        talk_udp(json.loads(sys.argv[2]))
+        return
+    addresses, foreign = json.loads(sys.argv[1]), sys.argv[3:5]
+    with tempfile.TemporaryDirectory() as folder:
+        made = Authority(Path(folder)).node("stranger", role="operator")
+        ways = {
+            "TLS without a certificate": context_of(),
+            "TLS with one of a CA made for it": context_of(*map(str, made[1:])),
+            "TLS with another cluster's": context_of(*foreign),
+        }
+        for address in addresses:
+            for said in PLAIN:
+                talk_plain(address, said)
+            for said, context in ways.items():
+                talk_tls(address, said, context)
+
+
+if __name__ == "__main__":
+    main()
