@@ -1,9 +1,9 @@
-"""Pyro5's object model, what its peers are called on the wire, and the one door to Pyro5 itself.
+"""Pyro5's object model, and what its peers are called on the wire.
 
 A member is exposed by a mark on it, the one that Pyro5's own decorators leave: either is understood
-by both. Pyro5 is not imported for that, since it is a quarter of the time and of the memory that
-importing this package takes, most of it for an ``ssl`` that nothing here uses. What a script has
-told Pyro5 of its classes is looked up there, if the script has imported it.
+by both. Pyro5 is not imported for that: with the ``ssl`` that it imports and nothing here uses, it
+is more than 1 MiB in each process. What a script has told Pyro5 of its classes is looked up there,
+if the script has imported it.
 """
 
 from __future__ import annotations
