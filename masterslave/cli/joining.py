@@ -20,28 +20,18 @@ from remoteobj.errors import BadInput
 from remoteobj.identity.clusters import chosen_cluster
 from remoteobj.identity.places import stored_clusters
 
-__all__ = ["join_first", "join_option"]
-
-join_option = click.option(
-    "--join",
-    is_flag=False,
-    flag_value="",
-    type=click.Path(allow_dash=True),
-    metavar="[FILE]",
-    help="Join a cluster first, with the token of 'nameserver invite' from FILE, REMOTEOBJ_JOIN, "
-    "or standard input; a terminal is asked for it. Who has joined already goes on.",
-)
+__all__ = ["join_first"]
 
 
 def join_first(
-    file: str | None, cluster: str | None, report: Callable[[str], None], *, is_otherwise: bool
+    file: str, cluster: str | None, report: Callable[[str], None], *, is_otherwise: bool
 ) -> str | None:
     """Join, if that is asked for and due; returns which cluster is meant then.
 
-    What the environment has of a token is taken out of it in any case, so that no task sees it.
+    What the environment has of a token is taken out of it, so that no task sees it.
 
     Args:
-        file: What ``--join`` was given; empty: nothing; None: it was not said.
+        file: What ``--join`` was given; empty: nothing.
         cluster: What ``--cluster`` says.
         report: Told what has become of this machine.
         is_otherwise: Whether TCP is not spoken as a machine of the cluster.
@@ -49,8 +39,6 @@ def join_first(
         BadToken, BadInput, JoinRefused, IdentityUnusable: It cannot join; the message says why.
     """
     in_environment = take_from_environment()
-    if file is None:
-        return cluster
     refuse_token(file)
     if is_otherwise:
         raise click.UsageError(

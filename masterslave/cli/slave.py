@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import signal
 import sys
@@ -13,13 +12,13 @@ from queue import Empty, SimpleQueue
 import click
 
 from masterslave.cli.identities import identity_for
-from masterslave.cli.joining import join_first, join_option
+from masterslave.cli.parameters import Printable, Seconds, Size
 from masterslave.cli.telling import Teller
 from masterslave.launch.local import SIGNAL_S
 from masterslave.naming import ANY_LABEL, FarmRecord, check_label
 from masterslave.offers import read_offers
 from masterslave.slave.agent import Agent
-from masterslave.slave.capacity import LEAST_SHARE_BYTES, bytes_of, usable_cpus
+from masterslave.slave.capacity import LEAST_SHARE_BYTES, usable_cpus
 from masterslave.slave.desk import Desk
 from masterslave.slave.giving import Giver
 from masterslave.slave.offer import NamedTasks, look_at
@@ -29,6 +28,7 @@ from masterslave.slave.usage import meter_of_this_machine
 from masterslave.slave.watch import FarmWatch
 from masterslave.slave.whose import LOCAL
 from masterslave.slave.wires import Conditions, hold_standard_streams
+from nameserver.pairing import JOIN_VARIABLE
 from remoteobj import URI, BadURI, Identity
 from remoteobj.cli import IdentityFiles, identity_option, insecure_option
 from remoteobj.runtime import runtime_dir
@@ -36,42 +36,6 @@ from remoteobj.runtime import runtime_dir
 __all__ = ["slave"]
 
 _LEAVE_S = 3.0
-
-
-class Size(click.ParamType[int]):
-    """A number of bytes, as people write it."""
-
-    name = "size"
-
-    def convert(self, value: object, param: object, ctx: object) -> int:
-        """Read it."""
-        try:
-            return value if isinstance(value, int) else bytes_of(str(value))
-        except ValueError as error:
-            raise click.BadParameter(str(error)) from None
-
-
-class Printable(click.types.StringParamType):
-    """A text that fits into a line."""
-
-    def convert(self, value: object, param: object, ctx: object) -> str:
-        """Check it."""
-        if not str(value).isprintable():
-            raise click.BadParameter(f"{value!r} has characters that cannot be shown in a line")
-        return str(value)
-
-
-class Seconds(click.FloatRange):
-    """A number of seconds above 0; nothing is ever longer than nan."""
-
-    def convert(
-        self, value: str | float, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        """Read it."""
-        seconds = super().convert(value, param, ctx)  # type: ignore[arg-type]
-        if math.isnan(seconds):
-            raise click.BadParameter("nan is no number of seconds")
-        return seconds
 
 
 @click.command()
@@ -171,7 +135,15 @@ class Seconds(click.FloatRange):
     " stands before it.",
 )
 @click.option("--local", is_flag=True, help="Serve this user's farms on this machine only.")
-@join_option
+@click.option(
+    "--join",
+    is_flag=False,
+    flag_value="",
+    type=click.Path(allow_dash=True),
+    metavar="[FILE]",
+    help="Join a cluster first, with the token of 'nameserver invite' from FILE, REMOTEOBJ_JOIN, "
+    "or standard input; a terminal is asked for it. Who has joined already goes on.",
+)
 @identity_option
 @insecure_option("Ask name servers on plain TCP (for names; code never crosses it).")
 @click.option("--farm", hidden=True, help="Serve the farm at this URI, and end with it.")
@@ -223,9 +195,7 @@ def slave(
     hold_standard_streams()
     teller = Teller(sys.stdout)
     named = look_at(only or handlers, are_all=bool(only))
-    cluster = join_first(
-        join, cluster, teller.say, is_otherwise=local or identity is not None or insecure
-    )
+    cluster = _join(join, cluster, teller, local or identity is not None or insecure)
     who = None
     if not local and farm is None:  # on one machine none is needed, so a bad one does no harm
         who, insecure, cluster = identity_for(identity, insecure, cluster)
@@ -362,6 +332,16 @@ def _what_it_looks_for(agent: Agent, labels: list[str], slots: int, places: str)
     if agent.allowed.names:
         farms += f" of {', '.join(agent.allowed.names)} only"
     return f"slave {agent.name}, {slot_words}, looks for {farms} in {places}; Ctrl-C ends it"
+
+
+def _join(join: str | None, cluster: str | None, teller: Teller, is_otherwise: bool) -> str | None:
+    """Join a cluster if that is asked for; returns which one is meant."""
+    if join is None:
+        os.environ.pop(JOIN_VARIABLE, None)
+        return cluster
+    from masterslave.cli.joining import join_first  # the name server's commands: 60 ms, 8 MB
+
+    return join_first(join, cluster, teller.say, is_otherwise=is_otherwise)
 
 
 def _open_giver(address: str, identity: Identity | None, teller: Teller) -> Giver:

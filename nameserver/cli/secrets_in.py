@@ -8,22 +8,19 @@ import sys
 import click
 
 from nameserver.errors import BadToken
+from nameserver.pairing import JOIN_VARIABLE
 from nameserver.pairing.token import PREFIX, Token, read_token
 from remoteobj.errors import BadInput
 from remoteobj.identity.secret import Secret
 
 __all__ = [
     "FROM_INPUT",
-    "JOIN",
     "ask_token",
     "may_ask",
     "read_passphrase",
     "refuse_token",
     "take_from_environment",
 ]
-
-JOIN = "REMOTEOBJ_JOIN"
-"""The variable that may hold a token, for machines that are set up by a program."""
 
 FROM_INPUT = "-"
 
@@ -32,7 +29,7 @@ _MOST_CHARACTERS = 8192
 
 def take_from_environment() -> str:
     """Return what the variable holds, which no child process is given from now on."""
-    return os.environ.pop(JOIN, "")
+    return os.environ.pop(JOIN_VARIABLE, "")
 
 
 def refuse_token(given: str | None) -> None:
@@ -45,7 +42,7 @@ def refuse_token(given: str | None) -> None:
         raise BadInput(
             "that is a token, and as an argument 'ps' has shown it to everybody on this machine: "
             "take it back with 'nameserver invite --withdraw', and give the next one when you are "
-            f"asked, on standard input, in a file, or in {JOIN}"
+            f"asked, on standard input, in a file, or in {JOIN_VARIABLE}"
         )
 
 
@@ -75,7 +72,7 @@ def ask_token(file: str | None, in_environment: str) -> Token:
     if not text.strip():
         missing = BadToken(
             "no token came on standard input: paste what 'nameserver invite' has printed at a "
-            f"terminal, or give it in a file or in {JOIN}"
+            f"terminal, or give it in a file or in {JOIN_VARIABLE}"
         )
         missing.is_missing = True
         raise missing

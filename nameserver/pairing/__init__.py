@@ -10,3 +10,6 @@ From the bottom up:
 
 The host is the name server that has the cluster's CA, the guest is the machine that joins.
 """
+
+JOIN_VARIABLE = "REMOTEOBJ_JOIN"
+"""May hold a token, for machines that are set up by a program; no child process is given it."""
