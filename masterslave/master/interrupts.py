@@ -21,15 +21,19 @@ _MOST = 3
 class Interrupts:
     """Holds Ctrl-C back.  Threads: any; it is something for the main thread only."""
 
-    __slots__ = ("_handler", "_noted")
+    __slots__ = ("_depth", "_handler", "_noted")
 
     def __init__(self) -> None:
         self._handler: Callable[[int, FrameType | None], object] | None = None
         self._noted = 0
+        self._depth = 0
 
     def hold(self) -> None:
         """From here on it is noted; ``let_go`` has to follow."""
         if threading.current_thread() is not threading.main_thread():
+            return
+        if self._depth:  # a callback that is called within a turn has a turn of its own
+            self._depth += 1
             return
         handler = signal.getsignal(signal.SIGINT)
         if not callable(handler):  # it ends the process, or does nothing
@@ -38,15 +42,17 @@ class Interrupts:
             signal.signal(signal.SIGINT, self._note)
         except ValueError:  # an interpreter beside the main one, which gets no signals
             return
-        self._handler = handler
+        self._handler, self._depth = handler, 1
 
     def let_go(self) -> bool:
         """From here on it is heeded at once; tells whether ``heed`` has to follow."""
-        handler = self._handler
-        if handler is not None and threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGINT, handler)
-            return self._noted > 0
-        return False
+        if not self._depth or threading.current_thread() is not threading.main_thread():
+            return False
+        self._depth -= 1
+        if self._depth:
+            return False
+        signal.signal(signal.SIGINT, self._handler)
+        return self._noted > 0
 
     def heed(self) -> None:
         """Do what was held back."""

@@ -80,17 +80,14 @@ class Turn:
             raise
 
     def __exit__(self, *_: object) -> None:
-        is_interrupted = False
         try:
             answers = self.end()
-        finally:
-            is_interrupted = self._interrupts.let_go()  # callbacks may take long
-        try:
             if answers:
                 self.hand_over(answers)
         finally:
-            if is_interrupted:
-                self._interrupts.heed()
+            is_interrupted = self._interrupts.let_go()
+        if is_interrupted:
+            self._interrupts.heed()
 
     def begin(self) -> Decisions:
         """Take the lock; ``end`` has to follow."""

@@ -8,11 +8,13 @@ import signal
 import threading
 import time
 from collections.abc import Iterable
+from types import FrameType
 from typing import Any
 
 import pytest
 
 from masterslave import Farm, FarmClosed, NotPicklable
+from masterslave.master.interrupts import Interrupts
 from tests.conftest import eventually
 from tests.masterslave.squares import Squares, ordered_squares, squares
 
@@ -215,3 +217,52 @@ def test_ctrl_c_twice_leaves_at_once_and_drops_what_is_open(
     assert not futures[-1].done()
     eventually(futures[-1].cancelled, "it is dropped all the same")
     eventually(lambda: "closed" in repr(farm), "and the farm closes")
+
+
+def test_a_turn_within_a_callback_of_a_turn_holds_on() -> None:
+    interrupts = Interrupts()
+    interrupts.hold()
+    interrupts.hold()
+    signal.raise_signal(signal.SIGINT)
+    assert not interrupts.let_go(), "the outer one is not at its end"
+    assert interrupts.let_go()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    with pytest.raises(KeyboardInterrupt):
+        interrupts.heed()
+    interrupts.hold()
+    assert not interrupts.let_go(), "it was heeded"
+
+
+def test_a_storm_of_ctrl_c_costs_no_task_its_answer() -> None:
+    is_over = threading.Event()
+
+    def interrupt(_: int, frame: FrameType | None) -> None:
+        """Raise in the farm's own code that ``submit`` runs, wherever that is."""
+        is_ours = frame is not None and frame.f_globals["__name__"].startswith("masterslave.")
+        while frame is not None and frame.f_code is not Farm.submit.__code__:
+            frame = frame.f_back
+        if is_ours and frame is not None and not is_over.is_set():
+            raise KeyboardInterrupt
+
+    def storm() -> None:
+        for _ in range(200):
+            is_over.wait(0.002)
+            os.kill(os.getpid(), signal.SIGINT)
+        is_over.set()
+
+    futures, hits, storming = [], 0, threading.Thread(target=storm)
+    with Farm("test", here=1) as farm:
+        farm.submit(abs, -1).result(timeout=10)
+        before = signal.signal(signal.SIGINT, interrupt)
+        try:
+            storming.start()
+            while not is_over.is_set():
+                try:
+                    futures.append((len(futures), farm.submit(abs, -len(futures))))
+                except KeyboardInterrupt:
+                    hits += 1
+            storming.join()
+        finally:
+            signal.signal(signal.SIGINT, before)
+        assert hits > 10
+        assert [future.result(timeout=20) for _, future in futures] == [n for n, _ in futures]
