@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import getpass
 import os
-import secrets
 import socket
 import stat
 import sys
@@ -185,7 +184,7 @@ def new_socket_path() -> tuple[Path, LockedFile]:
     directory = runtime_dir()
     _sweep_dead_sockets(directory)
     while True:
-        path = directory / f"{secrets.token_hex(4)}.sock"
+        path = directory / f"{os.urandom(4).hex()}.sock"
         if len(os.fsencode(path)) > MAX_SOCKET_PATH_BYTES:
             raise AddressUnusable(
                 f"{path} is too long for a Unix socket ({MAX_SOCKET_PATH_BYTES} bytes); "

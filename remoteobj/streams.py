@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class ItemStreams:
 
     def open(self, items: Iterator[Any], context: CallContext) -> str:
         """Keep an iterator, and return the id under which its items are fetched."""
-        stream_id = secrets.token_hex(16)
+        stream_id = os.urandom(16).hex()
         stream = _Stream(items, threading.Lock(), context.session())
         with self._lock:
             if len(self._streams) >= _MOST_STREAMS:

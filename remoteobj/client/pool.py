@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import secrets
 import socket
 import time
 import weakref
@@ -50,7 +49,7 @@ class Pool(IdleLinks):
         self.numbers = itertools.count(1)
         self._uri = uri
         self._binary = binary(settings.max_depth, identity)
-        self._client = secrets.token_hex(16)
+        self._client = os.urandom(16).hex()
 
     def __del__(self) -> None:
         self.close_idle()
@@ -64,7 +63,7 @@ class Pool(IdleLinks):
     def disown(self) -> None:
         """In a forked child: the connections are the parent's, and so is the name."""
         self._idle.clear()
-        self._client = secrets.token_hex(16)
+        self._client = os.urandom(16).hex()
 
     def connect(self, uri: URI, deadline: float | None) -> tuple[Link, Metadata]:
         """Open a connection, and learn what may be called on the object that *uri* names.

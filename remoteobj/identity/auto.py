@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import threading
+from typing import TYPE_CHECKING
 
 from remoteobj.errors import IdentityUnusable
 from remoteobj.identity.clusters import chosen_cluster
 from remoteobj.identity.files import AUTO, Auto, Identity, refuse_both
 from remoteobj.identity.places import cluster_in_use, directory_of, stored_clusters
-from remoteobj.identity.store import Store
+
+if TYPE_CHECKING:
+    from remoteobj.identity.store import Store
 
 __all__ = ["AUTO", "Auto", "choose_identity"]
 
@@ -46,6 +49,8 @@ def choose_identity(
 
 
 def _stored(cluster: str) -> Identity:
+    from remoteobj.identity.store import Store
+
     store = Store(directory_of(cluster))
     key, mark = str(store.directory), _mark(store)
     with _lock:

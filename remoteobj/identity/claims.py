@@ -13,7 +13,6 @@ This module is pure, and imports neither ``ssl`` nor ``cryptography``.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -133,6 +132,8 @@ def claims_of(uris: Iterable[str], name: str, serial: int, issuer: Iterable[str]
     """Return what the parts of a certificate say; raises as :func:`claims_in`."""
     number, ours = f"{serial:x}", [uri for uri in uris if uri.lower().startswith(_SCHEME)]
     if not ours:
+        import hashlib  # OpenSSL: 3 MB, which only who looks at certificates needs
+
         by_hand = "\0".join([*issuer, number])
         node = hashlib.sha256(by_hand.encode("utf-8", "replace")).hexdigest()[:16]
         return Claims(node, "member", name, number)

@@ -15,13 +15,14 @@ from remoteobj.errors import BadInput, IdentityUnusable, NotSendable
 from remoteobj.identity import renewal
 from remoteobj.identity.claims import Claims, name_in
 from remoteobj.identity.knowledge import knowledge_of
-from remoteobj.identity.proof import Proof, prove, text_of
 from remoteobj.identity.revoked import Revoked
-from remoteobj.identity.secret import Secret
-from remoteobj.identity.store import Store
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # 1 MB, which a process without an identity does not need
     import ssl
+
+    from remoteobj.identity.proof import Proof
+    from remoteobj.identity.secret import Secret
+    from remoteobj.identity.store import Store
 
 __all__ = ["AUTO", "Auto", "Identity", "refuse_both"]
 
@@ -68,6 +69,8 @@ class Identity:
                 which, and what to do.
         Blocks: on the disk.  Threads: any.
         """
+        from remoteobj.identity.proof import prove
+
         paths = [os.fspath(path) for path in (ca, certificate, key)]
         proof, here = prove(*paths), os.getcwd()
         return cls(proof, lambda: prove(*(os.path.join(here, path) for path in paths)))
@@ -86,6 +89,8 @@ class Identity:
             BadInput: *cluster* is no name of one.
         Blocks: on the disk.  Threads: any.
         """
+        from remoteobj.identity.store import Store
+
         store = Store.of(cluster)
         identity, revoked = cls(store.prove(), store.prove, store), store.revoked()
         why = revoked.refuses(identity.claims)
@@ -241,6 +246,8 @@ class Identity:
         return hash(self._key)
 
     def __repr__(self) -> str:
+        from remoteobj.identity.proof import text_of
+
         return f"Identity({self.subject!r}, expires {text_of(self.expires)})"
 
     def __reduce__(self) -> NoReturn:

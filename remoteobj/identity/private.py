@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import stat
 import sys
 import time
@@ -120,7 +119,7 @@ def write_private(path: Path, data: bytes, check: Callable[[Path], None] | None 
         IdentityUnusable: The disk is full, or the directory may not be written.
     Blocks: on the disk.
     """
-    temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}{_TEMPORARY}")
+    temporary = path.with_name(f"{path.name}.{os.urandom(4).hex()}{_TEMPORARY}")
     try:
         fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with open(fd, "wb") as file:
