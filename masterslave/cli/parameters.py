@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import click
 
@@ -38,10 +39,10 @@ class Seconds(click.FloatRange):
     """A number of seconds above 0; nothing is ever longer than nan."""
 
     def convert(
-        self, value: str | float, param: click.Parameter | None, ctx: click.Context | None
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
         """Read it."""
-        seconds = super().convert(value, param, ctx)  # type: ignore[arg-type]
+        seconds = super().convert(value, param, ctx)
         if math.isnan(seconds):
             raise click.BadParameter("nan is no number of seconds")
         return seconds

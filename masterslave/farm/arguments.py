@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from masterslave.farm.options import whole
+from dataclasses import replace
 
-__all__ = ["check_arguments"]
+import msgspec
+
+from masterslave.farm.options import whole
+from masterslave.settings import FarmSettings
+
+__all__ = ["check_arguments", "settings_for"]
+
+_FOR_EVER_S = 1e9
 
 
 def check_arguments(
@@ -23,3 +30,23 @@ def check_arguments(
         raise ValueError(f"max_tasks_per_child is at least 1, not {max_tasks_per_child!r}")
     if not isinstance(nameserver, str | bool | None):
         raise TypeError(f"nameserver is an address or True or False, not {nameserver!r}")
+
+
+def settings_for(
+    settings: FarmSettings | None, is_here: bool, max_tasks_per_child: int | None
+) -> FarmSettings:
+    """Return the settings of a farm with these arguments.
+
+    Raises:
+        TypeError: They are something else.
+    """
+    settings = settings or FarmSettings()
+    if not isinstance(settings, FarmSettings):
+        raise TypeError(f"settings is a FarmSettings, not {settings!r}")
+    if is_here:  # who is in this process is not silent, but in a debugger
+        settings = replace(settings, silence_s=_FOR_EVER_S)
+    if max_tasks_per_child is not None:  # a hand-out is never taken apart
+        most = min(settings.feeding.max_chunk, max_tasks_per_child)
+        feeding = msgspec.structs.replace(settings.feeding, max_chunk=most)
+        settings = replace(settings, feeding=feeding)
+    return settings

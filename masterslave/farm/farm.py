@@ -16,16 +16,15 @@ import threading
 import weakref
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import partial
 from types import TracebackType
 from typing import Any
 
-import msgspec
-
-from masterslave.farm.arguments import check_arguments
+from masterslave.farm.arguments import check_arguments, settings_for
 from masterslave.farm.at_exit import open_farms
 from masterslave.farm.calls import Calls
+from masterslave.farm.ending import end_farm, end_soon
 from masterslave.farm.explain import explain_task
 from masterslave.farm.functions import pack_initializer
 from masterslave.farm.futures import FarmFuture
@@ -56,8 +55,6 @@ from remoteobj.identity import AUTO, Auto
 __all__ = ["Farm"]
 
 log = logging.getLogger("masterslave")
-
-_FOR_EVER_S = 1e9
 
 
 class Farm(Calls, Sharing):
@@ -145,21 +142,12 @@ class Farm(Calls, Sharing):
     ) -> None:
         self.label = check_label(label)
         threads = threads_here(here)
-        self._settings = settings or FarmSettings()
         check_arguments(local_slaves, results, max_tasks_per_child, nameserver)
+        self._settings = settings_for(settings, bool(threads), max_tasks_per_child)
         show_output = shower(output)
         packed_initializer = pack_initializer(initializer, initargs)
         code = LocalCode()
         own = own_handlers(handlers, code)
-        if not isinstance(self._settings, FarmSettings):
-            raise TypeError(f"settings is a FarmSettings, not {settings!r}")
-        if threads:  # who is in this process is not silent, but in a debugger
-            self._settings = replace(self._settings, silence_s=_FOR_EVER_S)
-        if max_tasks_per_child is not None:  # a hand-out is never taken apart
-            feeding = self._settings.feeding
-            most = min(feeding.max_chunk, max_tasks_per_child)
-            feeding = msgspec.structs.replace(feeding, max_chunk=most)
-            self._settings = replace(self._settings, feeding=feeding)
         self._close_lock = threading.Lock()
         self._closed = False
         self._pid = os.getpid()
@@ -208,9 +196,9 @@ class Farm(Calls, Sharing):
                     insecure=insecure, cluster=cluster,
                 ),
             )  # fmt: skip
-        self._end = partial(_end, self._ground, self._master, self._carrier)
+        self._end = partial(end_farm, self._ground, self._master, self._carrier)
         self._forgotten = weakref.finalize(
-            self, _end_soon, os.getpid(), self._submitter, self._master, self._end
+            self, end_soon, os.getpid(), self._submitter, self._master, self._end
         )
         self._forgotten.atexit = False
         try:
@@ -373,28 +361,6 @@ class Farm(Calls, Sharing):
             "slaves": [asdict(slave) for slave in self.slaves],
             "former_slaves": [asdict(slave) for slave in self.former_slaves],
         }
-
-
-def _end(ground: Outside | Here, master: Master, carrier: Carrier) -> None:
-    ground.close_first()
-    master.close()
-    carrier.close()
-    ground.close_last()
-
-
-def _end_soon(pid: int, submitter: Submitter, master: Master, end: Callable[[], None]) -> None:
-    """Nobody holds the farm any more: when what was submitted is done, end it.
-
-    Called wherever memory is taken, so it takes no lock.
-    """
-
-    def when_done() -> None:
-        submitter.take_no_more()
-        master.wait_until_answered()
-        end()
-
-    if os.getpid() == pid:  # else a fork of the script forgets it: the farm is its parent's
-        threading.Thread(target=when_done, name="farm shutdown").start()
 
 
 def _status_of(farm: weakref.ref[Farm]) -> dict[str, Any]:

@@ -51,8 +51,11 @@ class Giver:
             )
         self._lock = threading.Lock()
         self._readers: list[Read] = []
-        where = {} if host is None else {"host": host, "port": port, "identity": identity}
-        self._daemon = Daemon(**where, settings=_SETTINGS)  # type: ignore[arg-type]
+        self._daemon = (
+            Daemon(settings=_SETTINGS)
+            if host is None
+            else Daemon(host, port, identity=identity, settings=_SETTINGS)
+        )
         self.uri: URI = self._daemon.register(self, GIVER_ID)
         self._daemon.start()
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -58,7 +59,7 @@ class Joined(Struct, frozen=True):
     server_port: int = 0
 
 
-class Guest:
+class Guest(ABC):
     """What both ways have in common.
 
     Args:
@@ -104,11 +105,13 @@ class Guest:
             case _:
                 raise JoinRefused(_OTHER)
 
+    @abstractmethod
     def _begin(self, hello: Hello) -> Message:
-        raise NotImplementedError
+        """Answer the host's first word."""
 
+    @abstractmethod
     def _go_on(self, message: Message, hello: Hello) -> Message | None:
-        raise NotImplementedError
+        """Answer what follows it; None after the last word."""
 
     def _check_host(self, hello: Hello) -> None:
         """Check that the CA, which is trusted, vouches for this host."""

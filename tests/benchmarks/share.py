@@ -23,9 +23,12 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tests.benchmarks.farm.proc import descendants
+
+if TYPE_CHECKING:
+    from multiprocessing.synchronize import Barrier
 
 __all__ = ["measure", "measure_apart"]
 
@@ -112,11 +115,13 @@ def _memory_file_bytes() -> int:
     return total
 
 
-def _import_numpy(_: int) -> int:
+def _import_numpy(both: Barrier | None) -> None:
+    """Import it in each process of two; neither goes on before the other one has."""
     import numpy as np
 
-    time.sleep(0.2)  # so that the other process has one of these, too
-    return np.zeros(1).nbytes
+    np.zeros(1)
+    if both is not None:
+        both.wait()
 
 
 def measure_pool() -> float:
@@ -124,9 +129,12 @@ def measure_pool() -> float:
     import multiprocessing
     from concurrent.futures import ProcessPoolExecutor
 
-    _import_numpy(0)
-    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
-        list(pool.map(_import_numpy, range(4)))
+    _import_numpy(None)
+    spawning = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(
+        2, spawning, initializer=_import_numpy, initargs=(spawning.Barrier(2),)
+    ) as pool:
+        list(pool.map(abs, range(4)))
         return proportional_bytes() / MIB
 
 

@@ -61,8 +61,6 @@ def measure(mib: int, slaves: int, *, serve: bool) -> dict[str, float]:
                 for name in names
             ]
             try:
-                while len(farm.slaves) < slaves:
-                    time.sleep(0.05)
                 for future in [farm.options(on=name).submit(abs, -1) for name in names]:
                     future.result()
                 data = os.urandom(mib * MIB)

@@ -42,18 +42,24 @@ BOUNDS = {"rss_mib": 24, "threads": 8, "fds": 8}
 _PATIENCE_S = 0.2
 
 
+class Noted(logging.Handler):
+    """Keeps the first errors that are logged."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.errors: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if len(self.errors) < 20:
+            self.errors.append(self.format(record))
+
+
 class Warden:
     """Tells how its process is."""
 
     def __init__(self) -> None:
-        self._errors: list[str] = []
-        handler = logging.Handler(logging.ERROR)
-        handler.emit = self._note  # type: ignore[method-assign]
-        logging.getLogger().addHandler(handler)
-
-    def _note(self, record: logging.LogRecord) -> None:
-        if len(self._errors) < 20:
-            self._errors.append(logging.Formatter().format(record))
+        self._noted = Noted()
+        logging.getLogger().addHandler(self._noted)
 
     @expose
     def echo(self, value: Any) -> Any:
@@ -68,7 +74,7 @@ class Warden:
             "rss_mib": rss_mib,
             "threads": threading.active_count(),
             "fds": len(os.listdir("/proc/self/fd")),
-            "errors": self._errors,
+            "errors": self._noted.errors,
         }
 
 
@@ -171,7 +177,7 @@ class Attack:
                             assert each.echo(["x", self.calls]) == ["x", self.calls]
                             self.slowest_s = max(self.slowest_s, time.monotonic() - begun)
                             self.calls += 1
-                    time.sleep(0.005)
+                    is_over.wait(0.005)
         except Exception as error:
             self.complaints.append(f"the member: {type(error).__name__}: {error}")
             is_over.set()
@@ -252,12 +258,13 @@ def _attack(made: Attack, inputs: int) -> None:
 
 def _settled(made: Attack) -> dict[str, Any]:
     """Ask how it is, until what has been left is gone, or that takes too long."""
-    until, state = time.monotonic() + 15.0, made.state()
-    while time.monotonic() < until:
-        time.sleep(0.5)
-        before, state = state, made.state()
-        if all(state[key] >= before[key] for key in ("fds", "threads")):
-            break
+    until, tick = time.monotonic() + 15.0, threading.Event()
+    state = made.state()
+    while time.monotonic() < until and any(
+        state[key] - made.before[key] > BOUNDS[key] for key in ("fds", "threads")
+    ):
+        tick.wait(0.05)
+        state = made.state()
     return state
 
 

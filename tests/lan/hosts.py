@@ -122,7 +122,8 @@ class Running:
     def say_last(self, line: str) -> None:
         """Write a line, and end its standard input."""
         self.say(line)
-        self.process.stdin.close()  # type: ignore[union-attr]
+        assert self.process.stdin is not None
+        self.process.stdin.close()
 
     def signal(self, number: int) -> None:
         """Send it a signal."""
@@ -154,9 +155,10 @@ class Running:
     def close_pipes(self) -> None:
         """Let go of its output; who else has it open must be gone."""
         self._reader.join(2.0)
-        with contextlib.suppress(OSError):
-            self.process.stdin.close()  # type: ignore[union-attr]
-        self.process.stdout.close()  # type: ignore[union-attr]
+        for pipe in (self.process.stdin, self.process.stdout):
+            assert pipe is not None
+            with contextlib.suppress(OSError):
+                pipe.close()
 
     def _read(self) -> None:
         assert self.process.stdout is not None

@@ -36,13 +36,20 @@ def context_of(*files: str) -> ssl.SSLContext:
     return context
 
 
-def tell(address: list[object], said: str, came: bytes, inside: bytes) -> None:
+Address = tuple[str, int]
+
+
+def addresses_in(text: str) -> list[Address]:
+    return [(host, port) for host, port in json.loads(text)]
+
+
+def tell(address: Address, said: str, came: bytes, inside: bytes) -> None:
     print(json.dumps({"at": address, "said": said, "came": came.hex(), "inside": inside.hex()}))
 
 
-def talk_plain(address: list[object], said: str) -> None:
+def talk_plain(address: Address, said: str) -> None:
     came = b""
-    with contextlib.suppress(OSError), socket.create_connection(tuple(address), 2) as sock:  # type: ignore[arg-type]
+    with contextlib.suppress(OSError), socket.create_connection(address, 2) as sock:
         sock.settimeout(PATIENCE_S)
         sock.sendall(PLAIN[said])
         while data := sock.recv(65536):
@@ -50,10 +57,10 @@ def talk_plain(address: list[object], said: str) -> None:
     tell(address, said, came, b"")
 
 
-def talk_tls(address: list[object], said: str, context: ssl.SSLContext) -> None:
+def talk_tls(address: Address, said: str, context: ssl.SSLContext) -> None:
     """Shake hands, ask, and read on: what came inside of TLS is what could leak."""
     came = inside = b""
-    with contextlib.suppress(OSError), socket.create_connection(tuple(address), 2) as plain:  # type: ignore[arg-type]
+    with contextlib.suppress(OSError), socket.create_connection(address, 2) as plain:
         plain.settimeout(PATIENCE_S)
         incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         tls = context.wrap_bio(incoming, outgoing)
@@ -80,13 +87,13 @@ def talk_tls(address: list[object], said: str, context: ssl.SSLContext) -> None:
     tell(address, said, came, inside)
 
 
-def crowd(addresses: list[list[object]], count: int) -> None:
+def crowd(addresses: list[Address], count: int) -> None:
     """Hold *count* connections to each that begin and say no more."""
     held = []
     for number in range(count):
         for address in addresses:
             with contextlib.suppress(OSError):
-                sock = socket.create_connection(tuple(address), 5)  # type: ignore[arg-type]
+                sock = socket.create_connection(address, 5)
                 if number % 3 == 1:
                     sock.sendall(b"\x16\x03\x01\x02\x00\x01")
                 held.append(sock)
@@ -94,24 +101,24 @@ def crowd(addresses: list[list[object]], count: int) -> None:
     sys.stdin.readline()
 
 
-def lifetime_s(address: list[object]) -> float:
+def lifetime_s(address: Address) -> float:
     """Return after how long a connection that says nothing is closed."""
     begun = time.monotonic()
-    with socket.create_connection(tuple(address), 5) as sock:  # type: ignore[arg-type]
+    with socket.create_connection(address, 5) as sock:
         sock.settimeout(30)
         with contextlib.suppress(ConnectionError):
             sock.recv(1)
     return time.monotonic() - begun
 
 
-def talk_udp(addresses: list[list[object]]) -> None:
+def talk_udp(addresses: list[Address]) -> None:
     """Send datagrams; who answers is told."""
     question = bytes(4) + b"\x00\x01" + bytes(6) + b"\x05_pyro\x04_tcp\x05local\x00\x00\x0c\x00\x01"
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.settimeout(PATIENCE_S)
         for address in addresses:
             for said in (b"x", PLAIN["HTTP"], _CONNECT, question):
-                sock.sendto(said, tuple(address))  # type: ignore[arg-type]
+                sock.sendto(said, address)
         with contextlib.suppress(TimeoutError):
             while True:
                 print(sock.recvfrom(65536))
@@ -119,15 +126,16 @@ def talk_udp(addresses: list[list[object]]) -> None:
 
 def main() -> None:
     if sys.argv[1] == "--crowd":
-        crowd(json.loads(sys.argv[2]), int(sys.argv[3]))
+        crowd(addresses_in(sys.argv[2]), int(sys.argv[3]))
         return
     if sys.argv[1] == "--lifetime":
-        print(" ".join(f"{lifetime_s(each):.2f}" for each in json.loads(sys.argv[2])))
+        print(" ".join(f"{lifetime_s(each):.2f}" for each in addresses_in(sys.argv[2])))
         return
     if sys.argv[1] == "--udp":
-        talk_udp(json.loads(sys.argv[2]))
+        talk_udp(addresses_in(sys.argv[2]))
         return
-    addresses, foreign = json.loads(sys.argv[1]), sys.argv[3:5]
+    addresses = addresses_in(sys.argv[1])
+    foreign = sys.argv[3:5]
     with tempfile.TemporaryDirectory() as folder:
         made = Authority(Path(folder)).node("stranger", role="operator")
         ways = {

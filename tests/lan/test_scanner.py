@@ -38,7 +38,8 @@ def ports_of(host: Host) -> tuple[list[int], list[int]]:
 
 def rss_kib(pid: int) -> int:
     text = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
-    return int(re.search(r"VmRSS:\s+(\d+)", text)[1])  # type: ignore[index]
+    (kib,) = re.findall(r"VmRSS:\s+(\d+)", text)
+    return int(kib)
 
 
 def daemon_pids(host: Host) -> dict[int, int]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import pickle
-import time
 from concurrent.futures import wait
 from pathlib import Path
 from typing import Any
@@ -33,6 +32,7 @@ from masterslave.protocol.outcomes import (
 )
 from masterslave.protocol.verbs import Delivery, Line
 from remoteobj import RemoteObjError
+from tests.conftest import eventually
 from tests.masterslave.liars import Touch
 
 
@@ -158,10 +158,16 @@ def test_no_line_that_is_printed(
     evil = Touch.pickled(owned).decode("latin-1")
     with caplog.at_level(logging.INFO):
         for number, kind in enumerate((0, 1, 2, 3, 9), 1):
-            line = Line(task.task, evil, kind, logging.ERROR, evil, f"%(x)s {evil}")
+            line = Line(task.task, evil, kind, logging.ERROR, evil, f"%(x)s {evil} ({number})")
             delivery = Delivery(slave.slave, 0, (), 1, 1, False, (line,), number)
             slave.door.deliver(encode(delivery))
-        time.sleep(0.2)
+        shown = [""]
+
+        def is_shown() -> bool:
+            shown[0] += capsys.readouterr().err
+            return "(5)" in shown[0]
+
+        eventually(is_shown, "the last line is shown")
     assert not owned.exists()
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from remoteobj import ConnectionLost, Daemon, Identity, PeerRefused, Proxy, expose
 from tests.certificates import Authority, Files
+from tests.conftest import eventually
 
 IN_TIME_S = 1.0
 
@@ -107,10 +108,9 @@ def test_a_connection_ends_when_its_peer_is_revoked(town: Town, who_hears: str) 
         with pytest.raises(ConnectionLost, match="revoked"):  # and it does not come back
             proxy.ring()
         town.bell.over.set()
-        until = time.monotonic() + 5.0
-        while town.daemon.statistics().connections and time.monotonic() < until:
-            time.sleep(0.01)
-        assert town.daemon.statistics().connections == 0
+        eventually(
+            lambda: town.daemon.statistics().connections == 0, "the connections have ended", 5.0
+        )
 
 
 def test_idle_connections_end_too_and_others_stay(town: Town) -> None:
@@ -119,10 +119,7 @@ def test_idle_connections_end_too_and_others_stay(town: Town) -> None:
         assert (gone.ring(), stays.ring()) == (1, 1)
         assert town.daemon.statistics().connections == 2
         town.one.note_revoked(town.revoking("two"))
-        until = time.monotonic() + IN_TIME_S
-        while town.daemon.statistics().connections > 1 and time.monotonic() < until:
-            time.sleep(0.01)
-        assert town.daemon.statistics().connections == 1
+        eventually(lambda: town.daemon.statistics().connections == 1, "one has ended", IN_TIME_S)
         assert stays.ring() == 1
         with pytest.raises(PeerRefused, match="revoked"):
             gone.ring()

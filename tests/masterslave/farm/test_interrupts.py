@@ -203,17 +203,26 @@ def test_ctrl_c_twice_leaves_at_once_and_drops_what_is_open(
 ) -> None:
     farm = Farm("test", here=1)
     cancel_all = farm._master.cancel_all
+    heard = threading.Semaphore(0)
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        heard.release()
+        signal.default_int_handler(number, frame)
 
     def interrupt_then_cancel() -> int:
         os.kill(os.getpid(), signal.SIGINT)
-        time.sleep(0.2)  # it is for the main thread
+        for _ in range(2):  # both are for the main thread
+            assert heard.acquire(timeout=10)
         return cancel_all()
 
     monkeypatch.setattr(farm._master, "cancel_all", interrupt_then_cancel)
-    futures = []
-    with pytest.raises(KeyboardInterrupt), farm:
-        futures += [farm.submit(time.sleep, 0.05) for _ in range(1000)]
-        signal.raise_signal(signal.SIGINT)
+    futures, before = [], signal.signal(signal.SIGINT, interrupt)
+    try:
+        with pytest.raises(KeyboardInterrupt), farm:
+            futures += [farm.submit(time.sleep, 0.05) for _ in range(1000)]
+            signal.raise_signal(signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert not futures[-1].done()
     eventually(futures[-1].cancelled, "it is dropped all the same")
     eventually(lambda: "closed" in repr(farm), "and the farm closes")

@@ -5,14 +5,15 @@ that only a command line, a server or a report needs. Each of these is some 0.2 
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from masterslave import Farm
+from tests.conftest import eventually
 
 pytestmark = pytest.mark.serial
 
@@ -39,13 +40,12 @@ CHILD |= {"tempfile", "shutil", "random", "hashlib", "json"}
 TELLING = """
 import sys
 if "slave" in sys.argv or "agent.py" in "".join(sys.orig_argv):
-    import os, threading, time
-    def tell():
-        time.sleep(2)
-        with open(os.path.join({folder!r}, f"{{os.getpid()}}.new"), "w") as file:
+    import os, signal
+    def tell(number, frame):
+        with open({folder!r} + "/new", "w") as file:
             file.write("\\n".join(sys.modules))
-        os.replace(file.name, file.name[:-4] + ".told")
-    threading.Thread(target=tell, daemon=True).start()
+        os.replace(file.name, {folder!r} + "/told")
+    signal.signal(signal.SIGUSR1, tell)
 """
 
 
@@ -55,24 +55,24 @@ def modules_of_a_child(farm: Farm) -> set[str]:
 
 @pytest.fixture
 def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Have each agent write down what it has imported, two seconds after it was started."""
+    """Have each agent write down what it has imported, when it is asked by a signal."""
     (tmp_path / "sitecustomize.py").write_text(TELLING.format(folder=str(tmp_path)))
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.getcwd()}")
     return tmp_path
 
 
-def modules_of_an_agent(folder: Path) -> set[str]:
-    deadline = time.monotonic() + 20
-    while not (files := [*folder.glob("*.told")]):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    return set(files[0].read_text().split())
+def modules_of_an_agent(farm: Farm, folder: Path) -> set[str]:
+    (slave,) = farm.slaves
+    os.kill(slave.pid, signal.SIGUSR1)
+    told = folder / "told"
+    eventually(told.exists, "the agent tells what it has imported")
+    return set(told.read_text().split())
 
 
 def test_a_local_slave(own_machine: object, told: Path) -> None:
     with Farm(local_slaves=1) as farm:
         assert not modules_of_a_child(farm) & CHILD
-        found = modules_of_an_agent(told)
+        found = modules_of_an_agent(farm, told)
     assert "remoteobj" in found
     assert not found & (AGENT | {"click", "nameserver"})
 
@@ -81,7 +81,7 @@ def test_a_slave_from_the_command_line(own_machine: object, told: Path) -> None:
     command = [sys.executable, "-m", "masterslave", "slave", "--local", "--slots", "1", "lean"]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as slave, Farm("lean") as farm:
         assert not modules_of_a_child(farm) & CHILD
-        found = modules_of_an_agent(told)
+        found = modules_of_an_agent(farm, told)
         slave.terminate()
     assert "masterslave.cli.slave" in found
     assert not found & AGENT
