@@ -233,6 +233,7 @@ def _attack(made: Attack, inputs: int) -> None:
     numbers = iter(range(sys.maxsize))
     member = threading.Thread(target=made.call, args=(over,))
     member.start()
+    quiet = made.state()
     for most in (inputs // 10, inputs):
         threads = [
             threading.Thread(target=made.attack, args=(numbers, over, most)) for _ in range(4)
@@ -241,7 +242,7 @@ def _attack(made: Attack, inputs: int) -> None:
             thread.start()
         for thread in threads:
             thread.join()
-        state = _settled(made)
+        state = _settled(made, quiet)
         made.before, made.after = made.before or state, state
     over.set()
     member.join()
@@ -256,12 +257,12 @@ def _attack(made: Attack, inputs: int) -> None:
         made.complaints.append(f"a call of the member took {made.slowest_s:.1f} s")
 
 
-def _settled(made: Attack) -> dict[str, Any]:
-    """Ask how it is, until what has been left is gone, or that takes too long."""
+def _settled(made: Attack, quiet: dict[str, Any]) -> dict[str, Any]:
+    """Ask how it is, until what has been left is gone as at first, or that takes too long."""
     until, tick = time.monotonic() + 15.0, threading.Event()
     state = made.state()
     while time.monotonic() < until and any(
-        state[key] - made.before[key] > BOUNDS[key] for key in ("fds", "threads")
+        state[key] - quiet[key] > BOUNDS[key] for key in ("fds", "threads")
     ):
         tick.wait(0.05)
         state = made.state()
