@@ -1,8 +1,7 @@
 """Farm tasks to every computer in the room: ``ProcessPoolExecutor`` whose workers come and go."""
 
 from concurrent.futures import as_completed, wait
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from masterslave.errors import (
     BadLabel,
@@ -32,6 +31,7 @@ from masterslave.errors import (
     TaskUnknown,
 )
 from masterslave.handlers import Slave
+from remoteobj.late import late
 
 if TYPE_CHECKING:
     from masterslave.farm.farm import Farm
@@ -100,13 +100,4 @@ _IN_SCRIPTS = {
     "TaskOutput": "masterslave.master.output",
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _IN_SCRIPTS:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    found = globals()[name] = getattr(import_module(_IN_SCRIPTS[name]), name)
-    return found
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = late(globals(), _IN_SCRIPTS)

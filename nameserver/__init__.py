@@ -10,8 +10,7 @@ URI('PYRO:warehouse@127.0.0.1:4711')
 Importing this package teaches ``remoteobj.Proxy`` to look up ``"PYRONAME:shop.warehouse"``.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nameserver.changes import Event, Revision
 from nameserver.client import NameServerClient
@@ -29,6 +28,7 @@ from nameserver.locate import locate, resolve
 from nameserver.record import Names, Record
 from nameserver.servers import ServerWatch, watch_for_servers
 from nameserver.watching import Watch
+from remoteobj.late import late
 from remoteobj.proxy import set_name_resolver
 
 if TYPE_CHECKING:
@@ -71,13 +71,4 @@ _IN_SERVERS = {
     "Storage": "nameserver.storage",
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _IN_SERVERS:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    found = globals()[name] = getattr(import_module(_IN_SERVERS[name]), name)
-    return found
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = late(globals(), _IN_SERVERS)

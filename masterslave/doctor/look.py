@@ -14,7 +14,6 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +28,9 @@ from masterslave.naming import (
 )
 from masterslave.slave.capacity import usable_cpus
 from nameserver import Directory, NamingError, Record, locate
-from nameserver.doctor.facts import Credentials, Missing
+from nameserver.doctor.facts import Missing
 from nameserver.doctor.look import Wish as ServerWish
+from nameserver.doctor.look import see_credentials
 from nameserver.doctor.see_machine import see_packages, see_system
 from remoteobj import Identity, InsecureWarning, Proxy, RemoteObjError, Settings
 from remoteobj.runtime import LockedFile, runtime_dir
@@ -81,7 +81,7 @@ def look(wish: Wish) -> Facts:
         machine=_see_machine(),
         user=getpass.getuser(),
         system=see_system(),
-        credentials=_see_credentials(wish),
+        credentials=see_credentials(wish),
         server=server,
         farms=_see_farms(here, there, wish, server),
         slaves=None if slaves is None else tuple(_see_refused(slaves, own)),
@@ -144,20 +144,6 @@ def _free_memory() -> int | None:
     except (OSError, ValueError):
         pass
     return None
-
-
-def _see_credentials(wish: Wish) -> Credentials:
-    if wish.identity is None:
-        return Credentials(wish.insecure, problem=wish.identity_problem)
-    left = wish.identity.expires - datetime.now(UTC)
-    cluster = wish.identity.cluster
-    return Credentials(
-        subject=wish.identity.subject,
-        days_left=left.total_seconds() / 86_400,
-        has_files=cluster is None,
-        cluster=cluster or "",
-        role=wish.identity.claims.role if cluster else "",
-    )
 
 
 def _see_server(wish: Wish) -> tuple[ServerSeen | Missing | None, tuple[Record, ...]]:

@@ -22,7 +22,7 @@ from nameserver.doctor.see_server import missing_of, see_found, visit
 from nameserver.locate import locate
 from remoteobj import Identity, InsecureWarning, RemoteObjError
 
-__all__ = ["Wish", "look"]
+__all__ = ["Wish", "look", "see_credentials"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ def look(wish: Wish) -> Facts:
             cards=cards,
             bad_choice=bad_choice,
             hearings=hearings.result(),
-            credentials=_credentials(wish),
+            credentials=see_credentials(wish),
             server=server,
             visit=seen,
         )
@@ -71,7 +71,8 @@ def _is_to_hear(card: Card) -> bool:
     return is_right and card.is_chosen and card.is_on
 
 
-def _credentials(wish: Wish) -> Credentials:
+def see_credentials(wish: Wish) -> Credentials:
+    """Return how TCP is spoken, as far as that is known here."""
     if wish.identity is None:
         return Credentials(wish.insecure, problem=wish.identity_problem)
     left = wish.identity.expires - datetime.now(UTC)
