@@ -19,6 +19,7 @@ import msgspec
 
 from nameserver.errors import BadName, NamingError
 from remoteobj.errors import BadURI
+from remoteobj.unreadable import UNREADABLE
 from remoteobj.uri import URI
 
 __all__ = [
@@ -262,7 +263,7 @@ def from_text(text: str) -> Record:
     """Return the record of a text; raises as ``from_plain``."""
     try:
         return from_plain(_decode(text))
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise NamingError(f"{_shorten(text)} is no record of a name") from error
 
 

@@ -34,6 +34,7 @@ from masterslave.master.submission import (
     Single,
 )
 from masterslave.protocol.outcomes import Outcome
+from remoteobj.unreadable import UNREADABLE
 
 if TYPE_CHECKING:
     from masterslave.farm.submitting import Submitter
@@ -259,7 +260,7 @@ class FarmFuture(Future[Result], Single):
 
     def note_progress(self, payload: bytes) -> None:
         """Keep how far the task is."""
-        with contextlib.suppress(msgspec.DecodeError):  # whatever a slave sends
+        with contextlib.suppress(*UNREADABLE):  # whatever a slave sends
             self.parts().progress = msgspec.msgpack.decode(payload, type=tuple[float, float])
 
     def fail(self, error: Exception) -> None:

@@ -22,6 +22,7 @@ from masterslave.farm.modules import is_local_folder, may_travel
 from masterslave.protocol.encoding import encode
 from masterslave.protocol.outcomes import MIXED, RAISED, UNABLE, ItemOutcome, Outcome, Raised
 from remoteobj import codec
+from remoteobj.unreadable import UNREADABLE
 
 __all__ = ["Lacking"]
 
@@ -91,7 +92,7 @@ def _first_missing(outcome: Outcome) -> Raised | None:
         for item in _read_mixed(outcome.payload):
             if item.kind == RAISED and (raised := _read_raised(item.payload)).missing:
                 return raised
-    except (msgspec.DecodeError, RecursionError):  # somebody else says so
+    except UNREADABLE:  # somebody else says so
         pass
     return None
 

@@ -44,6 +44,7 @@ from masterslave.protocol.outcomes import (
     Raised,
 )
 from remoteobj import codec
+from remoteobj.unreadable import UNREADABLE
 
 __all__ = [
     "lost_too_often",
@@ -194,7 +195,7 @@ def unpack_exception(
     """
     try:
         raised = msgspec.msgpack.decode(payload, type=Raised)
-    except (msgspec.DecodeError, RecursionError) as fault:
+    except UNREADABLE as fault:
         return TaskFailed("an exception", f"slave {slave} sent it unreadable: {fault}")
     cause = SlaveTraceback(slave, raised.traceback)
     try:

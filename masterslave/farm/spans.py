@@ -31,6 +31,7 @@ from masterslave.master.submission import (
 from masterslave.packed import unpack_value
 from masterslave.protocol.hand_outs import Form
 from masterslave.protocol.outcomes import MIXED, RAISED, VALUE, ItemOutcome, Outcome
+from remoteobj.unreadable import UNREADABLE
 
 if TYPE_CHECKING:
     from masterslave.farm.futures import FarmFuture
@@ -196,7 +197,7 @@ def _read_items(outcome: Outcome) -> tuple[ItemOutcome, ...] | None:
     """Return what became of each item, or None where a slave did not say it of each."""
     try:
         items: tuple[ItemOutcome, ...] = _read_mixed(outcome.payload)
-    except (msgspec.DecodeError, RecursionError):
+    except UNREADABLE:
         return None
     return items if len(items) == outcome.count else None
 

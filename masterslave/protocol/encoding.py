@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from remoteobj import WireError
+from remoteobj.unreadable import UNREADABLE
 
 __all__ = ["decode", "encode"]
 
@@ -24,5 +25,5 @@ def decode(data: bytes, kind: type[_Message]) -> _Message:
     """
     try:
         return msgspec.msgpack.decode(data, type=kind)
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise WireError(f"no {kind.__name__} of the farm's protocol: {error}") from error

@@ -40,6 +40,7 @@ from masterslave.slave.output import Output
 from masterslave.slave.processes import end_strays, ends_soon, was_out_of_memory
 from masterslave.slave.scratch import remove_scratch
 from masterslave.slave.wires import ANY, Conditions, Wires, own_session, start_child
+from remoteobj.unreadable import UNREADABLE
 
 __all__ = ["Child", "Frame", "LaneClosed", "Told", "Verdict", "describe_exit", "raised_for"]
 
@@ -306,7 +307,7 @@ class Child:
                 self._on_frame(self, frame)
                 if threading.current_thread() is not self._listeners[-1]:
                     return
-        except (msgspec.DecodeError, MemoryError, OverflowError):
+        except (*UNREADABLE, MemoryError, OverflowError):
             self.kill()
         has_hung_up = not (self._is_killed or ends_soon(self.pid, _ENDS_S))
         with self._end_lock:  # while it is not waited for, its id means nobody else

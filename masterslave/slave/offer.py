@@ -12,6 +12,7 @@ import msgspec
 from masterslave.errors import HandlersUnusable
 from masterslave.slave.child.frames import Offered
 from masterslave.slave.wires import CHILD_PROGRAM
+from remoteobj.unreadable import UNREADABLE
 
 __all__ = ["NamedTasks", "look_at"]
 
@@ -53,7 +54,7 @@ def look_at(specs: tuple[str, ...], *, are_all: bool = False) -> NamedTasks:
     )
     try:
         offered = msgspec.msgpack.decode(done.stdout, type=Offered)
-    except msgspec.DecodeError:
+    except UNREADABLE:
         raise HandlersUnusable(
             f"{' '.join(specs)}: the process that imported them ended with exit code "
             f"{done.returncode}"

@@ -22,6 +22,7 @@ from remoteobj.identity.office import Office
 from remoteobj.identity.private import read_private, write_private
 from remoteobj.identity.request import key_in
 from remoteobj.identity.store import Store
+from remoteobj.unreadable import UNREADABLE
 
 __all__ = ["Desk"]
 
@@ -131,7 +132,7 @@ class Desk:
             return []
         try:
             return msgspec.json.decode(data, type=list[Invitation])
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        except UNREADABLE as error:
             raise IdentityUnusable(
                 f"{self._path} is damaged ({error}): delete it, and invite again"
             ) from error

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from nameserver.errors import JoinRefused
+from remoteobj.unreadable import UNREADABLE
 
 __all__ = [
     "MOST_BYTES",
@@ -138,7 +139,7 @@ class Frames:
             raise JoinRefused("what is there says more than it was asked for")
         try:
             message: Message = _decoder.decode(held[_HEAD_BYTES:])
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        except UNREADABLE as error:
             raise JoinRefused("what is there does not speak the protocol of joining") from error
         held.clear()
         return message

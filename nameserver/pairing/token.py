@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from nameserver.errors import BadToken
+from remoteobj.unreadable import UNREADABLE
 
 __all__ = ["PREFIX", "SECRET_BYTES", "Token", "read_token"]
 
@@ -86,7 +87,7 @@ def read_token(text: str) -> Token:
         _refuse()
     try:
         token = msgspec.msgpack.decode(data, type=Token)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         _refuse()
     if not (
         len(token.fingerprint) == _FINGERPRINT_BYTES

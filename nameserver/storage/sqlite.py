@@ -30,6 +30,7 @@ from nameserver.record import make_record
 from nameserver.storage.contract import Entry, Kept
 from nameserver.storage.wal import has_lost_changes
 from remoteobj import RemoteObjError
+from remoteobj.unreadable import UNREADABLE
 
 __all__ = ["SqliteStorage"]
 
@@ -178,7 +179,7 @@ class SqliteStorage:
             if owner:
                 node, role, is_elsewhere = _read_owner(owner)
                 record = replaced(record, node=node, role=role, is_elsewhere=is_elsewhere)
-        except (RemoteObjError, msgspec.DecodeError) as error:
+        except (RemoteObjError, *UNREADABLE) as error:
             raise StorageFailed(
                 f"{self._path} holds what this release does not take ({error}): use the one that "
                 "wrote it"

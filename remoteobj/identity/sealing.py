@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 from remoteobj.errors import BadInput
 from remoteobj.identity.membership import Membership
 from remoteobj.identity.secret import Secret
+from remoteobj.unreadable import UNREADABLE
 
 __all__ = ["LEAST_CHARACTERS", "Backup", "seal", "unseal"]
 
@@ -83,7 +84,7 @@ def unseal(data: bytes, passphrase: Secret) -> Backup:
             raise InvalidTag
         plain = _cipher(passphrase, salt).decrypt(nonce, sealed, _TITLE)
         return msgspec.msgpack.decode(plain, type=Backup)
-    except (InvalidTag, msgspec.MsgspecError):
+    except (InvalidTag, *UNREADABLE):
         raise BadInput("the passphrase is another one, or the backup is damaged") from None
 
 

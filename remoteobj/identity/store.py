@@ -27,6 +27,7 @@ from remoteobj.identity.private import check_private, locked, read_private, writ
 from remoteobj.identity.proof import Proof, prove
 from remoteobj.identity.revoked import NOTHING_REVOKED, Revoked
 from remoteobj.identity.secret import Secret
+from remoteobj.unreadable import UNREADABLE
 
 if TYPE_CHECKING:
     from remoteobj.identity.authority import Authority
@@ -192,7 +193,7 @@ class Store:
             return Membership()
         try:
             return msgspec.json.decode(data, type=Membership)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except UNREADABLE as error:
             raise IdentityUnusable(
                 f"{self.directory / 'members.json'} is damaged ({error}): put the one of the last "
                 "backup there"

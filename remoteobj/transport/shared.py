@@ -27,6 +27,7 @@ import msgspec
 from remoteobj.errors import WireError
 from remoteobj.segments import Borrower, Lender
 from remoteobj.transport.stream import IOV_MAX, THIS_USER, PlainStream, as_views, is_large
+from remoteobj.unreadable import UNREADABLE
 from remoteobj.wire import SEGMENTS, Message, encode
 
 __all__ = ["SharedMemory", "SharedStream"]
@@ -179,7 +180,7 @@ class SharedMemory:
             return message
         try:
             word = _read_word(told)
-        except msgspec.DecodeError as error:
+        except UNREADABLE as error:
             raise WireError(f"what a message says of segments cannot be read: {error}") from error
         self._borrower.drop(word.dropped)
         self._lender.returned(word.returned)

@@ -9,7 +9,7 @@ import pytest
 from masterslave import NotPicklable, TaskFailed
 from masterslave.master.decisions import Decisions
 from masterslave.packed import pack_value
-from masterslave.protocol.encoding import encode
+from masterslave.protocol.encoding import decode, encode
 from masterslave.protocol.outcomes import (
     BROKEN,
     GIVEN_BACK,
@@ -22,10 +22,13 @@ from masterslave.protocol.outcomes import (
     ItemOutcome,
     Outcome,
 )
-from remoteobj import release
+from masterslave.protocol.verbs import Ask
+from remoteobj import WireError, release
 from tests.masterslave.test_conversation import ByHand
 
 ITEM = ItemOutcome(VALUE, pack_value(7))
+NO_TEXT = b"\x94\xa2\xff\xfe" + b"\xa2\xff\xfe" * 3
+"""What reads as texts, and is no UTF-8."""
 NO_LISTS = [
     (VALUE, b""),
     (VALUE, b"junk"),
@@ -37,7 +40,11 @@ NO_LISTS = [
     (MIXED, encode((ITEM,))),
     (MIXED, encode((ITEM, ITEM, ITEM))),
     (MIXED, encode((ItemOutcome(77, b""), ItemOutcome(RAISED, b"junk")))),
+    (MIXED, b"\x92" + b"\x92\x01" + NO_TEXT[1:4] + b"\xc0"),
+    (MIXED, encode((ItemOutcome(RAISED, NO_TEXT), ItemOutcome(RAISED, NO_TEXT)))),
+    (MIXED, b"\x91" * 100_000),
     (RAISED, b"junk"),
+    (RAISED, NO_TEXT),
 ]
 
 
@@ -60,15 +67,35 @@ def test_items_whose_results_are_nonsense_raise_one_by_one(
         list(results)
 
 
+@pytest.mark.parametrize("nonsense", [b"junk", NO_TEXT, b"\x91" * 100_000])
 @pytest.mark.parametrize("retries", [0, 1])
-def test_an_exception_that_is_nonsense_is_the_answer(meet: Any, retries: int) -> None:
+def test_an_exception_that_is_nonsense_is_the_answer(
+    meet: Any, retries: int, nonsense: bytes
+) -> None:
     farm, slave = meet()
     future = farm.options(retries=retries).submit(abs, -1)
     for number in range(retries + 1):
         (task,) = slave.ask(1, number).tasks
-        slave.deliver(number + 1, Outcome(task.task, task.attempt, 1, RAISED, b"junk"))
+        slave.deliver(number + 1, Outcome(task.task, task.attempt, 1, RAISED, nonsense))
     with pytest.raises(TaskFailed, match="unreadable"):
         future.result(timeout=5)
+
+
+@pytest.mark.parametrize("nonsense", [b"junk", NO_TEXT, b"\x92" + NO_TEXT])
+def test_how_far_a_task_is_may_be_nonsense(meet: Any, nonsense: bytes) -> None:
+    farm, slave = meet()
+    future = farm.submit(abs, -1)
+    (task,) = slave.ask(1, 0).tasks
+    slave.deliver(1, Outcome(task.task, task.attempt, 1, PROGRESS, nonsense))
+    slave.deliver(2, Outcome(task.task, task.attempt, 1, VALUE, pack_value(1)))
+    assert future.result(timeout=5) == 1
+    assert future.progress is None
+
+
+@pytest.mark.parametrize("nonsense", [b"junk", NO_TEXT, b"\x91" * 100_000])
+def test_a_message_that_is_nonsense_is_refused_in_words(nonsense: bytes) -> None:
+    with pytest.raises(WireError, match="no Ask of the farm's protocol"):
+        decode(nonsense, Ask)
 
 
 @pytest.mark.parametrize("count", [0, -1, 2, 2**62])

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nameserver import BadName, NameServer, NamingError
-from nameserver.record import MAX_URI_LENGTH, NAME_SERVER, check_name, make_record
+from nameserver.record import MAX_URI_LENGTH, NAME_SERVER, check_name, from_text, make_record
 from remoteobj import BadURI, Proxy
 
 pytestmark = pytest.mark.filterwarnings("ignore:plain TCP")
@@ -92,3 +92,9 @@ def test_a_server_has_the_same_limits(server: NameServer) -> None:
         with pytest.raises(NamingError, match="a text that is too long"):
             stock.register("b", HERE, metadata=["t" * 501])
         assert stock.list("a", None, True) == {"a": (HERE, set())}
+
+
+@pytest.mark.parametrize("text", ["", "junk", '["\ud800"]', "[" * 100_000, '["a", "b"]', "[[]]"])
+def test_an_answer_that_is_no_record_is_refused_in_words(text: str) -> None:
+    with pytest.raises(NamingError, match="no record of a name"):
+        from_text(text)

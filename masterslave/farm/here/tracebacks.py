@@ -17,6 +17,7 @@ import msgspec
 
 from masterslave.protocol.outcomes import Raised
 from masterslave.slave.child.answers import Unsendable, describe, without_ours
+from remoteobj.unreadable import UNREADABLE
 
 __all__ = ["Unwanted", "describe_and_keep", "give_back"]
 
@@ -81,7 +82,7 @@ def give_back(error: BaseException, payload: bytes, *, is_last: bool) -> bool:
         return False
     try:
         number = _read_number(payload).kept
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return False
     with _lock:
         kept = _kept.pop(number, None) if is_last else _kept.get(number)

@@ -172,7 +172,7 @@ class _Lane:
             return None
         try:
             instructions = _decode_answer(answer)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
         self._answer = answer
         if instructions.delivered >= sequence:
@@ -218,5 +218,5 @@ class _Lane:
             return None  # it is an error, or large: the master says it again to who asks anew
         try:
             return _decode_bytes(answer[start:])
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None

@@ -23,6 +23,7 @@ posix = pytest.mark.skipif(sys.platform == "win32", reason="modes are POSIX's")
 as_root = pytest.mark.skipif(
     not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root gives files away"
 )
+NO_TEXT, DEEP = b'{"members":[{"node":"\xff\xfe"}]}', b"[" * 100_000
 HOW_TO_PAIR = "run 'nameserver invite' on the machine"
 
 
@@ -137,7 +138,15 @@ def test_what_is_cut_or_damaged(office: Office, store: Store, name: str) -> None
         return (Identity.stored("lab"), store.members(), store.authority(), Office(store))
 
     read()
-    for broken in (b"", whole[: len(whole) // 2], whole[:-30], b"\0" * len(whole), b"\xff junk"):
+    for broken in (
+        b"",
+        whole[: len(whole) // 2],
+        whole[:-30],
+        b"\0" * len(whole),
+        b"\xff junk",
+        NO_TEXT,
+        DEEP,
+    ):
         path.write_bytes(broken)
         with pytest.raises(IdentityUnusable):
             read()
