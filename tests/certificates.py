@@ -30,6 +30,7 @@ from cryptography.hazmat.primitives.serialization import (
     KeySerializationEncryption,
     NoEncryption,
     PrivateFormat,
+    load_pem_private_key,
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
@@ -100,9 +101,7 @@ class Authority:
         usages = [ExtendedKeyUsageOID.SERVER_AUTH]
         if is_client:
             usages.append(ExtendedKeyUsageOID.CLIENT_AUTH)
-        files = Files(
-            self.certificate, self.directory / f"{name}.pem", self.directory / f"{name}.key"
-        )
+        files = self._files(name)
         self._write(
             files.certificate,
             _builder(_name(name), key, starts_in_s, ends_in_s)
@@ -113,6 +112,26 @@ class Authority:
         )
         encryption = BestAvailableEncryption(passphrase) if passphrase else NoEncryption()
         _write_privately(files.key, key, encryption)
+        return files
+
+    def signed_by(self, signer: Files, name: str, *, role: str) -> Files:
+        """Make what a node, which is no CA, has signed for another one; its own follows it."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        with_key = load_pem_private_key(signer.key.read_bytes(), None)
+        issuer = x509.load_pem_x509_certificate(signer.certificate.read_bytes())
+        files = self._files(name)
+        assert isinstance(with_key, ec.EllipticCurvePrivateKey)
+        made = _signed(_of_node(name, key, role), issuer.subject, with_key)
+        files.certificate.write_bytes(made + signer.certificate.read_bytes())
+        _write_privately(files.key, key, NoEncryption())
+        return files
+
+    def self_signed(self, name: str, *, role: str) -> Files:
+        """Make what a machine has signed for itself; it is called as this CA."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        files = self._files(name)
+        files.certificate.write_bytes(_signed(_of_node(name, key, role), self._name, key))
+        _write_privately(files.key, key, NoEncryption())
         return files
 
     def revocations(self, *certificates: Path, number: int = 1) -> bytes:
@@ -130,16 +149,33 @@ class Authority:
         ]  # fmt: skip
         return authority.revocations(entries, number, now)
 
-    def _write(self, path: Path, builder: x509.CertificateBuilder) -> None:
-        signer = self._key.public_key()
-        certificate = (
-            builder.issuer_name(self._name)
-            .add_extension(
-                x509.AuthorityKeyIdentifier.from_issuer_public_key(signer), critical=False
-            )
-            .sign(self._key, hashes.SHA256())
+    def _files(self, name: str) -> Files:
+        return Files(
+            self.certificate, self.directory / f"{name}.pem", self.directory / f"{name}.key"
         )
-        path.write_bytes(certificate.public_bytes(Encoding.PEM))
+
+    def _write(self, path: Path, builder: x509.CertificateBuilder) -> None:
+        path.write_bytes(_signed(builder, self._name, self._key))
+
+
+def _signed(
+    builder: x509.CertificateBuilder, issuer: x509.Name, key: ec.EllipticCurvePrivateKey
+) -> bytes:
+    signer = x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key())
+    made = builder.issuer_name(issuer).add_extension(signer, critical=False)
+    return made.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM)
+
+
+def _of_node(name: str, key: ec.EllipticCurvePrivateKey, role: str) -> x509.CertificateBuilder:
+    usages = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
+    uris = [node_uri(secrets.token_hex(8), role)]
+    return (
+        _builder(_name(name), key, -HOUR_S, HOUR_S)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(_key_usage(signs_certificates=False), critical=True)
+        .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
+        .add_extension(_names(name, uris), critical=False)
+    )
 
 
 def _builder(

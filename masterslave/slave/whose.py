@@ -123,13 +123,14 @@ def owner_at(uri: URI, identity: Identity | None, node: str = "") -> Owner:
             socket.create_connection((uri.host or "", uri.port or 0), _TIMEOUT_S) as sock,
             identity.client_context().wrap_socket(sock) as stream,
         ):
-            claims = claims_in(stream.getpeercert() or {})
+            shown = stream.getpeercert() or {}
     except ssl.SSLCertVerificationError as error:
         raise PeerRefused(
             f"whoever answers at {uri.location} is not of this cluster: {error.verify_message}"
         ) from error
     except OSError as error:
         raise ConnectionLost(f"{uri.location} did not say who it is: {error}") from error
+    claims = claims_in(shown)  # what it raises is a ConnectionLost too, and must not become another
     _check(claims, uri, identity, node)
     return Owner(claims.node, claims.name)
 
