@@ -48,11 +48,13 @@ class Office:
             IdentityUnusable: This account is in no cluster, or in several.
             NotAllowed: It is no operator.
             NameServerNotFound: There is none that has the authority.
+            PeerRefused: From the first call: a machine that is no operator's says that it has it.
         """
         identity = Identity.stored(self.cluster)
         _check_operator(identity)
         uri = self._find(identity)
-        with Proxy(uri, identity=identity) as authority:
+        # A member may have a name server, and could give out tokens of an authority of its own.
+        with Proxy(uri, identity=identity, role="operator") as authority:
             yield authority
 
     def _find(self, identity: Identity) -> URI:

@@ -121,7 +121,8 @@ class Guest(ABC):
             raise JoinRefused(
                 f"this is not the host that was meant, though it shows its CA: {error}"
             ) from error
-        if not at_least(claims.role, "member"):
+        # Not any member: who is between would learn a token that makes operators.
+        if not at_least(claims.role, "operator"):
             raise JoinRefused(
                 f"{claims.name} poses as the host, but is only a {claims.role} of this cluster: "
                 "revoke it ('nameserver revoke')"
