@@ -2,7 +2,8 @@
 
 A guest has no certificate yet, so this is the one place where a stranger is listened to. Hence each
 conversation has a thread of its own with blocking reads, few at a time, a few KiB and seconds
-long; and nothing but the protocol of joining is spoken.
+long; and nothing but the protocol of joining is spoken. Who has said nothing yet has no thread, and
+who is listened to when there are many is said in ``places``.
 """
 
 from __future__ import annotations
@@ -10,16 +11,19 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
+import selectors
 import socket
 import ssl
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable
 
 from nameserver.errors import JoinRefused, NamingError
 from nameserver.pairing.host_side import HostSide, Issuer
 from nameserver.pairing.messages import Frames, Message, encode
+from nameserver.pairing.places import Places
+from remoteobj.server.strangers import Strangers
+from remoteobj.transport.sockets import address_of
 
 __all__ = ["JoinPort"]
 
@@ -30,8 +34,29 @@ CONVERSATION_S = 10.0
 
 _MOST_AT_ONCE = 16
 _MOST_FROM_ONE = 4
+_SILENT_S, _CROWDED_S = 1.0, 0.25
+_MOST_WAITING = 256
+_MOST_WAITING_FROM_ONE = 16
+_ACCEPT_AT_ONCE = 64
 _RECV_BYTES = 4096
 _LOOK_S = 0.25
+_LOOK_SOON_S = 0.02
+
+
+class _Guest:
+    """Who has connected, and has until *ends*."""
+
+    def __init__(self, connection: socket.socket, ends: float) -> None:
+        self.connection = connection
+        self.peer: str = connection.getpeername()[0]
+        self.address = address_of(connection)
+        self.ends = ends
+        self.has_spoken = False
+
+    def shut(self) -> None:
+        """Hang up: whoever reads it is told."""
+        with contextlib.suppress(OSError):
+            self.connection.shutdown(socket.SHUT_RDWR)
 
 
 class JoinPort:
@@ -67,17 +92,28 @@ class JoinPort:
             HostSide, certificate, ca, cluster, issuer, clock, time.monotonic
         )
         self._lock = threading.Lock()
-        self._talking: dict[threading.Thread, tuple[str, ssl.SSLSocket]] = {}
+        self._places: Places[_Guest] = Places(_MOST_AT_ONCE, _MOST_FROM_ONE, _SILENT_S, _CROWDED_S)
+        self._outside: Strangers[_Guest] = Strangers(  # these are the accepting thread's
+            _MOST_WAITING_FROM_ONE,
+            _MOST_WAITING,
+            CONVERSATION_S,
+            lambda guest: guest.has_spoken,
+        )
+        self._selector = selectors.DefaultSelector()
+        self._talking: dict[threading.Thread, _Guest] = {}
+        self._crowded_out = 0
         self._closed = False
         try:
             self._listener = _listen(host, port)
         except OSError as error:
+            self._selector.close()
             raise NamingError(
                 f"machines cannot join at {host}:{port} ({error.strerror or error}): end what "
                 "uses the port, or give another one with --join-port"
             ) from error
+        self._selector.register(self._listener, selectors.EVENT_READ)
         self.port: int = self._listener.getsockname()[1]
-        self._thread = threading.Thread(target=self._accept, name="join-port", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="join-port", daemon=True)
         self._thread.start()
 
     @property
@@ -85,11 +121,17 @@ class JoinPort:
         """Whether there is a conversation."""
         return bool(self._talking)
 
+    @property
+    def crowded_out(self) -> int:
+        """How many had to make room because they said nothing, or too many came."""
+        return self._crowded_out
+
     def stop(self) -> None:
         """Listen no more; a guest that has just used up the last token may hear the answer."""
         with self._lock:
             self._closed = True
-        self._listener.close()
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)  # the thread notices at once, on some systems
         self._thread.join()
 
     def close(self) -> None:
@@ -97,72 +139,152 @@ class JoinPort:
         self.stop()
         with self._lock:
             talking = dict(self._talking)
-        for _, connection in talking.values():
-            with contextlib.suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
+        for guest in talking.values():
+            guest.shut()
         for thread in talking:
             if thread is not threading.current_thread():
                 thread.join()
 
+    # The thread that accepts.
+
+    def _run(self) -> None:
+        try:
+            while not self._closed:
+                for key, _ in self._selector.select(_LOOK_SOON_S if self._outside else _LOOK_S):
+                    if self._closed:
+                        return
+                    if key.fileobj is self._listener:
+                        self._accept()
+                    else:
+                        self._note_spoken(key.data)
+                self._tidy()
+                self._seat()
+        finally:
+            self._listener.close()
+            for key in list(self._selector.get_map().values()):
+                if isinstance(key.data, _Guest):
+                    key.data.connection.close()
+            with self._lock:
+                while (guest := self._places.forget_one()) is not None:
+                    guest.connection.close()
+            self._selector.close()
+
     def _accept(self) -> None:
-        while not self._closed:
+        for _ in range(_ACCEPT_AT_ONCE):
             try:
-                connection, address = self._listener.accept()
-            except TimeoutError:
-                continue
-            except OSError:
-                time.sleep(_LOOK_S)  # closed, or out of descriptors: some may be free then
-                continue
-            try:
-                self._begin(connection, address[0])
-            except (OSError, RuntimeError) as error:  # it has gone; or no thread is to be had
-                connection.close()
-                log.warning("%s could not be listened to: %s", address[0], error)
-
-    def _begin(self, connection: socket.socket, address: str) -> None:
-        """Talk with a guest, if there is room for one more from there; else hang up."""
-        connection.settimeout(CONVERSATION_S)
-        with self._lock:
-            addresses = Counter(talking for talking, _ in self._talking.values())
-            if (
-                self._closed
-                or len(self._talking) >= _MOST_AT_ONCE
-                or addresses[address] >= _MOST_FROM_ONE
-            ):
-                connection.close()
+                connection, _ = self._listener.accept()
+            except BlockingIOError:
                 return
-            secured = self._context.wrap_socket(
-                connection, server_side=True, do_handshake_on_connect=False
-            )
-            thread = threading.Thread(
-                target=self._talk, args=(secured, address), name="joining", daemon=True
-            )
-            self._talking[thread] = address, secured
+            except OSError:
+                time.sleep(_LOOK_S)  # out of descriptors: some may be free then
+                return
+            now = time.monotonic()
             try:
-                thread.start()
-            except RuntimeError:
-                del self._talking[thread]
-                raise
+                guest = _Guest(connection, now + CONVERSATION_S)
+                self._selector.register(connection, selectors.EVENT_READ, guest)
+            except (OSError, ValueError) as error:  # it has gone; or a selector has its limits
+                connection.close()
+                log.warning("somebody could not be listened to: %s", error)
+                continue
+            self._crowd_out(self._outside.add(guest, guest.address, now))
 
-    def _talk(self, connection: ssl.SSLSocket, address: str) -> None:
+    def _note_spoken(self, guest: _Guest) -> None:
+        if guest not in self._outside:  # it had to go since this was reported
+            return
+        guest.has_spoken = True
+        self._selector.unregister(guest.connection)
+        with self._lock:
+            self._places.wait(guest, guest.address)
+
+    def _tidy(self) -> None:
+        now = time.monotonic()
+        for guest in self._outside.late(now):
+            self._end(guest)
+        self._crowd_out(self._outside.too_many(now))
+
+    def _crowd_out(self, going: list[_Guest]) -> None:
+        for guest in going:
+            self._note_crowded_out()
+            self._end(guest)
+
+    def _note_crowded_out(self) -> None:
+        if not self._crowded_out:
+            log.warning("more want to join than are listened to: who says nothing makes room")
+        self._crowded_out += 1
+
+    def _end(self, guest: _Guest) -> None:
+        """Hang up on who has no thread yet."""
+        if not guest.has_spoken:
+            self._selector.unregister(guest.connection)
+        with self._lock:
+            self._places.leave(guest)
+        guest.connection.close()
+
+    def _seat(self) -> None:
+        """Talk with those whose turn it is."""
+        while True:
+            with self._lock:
+                guest, going = self._places.next(time.monotonic())
+            if guest is None:
+                return
+            if going is not None:
+                self._note_crowded_out()
+                going.shut()  # its thread closes it
+            self._outside.remove(guest)
+            try:
+                self._begin(guest)
+            except (OSError, RuntimeError) as error:  # it has gone; or no thread is to be had
+                with self._lock:
+                    self._places.leave(guest)
+                guest.connection.close()
+                log.warning("%s could not be listened to: %s", guest.peer, error)
+
+    def _begin(self, guest: _Guest) -> None:
+        guest.connection.settimeout(CONVERSATION_S)
+        secured = self._context.wrap_socket(
+            guest.connection, server_side=True, do_handshake_on_connect=False
+        )
+        guest.connection = secured
+        thread = threading.Thread(
+            target=self._talk, args=(secured, guest), name="joining", daemon=True
+        )
+        with self._lock:
+            self._talking[thread] = guest
+        try:
+            thread.start()
+        except RuntimeError:
+            del self._talking[thread]
+            raise
+
+    # A conversation's thread.
+
+    def _talk(self, connection: ssl.SSLSocket, guest: _Guest) -> None:
         try:
             with connection:
-                self._converse(connection)
+                self._converse(connection, guest)
         except (OSError, JoinRefused) as error:
-            log.info("%s did not join: %s", address, error)
+            log.info("%s did not join: %s", guest.peer, error)
         except Exception:
-            log.exception("a conversation with %s, which wanted to join, has failed", address)
+            log.exception("a conversation with %s, which wanted to join, has failed", guest.peer)
         finally:
             with self._lock:
+                self._places.leave(guest)
                 del self._talking[threading.current_thread()]
 
-    def _converse(self, connection: ssl.SSLSocket) -> None:
-        ends = time.monotonic() + CONVERSATION_S
-        side = self._make_side()
+    def _converse(self, connection: ssl.SSLSocket, guest: _Guest) -> None:
+        ends, side = guest.ends, self._make_side()
+        _limit(connection, ends)
         connection.do_handshake()
+        self._hear(guest)
         _say(connection, side.greet(), ends)
         while not side.is_over:
-            _say(connection, side.answer(receive(connection, ends)), ends)
+            said = receive(connection, ends)
+            self._hear(guest)
+            _say(connection, side.answer(said), ends)
+
+    def _hear(self, guest: _Guest) -> None:
+        with self._lock:
+            self._places.hear(guest, time.monotonic())
 
 
 def receive(connection: ssl.SSLSocket, ends: float) -> Message:
@@ -199,5 +321,5 @@ def _listen(host: str, port: int) -> socket.socket:
     listener = socket.create_server(
         (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET
     )
-    listener.settimeout(_LOOK_S)
+    listener.setblocking(False)
     return listener

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import secrets
+import shutil
 import socket
 import ssl
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
+from typing import Self
 
 import msgspec
 import pytest
@@ -35,6 +38,8 @@ from remoteobj.identity.store import Store
 from tests.conftest import eventually
 from tests.nameserver.pairing.accounts import Account
 from tests.nameserver.pairing.middle import Middle, Stranger
+
+HALF_A_HELLO = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"
 
 
 def _port(host: Host) -> int:
@@ -203,7 +208,7 @@ def test_who_is_slow_is_hung_up_on(host: Host, monkeypatch: pytest.MonkeyPatch, 
     else:
         with socket.create_connection(("127.0.0.1", _port(host)), 10.0) as plain:
             if part == "handshake":
-                plain.sendall(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")
+                plain.sendall(HALF_A_HELLO)
             with contextlib.suppress(ConnectionResetError):
                 while plain.recv(100):
                     pass
@@ -214,13 +219,79 @@ def test_200_connections_keep_nobody_out_and_take_few_threads(host: Host) -> Non
     token = host.invite("member", 1, 60.0)
     before = threading.active_count()
     with contextlib.ExitStack() as held:
-        for _ in range(200):
+        for number in range(200):
             plain = socket.create_connection(("127.0.0.1", _port(host)), 10.0, ("127.0.0.2", 0))
             held.enter_context(plain)
+            if number >= 190:
+                plain.sendall(HALF_A_HELLO)
         eventually(lambda: _conversations() == 4, "as many as one address may have")
         assert join_by_token(token, name="anna").identity.subject == "anna"
-        assert threading.active_count() <= before + 16
+        assert threading.active_count() <= before + 4
     eventually(lambda: _conversations() == 0, "those have ended")
+
+
+class Flood:
+    """Connects from eight addresses, as fast as it can, and holds on to what it gets.
+
+    Args:
+        first: What is said on a connection; None: the whole of TLS, and nothing more.
+    """
+
+    def __init__(self, port: int, first: bytes | None) -> None:
+        self._port, self._first = port, first
+        self._is_over = threading.Event()
+        self._threads = [
+            threading.Thread(target=self._pour, args=(f"127.0.2.{number}",))
+            for number in range(1, 9)
+        ]
+        self.poured = 0
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        try:
+            eventually(lambda: self.poured >= 40, "the flood has come")
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._is_over.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _pour(self, source: str) -> None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        held: deque[socket.socket] = deque()
+        while not self._is_over.wait(0.005):
+            with contextlib.suppress(OSError):
+                plain = socket.create_connection(("127.0.0.1", self._port), 1.0, (source, 0))
+                held.append(plain)
+                if self._first is None:
+                    held.append(context.wrap_socket(plain))
+                else:
+                    plain.sendall(self._first)
+            self.poured += 1
+            while len(held) > 100:
+                held.popleft().close()
+        while held:
+            held.popleft().close()
+
+
+@pytest.mark.parametrize(
+    "first", [b"", HALF_A_HELLO, b"\x16", None], ids=["silent", "half", "byte", "whole"]
+)
+def test_a_flood_from_eight_addresses_keeps_no_guest_out(host: Host, first: bytes | None) -> None:
+    token = host.invite("member", 5, 60.0)
+    with Flood(_port(host), first):
+        for number in range(3):
+            begun = time.monotonic()
+            assert join_by_token(token, name=f"anna-{number}").identity.subject == f"anna-{number}"
+            assert time.monotonic() - begun < 5.0
+            shutil.rmtree(Store.of("lab").directory)  # another machine comes
+        assert _conversations() <= 16 + 4  # some are leaving
 
 
 def _conversations() -> int:
