@@ -315,7 +315,7 @@ class Link:
     def _lose_sending(self, error: OSError) -> NoReturn:
         """Raise why nothing can be sent any more; ``executed`` is "no".
 
-        A server's no may be waiting to be read: see ``remoteobj.tls``.
+        A server's no may be waiting to be read: see ``remoteobj.tls.engine``.
         """
         try:
             for _ in range(_MOST_LAST_WORDS):

@@ -37,6 +37,7 @@ from typing import Any, Final, cast
 
 from remoteobj.errors import ConnectionLost, Executed, PeerRefused
 from remoteobj.identity import name_in
+from remoteobj.tls.reasons import NO_TLS, TOO_MUCH, Why, why_ended, why_no_handshake
 
 __all__ = ["MAX_HANDSHAKE_BYTES", "TlsEngine"]
 
@@ -46,52 +47,6 @@ handshake it may send calls already, as much as one ``recv()`` takes."""
 
 _RECORD_BYTES = 16 * 1024
 _FIRST_BYTES = (21, 22)  # an alert or a handshake: with a record of these every connection begins
-
-_TLS_1_3 = "{peer} does not speak TLS 1.3: update Python and OpenSSL there"
-_NO_TLS = "{peer} does not speak TLS: start it with an identity, or use insecure=True on both sides"
-_SILENT = (
-    "{peer} closed the connection without a word of TLS: if it does not speak TLS, start it with "
-    "an identity, or use insecure=True on both sides"
-)
-_CUT_HANDSHAKE = "{peer} closed the connection during the TLS handshake"
-_SAME_CLUSTER = (
-    "both machines must belong to the same cluster, so give both of them certificates of one CA"
-)
-_NOT_ACCEPTED = "{peer} does not accept this machine's certificate ({reason}): make a new one"
-
-_BY_VERIFY_CODE = {  # X509_V_ERR_*: why this side refuses a certificate
-    **dict.fromkeys(
-        (2, 7, 18, 19, 20, 21), "{peer} has a certificate of another CA: " + _SAME_CLUSTER
-    ),
-    9: "the certificate of {peer} is not valid yet: set the clock of the machine that is wrong",
-    10: "the certificate of {peer} has expired: renew it there, or set this machine's clock",
-}
-_BY_ALERT = {  # why the other side refuses this one's
-    "TLSV13_ALERT_CERTIFICATE_REQUIRED": (
-        "{peer} lets in nobody without a certificate: start this side with an identity"
-    ),
-    "TLSV1_ALERT_UNKNOWN_CA": (
-        "{peer} does not know the CA of this machine's certificate: " + _SAME_CLUSTER
-    ),
-    "SSLV3_ALERT_CERTIFICATE_EXPIRED": (
-        "{peer} says that this machine's certificate has expired: renew it, or set the clock there"
-    ),
-    "SSLV3_ALERT_BAD_CERTIFICATE": (
-        "{peer} says that this machine's certificate is bad or not valid yet: set the clock of the "
-        "machine that is wrong, or make a new certificate"
-    ),
-    "SSLV3_ALERT_CERTIFICATE_REVOKED": _NOT_ACCEPTED,
-    "SSLV3_ALERT_CERTIFICATE_UNKNOWN": _NOT_ACCEPTED,
-    "SSLV3_ALERT_UNSUPPORTED_CERTIFICATE": _NOT_ACCEPTED,
-    "TLSV1_ALERT_DECRYPT_ERROR": _NOT_ACCEPTED,
-}
-_BY_REASON = {
-    "PEER_DID_NOT_RETURN_A_CERTIFICATE": (
-        "{peer} sent no certificate: start it with an identity of this cluster"
-    ),
-    "UNSUPPORTED_PROTOCOL": _TLS_1_3,
-    "TLSV1_ALERT_PROTOCOL_VERSION": _TLS_1_3,
-}
 
 
 class TlsEngine:
@@ -350,43 +305,24 @@ class TlsEngine:
         if not self._has_begun and len(data):
             self._has_begun = True
             if data[0] not in _FIRST_BYTES:
-                self._refuse(_NO_TLS)
+                self._note(NO_TLS)
         self._handshake_bytes_left -= len(data)
         if self._handshake_bytes_left < 0:
-            self._refuse("{peer} sent too much before it was let in: this is no TLS handshake")
+            self._note(TOO_MUCH)
         return not self._failure
 
     def _fail_handshake(self, error: ssl.SSLError) -> None:
-        if isinstance(error, ssl.SSLCertVerificationError):
-            other = "the certificate of {peer} is refused here ({reason}): make a new one there"
-            self._refuse(_BY_VERIFY_CODE.get(error.verify_code, other), error.verify_message)
-        elif isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
-            self._failure = (_CUT_HANDSHAKE if self._has_begun else _SILENT).format(peer=self._peer)
-        else:
-            reason = error.reason or ""
-            other = "{peer} and this side found no way to speak TLS ({reason})"
-            self._refuse(_BY_ALERT.get(reason) or _BY_REASON.get(reason, other), reason)
+        self._note(why_no_handshake(error, has_begun=self._has_begun))
 
     def _fail(self, error: ssl.SSLError) -> None:
-        """Note why a stream ended that had begun well, as far as this side knew."""
-        reason = error.reason or ""
-        if reason in _BY_ALERT and not self._is_server:  # no server looks at a certificate later
-            self._refuse(_BY_ALERT[reason], reason)
-        elif isinstance(error, ssl.SSLEOFError):
-            self._failure = f"the connection to {self._peer} was cut"
-        else:
-            self._failure = f"the connection to {self._peer} broke ({_words(reason)})"
+        self._note(why_ended(error, is_server=self._is_server))
 
-    def _refuse(self, why: str, reason: str = "") -> None:
-        self._failure = why.format(peer=self._peer, reason=_words(reason))
-        self._is_refusal = True
+    def _note(self, why: Why) -> None:
+        self._failure = why.words.format(peer=self._peer)
+        self._is_refusal = why.is_refusal
 
     def _error(self, executed: Executed) -> ConnectionLost:
         """Make the error that this connection has failed with, anew for each thread."""
         if self._is_refusal:
             return PeerRefused(self._failure)
         return ConnectionLost(self._failure, executed=executed)
-
-
-def _words(reason: str) -> str:
-    return reason.replace("_", " ").lower() or "OpenSSL does not say why"
