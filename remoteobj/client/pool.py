@@ -8,7 +8,7 @@ import socket
 import time
 import weakref
 from collections import deque
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from remoteobj import _pyro, forks, handshake
 from remoteobj.client.answers import raise_refusal
@@ -25,6 +25,9 @@ from remoteobj.transport.link import Link
 from remoteobj.transport.stream import PlainStream, Stream
 from remoteobj.uri import URI
 from remoteobj.wire import Message, MessageType
+
+if TYPE_CHECKING:
+    from remoteobj.identity.secret import Secret
 
 __all__ = ["Pool", "pool_of"]
 
@@ -76,9 +79,10 @@ class Pool(IdleLinks):
         until = time.monotonic() + self.settings.connect_timeout_s
         if deadline is not None:
             until = min(until, deadline)
-        sock = sockets.connect(self._uri, until - time.monotonic(), self.settings.source_host)
+        left_s = until - time.monotonic()
+        sock, secret = sockets.connect(self._uri, left_s, self.settings.source_host)
         try:
-            link = Link(self._make_stream(sock), self.settings.max_message_bytes)
+            link = Link(self._make_stream(sock, secret), self.settings.max_message_bytes)
         except BaseException:
             sockets.close(sock)
             raise
@@ -103,7 +107,12 @@ class Pool(IdleLinks):
             link.close()
             raise
 
-    def _make_stream(self, sock: socket.socket) -> Stream:
+    def _make_stream(self, sock: socket.socket, secret: Secret | None) -> Stream:
+        if secret is not None:
+            with forks.whole:
+                from remoteobj.transport.loopback import LoopbackStream
+
+            return LoopbackStream(sock, secret, server_side=False)
         if self._identity is None or sockets.is_local(sock):
             return PlainStream(sock)
         with forks.whole:
