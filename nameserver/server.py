@@ -175,6 +175,8 @@ class NameServer:
 
         Blocks: about 0.1 s, most of it the import of zeroconf.
         """
+        if self._pairing is not None and self._identity is not None:
+            self._identity.note_server(self.address)
         self._daemon.start()
         self._probing.start()
         with self._lock:

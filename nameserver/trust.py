@@ -1,8 +1,8 @@
-"""Keep this process's identity true: who was revoked meanwhile, and its own certificate in time.
+"""Keep this process's own certificate true, and know where the cluster's authority is.
 
-A process that is in touch with the name server that has the cluster's authority hears of a
-revocation at once, and when it comes back, of all that it has missed. One that is not in touch goes
-on with what it knows.
+Whoever is in touch with the name server that has the authority renews its certificate there in
+time, and remembers where that is: there every process of this account asks who was revoked, see
+``remoteobj.client.following``.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable
 from typing import Any, Self
 
-from nameserver.changes import Event
 from nameserver.client import NameServerClient
 from nameserver.pairing.presence import AUTHORITY, revoked_number
 from nameserver.record import NAME_SERVER
@@ -33,16 +32,16 @@ _SETTINGS = Settings(call_timeout_s=5.0)
 
 
 class Trust:
-    """Follows the authority at one name server, until ``close()``.
+    """Looks after one identity at one name server, until ``close()``.
 
-    Does nothing for an identity that was not stored by pairing: nobody renews or revokes that.
+    Does nothing for an identity that was not stored by pairing: nobody renews that.
 
     Args:
-        identity: It is told what is revoked, and takes up its next certificate.
+        identity: It takes up its next certificate, and remembers where the authority is.
         client: Of the name server; it stays the caller's.
         clock: Seconds since 1970.
 
-    Threads: two of its own; any may close.
+    Threads: one of its own; any may close.
     """
 
     def __init__(
@@ -51,29 +50,20 @@ class Trust:
         client: NameServerClient,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._identity = identity
+        self._client = client
         self._clock = clock
-        self._uri: URI | None = None
-        self._newest = 0
-        self._heard = threading.Event()
-        self._closed = False
+        self._closed = threading.Event()
         self._thread: threading.Thread | None = None
-        if identity is None or identity.cluster is None:
-            return
-        self._watch = client.watch(NAME_SERVER, on_event=self._hear)
-        self._thread = threading.Thread(
-            target=self._look, args=(identity,), name="trust", daemon=True
-        )
-        self._thread.start()
+        if identity is not None and identity.cluster is not None:
+            self._thread = threading.Thread(
+                target=self._run, args=(identity,), name="trust", daemon=True
+            )
+            self._thread.start()
 
     def close(self) -> None:
-        """Follow no longer. Blocks: until a call that is under way has ended, 2 s at most."""
-        if self._thread is None:
-            return
-        self._closed = True
-        self._heard.set()
-        self._watch.close()
-        if self._thread is not threading.current_thread():
+        """Look no more. Blocks: until a call that is under way has ended, 5 s at most."""
+        self._closed.set()
+        if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join()
 
     def __enter__(self) -> Self:
@@ -82,42 +72,33 @@ class Trust:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _hear(self, event: Event) -> None:
-        record = event.record
-        newest = revoked_number(record.metadata) if record.name == NAME_SERVER else None
-        if newest is not None:
-            self._uri = URI(f"PYRO:{AUTHORITY}@{record.uri.location}")
-            self._newest = newest
-            self._heard.set()
-
-    def _look(self, identity: Identity) -> None:
-        pause_s = LOOK_S
-        while not self._closed:
-            self._heard.wait(pause_s)
-            self._heard.clear()
-            if self._uri is None or self._closed:
-                continue
+    def _run(self, identity: Identity) -> None:
+        pause_s = 0.0
+        while not self._closed.wait(pause_s):
             try:
-                with Proxy(self._uri, identity=identity, settings=_SETTINGS) as authority:
-                    if self._newest > identity.revoked.number:
-                        self._fetch(identity, authority)
-                    if identity.is_due(self._clock()):
-                        self._renew(identity, authority)
+                self._look(identity)
                 pause_s = LOOK_S
             except (RemoteObjError, OSError) as error:
                 pause_s = AGAIN_S
-                log.warning(
-                    "the authority of this cluster at %s was asked in vain, and is again in %g s: "
-                    "%s",
-                    self._uri,
-                    pause_s,
-                    error,
-                )
+                if not self._closed.is_set():
+                    log.warning(
+                        "the authority of this cluster, found by the name server at %s, was asked "
+                        "in vain, and is again in %g s: %s",
+                        self._client.address,
+                        pause_s,
+                        error,
+                    )
 
-    def _fetch(self, identity: Identity, authority: Any) -> None:
-        revoked = bytes(authority.revocations())
-        if revoked:
-            identity.note_revoked(revoked)
+    def _look(self, identity: Identity) -> None:
+        record = self._client.lookup(NAME_SERVER)
+        if revoked_number(record.metadata) is None or record.uri.location is None:
+            return  # the authority is elsewhere
+        uri = URI(f"PYRO:{AUTHORITY}@{record.uri.location}")
+        with Proxy(uri, identity=identity, settings=_SETTINGS, role="operator") as authority:
+            authority.revocations()  # so it is the authority, and no member that says so
+            identity.note_server(record.uri.location)
+            if identity.is_due(self._clock()):
+                self._renew(identity, authority)
 
     def _renew(self, identity: Identity, authority: Any) -> None:
         from remoteobj.identity.request import make_request
@@ -128,7 +109,7 @@ class Trust:
 
 
 class TrustEverywhere:
-    """Follows the authority at every name server of an identity's cluster that is found.
+    """Looks after an identity at every name server of its cluster that is found.
 
     For processes that are in touch with none by themselves, as a second name server is. Raises as
     ``watch_for_servers``.
@@ -144,7 +125,7 @@ class TrustEverywhere:
         self._watch = watch_for_servers(self._found, identity=identity, cluster=identity.cluster)
 
     def close(self) -> None:
-        """Follow no longer. Blocks: as ``Trust.close``."""
+        """Look no more. Blocks: as ``Trust.close``."""
         self._watch.close()
         with self._lock:
             self._closed = True

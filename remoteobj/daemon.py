@@ -18,7 +18,7 @@ import warnings
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from remoteobj import _pyro, forks, runtime
 from remoteobj.codec.leaves import shown
@@ -30,9 +30,6 @@ from remoteobj.settings import Settings
 from remoteobj.transport import sockets
 from remoteobj.transport.stream import PlainStream, Stream
 from remoteobj.uri import URI
-
-if TYPE_CHECKING:
-    from remoteobj.identity.secret import Secret
 
 __all__ = ["Daemon", "DaemonStatistics", "daemon_of"]
 
@@ -102,13 +99,12 @@ class Daemon:
         self._closed = threading.Event()
         self._at_close: list[Callable[[], object]] = []
         self._socket_lock: runtime.LockedFile | None = None
-        self._secret: Secret | None = None
         if host is None and (port or identity is not None):
             given = "identity=" if identity is not None else "port="
             raise BadInput(f"{given} is for TCP: give host= too, an address of this machine")
         if host is None:
-            self._listener, sockname, self._socket_lock, self._secret = sockets.listen_privately()
-            self._base = URI.of_unix(_pyro.DAEMON_ID, sockname)
+            self._listener, path, self._socket_lock = sockets.listen_privately()
+            self._base = URI.of_unix(_pyro.DAEMON_ID, path)
         else:
             if identity is None and not insecure:
                 raise InsecureRefused(
@@ -140,11 +136,6 @@ class Daemon:
             raise
 
     def _stream(self, sock: socket.socket) -> Stream:
-        if self._secret is not None:
-            with forks.whole:
-                from remoteobj.transport.loopback import LoopbackStream
-
-            return LoopbackStream(sock, self._secret, server_side=True)
         if self._identity is None or sockets.is_local(sock):
             return PlainStream(sock)
         with forks.whole:
@@ -216,6 +207,15 @@ class Daemon:
             if not self._is_started:
                 self._is_started = True
                 self._engine.start()
+                self._follow()
+
+    def _follow(self) -> None:
+        """Hear of who was revoked, where pairing has stored who this is."""
+        if self._identity is not None and self._identity.cluster is not None:
+            with forks.whole:
+                from remoteobj.client.following import serve
+
+            self._at_close.append(serve(self._identity, self.port))
 
     def _check_open(self) -> None:
         if self._closed.is_set():
@@ -277,6 +277,7 @@ class Daemon:
                 log.exception("what was to be done at the end of the daemon has failed")
         if self._forget is not None:
             self._forget()
+        self._published.tidings.close()
         self._engine.close(time.monotonic() + _CLOSE_S)
         self._listener.close()
         if self._socket_lock is not None:

@@ -55,6 +55,8 @@ class Agreement(Struct, frozen=True):
     codec: str
     max_bytes: int | None = None
     """Largest message that the daemon takes, where it has said so."""
+    revoked: int | None = None
+    """Number of the list of revocations that the daemon has, where it has said so."""
 
 
 STOCK = Agreement(0, "serpent")
@@ -117,11 +119,15 @@ def agree(
     return Agreement(min(theirs, version), codec)
 
 
-def answer_of(agreement: Agreement, max_bytes: int | None = None) -> dict[str, Any]:
+def answer_of(
+    agreement: Agreement, max_bytes: int | None = None, revoked: int | None = None
+) -> dict[str, Any]:
     """Return what the daemon says to a peer that made an offer."""
     answer: dict[str, Any] = {"version": agreement.version, "codec": agreement.codec}
     if max_bytes is not None:
         answer["max_bytes"] = max_bytes
+    if revoked is not None:
+        answer["revoked"] = revoked
     return answer
 
 
@@ -135,9 +141,15 @@ def read_answer(answer: Any, *, codecs: tuple[str, ...] = CODECS) -> Agreement:
         case {"version": int() as version, "codec": str() as codec}:
             if codec not in (*codecs, STOCK.codec):
                 raise WireError(f"the daemon chose codec {codec!r}, which was not offered")
-            max_bytes = answer.get("max_bytes")
-            return Agreement(version, codec, max_bytes if isinstance(max_bytes, int) else None)
+            return Agreement(
+                version, codec, _number(answer, "max_bytes"), _number(answer, "revoked")
+            )
         case None:
             return STOCK
         case _:
             raise WireError("the daemon's part of the handshake cannot be read")
+
+
+def _number(answer: dict[str, Any], key: str) -> int | None:
+    number = answer.get(key)
+    return number if isinstance(number, int) else None

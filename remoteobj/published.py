@@ -12,6 +12,7 @@ from remoteobj.errors import ObjectIdTaken, ObjectUnknown
 from remoteobj.exposing import LEVELS, MEMBER, expose
 from remoteobj.identity import Identity
 from remoteobj.streams import ItemStreams
+from remoteobj.tidings import Tidings
 
 __all__ = ["Published"]
 
@@ -27,6 +28,7 @@ class Published:
         self.identity = identity
         """Whose the proxies are that arrive in calls."""
         self.streams = ItemStreams()
+        self.tidings = Tidings(identity)
         self._lock = threading.Lock()
         self._exposures: dict[str, Exposure] = {}
         self.views: tuple[dict[str, View], ...] = tuple({} for _ in LEVELS)
@@ -171,6 +173,16 @@ class _DaemonObject:
     def close_stream(self, stream_id: str) -> None:
         """Let go of such an iterator."""
         self._published.streams.close(stream_id)
+
+    @expose(role="slave")
+    def revocations(self, number: int) -> Any:
+        """Return the list of revocations once it is newer than the one of this number, as PEM."""
+        return self._published.tidings.newer_than(number)
+
+    @expose(role="slave")
+    def note_revoked(self, number: int, crl_pem: bytes) -> None:
+        """Take in the list of this number, as PEM."""
+        self._published.tidings.take(number, crl_pem)
 
     @expose(role="slave")
     @_pyro.oneway

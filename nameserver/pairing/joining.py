@@ -139,15 +139,17 @@ def _join(
     store = Store.named(cluster or guest.joined.cluster)
     store.save_identity(guest.joined.ca, guest.joined.certificate, key)
     identity = Identity.stored(store.cluster)
-    _remember(guest.joined.server_port, address, identity.founded_as)
+    _remember(guest.joined.server_port, address, identity)
     return Newcomer(identity, address)
 
 
-def _remember(port: int, address: str, cluster: str | None) -> None:
+def _remember(port: int, address: str, identity: Identity) -> None:
     """Have the name server found where it was joined, also where no multicast reaches it."""
-    host = URI(f"PYRO:join@{address}").host
+    host, cluster = URI(f"PYRO:join@{address}").host, identity.founded_as
     if port and host is not None and cluster is not None:
-        Memory("tls", cluster).note(Remembered(join_address(host, port), cluster))
+        server = join_address(host, port)
+        Memory("tls", cluster).note(Remembered(server, cluster))
+        identity.note_server(server)
 
 
 def _refuse_known(store: Store) -> None:

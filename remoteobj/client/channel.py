@@ -16,6 +16,7 @@ from remoteobj.errors import (
     DeadlinePassed,
     NotSendable,
     ObjectUnknown,
+    PeerRefused,
     WireError,
 )
 from remoteobj.identity import Auto, Identity
@@ -239,7 +240,7 @@ class Channel:
             value, error = read_answer(
                 reply, link.payload, sequence, method, self.settings.max_message_bytes
             )
-        except WireError:  # it does not speak as it should
+        except (WireError, PeerRefused):  # it does not speak as it should, or with us no more
             link.close()
             raise
         except BaseException:

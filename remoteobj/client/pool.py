@@ -8,10 +8,12 @@ import socket
 import time
 import weakref
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 from remoteobj import _pyro, forks, handshake
 from remoteobj.client.answers import raise_refusal
+from remoteobj.client.exchanging import exchange
 from remoteobj.client.farewells import Farewell
 from remoteobj.client.idle import IdleLinks
 from remoteobj.client.metadata import Metadata, read_metadata
@@ -26,10 +28,7 @@ from remoteobj.transport.stream import PlainStream, Stream
 from remoteobj.uri import URI
 from remoteobj.wire import Message, MessageType
 
-if TYPE_CHECKING:
-    from remoteobj.identity.secret import Secret
-
-__all__ = ["Pool", "pool_of"]
+__all__ = ["Pool", "pool_of", "pools_of"]
 
 _SERPENT = STOCK[_pyro.SERPENT]
 
@@ -42,26 +41,34 @@ class Pool(IdleLinks):
     ) -> None:
         super().__init__()
         self.settings = settings
-        self._identity = identity
+        self.identity = identity
         self._wanted = wanted
         self._open: weakref.WeakSet[Link] = weakref.WeakSet()  # those over TLS, idle or not
         self.sessions: set[int] = set()
         """Those of the proxies that use it."""
         self.farewells: deque[Farewell] = deque()
         """What is to be told with the next call: destructors put it here, they must not wait."""
+        self.no_session: Callable[[], None] | None = None
+        """Called where no proxy uses it any more, by destructors, too."""
         self.numbers = itertools.count(1)
-        self._uri = uri
+        self.uri = uri
         self._binary = binary(settings.max_depth, identity)
         self._client = os.urandom(16).hex()
 
     def __del__(self) -> None:
         self.close_idle()
 
+    def leave(self, session: int) -> None:
+        """A proxy uses it no more. Destructors come by here."""
+        self.sessions.discard(session)
+        if not self.sessions and self.no_session is not None:
+            self.no_session()
+
     def end_refused(self) -> None:
         """Close the connections to a daemon that was revoked; calls that wait are told why."""
         for link in list(self._open):
             if link.stream.refusal:
-                link.refuse(f"the daemon at {self._uri.location}: {link.stream.refusal}")
+                link.refuse(f"the daemon at {self.uri.location}: {link.stream.refusal}")
 
     def disown(self) -> None:
         """In a forked child: the connections are the parent's, and so is the name."""
@@ -79,19 +86,22 @@ class Pool(IdleLinks):
         until = time.monotonic() + self.settings.connect_timeout_s
         if deadline is not None:
             until = min(until, deadline)
-        left_s = until - time.monotonic()
-        sock, secret = sockets.connect(self._uri, left_s, self.settings.source_host)
+        sock = sockets.connect(self.uri, until - time.monotonic(), self.settings.source_host)
         try:
-            link = Link(self._make_stream(sock, secret), self.settings.max_message_bytes)
+            link = Link(self._make_stream(sock), self.settings.max_message_bytes)
         except BaseException:
             sockets.close(sock)
             raise
         try:
             link.secure(until)
-            self._wanted.check(link.stream, uri.location or "", self._identity)
+            self._wanted.check(link.stream, uri.location or "", self.identity)
             if link.stream.claims.node:
                 self._open.add(link)
-            return link, self._shake_hands(link, uri, until)
+            metadata = self._shake_hands(link, uri, until)
+            if link.agreement.revoked is not None:
+                exchange(link, self.identity, until)
+                self._wanted.check(link.stream, uri.location or "", self.identity)
+            return link, metadata
         except DeadlinePassed as error:
             link.close()
             raise DeadlinePassed(
@@ -107,18 +117,13 @@ class Pool(IdleLinks):
             link.close()
             raise
 
-    def _make_stream(self, sock: socket.socket, secret: Secret | None) -> Stream:
-        if secret is not None:
-            with forks.whole:
-                from remoteobj.transport.loopback import LoopbackStream
-
-            return LoopbackStream(sock, secret, server_side=False)
-        if self._identity is None or sockets.is_local(sock):
+    def _make_stream(self, sock: socket.socket) -> Stream:
+        if self.identity is None or sockets.is_local(sock):
             return PlainStream(sock)
         with forks.whole:
             from remoteobj.transport.tls_stream import TlsStream
 
-        return TlsStream(sock, self._identity, server_side=False)
+        return TlsStream(sock, self.identity, server_side=False)
 
     def _shake_hands(self, link: Link, uri: URI, deadline: float) -> Metadata:
         hello = {
@@ -183,6 +188,12 @@ def pool_of(uri: URI, settings: Settings, identity: Identity | None, wanted: Wan
                 _watched[id(identity)] = identity
                 identity.on_change(_end_refused)
         return pool
+
+
+def pools_of(identity: Identity) -> list[Pool]:
+    """Return those with which this identity calls somebody over TLS, and that proxies use."""
+    pools = [pool for pool in list(_pools.values()) if pool.sessions and pool.uri.sockname is None]
+    return [pool for pool in pools if pool.identity and pool.identity.is_node_of(identity)]
 
 
 def _disown_pools() -> None:

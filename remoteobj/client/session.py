@@ -143,7 +143,7 @@ class Session:
         self._own.close_idle()
         if pool is None:
             return
-        pool.sessions.discard(self.number)
+        pool.leave(self.number)
         if not pool.sessions:
             pool.close_idle()
         elif not self._is_stock:
@@ -160,7 +160,7 @@ class Session:
         if hasattr(self, "_own"):
             self._own.close_idle()
             if self.pool is not None:
-                self.pool.sessions.discard(self.number)
+                self.pool.leave(self.number)
                 if not self._is_stock:
                     self.pool.farewells.append(end_of_session(self.number))
                 if not self.pool.sessions:
@@ -177,11 +177,16 @@ class Session:
         with forks.whole:
             if pool is not self.pool:
                 if self.pool is not None:
-                    self.pool.sessions.discard(self.number)
+                    self.pool.leave(self.number)
                 self._address, self.object_id = address, address.uri.object
                 self.number = next(pool.numbers)
                 pool.sessions.add(self.number)
                 self.pool = pool
+        if identity is not None and identity.cluster is not None and address.uri.sockname is None:
+            with forks.whole:
+                from remoteobj.client.following import follow
+
+            pool.no_session = follow(identity)
         return pool
 
     def _resolve(self) -> Found:
@@ -213,7 +218,7 @@ class Session:
             return False
         with forks.whole:
             if self.pool is not None:
-                self.pool.sessions.discard(self.number)
+                self.pool.leave(self.number)
             self.pool = self.metadata = None
         return True
 

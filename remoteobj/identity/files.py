@@ -6,6 +6,7 @@ checked by their CA and not by their host's name: machines of a cluster change a
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable
 from datetime import datetime
@@ -27,6 +28,8 @@ if TYPE_CHECKING:  # 1 MB, which a process without an identity does not need
 __all__ = ["AUTO", "Auto", "Identity", "refuse_both"]
 
 Auto = Literal["auto"]
+
+_log = logging.getLogger("remoteobj")
 
 AUTO: Final[Auto] = "auto"
 """Take the identity that pairing has stored on this account, if there is one."""
@@ -227,6 +230,28 @@ class Identity:
             self._store.save_revoked(revoked)
         return is_new
 
+    @property
+    def server(self) -> str | None:
+        """Where the name server with the authority was last, if pairing has stored this identity.
+
+        Reading it blocks on the disk.
+        """
+        try:
+            return None if self._store is None else self._store.server()
+        except IdentityUnusable:
+            return None
+
+    def note_server(self, address: str) -> None:
+        """Remember where the name server with the authority is, where that can be kept.
+
+        Blocks: on the disk.  Threads: any.
+        """
+        try:
+            if self._store is not None:
+                self._store.note_server(address)
+        except IdentityUnusable as error:
+            _log.debug("where the name server is will not be known later: %s", error)
+
     def on_change(self, callback: Callable[[], None]) -> Callable[[], None]:
         """Have *callback* called, without arguments, after each revocation and each reload.
 
@@ -238,6 +263,10 @@ class Identity:
         Blocks: never.  Threads: any.
         """
         return self._knowledge.on_change(callback)
+
+    def is_node_of(self, other: Identity) -> bool:
+        """Tell whether both are the same node of the same cluster, with whatever certificates."""
+        return self._knowledge is other._knowledge
 
     def __eq__(self, other: object) -> bool:
         return self._key == other._key if isinstance(other, Identity) else NotImplemented

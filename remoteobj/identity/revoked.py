@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
+from remoteobj import forks
 from remoteobj.errors import IdentityUnusable
 from remoteobj.identity.claims import Claims, check_node
 
@@ -59,7 +60,8 @@ class Revoked:
                 fetch it again from the machine that has the authority.
         Blocks: never.  Threads: any.
         """
-        from cryptography import x509
+        with forks.whole:
+            from cryptography import x509
 
         if len(crl_pem) > MAX_LIST_BYTES:
             raise IdentityUnusable(f"a list of revocations has {MAX_LIST_BYTES} bytes at most")

@@ -5,6 +5,7 @@
     ca.pem        the authority's certificate: whoever it signs for is let in
     node.pem      this machine's certificate and its key, in one file: they change at once
     revoked.pem   the newest list of revocations that was seen
+    server        where the name server that has the authority was last
     ca.key        the authority's key, on one machine of the cluster
     members.json  whom it signed for, there as well
 
@@ -35,8 +36,9 @@ if TYPE_CHECKING:
 __all__ = ["Store"]
 
 _KEY = "ca.key"
-_BESIDE = ("members.json", "revoked.pem", "invitations.json")
-"""What goes with a cluster that is left; the last one is the name server's."""
+_SERVER = "server"
+_BESIDE = ("members.json", "revoked.pem", _SERVER, "invitations.json")
+"""What goes with a cluster that is left; the last one is the name server's own."""
 
 
 class Store:
@@ -141,6 +143,17 @@ class Store:
                 return False
             write_private(self.directory / "revoked.pem", revoked.pem)
             return True
+
+    def server(self) -> str | None:
+        """Return where the authority's name server was last, as ``host:port``; None: not known."""
+        kept = self._read(_SERVER)
+        return None if kept is None else kept.decode("utf-8", "replace").strip() or None
+
+    def note_server(self, address: str) -> None:
+        """Remember where the authority's name server is."""
+        if address != self.server():
+            with locked(self.directory):
+                write_private(self.directory / _SERVER, f"{address}\n".encode())
 
     def authority(self) -> Authority | None:
         """Return the cluster's authority; None: it is on another machine."""

@@ -90,7 +90,9 @@ class Reception:
         answer = {"handshake": "hello", "meta": meta}
         if offered is not None:
             answer[handshake.KEY] = handshake.answer_of(
-                connection.agreement, self._settings.max_message_bytes
+                connection.agreement,
+                self._settings.max_message_bytes,
+                self._published.tidings.number if claims.node else None,
             )
         return answer
 

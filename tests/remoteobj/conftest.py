@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import raw_peers
-from servants import Connect, Desk, Dial, Warehouse
+from servants import Connect, Dial, Warehouse
 
-from remoteobj import URI, Daemon, InsecureWarning, Proxy, release, runtime
+from remoteobj import URI, Daemon, InsecureWarning, Proxy, release
 
 
 @pytest.fixture(autouse=True)
@@ -76,19 +75,10 @@ def dial() -> Iterator[Dial]:
     with contextlib.ExitStack() as stack:
 
         def open_socket(daemon: Daemon) -> socket.socket:
-            return stack.enter_context(raw_peers.dial(daemon.location))
+            family = socket.AF_INET if daemon.port else socket.AF_UNIX
+            sock = stack.enter_context(socket.socket(family))
+            sock.settimeout(10.0)
+            sock.connect(("127.0.0.1", daemon.port) if daemon.port else daemon.location[4:])
+            return sock
 
         yield open_socket
-
-
-@pytest.fixture
-def no_unix_sockets(monkeypatch: pytest.MonkeyPatch) -> None:
-    """This process finds no Unix sockets, as on Windows; see ``tests.loopback`` for others."""
-    monkeypatch.setattr(runtime, "host_has_unix_sockets", lambda: False)
-
-
-@pytest.fixture
-def place(no_unix_sockets: None, daemon: Daemon) -> Path:
-    """The file of a daemon on loopback; "desk" is published there."""
-    daemon.register(Desk(), "desk")
-    return Path(daemon.location.removeprefix("./u:"))

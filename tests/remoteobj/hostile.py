@@ -185,7 +185,7 @@ _METHODS = ("null", "add", "echo", "fail", "order", "think", "numbers", "tell", 
 _NAMES = (*_METHODS, "_hidden", "__init__", "__getattr__", "__class__", "no_such", "", "é" * 99)
 _OBJECTS = ("it", "it", "it", "seat", "warden", "Pyro.Daemon", "no such", "")
 _DAEMON = ("ping", "info", "registered", "get_metadata", "describe", "get_next_stream_item",
-           "close_stream", "end_session")  # fmt: skip
+           "close_stream", "end_session", "revocations", "note_revoked")  # fmt: skip
 _SERIALIZERS = (82, 82, 82, 1, 3, 4)
 _pack = msgspec.msgpack.encode
 
