@@ -40,6 +40,7 @@ class FarmRecord:
         pid: Process id of its script, on ``host``.
         node: The machine that registered it, as a name server says that its certificate said; empty
             where none does.
+        farm_id: Of a farm that is kept, the same in each of its runs; empty: it is not kept.
     """
 
     label: str
@@ -49,6 +50,7 @@ class FarmRecord:
     pid: int
     script: str
     node: str = ""
+    farm_id: str = ""
 
 
 def check_label(label: str) -> str:
@@ -72,7 +74,8 @@ def name_of(label: str, farm: str) -> str:
 
 def metadata_of(record: FarmRecord) -> frozenset[str]:
     """Return what is told of a farm beside its URI."""
-    return frozenset({f"host={record.host}", f"pid={record.pid}", f"script={record.script}"})
+    facts = {f"host={record.host}", f"pid={record.pid}", f"script={record.script}"}
+    return frozenset(facts | ({f"farm-id={record.farm_id}"} if record.farm_id else set()))
 
 
 def read_record(record: Record) -> FarmRecord | None:
@@ -91,6 +94,7 @@ def read_record(record: Record) -> FarmRecord | None:
         pid=int(pid) if pid.isdigit() else 0,
         script=facts.get("script", "?"),
         node=getattr(record, "node", None) or "",
+        farm_id=facts.get("farm-id", ""),
     )
 
 

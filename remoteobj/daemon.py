@@ -18,7 +18,7 @@ import warnings
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from remoteobj import _pyro, forks, runtime
 from remoteobj.codec.leaves import shown
@@ -30,6 +30,9 @@ from remoteobj.settings import Settings
 from remoteobj.transport import sockets
 from remoteobj.transport.stream import PlainStream, Stream
 from remoteobj.uri import URI
+
+if TYPE_CHECKING:
+    from remoteobj.identity.secret import Secret
 
 __all__ = ["Daemon", "DaemonStatistics", "daemon_of"]
 
@@ -99,12 +102,13 @@ class Daemon:
         self._closed = threading.Event()
         self._at_close: list[Callable[[], object]] = []
         self._socket_lock: runtime.LockedFile | None = None
+        self._secret: Secret | None = None
         if host is None and (port or identity is not None):
             given = "identity=" if identity is not None else "port="
             raise BadInput(f"{given} is for TCP: give host= too, an address of this machine")
         if host is None:
-            self._listener, path, self._socket_lock = sockets.listen_privately()
-            self._base = URI.of_unix(_pyro.DAEMON_ID, path)
+            self._listener, sockname, self._socket_lock, self._secret = sockets.listen_privately()
+            self._base = URI.of_unix(_pyro.DAEMON_ID, sockname)
         else:
             if identity is None and not insecure:
                 raise InsecureRefused(
@@ -136,6 +140,11 @@ class Daemon:
             raise
 
     def _stream(self, sock: socket.socket) -> Stream:
+        if self._secret is not None:
+            with forks.whole:
+                from remoteobj.transport.loopback import LoopbackStream
+
+            return LoopbackStream(sock, self._secret, server_side=True)
         if self._identity is None or sockets.is_local(sock):
             return PlainStream(sock)
         with forks.whole:

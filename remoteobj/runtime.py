@@ -1,19 +1,22 @@
 """This user's private directory on this machine, where sockets and names live.
 
 Its guarantee: only this user (and root) can list, open or create anything in it. It is checked each
-time it is asked for, because a directory below ``/tmp`` may have been made by somebody else.
+time it is asked for, because a directory below ``/tmp`` may have been made by somebody else. On
+Windows it is guarded by the ACL that what lies in a user's profile has from there, and what is
+checked is that it lies there.
 """
 
 from __future__ import annotations
 
 import contextlib
-import getpass
 import os
+import re
 import socket
 import stat
 import sys
 import tempfile
 import weakref
+from collections.abc import Mapping
 from pathlib import Path
 
 from remoteobj.errors import AddressUnusable, RuntimeDirUnsafe
@@ -22,9 +25,12 @@ __all__ = [
     "LockedFile",
     "disown_in_child",
     "host_has_unix_sockets",
+    "is_of_this_profile",
     "is_private_dir",
     "new_socket_path",
+    "path_of",
     "runtime_dir",
+    "sockname_of",
 ]
 
 if sys.platform == "win32":
@@ -32,20 +38,27 @@ if sys.platform == "win32":
 else:
     import fcntl
 
+_BINARY: int = getattr(os, "O_BINARY", 0)
+_LOCKED_AT = 1 << 30  # what is locked on Windows cannot be read by others, so it is nothing
+
 # sun_path holds 108 bytes on Linux and 104 on macOS, with the closing zero.
 MAX_SOCKET_PATH_BYTES = 103
 
 
 def host_has_unix_sockets() -> bool:
-    """Tell whether Python offers Unix sockets here (Linux and macOS: yes; Windows: no)."""
-    return hasattr(socket, "AF_UNIX")
+    """Tell whether Unix sockets are used here (Linux and macOS: yes; Windows: no).
+
+    Windows has some, which tell nobody whose process is at the other end and carry no descriptors;
+    they stay unused, should a later Python offer them.
+    """
+    return sys.platform != "win32" and hasattr(socket, "AF_UNIX")
 
 
 def runtime_dir() -> Path:
     """Return this user's private directory, made with mode 0700 where it is missing.
 
     ``$XDG_RUNTIME_DIR/remoteobj`` where that is set, else ``remoteobj-<uid>`` in the system's
-    directory for temporary files.
+    directory for temporary files; on Windows ``remoteobj`` in ``%LOCALAPPDATA%``.
 
     Raises:
         RuntimeDirUnsafe: It exists and is somebody else's, a link, or open to others. Remove it, or
@@ -53,10 +66,9 @@ def runtime_dir() -> Path:
     """
     base = os.environ.get("XDG_RUNTIME_DIR", "")
     if not os.path.isabs(base):  # the XDG specification has such a value ignored
-        base = ""
-    owner = os.getuid() if hasattr(os, "getuid") else getpass.getuser()
+        base = str(_profile(os.environ)) if sys.platform == "win32" else ""
     directory = (
-        Path(base, "remoteobj") if base else Path(tempfile.gettempdir(), f"remoteobj-{owner}")
+        Path(base, "remoteobj") if base else Path(tempfile.gettempdir(), f"remoteobj-{os.getuid()}")
     )
     try:
         directory.mkdir(mode=0o700, parents=bool(base), exist_ok=True)
@@ -81,9 +93,47 @@ def is_private_dir(directory: Path) -> bool:
         return False
     if not stat.S_ISDIR(status.st_mode):
         return False
-    if sys.platform == "win32":  # ACLs rule there; the profile's folder is the user's own
-        return True
+    if sys.platform == "win32":  # ACLs rule there
+        return is_of_this_profile(directory)
     return status.st_uid == os.getuid() and stat.S_IMODE(status.st_mode) & 0o077 == 0
+
+
+def _profile(environ: Mapping[str, str]) -> Path:
+    """Return where Windows has a user's own data that stays on the machine.
+
+    It does not follow the directory for temporary files, which a slave gives each child anew.
+    """
+    return Path(environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+
+
+def is_of_this_profile(path: str | Path, environ: Mapping[str, str] = os.environ) -> bool:
+    """Tell whether *path* lies, when links are followed, where Windows keeps other users out."""
+    return Path(path).resolve().is_relative_to(_profile(environ).resolve())
+
+
+_NOT_IN_A_URI = re.compile(r"[%:@\s]")
+_ESCAPED = re.compile(rb"%([0-9A-F]{2})")
+
+
+def sockname_of(path: Path) -> str:
+    """Return how a URI names a socket: its path.
+
+    Where there are no Unix sockets, what a URI cannot carry is escaped as in web addresses: paths
+    of Windows begin with ``C:``, and there are spaces in users' names.
+    """
+    if host_has_unix_sockets():
+        return str(path)
+    return _NOT_IN_A_URI.sub(
+        lambda found: "".join(f"%{byte:02X}" for byte in found[0].encode()), path.as_posix()
+    )
+
+
+def path_of(sockname: str) -> Path:
+    """Return the path that a URI's ``sockname`` means here."""
+    if host_has_unix_sockets():
+        return Path(sockname)
+    written = os.fsencode(sockname)
+    return Path(os.fsdecode(_ESCAPED.sub(lambda found: bytes([int(found[1], 16)]), written)))
 
 
 class LockedFile:
@@ -104,7 +154,7 @@ class LockedFile:
     def acquire(cls, path: Path) -> LockedFile | None:
         """Open (or make, with mode 0600) and lock *path*; None if another process holds it."""
         while True:
-            fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | _BINARY, 0o600)
             if not _lock_nowait(fd):
                 os.close(fd)
                 return None
@@ -116,11 +166,20 @@ class LockedFile:
     def write(self, data: bytes) -> None:
         """Replace the file's content."""
         os.ftruncate(self._fd, 0)
-        os.pwrite(self._fd, data, 0) if hasattr(os, "pwrite") else os.write(self._fd, data)
+        if hasattr(os, "pwrite"):
+            os.pwrite(self._fd, data, 0)
+        else:  # Windows
+            os.lseek(self._fd, 0, os.SEEK_SET)
+            os.write(self._fd, data)
 
     def remove(self) -> None:
         """Delete the file and let go of the lock. Calling it again does nothing."""
         if self._fd < 0:
+            return
+        if sys.platform == "win32":  # a file that is open, here or elsewhere, stays there
+            self.close()
+            with contextlib.suppress(OSError):
+                self.path.unlink()
             return
         self.path.unlink(missing_ok=True)
         self.close()
@@ -164,6 +223,7 @@ def _lock_nowait(fd: int) -> bool:
     """Take the exclusive lock of an open file; False if another process has it."""
     try:
         if sys.platform == "win32":
+            os.lseek(fd, _LOCKED_AT, os.SEEK_SET)
             msvcrt.locking(fd, msvcrt.LK_NBLCK, 1)
         else:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -173,7 +233,8 @@ def _lock_nowait(fd: int) -> bool:
 
 
 def new_socket_path() -> tuple[Path, LockedFile]:
-    """Choose a fresh path for a Unix socket, with a lock beside it that tells whether it lives.
+    """Choose a fresh path for a Unix socket, or for the file that stands for it where there are
+    none, with a lock beside it that tells whether it lives.
 
     What dead processes left behind is removed on the way.
 
@@ -183,14 +244,15 @@ def new_socket_path() -> tuple[Path, LockedFile]:
     """
     directory = runtime_dir()
     _sweep_dead_sockets(directory)
+    is_socket = host_has_unix_sockets()
     while True:
         path = directory / f"{os.urandom(4).hex()}.sock"
-        if len(os.fsencode(path)) > MAX_SOCKET_PATH_BYTES:
+        if is_socket and len(os.fsencode(path)) > MAX_SOCKET_PATH_BYTES:
             raise AddressUnusable(
                 f"{path} is too long for a Unix socket ({MAX_SOCKET_PATH_BYTES} bytes); "
                 "set XDG_RUNTIME_DIR to a shorter directory"
             )
-        if any(letter == ":" or letter.isspace() for letter in str(path)):
+        if is_socket and any(letter == ":" or letter.isspace() for letter in str(path)):
             raise AddressUnusable(
                 f"{str(directory)!r} has a ':' or a space in it, which a URI cannot carry; "
                 "set XDG_RUNTIME_DIR to another directory"

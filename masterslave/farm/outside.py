@@ -54,7 +54,7 @@ class Outside:
         script = Path(sys.argv[0]).name if sys.argv and sys.argv[0] else "an interactive session"
         self._record = FarmRecord(
             welcome.label, secrets.token_hex(4), self._doors.uri, socket.gethostname(), os.getpid(),
-            script,
+            script, farm_id=welcome.farm_id,
         )  # fmt: skip
         self._local = LocalSlaves(self._doors.local_uri)
         self._watchman = Watchman(

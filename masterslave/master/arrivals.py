@@ -13,6 +13,7 @@ from masterslave.master.claims import Claims
 from masterslave.master.decisions import Decisions
 from masterslave.master.evidence import broken_by, reason_of_loss, reason_why_unable
 from masterslave.master.seats import Seat
+from masterslave.protocol.joining import Hold
 from masterslave.protocol.outcomes import (
     BROKEN,
     GIVEN_BACK,
@@ -62,7 +63,24 @@ class Arrivals:
         new = min(len(outcomes), sequence - seat.delivered)
         seat.delivered = max(seat.delivered, sequence)
         if new > 0:
-            self._sort(seat, outcomes[-new:], to_retry)
+            self._sort(seat, self._pass_on(seat, outcomes[-new:]), to_retry)
+
+    def note_holds(self, seat: Seat, holds: Sequence[Hold]) -> None:
+        """A slave that joins has these still."""
+        inherited = self._decisions.inherited
+        if inherited is not None:
+            inherited.joined(seat, self._claims.of_earlier_runs(holds))
+
+    def _pass_on(self, seat: Seat, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
+        """Hand over what is of earlier runs of the farm; returns the rest, and what is no use."""
+        inherited, is_of_earlier_run = self._decisions.inherited, self._claims.is_of_earlier_run
+        if inherited is None or not any(is_of_earlier_run(one.task) for one in outcomes):
+            return outcomes
+        return [
+            one
+            for one in outcomes
+            if not (is_of_earlier_run(one.task) and inherited.take(seat, one))
+        ]
 
     def _sort(self, seat: Seat, outcomes: Sequence[Outcome], to_retry: frozenset[int]) -> None:
         """Take outcomes in, those that settle tasks first."""

@@ -6,8 +6,12 @@ handed out is not looked for.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from masterslave.master.book import TaskBook
 from masterslave.master.seats import Seat
+from masterslave.protocol.hand_outs import run_of
+from masterslave.protocol.joining import Hold
 from masterslave.protocol.outcomes import Outcome
 from masterslave.scheduler import State
 
@@ -33,6 +37,14 @@ class Claims:
             return outcome.count <= _MOST_LATE
         count = submission.count if submission.is_span else 1
         return stop <= submission.number + count
+
+    def is_of_earlier_run(self, task: int) -> bool:
+        """Tell whether a task is of an earlier run of the farm, by its number."""
+        return 0 <= run_of(task) < run_of(self._book.next)
+
+    def of_earlier_runs(self, holds: Sequence[Hold]) -> list[Hold]:
+        """Return those of these that may be of earlier runs."""
+        return [each for each in holds if self.is_of_earlier_run(each.task) and each.count > 0]
 
     def was_handed(self, seat: Seat, outcome: Outcome) -> bool:
         """Tell whether a slave was handed this attempt, by whatever name; the task is open."""

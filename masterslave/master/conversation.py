@@ -87,6 +87,7 @@ class Conversation:
         with self._turn as decisions:
             former = self._table.by_token.get(introduction.formerly)
             seat = self._table.add(introduction, peer, is_own=is_own)
+            self._arrivals.note_holds(seat, introduction.holds)
             self._inbox.submit(decisions.duties.welcome(seat))  # before: it is handed them first
             offers = offers_of(introduction)
             decisions.handle(SlaveJoined(seat.slave, introduction.slots, offers, seat.tags))

@@ -21,6 +21,7 @@ from masterslave.master.book import TaskBook
 from masterslave.master.carrier import Carrier
 from masterslave.master.duties import Duties
 from masterslave.master.errands import Errands
+from masterslave.master.inheritance import Inheritance
 from masterslave.master.loans import Loans
 from masterslave.master.seats import UNKNOWN, Poll, Seat, answer, bare_name, take_poll
 from masterslave.master.submission import (
@@ -71,6 +72,7 @@ class Decisions:
         loans: Memory that hand-outs are lent.
         errands: What slaves were asked beside tasks.
         duties: What each slave is given once.
+        inherited: What there is of earlier runs of the farm; None: nothing.
         predecessors: Tasks that others follow, by number, and some that have ended.
         broken: Why the farm takes no task any more.
         has_ended: The farm is shut down.
@@ -92,6 +94,7 @@ class Decisions:
         self.errands = Errands()
         self.duties = Duties()
         self.predecessors: dict[int, Single] = {}
+        self.inherited: Inheritance | None = None
         self.broken: FarmBroken | None = None
         self.has_ended = False
         self._carrier = carrier
@@ -204,6 +207,8 @@ class Decisions:
     def _unseat(self, slave: str, state: str, reason: str) -> Poll | None:
         """Take a seat away; returns the poll that is to be answered."""
         seat = self.table.take_away(slave, state)
+        if self.inherited is not None:
+            self.inherited.left(seat)
         self.loans.end_all(slave)
         self.errands.end(seat, self.answers.waiting.append)
         for duty, task in self.duties.part_from(seat):

@@ -80,6 +80,8 @@ class Door:
         if reason:
             self._on_refused(f"{introduction.name} at {peer}", reason)
             return encode(Welcome(refused=reason))
+        if introduction.farm_id != self._welcome.farm_id:  # of another farm
+            introduction = msgspec.structs.replace(introduction, holds=())
         is_own = peer == THIS_MACHINE and self._is_own(introduction.pid)
         handlers = GivenHandlers()
         if introduction.takes_handlers and peer == THIS_MACHINE and not no_code:

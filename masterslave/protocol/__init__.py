@@ -24,6 +24,11 @@ can speak for another; both verbs carry it. They say how many tasks the slave wo
 and which batch it has taken in. ``join`` comes first; ``Instructions.unknown`` says that the
 master does not know the slave (any more): join anew, and say by which name it was known.
 
+A farm that is *kept* outlives its master: it has an id, and another master may go on with it, by
+another address. A slave whose master is gone goes on with what it has, looks for a farm of this id
+(the farm's name record tells it), joins there with a list of what it holds, and delivers it by the
+numbers that it was handed out by; no two masters of a farm use the same number.
+
 A hand-out is one call of a function, or a *span*: one function for each of many items, whose
 outcomes come together, each item with its own.
 

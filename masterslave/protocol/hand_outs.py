@@ -4,11 +4,25 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-__all__ = ["CALL", "EACH", "EACH_STARRED", "MAX_PAYLOAD_BYTES", "Form", "Stop", "WireTask"]
+__all__ = [
+    "CALL",
+    "EACH",
+    "EACH_STARRED",
+    "MAX_PAYLOAD_BYTES",
+    "RUN_BITS",
+    "Form",
+    "Stop",
+    "WireTask",
+    "run_of",
+]
 
 MAX_PAYLOAD_BYTES = 128 * 1024 * 1024
 """Largest function, arguments or result of one hand-out, packed, in bytes: with the others of its
 batch it has to fit into a message (256 MiB, ``remoteobj.Settings.max_message_bytes``)."""
+
+RUN_BITS = 40
+"""Each run of a farm that is kept numbers its tasks from a multiple of 1 << RUN_BITS on, so that no
+number is used twice. A farm that is not kept has one run, from 0 on."""
 
 Form = int
 CALL, EACH, EACH_STARRED = range(3)
@@ -33,3 +47,8 @@ class Stop(Struct, frozen=True, array_like=True):
 
     task: int
     attempt: int
+
+
+def run_of(task: int) -> int:
+    """Return in which run of its farm a task was numbered."""
+    return task >> RUN_BITS

@@ -15,6 +15,7 @@ __all__ = [
     "VERSION",
     "Decline",
     "GivenHandlers",
+    "Hold",
     "Introduction",
     "Welcome",
     "on_tag",
@@ -37,6 +38,14 @@ TASK_TAG = "task:"
 """The tag of a slave that has a handler for named tasks begins so; the name follows."""
 
 
+class Hold(Struct, frozen=True, array_like=True):
+    """A hand-out that a slave still has: it waits or runs there, or its outcome is on its way."""
+
+    task: int
+    attempt: int
+    count: int
+
+
 class Introduction(Struct, frozen=True):
     """A slave says who it is.
 
@@ -50,6 +59,8 @@ class Introduction(Struct, frozen=True):
             the farm has handlers for, too.
         gives: Where it gives other slaves what it has fetched, as a URI; empty: nowhere. All
             addresses of its machine (``0.0.0.0``) stand for the one that it comes from.
+        farm_id: It has served this farm before, which is kept (``Welcome.farm_id``): *holds* are
+            what it still has of it, from whichever of its masters.
     """
 
     version: int
@@ -64,6 +75,8 @@ class Introduction(Struct, frozen=True):
     only_named: bool = False
     takes_handlers: bool = False
     gives: str = ""
+    farm_id: str = ""
+    holds: tuple[Hold, ...] = ()
 
 
 class Decline(Struct, frozen=True):
@@ -108,6 +121,10 @@ class Welcome(Struct, frozen=True):
         output: Whether the script wants to see what tasks print.
         log_levels: Of log records, by the name of the logger: what it wants to see of them.
         handlers: What it gives to slaves that take handlers.
+        farm_id: Of a farm that is kept: the same for each of its masters, of which one comes after
+            the other. Empty: there is one only.
+        keep_s: So long the slave goes on with what it has of such a farm when its master is gone,
+            and keeps outcomes for the next one, in seconds.
     """
 
     slave: str = ""
@@ -122,6 +139,8 @@ class Welcome(Struct, frozen=True):
     output: bool = True
     log_levels: dict[str, int] = {}
     handlers: GivenHandlers = GivenHandlers()
+    farm_id: str = ""
+    keep_s: float = 0.0
 
 
 def on_tag(name: str) -> str:

@@ -18,7 +18,6 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from masterslave.errands import Report
@@ -40,7 +39,7 @@ from masterslave.slave.wires import ANY, Conditions
 from masterslave.slave.workshop import Workshop
 from remoteobj import URI, Identity, Proxy, RemoteObjError, Settings
 from remoteobj.identity.places import HOW_TO_PAIR
-from remoteobj.runtime import is_private_dir
+from remoteobj.runtime import is_private_dir, path_of
 
 __all__ = ["PATIENCE_S", "Agent", "Guest", "Look"]
 
@@ -300,7 +299,7 @@ class Agent:
                 f"farm {farm.label!r} at {uri.location} is refused: code does not cross plain TCP; "
                 f"{HOW_TO_PAIR}; or start the slave on the script's machine, as the same user"
             )
-        if not is_private_dir(Path(uri.sockname).parent):
+        if not is_private_dir(path_of(uri.sockname).parent):
             return (
                 f"farm {farm.label!r} at {uri.location} is refused: its socket is not in a "
                 "directory of this user alone"

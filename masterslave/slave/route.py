@@ -9,7 +9,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 from msgspec import structs
 
@@ -26,7 +25,7 @@ from masterslave.protocol.fetching import (
     hash_of_piece,
 )
 from remoteobj import URI, Identity, Proxy, Settings, release
-from remoteobj.runtime import is_private_dir
+from remoteobj.runtime import is_private_dir, path_of
 
 __all__ = ["Route"]
 
@@ -139,6 +138,6 @@ class Route:
 def _find(address: str, identity: Identity | None) -> Proxy | None:
     """Return the giver at an address; None if it must not be asked."""
     uri = URI(address)
-    if uri.sockname is not None and not is_private_dir(Path(uri.sockname).parent):
+    if uri.sockname is not None and not is_private_dir(path_of(uri.sockname).parent):
         return None
     return Proxy(uri, identity=identity, role="slave", settings=_SETTINGS)

@@ -9,7 +9,7 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from remoteobj import _pyro, forks, handshake
 from remoteobj.client.answers import raise_refusal
@@ -27,6 +27,9 @@ from remoteobj.transport.link import Link
 from remoteobj.transport.stream import PlainStream, Stream
 from remoteobj.uri import URI
 from remoteobj.wire import Message, MessageType
+
+if TYPE_CHECKING:
+    from remoteobj.identity.secret import Secret
 
 __all__ = ["Pool", "pool_of", "pools_of"]
 
@@ -86,9 +89,10 @@ class Pool(IdleLinks):
         until = time.monotonic() + self.settings.connect_timeout_s
         if deadline is not None:
             until = min(until, deadline)
-        sock = sockets.connect(self.uri, until - time.monotonic(), self.settings.source_host)
+        left_s = until - time.monotonic()
+        sock, secret = sockets.connect(self.uri, left_s, self.settings.source_host)
         try:
-            link = Link(self._make_stream(sock), self.settings.max_message_bytes)
+            link = Link(self._make_stream(sock, secret), self.settings.max_message_bytes)
         except BaseException:
             sockets.close(sock)
             raise
@@ -117,7 +121,12 @@ class Pool(IdleLinks):
             link.close()
             raise
 
-    def _make_stream(self, sock: socket.socket) -> Stream:
+    def _make_stream(self, sock: socket.socket, secret: Secret | None) -> Stream:
+        if secret is not None:
+            with forks.whole:
+                from remoteobj.transport.loopback import LoopbackStream
+
+            return LoopbackStream(sock, secret, server_side=False)
         if self.identity is None or sockets.is_local(sock):
             return PlainStream(sock)
         with forks.whole:

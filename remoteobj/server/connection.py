@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from remoteobj import forks
-from remoteobj.callers import CallContext, Caller
+from remoteobj.callers import THIS_MACHINE, CallContext, Caller
 from remoteobj.dispatch import View
 from remoteobj.errors import RemoteObjError
 from remoteobj.exposing import level_of
@@ -25,7 +25,7 @@ from remoteobj.server.outbox import BRISK_BYTES, Outbox
 from remoteobj.server.poller import Poller
 from remoteobj.settings import Settings
 from remoteobj.transport import sockets
-from remoteobj.transport.stream import NOBODY, NOWAIT, WAIT_ALL, Stream, is_large
+from remoteobj.transport.stream import NOBODY, NOWAIT, THIS_USER, WAIT_ALL, Stream, is_large
 from remoteobj.wire import PLAIN_BYTES, SEGMENTS, Decoder, Message, encode
 
 if TYPE_CHECKING:
@@ -112,6 +112,8 @@ class Connection(Outbox):
     def admit(self, claims: Claims, views: Sequence[dict[str, View]]) -> None:
         """Let it call what its role may call, of what is published for each level."""
         self.claims = claims
+        if claims is THIS_USER:  # it may have come by loopback
+            self.peer = THIS_MACHINE
         self.level = level_of(claims.role)
         self.views = views[self.level]
 

@@ -12,17 +12,22 @@ import socket
 import stat
 import struct
 import sys
+from pathlib import Path
 
 from remoteobj.errors import PeerRefused, RuntimeDirUnsafe
+from remoteobj.runtime import is_of_this_profile
 
-__all__ = ["check_peer", "check_place", "peer_uid"]
+__all__ = ["check_peer", "check_place", "check_secret", "peer_uid"]
 
 _ROOT = 0
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
+_OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
 def check_place(path: str) -> None:
     """Look whether only this user can have put a socket at *path*; one that is missing passes.
+
+    On Windows it has to lie in this user's profile.
 
     Raises:
         RuntimeDirUnsafe: Somebody else owns it or its directory, or may write there. Move the
@@ -30,6 +35,7 @@ def check_place(path: str) -> None:
     Blocks: on the disk.  Threads: any.
     """
     if sys.platform == "win32":
+        check_profile(path)
         return
     directory = os.path.dirname(path) or "."
     try:
@@ -48,6 +54,39 @@ def check_place(path: str) -> None:
         raise RuntimeDirUnsafe(
             f"the socket {path} belongs to another user ({here.st_uid}): daemons without a host "
             "serve their own user only, at both ends"
+        )
+
+
+def check_profile(path: str | Path) -> None:
+    """Look whether *path* is where on Windows nobody but this user may write and read.
+
+    Raises:
+        RuntimeDirUnsafe: It is elsewhere.
+    """
+    if not is_of_this_profile(path):
+        raise RuntimeDirUnsafe(
+            f"{path} is not below %LOCALAPPDATA%, where Windows keeps others out: somebody else "
+            "may have put it there; use a daemon of this user"
+        )
+
+
+def check_secret(path: str | Path, status: os.stat_result) -> None:
+    """Look whether a file, which is open, is this user's, and nobody else can read or change it.
+
+    Raises:
+        RuntimeDirUnsafe: It is not. Its daemon has to be started anew: what the file holds is known
+            to others by now.
+    Blocks: no.  Threads: any.
+    """
+    if not stat.S_ISREG(status.st_mode):
+        raise RuntimeDirUnsafe(f"{path} is no file, though a daemon should have made one there")
+    if sys.platform == "win32":  # ACLs rule there: see check_profile
+        return
+    if status.st_uid not in _trusted() or status.st_mode & _OTHERS:
+        raise RuntimeDirUnsafe(
+            f"{path} holds the secret of a daemon, and others can read or change it (owner "
+            f"{status.st_uid}, mode {stat.S_IMODE(status.st_mode):04o}): end that daemon and start "
+            "it anew, and leave the mode of its file as it is"
         )
 
 

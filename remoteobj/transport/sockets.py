@@ -10,7 +10,8 @@ import select
 import socket
 import struct
 import sys
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from remoteobj import forks, runtime
 from remoteobj.callers import THIS_MACHINE
@@ -18,8 +19,12 @@ from remoteobj.errors import AddressUnusable, ConnectionLost, DeadlinePassed, Re
 from remoteobj.transport import private
 from remoteobj.uri import MAX_PORT, URI, join_address
 
+if TYPE_CHECKING:
+    from remoteobj.identity.secret import Secret
+
 __all__ = [
     "QUIET",
+    "PrivateListener",
     "address_of",
     "close",
     "connect",
@@ -47,26 +52,50 @@ QUIET: type[OSError] = TimeoutError if os.name == "nt" else BlockingIOError
 """What a socket with a timeout of its own raises when that has passed."""
 
 
-def listen_privately() -> tuple[socket.socket, str, runtime.LockedFile]:
-    """Listen on a Unix socket that only this user may use.
+class PrivateListener(NamedTuple):
+    """Where only this user's processes are served.
 
-    Returns:
-        The listener, the socket's path, and the lock that says that the socket has an owner.
+    Attributes:
+        sock: The listening socket.
+        sockname: How a URI names it.
+        lock: Says that it has an owner.
+        secret: What a caller has to know; None on a Unix socket, where the system says who it is.
+    """
+
+    sock: socket.socket
+    sockname: str
+    lock: runtime.LockedFile | None
+    secret: Secret | None
+
+
+def listen_privately() -> PrivateListener:
+    """Listen where only this user may call: on a Unix socket, or on loopback where there is none.
 
     Raises:
         RuntimeDirUnsafe: This user's directory is not private.
-        AddressUnusable: It cannot hold a socket, or this system knows none.
+        AddressUnusable: It cannot hold a socket, or the disk is full.
     """
-    if not runtime.host_has_unix_sockets():
-        raise AddressUnusable(
-            "this system has no Unix sockets: give host='127.0.0.1', insecure=True"
-        )
     path, lock = runtime.new_socket_path()
     try:
-        return _listen_unix(str(path)), str(path), lock
+        if runtime.host_has_unix_sockets():
+            sock, secret = _listen_unix(str(path)), None
+        else:
+            sock, secret = _listen_at_loopback(path)
+        return PrivateListener(sock, runtime.sockname_of(path), lock, secret)
     except BaseException:
         lock.remove()
         raise
+
+
+def _listen_at_loopback(path: Path) -> tuple[socket.socket, Secret]:
+    from remoteobj.transport.place import HERE, make_place
+
+    listener = listen_tcp(HERE, 0)
+    try:
+        return listener, make_place(path, listener.getsockname()[1])
+    except OSError as error:
+        listener.close()
+        raise AddressUnusable(f"cannot write {path}: {error.strerror or error}") from error
 
 
 def _listen_unix(path: str) -> socket.socket:
@@ -96,8 +125,7 @@ def listen_tcp(host: str, port: int) -> socket.socket:
             _for_dns(host), port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
         listener = socket.socket(family, kind, protocol)
-        if os.name != "nt":  # there it would let two servers share a port
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        _claim_port(listener)
         listener.bind(address)
         listener.listen(512)
     except (OSError, ValueError, OverflowError) as error:  # UnicodeError: a name DNS cannot have
@@ -112,23 +140,40 @@ def listen_tcp(host: str, port: int) -> socket.socket:
     return listener
 
 
-def connect(uri: URI, timeout_s: float, source: str | None = None) -> socket.socket:
+def _claim_port(listener: socket.socket) -> None:
+    """Have a port that nobody else listens at, though connections of before may linger there.
+
+    On Windows ``SO_REUSEADDR`` would let two servers share it, and without the other option anybody
+    could do that to this one.
+    """
+    if hasattr(socket, "SO_EXCLUSIVEADDRUSE"):
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
+    else:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+
+
+def connect(
+    uri: URI, timeout_s: float, source: str | None = None
+) -> tuple[socket.socket, Secret | None]:
     """Connect to the daemon that a URI names, from the address *source* if there is one.
 
-    The socket is prepared.
+    Returns:
+        The socket, prepared, and what both sides have to prove that they know, if anything.
 
     Raises:
         ConnectionLost: Nobody answers there; ``executed`` is "no".
         DeadlinePassed: Not within *timeout_s*; ``executed`` is "no".
-        RuntimeDirUnsafe: Somebody else may have put the Unix socket there.
+        RuntimeDirUnsafe: Somebody else may have put the Unix socket there, or knows the secret.
         PeerRefused: Somebody else's process serves it.
     """
-    sock = None
+    sock, secret = None, None
     try:
         if timeout_s <= 0:
             raise TimeoutError
         timeout_s = min(timeout_s, _LONGEST_S)
-        if uri.sockname:
+        if uri.sockname and not runtime.host_has_unix_sockets():
+            sock, secret = _connect_to_loopback(runtime.path_of(uri.sockname), timeout_s)
+        elif uri.sockname:
             private.check_place(uri.sockname)
             sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             # Waiting for room in the listener's queue takes a blocking connect() here.
@@ -157,7 +202,22 @@ def connect(uri: URI, timeout_s: float, source: str | None = None) -> socket.soc
         ) from error
     sock.settimeout(None)
     prepare(sock)
-    return sock
+    return sock, secret
+
+
+def _connect_to_loopback(path: Path, timeout_s: float) -> tuple[socket.socket, Secret]:
+    with forks.whole:
+        from remoteobj.transport.place import HERE, read_place
+
+    private.check_place(str(path))
+    port, secret = read_place(path)
+    address: Any = (_for_dns(HERE), port)
+    sock = socket.create_connection(address, timeout_s)
+    # Where nobody listens, a caller may be given the very port that it calls, and meet itself.
+    if sock.getsockname()[1] == port:
+        sock.close()
+        raise ConnectionRefusedError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED))
+    return sock, secret
 
 
 def _for_dns(host: str) -> bytes:

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from servants import Connect, Dial, Warehouse
+import raw_peers
+from servants import Connect, Desk, Dial, Warehouse
 
-from remoteobj import URI, Daemon, InsecureWarning, Proxy, release
+from remoteobj import URI, Daemon, InsecureWarning, Proxy, release, runtime
 
 
 @pytest.fixture(autouse=True)
@@ -75,10 +76,19 @@ def dial() -> Iterator[Dial]:
     with contextlib.ExitStack() as stack:
 
         def open_socket(daemon: Daemon) -> socket.socket:
-            family = socket.AF_INET if daemon.port else socket.AF_UNIX
-            sock = stack.enter_context(socket.socket(family))
-            sock.settimeout(10.0)
-            sock.connect(("127.0.0.1", daemon.port) if daemon.port else daemon.location[4:])
-            return sock
+            return stack.enter_context(raw_peers.dial(daemon.location))
 
         yield open_socket
+
+
+@pytest.fixture
+def no_unix_sockets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """This process finds no Unix sockets, as on Windows; see ``tests.loopback`` for others."""
+    monkeypatch.setattr(runtime, "host_has_unix_sockets", lambda: False)
+
+
+@pytest.fixture
+def place(no_unix_sockets: None, daemon: Daemon) -> Path:
+    """The file of a daemon on loopback; "desk" is published there."""
+    daemon.register(Desk(), "desk")
+    return Path(daemon.location.removeprefix("./u:"))

@@ -18,6 +18,7 @@ from remoteobj import Daemon
 from remoteobj.codec.calls import decode_error, decode_reply, encode_batch, encode_call
 from remoteobj.handshake import BINARY, KEY, offer
 from remoteobj.wire import Decoder, Flag, Message, MessageType
+from tests import loopback
 
 SERPENT = 1
 PATIENCE_S = 10.0
@@ -135,14 +136,7 @@ class RawCaller:
 def dial(location: str) -> socket.socket:
     """Connect to where a daemon listens."""
     if location.startswith("./u:"):
-        sock = socket.socket(socket.AF_UNIX)
-        sock.settimeout(PATIENCE_S)
-        try:
-            sock.connect(location[4:])
-        except OSError:
-            sock.close()
-            raise
-        return sock
+        return loopback.dial(location, PATIENCE_S)
     host, _, port = location.rpartition(":")
     return socket.create_connection((host, int(port)), PATIENCE_S)
 

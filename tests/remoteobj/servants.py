@@ -10,7 +10,7 @@ from typing import Any
 
 from hypothesis import settings
 
-from remoteobj import Daemon, expose, oneway
+from remoteobj import Daemon, Peer, current_caller, expose, oneway
 from remoteobj.wire import Message, encode
 
 calm = settings(deadline=None, database=None)
@@ -79,3 +79,13 @@ class MissingPart(OSError):
     def __init__(self, part: int) -> None:
         super().__init__(f"part {part} is missing")
         self.part = part
+
+
+class Desk:
+    @expose(role="operator")
+    def who(self) -> Peer:
+        return current_caller()
+
+    @expose
+    def echo(self, value: Any) -> Any:
+        return value

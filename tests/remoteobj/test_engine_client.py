@@ -159,7 +159,7 @@ if sys.argv[1] != "0":  # a daemon has a new path each time; this one comes back
     def listen():
         path = Path(sys.argv[1])
         path.unlink(missing_ok=True)
-        return sockets._listen_unix(str(path)), str(path), None
+        return sockets.PrivateListener(sockets._listen_unix(str(path)), str(path), None, None)
     sockets.listen_privately = listen
 daemon = Daemon()
 """

@@ -1,0 +1,66 @@
+"""Farms that are kept: masters of one farm that come one after the other, each with numbers of its
+own, and what they are told of the work of those before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import masterslave.farm.farm as farm_module
+from masterslave import Farm
+from masterslave.master.seats import Seat
+from masterslave.packed import unpack_value
+from masterslave.protocol.hand_outs import RUN_BITS
+from masterslave.protocol.joining import Hold, Welcome
+from masterslave.protocol.outcomes import VALUE, Outcome
+
+__all__ = ["Inherited", "kept_farm"]
+
+
+class Inherited:
+    """Notes what a master is told of the work of those before it."""
+
+    def __init__(self, *, takes: bool = True) -> None:
+        self.takes = takes
+        self.holds: list[list[Hold]] = []
+        self.outcomes: list[Outcome] = []
+        self.gone: list[str] = []
+
+    def joined(self, seat: Seat, holds: Sequence[Hold]) -> None:
+        self.holds.append(list(holds))
+
+    def take(self, seat: Seat, outcome: Outcome) -> bool:
+        self.outcomes.append(outcome)
+        return self.takes
+
+    def left(self, seat: Seat) -> None:
+        self.gone.append(seat.introduction.name)
+
+    @property
+    def values(self) -> dict[int, Any]:
+        """What tasks have returned, by their numbers."""
+        return {one.task: unpack_value(one.payload) for one in self.outcomes if one.kind == VALUE}
+
+
+def kept_farm(
+    label: str,
+    *,
+    farm_id: str,
+    keep_s: float,
+    run: int,
+    inherited: Inherited | None = None,
+    **options: Any,
+) -> Farm:
+    """Return a farm that is kept, with numbers of this run."""
+    plain: Any = farm_module.Welcome
+    farm_module.Welcome = partial(Welcome, farm_id=farm_id, keep_s=keep_s)  # type: ignore[assignment,misc]
+    try:
+        farm = Farm(label, **options)
+    finally:
+        farm_module.Welcome = plain  # type: ignore[misc]
+    decisions = farm._master._decisions
+    decisions.book.next = run << RUN_BITS
+    decisions.inherited = inherited
+    return farm
