@@ -3,6 +3,7 @@
     python scanner.py '[["10.77.0.1", 9090], ...]' CA CERTIFICATE KEY     # of another cluster
     python scanner.py --udp '[["10.77.0.1", 40123], ...]'                 # who answers datagrams
     python scanner.py --crowd '[["10.77.0.1", 9090], ...]' COUNT          # half-open, until a line
+    python scanner.py --mdns ADDRESS SERVICE                              # what is announced there
 
 One JSON object a line: the address, what was said, and all bytes that came back, in hex.
 """
@@ -97,6 +98,8 @@ def crowd(addresses: list[Address], count: int) -> None:
                 if number % 3 == 1:
                     sock.sendall(b"\x16\x03\x01\x02\x00\x01")
                 held.append(sock)
+        if number == 20:
+            print("holds some", flush=True)
     print(f"opened {len(held)}", flush=True)
     sys.stdin.readline()
 
@@ -124,7 +127,75 @@ def talk_udp(addresses: list[Address]) -> None:
                 print(sock.recvfrom(65536))
 
 
+_MULTICAST = ("224.0.0.251", 5353)
+_PTR, _TXT, _ANY = 12, 16, 255
+
+
+def question(name: str, kind: int) -> bytes:
+    """Return a question of mDNS, as bytes."""
+    parts = b"".join(bytes([len(part)]) + part.encode() for part in name.strip(".").split("."))
+    return (
+        bytes(4) + b"\x00\x01" + bytes(6) + parts + b"\x00" + kind.to_bytes(2, "big") + b"\x00\x01"
+    )
+
+
+def talk_mdns(address: str, *services: str) -> None:
+    """Ask all for these services, and then for all of what was answered; tell each record."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind((address, 0))
+        sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton(address))
+        sock.settimeout(PATIENCE_S)
+        told: set[str] = set()
+        asked = set(services)
+        for service in services:
+            sock.sendto(question(service, _PTR), _MULTICAST)
+        with contextlib.suppress(TimeoutError):
+            while True:
+                for name, kind, data in records_in(sock.recv(65536)):
+                    line = json.dumps({"name": name, "type": kind, "data": data})
+                    if line not in told:
+                        print(line)
+                    told.add(line)
+                    if kind == _PTR and data not in asked:
+                        asked.add(data)
+                        sock.sendto(question(data, _ANY), _MULTICAST)
+                        sock.sendto(question(data, _PTR), _MULTICAST)
+
+
+def records_in(answer: bytes) -> list[tuple[str, int, str]]:
+    """Return name, type and data of all records in an answer; names as text, others in hex."""
+    counts = [int.from_bytes(answer[at : at + 2], "big") for at in (4, 6, 8, 10)]
+    at, found = 12, []
+    for _ in range(counts[0]):
+        at = name_in(answer, at)[1] + 4
+    for _ in range(sum(counts[1:])):
+        name, at = name_in(answer, at)
+        kind, size = (int.from_bytes(answer[at + i : at + i + 2], "big") for i in (0, 8))
+        at += 10
+        data = name_in(answer, at)[0] if kind == _PTR else answer[at : at + size].hex()
+        found.append((name, kind, data))
+        at += size
+    return found
+
+
+def name_in(answer: bytes, at: int) -> tuple[str, int]:
+    """Return the name that is written here, and where it ends."""
+    parts: list[str] = []
+    end = 0
+    while size := answer[at]:
+        if size >= 0xC0:  # it goes on where something like it was written before
+            end = end or at + 2
+            at = int.from_bytes(answer[at : at + 2], "big") & 0x3FFF
+            continue
+        parts.append(answer[at + 1 : at + 1 + size].decode(errors="replace"))
+        at += 1 + size
+    return ".".join(parts), end or at + 1
+
+
 def main() -> None:
+    if sys.argv[1] == "--mdns":
+        talk_mdns(*sys.argv[2:])
+        return
     if sys.argv[1] == "--crowd":
         crowd(addresses_in(sys.argv[2]), int(sys.argv[3]))
         return
