@@ -18,7 +18,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from nameserver.discovery.mdns import SERVICE_TYPE
-from nameserver.pairing.service import CONVERSATION_S
+from nameserver.pairing import service
 from nameserver.pairing.token import read_token
 from remoteobj import Settings
 from tests.certificates import Files
@@ -180,7 +180,7 @@ def test_while_somebody_is_invited_the_join_port_says_its_first_message(
     at = json.dumps([[hall.address, join_port]])
     lived_s = float(stranger.run(scanner("--lifetime", at), timeout_s=60, PYTHONPATH=ROOT))
     print(f"join port {join_port}: a connection that says nothing lives {lived_s:.1f} s")
-    assert lived_s < CONVERSATION_S + 2
+    assert lived_s < service.CONVERSATION_S + 2
     operator.run("invite", "--withdraw")
     eventually(lambda: ports_of(hall)[0] == before, "the join port is closed")
 
@@ -281,9 +281,10 @@ def test_a_crowd_at_the_join_port_keeps_no_guest_out(room: Room) -> None:
     joined_s = time.monotonic() - begun
     opened = int(crowd.wait_for("opened", 60).text.split()[1])
     grown = rss_kib(pid) - before
+    held = service._MOST_FROM_ONE + service._MOST_WAITING_FROM_ONE
     print(
-        f"{opened} half-open at the join port, of which 4 of one address are listened to; a guest "
-        f"has joined after {joined_s:.1f} s; {grown} KiB more, {grown / 4:.1f} KiB for each"
+        f"{opened} half-open at the join port; a guest has joined after {joined_s:.1f} s; "
+        f"{grown} KiB more, {grown / held:.1f} KiB for each of at most {held} of one address"
     )
     assert opened >= CROWD
     assert grown < 8 << 10

@@ -1,8 +1,9 @@
 """Wherever this layer takes bytes, a pickle is bytes or is refused: it is loaded nowhere.
 
 At the daemon: before the first message, in it, in calls, batches and pings of each serializer, in
-annotations, in buffers and in shared memory; over Unix sockets, plain TCP and inside of TLS. At the
-proxy: the same in all that a daemon answers. And in each value of the codec that has a number.
+annotations, in buffers and in shared memory; over Unix sockets, what stands for them on Windows,
+plain TCP and inside of TLS. At the proxy: the same in all that a daemon answers. And in each value
+of the codec that has a number.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ from remoteobj.transport.shared import word_of_limit
 from remoteobj.wire import Decoder, Flag, Message, MessageType
 from tests.bombs import Bomb
 from tests.certificates import Files
+from tests.loopback import HELLO, REPLY, place_of
 
 pytestmark = pytest.mark.filterwarnings("ignore:plain TCP")
 
@@ -88,11 +90,27 @@ class Speaker:
                     if message.type == MessageType.PING and message.sequence == 9:
                         return
 
+    def knock(self, data: bytes) -> None:
+        """Say this in the place of anything else, and hear the daemon out."""
+        location = self._daemon.location
+        with contextlib.ExitStack() as stack:
+            if location.startswith("./u:") and Path(location[4:]).is_file():
+                at = ("127.0.0.1", place_of(location)[0])
+                sock = stack.enter_context(socket.create_connection(at, 10.0))
+            else:
+                sock = stack.enter_context(dial(location))
+            with contextlib.suppress(OSError):  # it may have hung up already
+                sock.sendall(data)
+                sock.shutdown(socket.SHUT_WR)
+                while sock.recv(65536):
+                    pass
+
     def _connect(self) -> socket.socket:
         sock = dial(self._daemon.location)
+        if sock.family == socket.AF_INET:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if self._context is None:
             return sock
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return self._context.wrap_socket(sock)
 
 
@@ -104,11 +122,14 @@ def _context_of(files: Files) -> ssl.SSLContext:
     return context
 
 
-@pytest.fixture(params=["unix", "plain", "tls"])
+@pytest.fixture(params=["unix", "loopback", "plain", "tls"])
 def speaker(request: pytest.FixtureRequest, warehouse: Warehouse) -> Iterator[Speaker]:
     cluster: dict[str, Files] = request.getfixturevalue("cluster")
+    if request.param == "loopback":
+        request.getfixturevalue("no_unix_sockets")
     where: dict[str, Any] = {
         "unix": {},
+        "loopback": {},
         "plain": {"host": "127.0.0.1", "insecure": True},
         "tls": {"host": "127.0.0.1", "identity": request.getfixturevalue("identity")},
     }[request.param]
@@ -122,6 +143,8 @@ def test_no_first_bytes_and_no_first_message(speaker: Speaker, bomb: Bomb) -> No
     connect = MessageType.CONNECT
     for data in bomb.forms().values():
         speaker.say(data, is_let_in=False)
+        for first in (data, HELLO + data.ljust(99, b"."), REPLY + data, data.ljust(999, b".")):
+            speaker.knock(first)
         for number in SERIALIZERS:
             for flags in (0, Flag.COMPRESSED):
                 speaker.say(frame(Message(connect, number, flags, 0, data)), is_let_in=False)
@@ -136,7 +159,7 @@ def test_no_first_bytes_and_no_first_message(speaker: Speaker, bomb: Bomb) -> No
 
 def test_no_call_no_batch_and_no_ping(speaker: Speaker, bomb: Bomb) -> None:
     for data in bomb.forms().values():
-        for kind in (MessageType.INVOKE, MessageType.PING, MessageType.RESULT):
+        for kind in (MessageType.INVOKE, MessageType.PING):
             for number, flags in itertools.product(SERIALIZERS, FLAGS):
                 speaker.say(frame(Message(kind, number, flags, 1, data)), is_let_in=True)
 
@@ -204,6 +227,18 @@ def test_shared_memory_carries_it_as_bytes(
             for _ in range(3):
                 assert proxy.echo(large) == large
                 assert proxy.echo([memoryview(large)]) == [large]
+
+
+def test_no_file_that_stands_for_a_socket(
+    no_unix_sockets: None, own_machine: Path, bomb: Bomb
+) -> None:
+    path = own_machine / "x"
+    for data in bomb.forms().values():
+        for said in (data, b"remoteobj loopback 1 9 " + data, b"remoteobj loopback " + data):
+            path.write_bytes(said)
+            path.chmod(0o600)
+            with contextlib.suppress(RemoteObjError), Proxy(f"PYRO:it@./u:{path}") as proxy:
+                proxy.echo(1)
 
 
 # What a daemon answers.

@@ -115,6 +115,7 @@ class Impostor:
 
     def _talk(self, *said: bytes) -> None:
         plain, _ = self._listener.accept()
+        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         plain.settimeout(10.0)
         with (
             contextlib.suppress(OSError),
