@@ -26,6 +26,7 @@ from masterslave.memory import reuse_large_blocks
 from masterslave.naming import FarmRecord
 from masterslave.protocol.encoding import encode
 from masterslave.protocol.joining import VERSION, Decline, Introduction
+from masterslave.slave.avoiding import Avoided
 from masterslave.slave.calling import Caller, MasterGone
 from masterslave.slave.children import Child
 from masterslave.slave.giving import Giver
@@ -157,6 +158,7 @@ class Agent:
         self._lock = threading.Lock()
         self.allowed = Allowed(allow)
         self._refusals = Refusals()
+        self._avoided = Avoided()
         self._guests: dict[str, Guest] = {}
         self._meets: dict[str, Caller] = {}
         """Farms that are asked who they are."""
@@ -182,6 +184,7 @@ class Agent:
                 or farm.farm in self._closed_farms
                 or self._leaving.is_set()
                 or self._refusals.has(farm, time.monotonic())
+                or self._avoided.has(farm, time.monotonic())
             ):
                 return
             refusal = self._refuse(farm)
@@ -308,7 +311,7 @@ class Agent:
 
     def _meet(self, farm: FarmRecord, where: str, caller: Caller) -> None:
         """Find out whose a farm is that was found at an address, and serve it then."""
-        owner, how = THIS_USER, ""
+        owner, how, is_known = THIS_USER, "", False
         try:
             owner = caller.insist(lambda: owner_at(farm.uri, self._identity, farm.node))
         except MasterGone as error:
@@ -318,9 +321,9 @@ class Agent:
             if not how and not self._leaving.is_set():
                 self._receive(farm, owner, where)
             elif how and not caller.lost_touch:
-                self._closed_farms.add(farm.farm)
+                is_known = not self._avoided.add(farm, time.monotonic())
             self._note_idle()
-        if how:
+        if how and not is_known:
             self._report(f"found farm {farm.label!r} of {farm.script} in {where}; it {how}")
 
     def _receive(self, farm: FarmRecord, owner: Owner, where: str) -> None:
@@ -366,10 +369,10 @@ class Agent:
         of = f"{farm.script} (pid {farm.pid})"
         at = f"{of} on {guest.owner}" if guest.owner.node else of
         self._report(f"found farm {farm.label!r} of {at} in {where}")
-        may_come_back = False
+        may_come_back = is_elsewhere = False
         try:
             how = link.run()
-            may_come_back = link.lost_touch
+            is_elsewhere, may_come_back = link.met_another, link.lost_touch
             self._report(f"farm {farm.label!r} {how}; {link.work.done} tasks done for it here")
         except SlaveRefused as refusal:
             self._report(f"farm {farm.label!r} refuses this slave: {refusal}")
@@ -377,7 +380,9 @@ class Agent:
             with self._lock:
                 del self._guests[farm.farm]
                 self._done_before += link.work.done
-                if not may_come_back:
+                if is_elsewhere:
+                    self._avoided.add(farm, time.monotonic())
+                elif not may_come_back:
                     self._closed_farms.add(farm.farm)
                 if self._once:
                     self._leaving.set()

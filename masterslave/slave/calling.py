@@ -39,6 +39,8 @@ class Caller:
         """How it ended, in words."""
         self.lost_touch = False
         """Whether the master stopped answering, rather than ended: it may come back."""
+        self.met_another = False
+        """Whether somebody else than the master answered: that may be elsewhere, or later there."""
         self.trouble: tuple[float, str] | None = None
         """Since when (monotonic) the master does not answer, and how; None: it does."""
         self._patience_s = patience_s
@@ -66,10 +68,12 @@ class Caller:
                 answer = call()
                 self.trouble = None
                 return answer
-            except PeerRefused as error:  # trying again is of no use
+            except PeerRefused as error:  # trying again at once is of no use
+                self.met_another = True
                 raise MasterGone(f"refuses this slave, or is refused by it ({error})") from error
             except Exception as error:  # lost, late, or a fault in the master: it may pass
                 if _is_foreign(error):
+                    self.met_another = True
                     raise MasterGone(f"does not speak as a farm does ({error})") from error
                 if isinstance(error, RemoteObjError) and _nobody_listens(error):
                     raise MasterGone("has ended") from error

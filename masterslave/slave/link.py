@@ -111,6 +111,11 @@ class Link:
         """Whether the master stopped answering, rather than ended: it may come back."""
         return self._caller.lost_touch
 
+    @property
+    def met_another(self) -> bool:
+        """Whether somebody else than the master answered at its address."""
+        return self._caller.met_another
+
     def run(self) -> str:
         """Join, serve until the farm ends or the slave has left, and say how it ended.
 

@@ -19,8 +19,7 @@ class Relay:
     """
 
     def __init__(self, target: str) -> None:
-        host, _, port = target.rpartition(":")
-        self._target = host, int(port)
+        self.lead_to(target)
         self.budget: Callable[[], int] | None = None
         """Returns after how many bytes a new connection is cut; None: never."""
         self.cuts = 0
@@ -35,6 +34,11 @@ class Relay:
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="relay")
         self._thread.start()
+
+    def lead_to(self, target: str) -> None:
+        """Lead each new connection there, as an address that is another machine's now."""
+        host, _, port = target.rpartition(":")
+        self._target = host, int(port)
 
     def cut(self) -> None:
         """End each connection, in the midst of whatever it carries."""
