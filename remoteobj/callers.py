@@ -229,7 +229,8 @@ def on_disconnect(callback: Callable[[], None]) -> None:
 def current_peer() -> str:
     """Return the address of the caller of the method that runs now, or "this process".
 
-    It is ``THIS_MACHINE`` for a process of this user that came by the Unix socket.
+    It is ``THIS_MACHINE`` for a process of this user that came by the Unix socket, or by what
+    stands for it.
     """
     context = _current.get()
     return context.peer if context is not None else "this process"

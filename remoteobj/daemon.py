@@ -60,7 +60,8 @@ class Daemon:
 
     Args:
         host: None serves this user's processes on this machine, on a Unix socket in a private
-            directory. An address of this machine serves TCP there.
+            directory; where there are none (Windows), on loopback, with a secret in a file there.
+            An address of this machine serves TCP there.
         port: TCP port; 0 takes a free one.
         identity: Who this process is: TCP is TLS then, for peers of the same cluster only. Without
             a word it is who this account became by pairing, where *host* is given; None: nobody.
