@@ -104,6 +104,11 @@ class LocalCode:
                 self._set = _put_together(self._sources.values())
             return self._set
 
+    def source_of(self, name: str) -> Source | None:
+        """Return what travels for a module, as of the last ``look``; None: nothing does."""
+        with self._lock:
+            return self._sources.get(name)
+
     def add(self, sources: Iterable[Source]) -> None:
         """Have these travel, too."""
         with self._lock:

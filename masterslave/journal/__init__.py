@@ -1,0 +1,1 @@
+"""A journal: the file that keeps what a farm was given, and what became of it."""
