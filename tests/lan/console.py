@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.certificates import Files
 from tests.lan.hosts import Host, Line, Running
 
 __all__ = ["Console"]
@@ -22,9 +21,8 @@ class Console:
     ``host.serve("0.0.0.0")`` calls the method of the ``Machine`` in ``console_script.py``.
     """
 
-    def __init__(self, host: Host, identity: Files, environment: Mapping[str, str] = {}) -> None:
+    def __init__(self, host: Host, environment: Mapping[str, str] = {}) -> None:
         self.host = host
-        self.identity = identity
         self._environment = dict(environment)
         self._running: Running | None = None
         self._numbers = itertools.count()
@@ -33,9 +31,7 @@ class Console:
     def running(self) -> Running:
         """The process."""
         if self._running is None:
-            self._running = self.host.python(
-                "-W", "ignore", SCRIPT, *map(str, self.identity), **self._environment
-            )
+            self._running = self.host.python("-W", "ignore", SCRIPT, **self._environment)
         return self._running
 
     def ask(self, code: str, timeout_s: float = 20.0) -> Any:

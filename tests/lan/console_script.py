@@ -1,8 +1,9 @@
 """A process on a host that does what a test says: an expression a line, its value as JSON.
 
-    python console_script.py CA CERTIFICATE KEY
+    python console_script.py
 
-So a test speaks of what happens on the machines in one place, and a machine starts Python once.
+Who the machine is, it finds where pairing has put it. So a test speaks of what happens on the
+machines in one place, and a machine starts Python once.
 """
 
 from __future__ import annotations
@@ -19,15 +20,12 @@ from typing import Any
 from nameserver import (
     NameServer,
     NameServerClient,
-    NamingError,
     discovery,
     locate,
     watch_for_servers,
 )
 from nameserver.remembered import Memory, Remembered
-from remoteobj import ConnectionLost, Daemon, DeadlinePassed, Identity, Proxy, expose
-
-ME = Identity.from_files(*sys.argv[1:4])
+from remoteobj import ConnectionLost, Daemon, DeadlinePassed, Proxy, RemoteObjError, expose
 
 
 @expose
@@ -50,10 +48,9 @@ class Machine:
         self.browsing: discovery.Browsing | None = None
         self._daemon: Daemon | None = None
 
-    def serve(self, host: str, cluster: str = "default", port: int = 0, **options: Any) -> str:
+    def serve(self, host: str, port: int = 0) -> str:
         """Start a name server; returns its address."""
-        options.setdefault("identity", ME)
-        server = NameServer(host, port, cluster=cluster, **options)
+        server = NameServer(host, port)
         server.start()
         self.servers.append(server)
         return server.address
@@ -65,7 +62,6 @@ class Machine:
 
     def locate(self, **options: Any) -> tuple[str, str, float]:
         """Find a name server; returns its address, how, and how long it took in seconds."""
-        options.setdefault("identity", ME)
         began = time.monotonic()
         with locate(**options) as client:
             return client.address, client.how, time.monotonic() - began
@@ -74,7 +70,7 @@ class Machine:
         """Return why no name server is found."""
         try:
             return f"found {self.locate(**options)}"
-        except NamingError as error:
+        except RemoteObjError as error:
             return str(error)
 
     def watch(self, **options: Any) -> None:
@@ -92,7 +88,7 @@ class Machine:
             self._note(client.address)
             threading.Thread(target=follow, args=(client,), daemon=True).start()
 
-        watch = watch_for_servers(note, identity=ME, **options)
+        watch = watch_for_servers(note, **options)
 
     def wait_for(self, place: str, since: int = 0, timeout_s: float = 15.0) -> tuple[float, int]:
         """Wait until a name server was found at *place*, or "lost"; returns when, and the count.
@@ -130,25 +126,25 @@ class Machine:
 
     def offer(self, name: str, host: str) -> list[str]:
         """Register an object that is served on *host*; returns what was warned about."""
-        self._daemon = Daemon(host, identity=ME)
+        self._daemon = Daemon(host)
         self._daemon.start()
         uri = self._daemon.register(Bell(), name)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            with locate(identity=ME, cluster="default") as names:
+            with locate() as names:
                 names.register(name, uri, replace=True)
         return [str(each.message) for each in caught]
 
     def ring(self, name: str) -> tuple[str, str]:
         """Look an object up and call it; returns its host, and the answer."""
-        with locate(identity=ME, cluster="default") as names:
+        with locate() as names:
             uri = names.lookup(name).uri
-        with Proxy(uri, identity=ME) as bell:
+        with Proxy(uri) as bell:
             return uri.host or "", bell.ring()
 
-    def remember(self, address: str, cluster: str | None = None) -> None:
+    def remember(self, address: str, cluster: str) -> None:
         """Have an address remembered, as if it had been found."""
-        Memory("tls", cluster).note(Remembered(address, cluster or "default"))
+        Memory("tls", cluster).note(Remembered(address, cluster))
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Name servers are found wherever they are, while the networks change."""
+"""Name servers are found wherever they are, while networks change; by paired machines."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ import contextlib
 import statistics
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
-from tests.certificates import Files, make_cluster
 from tests.conftest import eventually
 from tests.lan.console import Console
 from tests.lan.hosts import Lan
+from tests.pairing import Pairing
 
 NOTICED_S = 2.5
 """Longest time from a change of network until it is noticed, in seconds: networks are looked at
@@ -21,6 +22,7 @@ every second, and a server that does not answer is asked every two."""
 
 LOCATED_S = 1.0
 
+CLUSTER = "room"
 NAMES = ("hall", "anna", "ben", "cleo", "dora")
 NETWORKS = {"hall": (0, 1), "ben": (1,), "dora": (0, 1)}
 
@@ -31,25 +33,25 @@ Consoles = dict[str, Console]
 def lan() -> Iterator[Lan]:
     """Two networks: hall and dora are in both, ben in the other one; all have containers.
 
+    All are paired, and hall has the cluster's authority.
+
     Cleo has an interface more, that carries no multicast; it should spoil nothing.
     """
     with Lan(*NAMES, networks=NETWORKS) as lan:
         for host in lan:
             host.make_bridge("docker0", "172.17.0.1/16")
         lan["cleo"].make_quiet_card("quiet0", "10.99.0.1/24")
+        cluster = Pairing(CLUSTER, lan["hall"].config)
+        for name in NAMES[1:]:
+            cluster.pair(lan[name].config, name)
         yield lan
 
 
-@pytest.fixture(scope="module")
-def identities(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Files]:
-    return make_cluster(tmp_path_factory.mktemp("lan"), NAMES)
-
-
 @pytest.fixture
-def consoles(lan: Lan, identities: dict[str, Files]) -> Iterator[Consoles]:
+def consoles(lan: Lan) -> Iterator[Consoles]:
     for host in lan:
         host.forget()
-    yield {host.name: Console(host, identities[host.name]) for host in lan}
+    yield {host.name: Console(host) for host in lan}
     lan.end_processes()
 
 
@@ -77,54 +79,69 @@ def test_a_server_that_starts_after_its_clients(consoles: Consoles) -> None:
     anna.watch()
     looks = ben.tell("here.locate(timeout_s=15)")
     assert "nobody announces one" in anna.why_not(timeout_s=0.2)
-    began = time.monotonic()
     port = hall.serve("0.0.0.0").rpartition(":")[2]
+    began = time.monotonic()  # before, it has imported what lets machines join
     at, _ = anna.wait_for(f"{hall.host.address}:{port}")
     assert_noticed(at, began, "a new server")
     assert ben.answer(looks)[:2] == [f"{hall.host.address_in(1)}:{port}", "zeroconf"]
 
 
-def test_two_clusters_are_told_apart(
-    consoles: Consoles, lan: Lan, identities: dict[str, Files], foreign: Files
-) -> None:
-    hall, anna, cleo = (consoles[name] for name in ("hall", "anna", "cleo"))
-    lab, studio = hall.serve("0.0.0.0", "lab"), cleo.serve("0.0.0.0", "studio")
+@pytest.fixture
+def account(lan: Lan, tmp_path: Path) -> Iterator[Callable[..., Console]]:
+    """Makes consoles of hosts' other accounts, whose configuration is in ``tmp_path / name``."""
+    for host in lan:
+        host.forget()
+
+    def make(host: str, name: str, **environment: str) -> Console:
+        return Console(lan[host], {"XDG_CONFIG_HOME": str(tmp_path / name), **environment})
+
+    yield make
+    lan.end_processes()
+
+
+def test_two_clusters_are_told_apart(account: Callable[..., Console], tmp_path: Path) -> None:
+    """Anna is in both."""
+    for cluster, founder in (("lab", "hall"), ("studio", "cleo")):
+        Pairing(cluster, tmp_path / founder, founder).pair(tmp_path / "anna", "anna")
+    hall, anna, cleo = (account(name, name) for name in ("hall", "anna", "cleo"))
+    lab, studio = hall.serve("0.0.0.0"), cleo.serve("0.0.0.0")
     assert (lab[:10], studio[:10]) == ("10.77.0.1:", "10.77.0.4:")
 
     for _ in range(2):
-        said = anna.why_not()
-        assert said == (
-            f"there are name servers of 2 clusters on this network: 'lab' ({lab}), 'studio' "
-            f"({studio}); say which is meant, with cluster=, --cluster at the command line, or "
-            "REMOTEOBJ_CLUSTER"
-        )
+        assert "this account is in several clusters (lab, studio)" in anna.why_not()
         # Each is found by its name, first by zeroconf, then where it was before.
         for cluster, address in (("lab", lab), ("studio", studio)):
             assert anna.locate(cluster=cluster)[0] == address
     assert anna.locate(cluster="lab")[1] == "remembered"
-    chosen = Console(anna.host, anna.identity, {"REMOTEOBJ_CLUSTER": "studio"})
+    chosen = account("anna", "anna", REMOTEOBJ_CLUSTER="studio")
     assert chosen.locate()[0] == studio
     chosen.watch()
     assert chosen.wait_for("10.")
-    anna.watch()
-    for address in (lab, studio):  # who serves all that there are is not asked to choose
-        assert anna.wait_for(address)
+    anna.watch(cluster="lab")
+    assert anna.wait_for(lab)
     assert {address for _, address in chosen.ask("here.found")} == {studio}
+    assert {address for _, address in anna.ask("here.found")} == {lab}
     said = anna.why_not(cluster="attic", timeout_s=0.5)
     assert f"{lab} is of the cluster 'lab'" in said
     assert "no name server of the cluster 'attic' found" in said
-    assert "is of the cluster 'lab', not of 'studio'" in anna.why_not(address=lab, cluster="studio")
+    assert "both machines must belong to the same cluster" in anna.why_not(
+        address=lab, cluster="studio"
+    )
 
-    # Whoever cannot be asked is no choice.
+    # Another authority's cluster of the same name is another cluster.
     cleo.close_servers()
-    stranger = Console(cleo.host, foreign)
-    stranger.serve("0.0.0.0", "studio")
-    assert anna.locate()[0] == lab
+    Pairing("studio", tmp_path / "stranger", "stranger")
+    stranger = account("cleo", "stranger")
+    posing = stranger.serve("0.0.0.0")
+    said = anna.why_not(cluster="studio", timeout_s=0.5)
+    assert posing in said, said
+    assert anna.locate(cluster="lab")[0] == lab
     # Where one was found that now is another cluster's, it is not taken.
     hall.close_servers()
-    other = hall.serve("0.0.0.0", "attic", int(lab.rpartition(":")[2]))
-    assert other == lab
-    assert "is of the cluster 'attic'" in anna.why_not(cluster="lab", timeout_s=0.5)
+    Pairing("attic", tmp_path / "other", "other").pair(tmp_path / "anna", "anna")
+    other = account("hall", "other")
+    assert other.serve("0.0.0.0", int(lab.rpartition(":")[2])) == lab
+    assert "'attic'" in anna.why_not(cluster="lab", timeout_s=0.5)
     assert anna.locate(cluster="attic")[0] == lab
 
 
@@ -142,7 +159,7 @@ def test_each_network_is_given_its_own_address(consoles: Consoles) -> None:
         assert console.offer(f"{host.name}.bell", "0.0.0.0") == []
         assert anna.ring(f"{host.name}.bell") == [host.address_in(0), "ding"]
         assert ben.ring(f"{host.name}.bell") == [host.address_in(1), "ding"]
-    own = "locate(identity=ME, cluster='default').lookup('Pyro.NameServer').uri.location"
+    own = "locate().lookup('Pyro.NameServer').uri.location"
     assert (anna.ask(own), ben.ask(own)) == (here, there)
     assert cleo.offer("cleo.bell", "0.0.0.0") == []
     assert anna.ring("cleo.bell") == [cleo.host.address, "ding"]
@@ -179,7 +196,7 @@ def test_an_address_changes_under_way(consoles: Consoles) -> None:
             lambda: set(anna.ask("here.browsing.interfaces")) == {"10.77.0.98", "127.0.0.1"},
             "the new address is listened on",
         )
-        second = hall.serve("0.0.0.0", "second")
+        second = hall.serve("0.0.0.0")
         anna.wait_for(second, count)
 
 
@@ -257,14 +274,12 @@ def test_locating_is_quick(consoles: Consoles) -> None:
     times: dict[str, list[float]] = {}
     for _ in range(5):
         anna.host.forget()
-        times.setdefault("nothing remembered, cluster=None", []).append(anna.locate()[2])
         for what in ("nothing remembered", "remembered"):
-            times.setdefault(what, []).append(anna.locate(cluster="default")[2])
-        for cluster in (None, "default"):
-            anna.remember(f"{cleo.host.address}:9090", cluster)
-            _, how, took_s = anna.locate(cluster=cluster)
-            assert how == "zeroconf"
-            times.setdefault(f"black hole, cluster={cluster}", []).append(took_s)
+            times.setdefault(what, []).append(anna.locate()[2])
+        anna.remember(f"{cleo.host.address}:9090", CLUSTER)
+        _, how, took_s = anna.locate()
+        assert how == "zeroconf"
+        times.setdefault("black hole", []).append(took_s)
     cleo.host.mend()
     medians = {what: round(statistics.median(each), 3) for what, each in times.items()}
     sys.stdout.write(f"locate() in seconds, medians of 5: {medians}\n")
