@@ -1,4 +1,4 @@
-"""Found by zeroconf, on loopback, whatever else is announced there."""
+"""Found by zeroconf, on loopback, whatever else is announced there; by a paired account."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
@@ -27,13 +28,43 @@ from nameserver.networks import Interface
 from nameserver.record import NAME_SERVER
 from remoteobj import BadURI, Daemon, InsecureRefused, InsecureWarning, expose
 from tests.conftest import eventually
+from tests.pairing import Pairing
 
 Found = queue.SimpleQueue[NameServerClient]
 
 
+@pytest.fixture(autouse=True)
+def paired(own_machine: Path) -> Pairing:
+    """This account has the authority of a cluster; in the tests of plain TCP it is not asked."""
+    return Pairing("lab", own_machine / "config")
+
+
+@pytest.fixture
+def server() -> Iterator[NameServer]:
+    """One that is not announced."""
+    with NameServer("127.0.0.1", announce=False) as running:
+        yield running
+
+
 def announced(port: int = 0) -> NameServer:
+    return NameServer("127.0.0.1", port)
+
+
+def plain(port: int = 0) -> NameServer:
     with pytest.warns(InsecureWarning):
         return NameServer("127.0.0.1", port, insecure=True)
+
+
+def announcing(port: int, name: str, server_id: str | None = None) -> discovery.Announcement:
+    """Announce what may be no name server, or no more."""
+    return discovery.announce(
+        "127.0.0.1",
+        port,
+        name=name,
+        server_id=server_id or name,
+        transport="tls",
+        cluster="lab",
+    )
 
 
 def port_of(address: str) -> int:
@@ -56,28 +87,32 @@ def silent_port() -> Iterator[int]:
 
 
 def test_found_in_under_two_seconds() -> None:
-    with announced():
+    with announced() as server:
         began = time.monotonic()
-        with pytest.warns(InsecureWarning) as caught, locate(insecure=True) as client:
+        with locate() as client:
             took_s = time.monotonic() - began
-        # Another run on this host may be announced there too; whichever it is, it has answered.
         assert client.how == "zeroconf"
-        assert client.address.startswith("127.0.0.1:")
+        assert client.address == server.address
         assert took_s < 2.0
-        assert len(caught) == 1
+
+
+def test_found_in_plain_tcp_with_a_warning() -> None:
+    with plain(), pytest.warns(InsecureWarning) as caught:
+        client = locate(insecure=True)
+    # Another run on this host may be announced there too; whichever it is, it has answered.
+    assert (client.how, client.address[:10]) == ("zeroconf", "127.0.0.1:")
+    client.close()
+    assert len(caught) == 1
 
 
 @pytest.mark.usefixtures("own_network")
 def test_a_dead_announcement_does_not_delay_a_live_one(
     refusing_port: int, silent_port: int
 ) -> None:
-    dead = [
-        discovery.announce("127.0.0.1", port, name=f"dead{port}", server_id=f"dead{port}")
-        for port in (refusing_port, silent_port)
-    ]
+    dead = [announcing(port, f"dead{port}") for port in (refusing_port, silent_port)]
     with announced() as server:
         began = time.monotonic()
-        with pytest.warns(InsecureWarning), locate(insecure=True) as client:
+        with locate() as client:
             assert client.address == server.address
         assert time.monotonic() - began < 1.5
     for announcement in dead:
@@ -89,15 +124,15 @@ def test_when_none_answers_the_error_says_what_was_tried(
     refusing_port: int, silent_port: int
 ) -> None:
     with pytest.raises(NameServerNotFound) as caught:
-        locate(timeout_s=0.2, insecure=True)
+        locate(timeout_s=0.2)
     text = str(caught.value)
     assert "within 0.2 s by zeroconf on 127.0.0.1 (nobody announces one)" in text
-    assert "nameserver run --host" in text
+    assert "nameserver run" in text
     assert "REMOTEOBJ_NAMESERVER=host:port" in text
-    refusing = discovery.announce("127.0.0.1", refusing_port, name="r", server_id="r")
-    silent = discovery.announce("127.0.0.1", silent_port, name="s", server_id="s")
+    refusing = announcing(refusing_port, "r")
+    silent = announcing(silent_port, "s")
     with closing(refusing), closing(silent), pytest.raises(NameServerNotFound) as caught:
-        locate(timeout_s=2.0, insecure=True)  # it waits for the silent one; both have to be seen
+        locate(timeout_s=2.0)  # it waits for the silent one; both have to be seen
     text = str(caught.value)
     assert f"127.0.0.1:{refusing_port} was announced, but nobody answers" in text
     assert f"127.0.0.1:{silent_port} was announced, but has not answered" in text
@@ -106,29 +141,38 @@ def test_when_none_answers_the_error_says_what_was_tried(
 
 def test_a_server_that_may_not_be_asked_is_named() -> None:
     began = time.monotonic()
-    with announced(), pytest.raises(NameServerNotFound, match=r"seen at 127.*pass insecure=True"):
-        locate(timeout_s=10)
+    with plain(), pytest.raises(NameServerNotFound, match=r"seen at 127.*pass insecure=True"):
+        locate(timeout_s=10, identity=None)
     assert time.monotonic() - began < 5  # nothing else can be found: it is said at once
 
 
 def test_a_known_address_is_asked_and_no_other(
     server: NameServer, refusing_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.warns(InsecureWarning) as caught, locate(server.address, insecure=True) as client:
+    with locate(server.address) as client:
         assert (client.address, client.how) == (server.address, "given")
-    assert len(caught) == 1
     monkeypatch.setenv("REMOTEOBJ_NAMESERVER", server.address)
-    with pytest.warns(InsecureWarning), locate(insecure=True) as client:
+    with locate() as client:
         assert (client.address, client.how) == (server.address, "REMOTEOBJ_NAMESERVER")
     with pytest.raises(
         InsecureRefused, match=f"{server.address} is on TCP, where this machine has to"
     ):
-        locate()
+        locate(identity=None)
     monkeypatch.setenv("REMOTEOBJ_NAMESERVER", f"127.0.0.1:{refusing_port}")
     with pytest.raises(NameServerNotFound, match=rf"{refusing_port} \(REMOTEOBJ_NAMESERVER\)"):
-        locate(insecure=True)
+        locate()
     with pytest.raises(BadURI):
-        locate("nowhere", insecure=True)
+        locate("nowhere")
+
+
+def test_a_known_address_in_plain_tcp_is_warned_about() -> None:
+    with (
+        plain() as server,
+        pytest.warns(InsecureWarning) as caught,
+        locate(server.address, insecure=True) as client,
+    ):
+        assert (client.address, client.how) == (server.address, "given")
+    assert len(caught) == 1
 
 
 def test_goodbye_is_heard_and_nothing_leaves_loopback() -> None:
@@ -149,7 +193,7 @@ def test_goodbye_is_heard_and_nothing_leaves_loopback() -> None:
 @pytest.mark.usefixtures("own_network")
 def test_a_watch_tells_of_each_server_once_and_again_when_it_is_back() -> None:
     found: Found = queue.SimpleQueue()
-    with watch_for_servers(found.put, insecure=True):
+    with watch_for_servers(found.put):
         with announced() as first:
             with found.get(timeout=5) as client:
                 assert client.address == first.address
@@ -166,12 +210,12 @@ def test_a_watch_says_what_it_may_not_ask(
     watch_log: queue.SimpleQueue[logging.LogRecord],
 ) -> None:
     found: Found = queue.SimpleQueue()
-    with announced() as server, watch_for_servers(found.put) as watch:
+    with plain() as server, watch_for_servers(found.put, identity=None) as watch:
         assert (
             f"seen at {server.address}, but it speaks plain TCP" in watch_log.get(timeout=5).message
         )
         assert "pass insecure=True" in watch.problems()[server.address]
-        with watch_for_servers(found.put, address=server.address) as known:
+        with watch_for_servers(found.put, address=server.address, identity=None) as known:
             assert "insecure=True" in watch_log.get(timeout=5).message
             assert server.address in known.problems()
         assert watch_log.empty()
@@ -181,12 +225,10 @@ def test_a_watch_says_what_it_may_not_ask(
 @pytest.mark.usefixtures("own_network")
 def test_one_server_under_two_addresses_is_one(server: NameServer) -> None:
     found: Found = queue.SimpleQueue()
-    with announced() as other, watch_for_servers(found.put, insecure=True):
+    with announced() as other, watch_for_servers(found.put):
         found.get(timeout=5).close()
         two = [
-            discovery.announce(
-                "127.0.0.1", port_of(address), name=f"twin{number}", server_id="twin"
-            )
+            announcing(port_of(address), f"twin{number}", "twin")
             for number, address in enumerate((server.address, other.address))
         ]
         found.get(timeout=5).close()
@@ -200,14 +242,10 @@ def test_one_server_under_two_addresses_is_one(server: NameServer) -> None:
 @pytest.mark.usefixtures("own_network")
 def test_an_announcement_that_comes_back_is_proved_again(server: NameServer) -> None:
     found: Found = queue.SimpleQueue()
-    with announced(), watch_for_servers(found.put, insecure=True):
+    with announced(), watch_for_servers(found.put):
         found.get(timeout=5).close()  # now it listens, so it will hear a goodbye
         for _ in range(2):
-            with closing(
-                discovery.announce(
-                    "127.0.0.1", port_of(server.address), name="same", server_id="same"
-                )
-            ):
+            with closing(announcing(port_of(server.address), "same")):
                 found.get(timeout=5).close()
 
 
@@ -217,15 +255,14 @@ def test_a_server_that_is_announced_too_early_is_found_later() -> None:
     with socket.socket() as kept:
         kept.bind(("127.0.0.1", 0))
         port = kept.getsockname()[1]
-        early = discovery.announce("127.0.0.1", port, name="early", server_id="early")
+        early = announcing(port, "early")
         with pytest.raises(NameServerNotFound, match="nobody answers"):
-            locate(timeout_s=0.3, insecure=True)
-        watch = watch_for_servers(found.put, insecure=True)
+            locate(timeout_s=0.3)
+        watch = watch_for_servers(found.put)
         with pytest.raises(queue.Empty):
             found.get(timeout=0.3)
         assert "nobody answers" in watch.problems()[f"127.0.0.1:{port}"]
-    with pytest.warns(InsecureWarning):
-        server = NameServer("127.0.0.1", port, insecure=True, announce=False)
+    server = NameServer("127.0.0.1", port, announce=False)
     with closing(early), watch, server, found.get(timeout=5) as client:
         assert client.address == server.address
         assert watch.problems() == {}
@@ -234,9 +271,7 @@ def test_a_server_that_is_announced_too_early_is_found_later() -> None:
 def test_a_watch_of_a_known_address(refusing_port: int) -> None:
     found: Found = queue.SimpleQueue()
     with announced() as server:
-        with watch_for_servers(
-            found.put, address=server.address, insecure=True, interval_s=0.02
-        ) as watch:
+        with watch_for_servers(found.put, address=server.address, interval_s=0.02) as watch:
             with found.get(timeout=5) as client:
                 assert client.address == server.address
             with pytest.raises(queue.Empty):  # asked a dozen times, it is still the same server
@@ -245,9 +280,7 @@ def test_a_watch_of_a_known_address(refusing_port: int) -> None:
             with announced(port_of(server.address)), found.get(timeout=5) as client:
                 client.ping()
         began = time.monotonic()
-        with watch_for_servers(
-            found.put, address=f"127.0.0.1:{refusing_port}", insecure=True
-        ) as watch:
+        with watch_for_servers(found.put, address=f"127.0.0.1:{refusing_port}") as watch:
             watch.close()
         assert time.monotonic() - began < 0.5
     assert found.empty()
@@ -263,19 +296,18 @@ class Stranger:
         return "strange"
 
 
-@pytest.mark.filterwarnings("ignore:plain TCP")
 def test_a_stranger_at_a_known_address_ends_no_watch() -> None:
     found: Found = queue.SimpleQueue()
-    with Daemon("127.0.0.1", insecure=True) as stranger:
+    with Daemon("127.0.0.1") as stranger:
         stranger.register(Stranger(), NAME_SERVER)
         stranger.start()
         watch = watch_for_servers(
-            found.put, address=stranger.location, insecure=True, interval_s=0.02, cluster="lab"
+            found.put, address=stranger.location, interval_s=0.02, cluster="lab"
         )
         eventually(watch.problems, "it is said that this is none")
     with (
         watch,
-        NameServer("127.0.0.1", stranger.port or 0, insecure=True, cluster="lab") as server,
+        NameServer("127.0.0.1", stranger.port or 0, cluster="lab") as server,
         found.get(timeout=5) as client,
     ):
         assert client.address == server.address
@@ -320,7 +352,7 @@ def test_interfaces_come_from_the_argument_the_environment_or_the_system(
         with pytest.raises(NamingError, match="'eth0' is no IPv4 address"):
             use()
     with pytest.raises(NameServerNotFound, match="'eth0' is no IPv4 address"):
-        locate(insecure=True)
+        locate()
     monkeypatch.delenv("REMOTEOBJ_INTERFACES")
     assert "127.0.0.1" in discovery.interfaces_to_use()
 
@@ -329,13 +361,13 @@ def test_interfaces_come_from_the_argument_the_environment_or_the_system(
 def test_an_interface_that_fails_spoils_no_other() -> None:
     both = ["192.0.2.77", "127.0.0.1"]
     with announced() as server:
-        with pytest.warns(InsecureWarning), locate(insecure=True, interfaces=both) as client:
+        with locate(interfaces=both) as client:
             assert client.address == server.address
         with closing(discovery.browse(print, print, both)) as browsing:
             assert browsing.interfaces == ("127.0.0.1",)
             assert browsing.problems() == {"192.0.2.77": "is no address of this machine"}
     with pytest.raises(NameServerNotFound, match=r"on no interface; not on 192\.0\.2\.77: is no"):
-        locate(insecure=True, timeout_s=0.1, interfaces=["192.0.2.77"])
+        locate(timeout_s=0.1, interfaces=["192.0.2.77"])
 
 
 @pytest.mark.usefixtures("own_network")
@@ -368,9 +400,7 @@ def test_names_that_cannot_be_announced() -> None:
 
 
 def test_a_name_is_made_fit_for_announcing() -> None:
-    with pytest.warns(InsecureWarning):
-        server = NameServer("127.0.0.1", insecure=True, name="lab.three \u00fc" + "x" * 80)
-    with server:
+    with NameServer("127.0.0.1", name="lab.three \u00fc" + "x" * 80) as server:
         assert server.announced is not None
         assert server.announced.startswith("lab-three-x")
         assert server.statistics().announced == server.announced
