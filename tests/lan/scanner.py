@@ -5,7 +5,8 @@
     python scanner.py --crowd '[["10.77.0.1", 9090], ...]' COUNT          # half-open, until a line
     python scanner.py --mdns ADDRESS SERVICE                              # what is announced there
 
-One JSON object a line: the address, what was said, and all bytes that came back, in hex.
+One JSON object a line: the address, what was said, all bytes that came back, those inside of TLS,
+and the certificate that was shown, in hex.
 """
 
 from __future__ import annotations
@@ -44,8 +45,12 @@ def addresses_in(text: str) -> list[Address]:
     return [(host, port) for host, port in json.loads(text)]
 
 
-def tell(address: Address, said: str, came: bytes, inside: bytes) -> None:
-    print(json.dumps({"at": address, "said": said, "came": came.hex(), "inside": inside.hex()}))
+def tell(
+    address: Address, said: str, came: bytes, inside: bytes, certificate: bytes | None = None
+) -> None:
+    seen = {"came": came, "inside": inside, "certificate": certificate or b""}
+    told = {name: data.hex() for name, data in seen.items()}
+    print(json.dumps({"at": address, "said": said, **told}))
 
 
 def talk_plain(address: Address, said: str) -> None:
@@ -61,6 +66,7 @@ def talk_plain(address: Address, said: str) -> None:
 def talk_tls(address: Address, said: str, context: ssl.SSLContext) -> None:
     """Shake hands, ask, and read on: what came inside of TLS is what could leak."""
     came = inside = b""
+    shown = None
     with contextlib.suppress(OSError), socket.create_connection(address, 2) as plain:
         plain.settimeout(PATIENCE_S)
         incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
@@ -70,6 +76,7 @@ def talk_tls(address: Address, said: str, context: ssl.SSLContext) -> None:
             try:
                 if not has_asked:
                     tls.do_handshake()
+                    shown = tls.getpeercert(binary_form=True)
                     tls.write(_CONNECT)
                     has_asked = True
                 while data := tls.read(65536):
@@ -85,7 +92,7 @@ def talk_tls(address: Address, said: str, context: ssl.SSLContext) -> None:
                 break
             came += data
             incoming.write(data)
-    tell(address, said, came, inside)
+    tell(address, said, came, inside, shown)
 
 
 def crowd(addresses: list[Address], count: int) -> None:

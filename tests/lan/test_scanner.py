@@ -84,6 +84,7 @@ class Heard:
     said: str
     came: bytes
     inside: bytes
+    certificate: bytes
 
 
 def scan(stranger: Host, host: Host, ports: list[int], foreign: Files) -> list[Heard]:
@@ -92,14 +93,31 @@ def scan(stranger: Host, host: Host, ports: list[int], foreign: Files) -> list[H
     told = stranger.run(scanner(at, *map(str, foreign)), timeout_s=90, PYTHONPATH=ROOT)
     lines = [json.loads(line) for line in told.splitlines()]
     assert len(lines) == 6 * len(ports)
+    parts = ("came", "inside", "certificate")
     return [
-        Heard(line["at"][1], line["said"], *map(bytes.fromhex, (line["came"], line["inside"])))
+        Heard(line["at"][1], line["said"], *(bytes.fromhex(line[name]) for name in parts))
         for line in lines
     ]
 
 
+def check_certificate(heard: Heard) -> None:
+    """Whoever shakes hands sees whose machine this is, and of which cluster; and nobody else."""
+    assert bool(heard.certificate) == heard.said.startswith("TLS")
+    if heard.certificate:
+        read = x509.load_der_x509_certificate(heard.certificate)
+        names = [part.value for part in (*read.subject, *read.issuer)]
+        assert names == ["hall", CLUSTER]
+        said = read.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        (uri,) = said.get_values_for_type(x509.UniformResourceIdentifier)
+        assert re.fullmatch("remoteobj:node:[0-9a-f]{16}:operator", uri)
+        assert len(list(said)) == 1
+        others = ("anna", "ben", "cleo", "masterslave", "lan", "0.1.0")
+        assert not [each for each in others if each.encode() in heard.certificate]
+
+
 def check_daemon(heard: Heard) -> None:
     """Nothing but a failed handshake; or one sentence, to who speaks Pyro's protocol plainly."""
+    check_certificate(heard)
     assert not heard.inside, heard
     if heard.came.startswith(b"PYRO"):
         assert heard.said == "CONNECT"
@@ -113,6 +131,7 @@ def check_daemon(heard: Heard) -> None:
 
 def check_join_port(heard: Heard, ca: bytes, secrets: list[bytes]) -> None:
     """The first message of joining to who speaks TLS: clock, CA, and name of the cluster."""
+    check_certificate(heard)
     assert is_failed_handshake(heard.came), heard
     if not heard.said.startswith("TLS"):
         assert not heard.inside

@@ -69,7 +69,7 @@ def test_no_argument_of_a_name_servers_methods(bomb: Bomb) -> None:
     found_cluster("lab", name="hall", now=time.time())
     identity = Identity.stored("lab")
     with NameServer("127.0.0.1", identity=identity, announce=False, join_port=0) as server:
-        for object_id in (NAME_SERVER, AUTHORITY):
+        for object_id in (NAME_SERVER, AUTHORITY, "Pyro.Daemon"):
             with Proxy(f"PYRO:{object_id}@{server.address}", identity=identity) as proxy:
                 methods = [name for name in dir(proxy) if name != "close_code"]
                 assert len(methods) > 5

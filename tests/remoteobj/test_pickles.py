@@ -291,13 +291,19 @@ def test_no_answer_of_a_daemon(answers: Any, connect: Connect, bomb: Bomb) -> No
 
 def test_no_greeting_of_a_daemon(answers: Any, connect: Connect, bomb: Bomb) -> None:
     for data in bomb.forms().values():
+        agreed = {"version": 1, "max_bytes": data, "revoked": data}
         meta = {"methods": [data], "oneway": data, "attrs": [data], "parameters": {"echo": data}}
         greetings = [
             Message(kind, number, flags, 0, each)
             for kind in (MessageType.CONNECT_OK, MessageType.CONNECT_FAIL, MessageType.RESULT)
             for number in SERIALIZERS
             for flags in (0, Flag.COMPRESSED)
-            for each in (data, repr({"handshake": data, "meta": meta, KEY: data}).encode())
+            for each in (
+                data,
+                repr({"handshake": data, "meta": meta, KEY: data}).encode(),
+                repr({"handshake": "hello", KEY: {**agreed, "codec": data}}).encode(),
+                repr({"handshake": "hello", KEY: {**agreed, "codec": "binary"}}).encode(),
+            )
         ]
         said = [data + data, *map(frame, greetings)]
 

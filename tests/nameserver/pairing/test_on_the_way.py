@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import ssl
 import string
 import threading
 import time
@@ -20,11 +21,13 @@ from nameserver.errors import BadToken, JoinRefused
 from nameserver.pairing.guessing import GuestKey, HostKey
 from nameserver.pairing.host import Host
 from nameserver.pairing.joining import join_by_code, join_by_token
+from nameserver.pairing.messages import VERSION, Hello, encode
 from nameserver.pairing.token import Token, read_token
 from remoteobj.identity.store import Store
 from tests.conftest import eventually
 from tests.nameserver.pairing.accounts import Account
 from tests.nameserver.pairing.halls import Hall, said_on
+from tests.nameserver.pairing.middle import Middle
 
 PATIENCE_S = 10.0
 GUEST, HOST = 0, 1
@@ -178,6 +181,36 @@ def test_a_code_gives_a_key_to_who_has_seen_the_same_alone() -> None:
             else:
                 with pytest.raises(JoinRefused):
                     guest.check(proof, b"ca", b"certificate")
+
+
+def test_a_guest_speaks_no_old_tls_and_nothing_plainly(host: Host) -> None:
+    token, identity = host.invite("operator", 1, 60.0), host._store.identity_path
+    with Middle(host.port or 0, identity) as middle:  # even with the host's own certificate
+        middle._context.maximum_version = ssl.TLSVersion.TLSv1_2
+        with pytest.raises(JoinRefused, match=r"(?i)protocol.version"):
+            join_by_token(msgspec.structs.replace(token, port=middle.port), name="anna")
+        assert middle.heard == b""
+    heard: list[bytes] = []
+
+    def answer_plainly(listener: socket.socket) -> None:
+        for said in (b"HTTP/1.1 400 Bad Request\r\n\r\n", hello):
+            sock, _ = listener.accept()
+            with sock, contextlib.suppress(OSError):
+                sock.sendall(said)
+                while data := sock.recv(65536):
+                    heard.append(data)
+
+    hello = encode(Hello(VERSION, time.time(), host.office.ca_pem, "lab"))
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=answer_plainly, args=(listener,))
+        thread.start()
+        for _ in range(2):
+            with pytest.raises(JoinRefused):
+                meant = msgspec.structs.replace(token, port=listener.getsockname()[1])
+                join_by_token(meant, name="anna")
+        thread.join()
+    assert token.secret not in b"".join(heard)
+    assert join_by_token(token, name="anna").identity.claims.role == "operator"
 
 
 # Tokens, as they are typed.
