@@ -53,6 +53,8 @@ class DaemonStatistics:
     handshakes_crowded_out: int
     calls: int
     threads: int
+    turns_held_back: int
+    """How often a connection had to wait because its peer held its share of the threads."""
 
 
 class Daemon:
@@ -304,6 +306,7 @@ class Daemon:
             engine.crowded_out,
             engine.calls,
             engine.threads,
+            engine.held_back,
         )
 
     def __enter__(self) -> Self:

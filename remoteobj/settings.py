@@ -46,6 +46,11 @@ class Settings:
     max_connections: int = 4096
     """Connections that a daemon serves at once; one more is refused in words."""
 
+    max_connections_per_peer: int = 2048
+    """Connections of one machine, by its certificate, that a daemon serves at once; one more is
+    refused in words. Without TLS it is those of one address; by a Unix socket they are not counted.
+    So no member takes the places of all others."""
+
     max_calls_in_flight: int = 256
     """Calls of one connection that may be unanswered at a time, because what they return comes
     later, or because nobody waits for them; the next ones are not read until some are done."""
@@ -53,6 +58,10 @@ class Settings:
     max_threads: int = 1000
     """Threads that run calls at a time. Sixteen do for short calls; more are started only while
     methods take their time, and end when they have nothing to do."""
+
+    max_threads_per_peer: int = 500
+    """Threads that run calls of one machine (or address, as above) at a time; its other calls wait
+    in their sockets, and those of other machines do not. Lower it with ``max_threads``."""
 
     max_depth: int = 200
     """How many containers may stand in one another in a value; a deeper one is refused."""

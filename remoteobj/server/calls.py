@@ -50,6 +50,7 @@ class CallRunner:
         published: Published,
         payloads: dict[int, Payload],
         submit: Callable[[Callable[[], None]], None],
+        submit_of: Callable[[Connection, Callable[[], None]], None],
         coroutines: Coroutines,
         settings: Settings,
         resume: Callable[[Connection], None],
@@ -59,6 +60,7 @@ class CallRunner:
         self._reserves = published.reserves
         self._payloads = payloads
         self._submit = submit
+        self._submit_of = submit_of
         self._coroutines = coroutines
         self._max_bytes = settings.max_message_bytes
         self._resume = resume
@@ -237,6 +239,7 @@ class CallRunner:
             self._resume(connection)
 
         def run() -> None:
+            serve_as(context)
             future: Future[Any] | None = None
             try:
                 future = self._future_of(call())
@@ -248,7 +251,7 @@ class CallRunner:
                 future.add_done_callback(partial(_log_failure, method))
                 future.add_done_callback(lambda _: self._submit(over))
 
-        self._submit_as(context, run)
+        self._submit_of(connection, run)
 
     def _submit_as(self, context: CallContext, job: Callable[[], Any]) -> None:
         def run() -> None:

@@ -23,6 +23,7 @@ from remoteobj.handshake import STOCK, Agreement
 from remoteobj.identity.claims import Claims
 from remoteobj.server.outbox import BRISK_BYTES, Outbox
 from remoteobj.server.poller import Poller
+from remoteobj.server.shares import Share
 from remoteobj.settings import Settings
 from remoteobj.transport import sockets
 from remoteobj.transport.stream import NOBODY, NOWAIT, THIS_USER, WAIT_ALL, Stream, is_large
@@ -55,10 +56,12 @@ class Connection(Outbox):
         "context",
         "cost_of_later",
         "in_flight",
+        "is_admitted",
         "level",
         "lingers",
         "most_in_flight",
         "recv",
+        "share_of_peer",
         "shared",
         "takes_plain",
         "views",
@@ -88,6 +91,8 @@ class Connection(Outbox):
         self.cost_of_later = 1
         self.takes_plain = False
         self.can_share = False
+        self.is_admitted = False  # and counted to its peer's
+        self.share_of_peer: Share | None = None  # of the daemon's threads; None: it is this user
         self.shared: SharedMemory | None = None
         self._decoder = Decoder(settings.max_handshake_bytes)
         self._at_end = at_end

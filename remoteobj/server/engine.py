@@ -21,6 +21,7 @@ from remoteobj.server.listener import Listener
 from remoteobj.server.plain import PlainRunner
 from remoteobj.server.poller import make_poller
 from remoteobj.server.reception import Reception
+from remoteobj.server.shares import Shares
 from remoteobj.server.strangers import Strangers
 from remoteobj.server.workers import TICK_S, Workers
 from remoteobj.settings import Settings
@@ -34,6 +35,7 @@ log = logging.getLogger("remoteobj.daemon")
 _SEND_WAIT_S = 0.01  # how long a worker waits for a peer that takes its answer slowly
 _TIDY_S = 0.5  # while strangers are here
 _RARELY_S = 5.0
+_TURN = 8  # how often it goes on while others wait: some calls each
 _LAST_S = 0.1  # what workers get that notice only now that it is over
 
 
@@ -71,12 +73,19 @@ class Engine:
         self._poller = make_poller()
         self._listener = Listener(listener, self._poller)
         self._workers = Workers(f"remoteobj-serve {name}", settings.max_threads)
+        self._shares = Shares(
+            settings.max_threads_per_peer,
+            self._workers.jobs,
+            self._submit,
+            self._workers.make_room,
+        )
         self._coroutines = Coroutines(f"remoteobj-async {name}")
         self._reception = Reception(published, self._callers, settings)
         self._runner = CallRunner(
             published,
             {**STOCK, BINARY: binary(settings.max_depth, published.identity)},
             self._submit,
+            self._submit_of,
             self._coroutines,
             settings,
             self._resume,
@@ -108,6 +117,11 @@ class Engine:
             return self._calls_of_the_gone + sum(
                 connection.calls for connection in list(self._connections.values())
             )
+
+    @property
+    def held_back(self) -> int:
+        """How many jobs had to wait because their peer held its share of the threads."""
+        return self._shares.held_back
 
     def end_refused(self) -> None:
         """Close the connections of peers that are trusted no more; they are told why. Any thread.
@@ -172,7 +186,8 @@ class Engine:
                     log.exception("a fault while waiting for connections")
             now = time.monotonic()
             has_jobs, is_resting = self._workers.tick(now), self._listener.tick(now)
-            is_busy = has_jobs or is_resting
+            is_crowded = self._shares.tick(now, time.process_time())
+            is_busy = has_jobs or is_resting or is_crowded
             if tidy_s is not None and now - tidied >= tidy_s:
                 self._tidy(now)
                 tidied = now
@@ -188,7 +203,7 @@ class Engine:
         if connection is None:
             return
         if readable and connection.take_readable():
-            self._workers.submit(partial(self._serve, connection))
+            self._submit_of(connection, partial(self._serve, connection))
         elif readable and connection.has_ended():
             self._workers.submit(partial(connection.end, None))
         if writable and connection.take_writable():
@@ -235,9 +250,12 @@ class Engine:
         connection = Connection(
             stream, self._poller, self._settings, self._workers.nobody_waits, self._gone
         )
+        address = sockets.address_of(sock)
+        if address:
+            connection.share_of_peer = self._shares.join(address)
         with self._lock:
             self._connections[connection.fd] = connection
-            going = self._strangers.add(connection, sockets.address_of(sock), time.monotonic())
+            going = self._strangers.add(connection, address, time.monotonic())
         self._crowd_out(going)
         connection.park()
 
@@ -259,10 +277,18 @@ class Engine:
         if self._workers.submit(job):
             self._poller.wake()
 
+    def _submit_of(self, connection: Connection, job: Callable[[], None]) -> None:
+        """Have a worker do what a peer has asked for, when it is this peer's turn."""
+        share = connection.share_of_peer
+        if share is None:
+            self._submit(job)
+        elif self._shares.submit(share, job):
+            self._poller.wake()
+
     def _resume(self, connection: Connection) -> None:
         """A call is over, or the peer takes its answers again: the backlog may go on."""
         if connection.backlog is not None and connection.may_call and connection.resume():
-            self._submit(partial(self._serve, connection))
+            self._submit_of(connection, partial(self._serve, connection))
 
     def _write_on(self, connection: Connection) -> None:
         connection.write_on()
@@ -275,10 +301,17 @@ class Engine:
             if connection.caller is None and not self._let_in(connection):
                 return
             run, run_plain = self._runner.run, self._plain.run
-            nobody_waits = self._workers.nobody_waits
+            share = connection.share_of_peer
+            nobody_waits = (share or self._workers).nobody_waits
+            left = _TURN
             serve_as(connection.context)
             calls = connection.begin_to_read()
             while not self.is_closing:
+                if not nobody_waits():
+                    if not left:
+                        self._submit_of(connection, partial(self._serve, connection))
+                        return
+                    left -= 1
                 if (
                     connection.takes_plain
                     and connection.is_between_messages
@@ -324,10 +357,30 @@ class Engine:
         with self._lock:
             self._strangers.remove(connection)
             others = len(self._connections) - len(self._strangers) - 1
-            is_full = others >= self._settings.max_connections
-            self.refused += is_full
-        self._reception.let_in(connection, message, is_full=is_full)
+            why_full = self._why_full(connection, others)
+            self.refused += bool(why_full)
+        self._reception.let_in(connection, message, why_full=why_full)
         return True
+
+    def _why_full(self, connection: Connection, others: int) -> str:
+        """Count who is let in now to its machine's; returns why it cannot be, or nothing."""
+        settings, share = self._settings, connection.share_of_peer
+        if others >= settings.max_connections:
+            return (
+                f"{settings.max_connections} connections already: release some, or raise "
+                "Settings.max_connections"
+            )
+        if share is not None:
+            if node := connection.stream.claims.node:
+                self._shares.leave(share, was_admitted=False)
+                share = connection.share_of_peer = self._shares.join(node)
+            connection.is_admitted = self._shares.admit(share, settings.max_connections_per_peer)
+            if not connection.is_admitted:
+                return (
+                    f"{settings.max_connections_per_peer} connections of this machine already: "
+                    "release some, or raise Settings.max_connections_per_peer"
+                )
+        return ""
 
     def _gone(self, connection: Connection) -> None:
         """A connection has ended: forget it, and tell who waits for its caller's end."""
@@ -336,6 +389,8 @@ class Engine:
                 del self._connections[connection.fd]
             self._strangers.remove(connection)
             self._calls_of_the_gone += connection.calls
+        if connection.share_of_peer is not None:
+            self._shares.leave(connection.share_of_peer, was_admitted=connection.is_admitted)
         if connection.caller is not None:
             serve_as(None)
             self._callers.leave(connection.caller)

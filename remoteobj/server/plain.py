@@ -32,6 +32,7 @@ __all__ = ["PlainRunner"]
 _NO_KWARGS: dict[str, Any] = {}
 _INVOKE = int(MessageType.INVOKE)
 _CALL, _REPLY = prefix_of(_INVOKE, BINARY), prefix_of(int(MessageType.RESULT), BINARY)
+_TURN = 8
 _simple, _simple_at = SIMPLE.pack, SIMPLE.unpack_from
 
 
@@ -68,9 +69,16 @@ class PlainRunner:
         recv, send, views = connection.recv, connection.send_some, connection.views
         context, lingers = connection.context, connection.lingers
         has_deferred = not connection.is_alone
+        left = _TURN
         while not self.is_closing:
+            if nobody_waits():
+                flags = 0 if lingers else NOWAIT
+            elif left:
+                flags, left = NOWAIT, left - 1
+            else:  # its turn is over
+                return False
             try:
-                data = recv(PLAIN_BYTES, 0 if lingers and nobody_waits() else NOWAIT)
+                data = recv(PLAIN_BYTES, flags)
             except QUIET:
                 return True
             if not data:

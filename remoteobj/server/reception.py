@@ -35,7 +35,7 @@ class Reception:
         self._callers = callers
         self._settings = settings
 
-    def let_in(self, connection: Connection, message: Message, *, is_full: bool) -> None:
+    def let_in(self, connection: Connection, message: Message, *, why_full: str) -> None:
         """Answer a peer's first message.
 
         Raises:
@@ -48,11 +48,8 @@ class Reception:
         try:
             if connection.stream.refusal:
                 raise PeerRefused(f"{handshake.UNTRUSTED} {connection.stream.refusal}")
-            if is_full:
-                raise RemoteObjError(
-                    f"{self._published.location} serves {self._settings.max_connections} "
-                    "connections already: release some, or raise Settings.max_connections"
-                )
+            if why_full:
+                raise RemoteObjError(f"{self._published.location} serves {why_full}")
             if payload is None:
                 raise WireError(
                     f"serializer {name_of(message.serializer)} is refused here: use serpent"

@@ -43,8 +43,9 @@ class Workers:
     def __init__(self, name: str, most: int) -> None:
         self._name = name
         self._most = most
-        self._jobs: deque[Job] = deque()
-        """What waits for a worker."""
+        self.jobs: deque[Job] = deque()
+        """What waits for a worker; to be looked at."""
+        self._jobs = self.jobs
         self.nobody_waits: Callable[[], bool] = partial(not_, self._jobs)
         """Tells whether no job waits: then a worker may wait for a connection to go on."""
         self._lock = threading.RLock()  # a signal handler may close while its thread is in here
@@ -105,6 +106,10 @@ class Workers:
         self._taken_before = self._taken
         return waiting > 0
 
+    def make_room(self, count: int) -> None:
+        """Start so many threads, because those that there are are held up, unless some rest."""
+        self._start(count - len(self._resting))
+
     def close(self, deadline: float) -> None:
         """End every thread that is done by *deadline*; a worker that closes goes on."""
         with self._lock:
@@ -154,8 +159,8 @@ class Workers:
                 return self._jobs.popleft()
             except IndexError:
                 pass
-            if self._closed or len(self._threads) > _SPREAD:
-                return None
+            if self._closed or (len(self._threads) > _SPREAD and self._resting):
+                return None  # but one: where all others are held up, the next job waits for none
             rest = _Rest()
             self._resting.append(rest)
             if self._jobs or self._closed:  # since before it could be seen to rest

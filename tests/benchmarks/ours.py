@@ -42,7 +42,7 @@ def serve_ours(family: str, _folder: Path) -> Iterator[str]:
 
     warnings.simplefilter("ignore", remoteobj.InsecureWarning)
     remoteobj.expose(Echo)
-    settings = remoteobj.Settings(max_connections=8192)
+    settings = remoteobj.Settings(max_connections=8192, max_connections_per_peer=8192)
     where: dict[str, Any] = {} if family == "unix" else {"host": "127.0.0.1", "insecure": True}
     with remoteobj.Daemon(**where, settings=settings) as daemon:
         uri = daemon.register(remoteobj.expose(EchoAndLater)(), "echo")
