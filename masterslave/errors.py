@@ -25,6 +25,8 @@
         │   ├── TaskUnknown  (LookupError)   a slave was given what it has no handler for
         │   ├── TaskTimedOut (TimeoutError)  it ran for longer than its ``timeout_s``
         │   └── TaskOutOfMemory (MemoryError)  it took more memory than its slot has
+        ├── JournalUnusable (BadInput)       a file that cannot be the farm's journal
+        ├── JournalInUse                     another process uses the journal
         ├── HandlersUnusable (BadInput)      classes of handlers that offer no task
         └── OnlyInScript    (RuntimeError)   a task used the farm as only its script can
 """
@@ -46,6 +48,8 @@ __all__ = [
     "FarmClosed",
     "FarmError",
     "HandlersUnusable",
+    "JournalInUse",
+    "JournalUnusable",
     "NotData",
     "NotPicklable",
     "NotShared",
@@ -148,6 +152,19 @@ class TaskOutOfMemory(TaskError, MemoryError):
 
 class HandlersUnusable(FarmError, BadInput):
     """A class of handlers cannot be imported, or offers no task; the message says why."""
+
+
+class JournalUnusable(FarmError, BadInput):
+    """A file cannot be the farm's journal, or what it is to hold cannot be read.
+
+    The message says why, and what to do.
+    """
+
+
+class JournalInUse(FarmError):
+    """Another process uses the journal, and is named: wait until it has ended, or give a path of
+    its own to each.
+    """
 
 
 class SetupFailed(TaskError):

@@ -15,6 +15,7 @@ from hashlib import blake2b
 from typing import Any
 
 from masterslave.journal.canonical import SCALARS, TOO_ODD, NoIdentity, Walk, encode_scalars
+from masterslave.journal.facts import KEY_BYTES, NO_KEY
 
 __all__ = [
     "KEY_BYTES",
@@ -26,9 +27,6 @@ __all__ = [
     "pair_of",
     "task_key",
 ]
-
-KEY_BYTES = 16
-NO_KEY = bytes(KEY_BYTES)
 
 _FLAT, _DEEP, _NUMBERED, _GIVEN = b"F", b"D", b"N", b"G"
 _NO_NAMES: Mapping[str, Any] = {}

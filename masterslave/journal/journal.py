@@ -1,0 +1,296 @@
+"""A farm's journal: what it has to remember when its master is gone, in a file."""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+import sqlite3
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+
+from masterslave.errors import JournalUnusable
+from masterslave.journal import opening
+from masterslave.journal.database import Damaged, beside, connect, read_meta, write_rows
+from masterslave.journal.facts import RUN_BITS, Fact, Place, RunBegan, write_facts
+from masterslave.journal.fold import Folded
+from masterslave.journal.mending import mend
+from masterslave.journal.ownership import Ownership
+from masterslave.journal.reading import JournalReader, Payloads
+from masterslave.journal.writing import MAX_WAITING_BYTES, OnTrouble, Writer
+
+__all__ = ["Journal"]
+
+_CLOSE_S = 10.0
+
+_log = logging.getLogger("masterslave")
+
+
+class Journal:
+    """A journal that this process writes to; ``open`` makes one.
+
+    Attributes:
+        path: Of the file.
+        farm_id: Random, made with the file: 16 hexadecimal digits.
+        run: Number of this run, from 1 on. Its tasks are numbered from ``first_number`` on.
+        folded: What was known when it was opened; what is recorded later is not in it.
+        notices: What the user is to be told: what was damaged, or is missing.
+
+    Threads: any.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        ownership: Ownership,
+        connections: tuple[sqlite3.Connection, sqlite3.Connection],
+        folded: Folded,
+        writer: Writer,
+        notices: tuple[str, ...],
+        farm_id: str,
+    ) -> None:
+        self.path = path
+        self.farm_id = farm_id
+        self.folded = folded
+        self.run = folded.run
+        self.first_number = self.run << RUN_BITS
+        self.notices = notices
+        self._ownership = ownership
+        self._connections = connections
+        self._writer = writer
+        self._payloads = Payloads(path, connections[1], writer.pending_row)
+        self._is_closed = False
+        self.record = writer.record
+        self.keep = writer.keep
+        self.after = writer.after
+        self.wait_for_room = writer.wait_for_room
+
+    @classmethod
+    def open(
+        cls,
+        path: str | os.PathLike[str],
+        label: str,
+        *,
+        epoch: int = 0,
+        on_trouble: OnTrouble | None = None,
+        max_waiting_bytes: int = MAX_WAITING_BYTES,
+    ) -> Journal:
+        """Open a journal, or make it where there is none, and begin a run.
+
+        Args:
+            label: Of the farm; one journal has one label.
+            epoch: Of the farm, where masters take it over from each other; else 0.
+            on_trouble: Called by the writer's thread with what is wrong when writing fails, and
+                with None when it works again; it must not wait for the journal. The log is told
+                where there is none.
+            max_waiting_bytes: More than that should not wait to be written: ``wait_for_room``.
+
+        Raises:
+            JournalInUse: Another process has it; the message names it.
+            JournalUnusable: It is no journal, or one of another label or release, or cannot be
+                written, or a later epoch has it. The message says what to do.
+
+        Blocks: on the disk, for seconds where it holds millions of tasks.
+        """
+        path = Path(os.path.realpath(path))
+        ownership = Ownership.take(path)
+        try:
+            return cls._open(
+                path, label, epoch, on_trouble or _tell_log, max_waiting_bytes, ownership
+            )
+        except BaseException:
+            ownership.release(in_peace=ownership.before is None)
+            raise
+
+    @classmethod
+    def _open(
+        cls,
+        path: Path,
+        label: str,
+        epoch: int,
+        on_trouble: OnTrouble,
+        max_waiting_bytes: int,
+        ownership: Ownership,
+    ) -> Journal:
+        reading, folded, last, notices = _load(path, label, ownership)
+        try:
+            database = _connect(path)
+        except BaseException:
+            reading.close()
+            raise
+        try:
+            if 0 < epoch < folded.epoch:
+                raise JournalUnusable(
+                    f"{path} has been taken over by a master with epoch {folded.epoch}, and this "
+                    f"one has {epoch}: it must not go on; start it anew"
+                )
+            with opening.translated(path, mends=False):
+                meta = read_meta(database)
+                before = ownership.before
+                run = max(folded.run, before.run if before else 0, int(meta.get("run", b"0"))) + 1
+                began = _began(run, epoch)
+                last = (last[0] + 1, last[1])
+                write_rows(database, [(last[0], write_facts([began]))], [])
+                # In the file itself: whoever loses the log must not use the numbers again.
+                database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        except BaseException:
+            reading.close()
+            database.close()
+            raise
+        folded.take([began])
+        ownership.note(run, last[0])
+        writer = Writer(
+            path,
+            database,
+            last,
+            on_trouble=on_trouble,
+            on_written=lambda seq: ownership.note(run, seq),
+            max_waiting_bytes=max_waiting_bytes,
+        )
+        farm_id = meta["farm id"].decode()
+        return cls(path, ownership, (database, reading), folded, writer, notices, farm_id)
+
+    @staticmethod
+    def read_only(path: str | os.PathLike[str]) -> JournalReader:
+        """Open a journal to look at it, also while another process writes to it.
+
+        Raises:
+            JournalUnusable: There is none, or it cannot be read; the message says what to do.
+        """
+        return JournalReader(Path(os.path.realpath(path)))
+
+    record: Callable[[Fact], None]
+    """Have a fact written, after those before; does not block."""
+
+    keep: Callable[[bytes], Place]
+    """Have a payload written, before what is recorded from now on, and return where it will be;
+    does not block. It must not change any more."""
+
+    after: Callable[[Callable[[], None]], None]
+    """Have something called when all that was recorded before is on the disk: by the writer's
+    thread, so it must not wait for anything."""
+
+    wait_for_room: Callable[[float | None], bool]
+    """Wait until less waits to be written than may wait, at most so many seconds (None: for as long
+    as it takes); returns whether it is so."""
+
+    @property
+    def waiting_bytes(self) -> int:
+        """How many bytes wait to be written, about."""
+        return self._writer.waiting_bytes
+
+    def read(self, place: Place) -> bytes:
+        """Return a payload, also one that is not on the disk yet.
+
+        Raises:
+            JournalUnusable: It is damaged, or not there (any more): run the task again.
+
+        Blocks: on the disk.
+        """
+        return self._payloads.read(place)
+
+    def close(self, timeout_s: float = _CLOSE_S) -> bool:
+        """Write what waits, and let go of the file; returns whether all could be written.
+
+        Calling it again does nothing.
+
+        Blocks: on the disk; where writing fails, for *timeout_s* at most.
+        """
+        if self._is_closed:
+            return True
+        self._is_closed = True
+        is_written = self._writer.close(timeout_s)
+        for connection in reversed(self._connections):
+            connection.close()
+        log = beside(self.path, "-wal")  # which another process may still be reading
+        self._ownership.release(in_peace=is_written and not log.exists())
+        return is_written
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        state = "closed" if self._is_closed else f"{self.waiting_bytes} bytes wait"
+        return f"<Journal {self.path}: run {self.run}, {state}>"
+
+
+def _load(
+    path: Path, label: str, ownership: Ownership
+) -> tuple[sqlite3.Connection, Folded, tuple[int, int], tuple[str, ...]]:
+    before, notices = ownership.before, []
+    with opening.translated(path, mends=False):
+        _make_where_missing(path, label, is_known=before is not None and before.seq > 0)
+    for _ in range(2):
+        try:
+            database, folded, last = opening.load(path, label)
+        except Damaged as damage:
+            known = (before.run, before.seq) if before else (0, 0)
+            with opening.translated(path, mends=False):
+                notices.append(
+                    mend(path, label, str(damage), known_run=known[0], known_seq=known[1])
+                )
+            before = None
+        else:
+            break
+    else:
+        raise JournalUnusable(
+            f"{path} is damaged again as soon as it is mended: is the disk all right?"
+        )
+    if before is not None and before.seq > last[0]:
+        notices.append(
+            f"{path} lacks what was written last ({before.seq - last[0]} rows of facts): it is "
+            "an old copy, or the log beside it was removed; tasks that it has forgotten are run "
+            "again"
+        )
+    return database, folded, last, tuple(notices)
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    with opening.translated(path, mends=False):
+        database = connect(path)
+        (mode,) = database.execute("PRAGMA journal_mode = WAL").fetchone()
+        if mode == "wal":
+            return database
+        database.close()
+    raise JournalUnusable(f"{path} cannot have a log beside it: give a path on a local disk")
+
+
+def _make_where_missing(path: Path, label: str, *, is_known: bool) -> None:
+    for end in (".new", ".mending", ".mended"):  # what a killed process has left
+        for more in ("", "-wal", "-shm", "-journal"):
+            beside(path, end + more).unlink(missing_ok=True)
+    log = beside(path, "-wal")
+    has_log = log.exists() and log.stat().st_size > 0
+    if not path.exists():
+        if has_log:
+            raise JournalUnusable(
+                f"{path} is missing, and {log.name} beside it holds facts of it: bring it back, or "
+                "move that away too"
+            )
+    elif path.stat().st_size or has_log or is_known:
+        return
+    opening.make(path, label)
+
+
+def _began(run: int, epoch: int) -> RunBegan:
+    return RunBegan(
+        run,
+        epoch,
+        time.time(),
+        platform.node(),
+        os.getpid(),
+        version("remoteobj-farm"),
+        platform.python_version(),
+    )
+
+
+def _tell_log(message: str | None) -> None:
+    if message is None:
+        _log.warning("the journal can be written again")
+    else:
+        _log.error("%s", message)

@@ -1,0 +1,232 @@
+"""A damaged journal: it is kept aside, and what can be read of it goes into a new one.
+
+Each row stands for itself, so all that can be read is kept, not only what comes before the damage.
+Facts that name a payload that is lost are lost with it: the task has no result then, and is run
+again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from masterslave.journal.database import (
+    PAGE_BYTES,
+    Damaged,
+    beside,
+    checked_facts,
+    checksum,
+    connect,
+    make_file,
+    read_meta,
+    sync_directory,
+    write_meta,
+    write_rows,
+)
+from masterslave.journal.facts import (
+    Ended,
+    Fact,
+    FunctionKnown,
+    Lost,
+    Place,
+    RunBegan,
+    Submitted,
+    places_of,
+    write_facts,
+)
+from masterslave.journal.opening import make
+
+__all__ = ["mend"]
+
+_GIVE_UP_AFTER = 20_000
+_COMMIT_ROWS = 200
+_SKIPPED_RUNS = 1024  # those that are forgotten have used their numbers: nobody may do so again
+_ENDS = ("", "-wal", "-journal")
+
+
+@dataclass(slots=True)
+class _Tally:
+    facts: int = 0
+    dropped: int = 0
+    lost_rows: int = 0
+    lost_payloads: int = 0
+
+
+def mend(path: Path, label: str, why: str, *, known_run: int = 0, known_seq: int = 0) -> str:
+    """Put a damaged journal aside, and make a new one of what can be read of it.
+
+    Args:
+        known_run: The last run that is known of from elsewhere, and *known_seq* the last row.
+
+    Returns:
+        What is to be said about it.
+
+    Raises:
+        OSError: and ``sqlite3.Error``: the disk is full, say; the old one is where it was.
+    """
+    copy, fresh = beside(path, ".mending"), beside(path, ".mended")
+    try:
+        _copy(path, copy, label)
+        tally = _Tally()
+        with contextlib.closing(connect(copy)) as old:
+            meta = _meta(old)
+            make(
+                fresh, meta.get("label", label.encode()).decode(), farm_id=meta.get("farm id", b"")
+            )
+            with contextlib.closing(connect(fresh)) as new:
+                rows = _copy_payloads(old, new, tally)
+                run = _copy_facts(old, new, rows, tally, known_seq)
+                write_meta(new, "run", str(max(run, known_run) + _SKIPPED_RUNS).encode())
+                new.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        aside = _aside(path)
+        for end in _ENDS:
+            if beside(path, end).exists():
+                os.replace(beside(path, end), beside(aside, end))
+        beside(path, "-shm").unlink(missing_ok=True)
+        os.replace(fresh, path)
+        sync_directory(path.parent)
+    finally:
+        for each, end in itertools.product((copy, fresh), (*_ENDS, "-shm")):
+            beside(each, end).unlink(missing_ok=True)
+    return (
+        f"{path} was damaged ({why}): {tally.facts} facts of it were kept, and of others "
+        f"{tally.lost_rows} rows could not be read, nor could {tally.lost_payloads} rows of "
+        f"payloads, which took {tally.dropped} facts along; tasks that this has forgotten are run "
+        f"again. The damaged file is kept as {aside}"
+    )
+
+
+def _copy(path: Path, copy: Path, label: str) -> None:
+    """Copy the files to a place where SQLite may change them, with a first page that it takes."""
+    for end in _ENDS:
+        beside(copy, end).unlink(missing_ok=True)
+    make_file(copy, {"label": label.encode()})
+    first_page = bytearray(copy.read_bytes()[:PAGE_BYTES])
+    for end in _ENDS:
+        if beside(path, end).exists():
+            shutil.copyfile(beside(path, end), beside(copy, end))
+            beside(copy, end).chmod(0o600)
+    pages = max(1, copy.stat().st_size // PAGE_BYTES)
+    first_page[24:28] = first_page[92:96] = (1).to_bytes(4, "big")
+    first_page[28:32] = pages.to_bytes(4, "big")
+    with copy.open("r+b") as file:
+        file.write(first_page)
+        file.truncate(pages * PAGE_BYTES)
+
+
+def _meta(old: sqlite3.Connection) -> dict[str, bytes]:
+    try:
+        return read_meta(old)
+    except (Damaged, sqlite3.Error):
+        return {}
+
+
+def _readable(database: sqlite3.Connection, query: str) -> Iterator[tuple[int, object, object]]:
+    """Return the rows that SQLite can read, by their numbers; each number once."""
+    after = failures = 0
+    while failures < _GIVE_UP_AFTER:
+        try:
+            for number, crc, body in database.execute(query, (after,)):
+                if number > after:
+                    after, failures = number, 0
+                    yield number, crc, body
+            return
+        except sqlite3.Error:
+            after += 1
+            failures += 1
+
+
+def _copy_payloads(
+    old: sqlite3.Connection, new: sqlite3.Connection, tally: _Tally
+) -> dict[int, int]:
+    """Copy what can be read, by the same numbers; returns the bytes of each row."""
+    sizes: dict[int, int] = {}
+    rows = []
+    query = "SELECT row, crc, body FROM payloads WHERE row > ? ORDER BY row"
+    for row, crc, body in _readable(old, query):
+        if isinstance(body, bytes) and crc == checksum(row, body):
+            sizes[row] = len(body)
+            rows.append((row, body))
+        if len(rows) == _COMMIT_ROWS:
+            write_rows(new, [], rows)
+            rows.clear()
+    write_rows(new, [], rows)
+    tally.lost_payloads = max(sizes, default=0) - len(sizes)
+    return sizes
+
+
+def _copy_facts(
+    old: sqlite3.Connection,
+    new: sqlite3.Connection,
+    sizes: dict[int, int],
+    tally: _Tally,
+    known_seq: int,
+) -> int:
+    """Copy facts whose payloads are there; returns the number of the last run that is known."""
+    rows: list[tuple[int, bytes]] = []
+    last = written = run = 0
+    query = "SELECT seq, crc, body FROM facts WHERE seq > ? ORDER BY seq"
+    for seq, crc, body in _readable(old, query):
+        last = seq
+        try:
+            facts, unknown = checked_facts(seq, crc, body)
+        except Damaged:
+            continue
+        assert isinstance(body, bytes)
+        whole = [without_lost(fact, sizes) for fact in facts]
+        kept = [fact for fact in whole if fact is not None]
+        tally.facts += len(kept) + unknown
+        tally.dropped += len(facts) - len(kept)
+        run = max([run, *(fact.run for fact in kept if isinstance(fact, RunBegan))])
+        written += 1
+        rows.append((written, body if kept == facts else write_facts(kept)))
+        if len(rows) == _COMMIT_ROWS:
+            write_rows(new, rows, [])
+            rows.clear()
+    write_rows(new, rows, [])
+    tally.lost_rows = max(last, known_seq) - written
+    return run
+
+
+def without_lost(fact: Fact, sizes: dict[int, int]) -> Fact | None:
+    """Return a fact without the payloads that are not there, or None if it is nothing then."""
+    if all(_is_there(place, sizes) for place in places_of(fact)):
+        return fact
+    match fact:
+        case Submitted():
+            return msgspec.structs.replace(fact, arguments=())
+        case FunctionKnown():
+            return msgspec.structs.replace(fact, packed=None)
+        case Ended():
+            return msgspec.structs.replace(fact, place=None)
+        case Lost():
+            return msgspec.structs.replace(fact, post_mortem=None)
+    return None
+
+
+def _is_there(place: Place, sizes: dict[int, int]) -> bool:
+    row, missing = place.row, place.offset + place.size
+    if not place.size:
+        return True
+    while missing > 0:
+        if row not in sizes:
+            return False
+        missing -= sizes[row]
+        row += 1
+    return True
+
+
+def _aside(path: Path) -> Path:
+    for number in itertools.count(1):
+        aside = beside(path, f".damaged-{number}")
+        if not aside.exists():
+            return aside
+    raise AssertionError
