@@ -2,16 +2,14 @@
 #
 # In a PowerShell that runs as administrator:
 #   py -m venv C:\remoteobj; C:\remoteobj\Scripts\pip install FOLDER-OF-THIS-PROJECT
-#   copy ca.pem, machine.pem, machine.key C:\remoteobj\            (one copy for each)
-#   icacls C:\remoteobj\machine.key /inheritance:r /grant:r "${env:USERNAME}:R"
+#   C:\remoteobj\Scripts\nameserver join          (then paste what 'nameserver invite' has printed)
 #   powershell -ExecutionPolicy Bypass -File slave.ps1
 #
 # To end it:  Stop-ScheduledTask "remoteobj slave"; Unregister-ScheduledTask "remoteobj slave"
 # A scheduled task needs no helper program, as a service would; it runs without a log-in all the same.
 
 $folder = "C:\remoteobj"
-$identity = "$folder\ca.pem $folder\machine.pem $folder\machine.key"
-$command = "`"$folder\Scripts\masterslave.exe`" slave --identity $identity >> $folder\slave.log 2>&1"
+$command = "`"$folder\Scripts\masterslave.exe`" slave >> $folder\slave.log 2>&1"
 
 $action = New-ScheduledTaskAction -Execute "cmd.exe" -Argument "/c `"$command`"" -WorkingDirectory $folder
 $trigger = New-ScheduledTaskTrigger -AtStartup

@@ -10,17 +10,29 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.certificates import make_cluster
+from nameserver import NameServer
+from remoteobj import Identity
+from remoteobj.identity.store import Store
 from tests.conftest import PATIENCE_S, StartScript, eventually
-from tests.docs.test_two_machines import SHELL
+from tests.nameserver.pairing.halls import Hall
+from tests.pairing import Pairing
 
 DEPLOY = Path(__file__).parents[2] / "docs" / "deploy"
-PROGRAM = "/opt/remoteobj/bin/masterslave"
+PROGRAMS = {
+    "slave": "/opt/remoteobj/bin/masterslave",
+    "nameserver": "/opt/remoteobj/bin/nameserver",
+}
+UNITS = ("slave.service", "slave-of-a-user.service", "nameserver.service")
 NOWHERE = {"REMOTEOBJ_NAMESERVER": "127.0.0.1:1"}
+
+
+def program_of(file: str) -> str:
+    return PROGRAMS["nameserver" if "nameserver" in file else "slave"]
 
 
 def command_of(file: str) -> list[str]:
@@ -30,19 +42,25 @@ def command_of(file: str) -> list[str]:
     else:
         text = (DEPLOY / file).read_text(encoding="utf-8")
         program, *words = shlex.split(re.findall(r"^ExecStart=(.*)$", text, re.MULTILINE)[0])
-    assert program == PROGRAM
+    assert program == program_of(file)
     return [str(word) for word in words]
 
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where the files are that a unit names: ca.pem, machine.pem, machine.key."""
-    files = make_cluster(tmp_path / "made", ("machine",))["machine"]
-    for name, file in zip(("ca.pem", "machine.pem", "machine.key"), files, strict=True):
-        shutil.copy(file, tmp_path / name)
+    """Where this test may write."""
     for name, value in NOWHERE.items():
         monkeypatch.setenv(name, value)
     return tmp_path
+
+
+@pytest.fixture
+def hall(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hall]:
+    """A name server with the authority of "lab"; this process is its operator."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(folder / "hall"))
+    Pairing("lab", folder / "hall")
+    with NameServer("127.0.0.1", announce=False, join_port=0) as server:
+        yield Hall(Identity.stored(), server)
 
 
 @pytest.mark.parametrize(
@@ -51,9 +69,14 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_each_slave_starts_and_ends_as_its_system_ends_it(
     file: str, folder: Path, start_script: StartScript
 ) -> None:
-    words = [str(folder / Path(word).name) if "/" in word else word for word in command_of(file)]
-    slave = start_script("-u", "-m", "masterslave", *words)
+    Pairing("lab", folder / "hall").pair(folder / "config", "anna", "slave")
+    slave = start_script(
+        "-u", "-m", "masterslave", *command_of(file), XDG_CONFIG_HOME=str(folder / "config")
+    )
     assert slave.stdout is not None
+    assert slave.stdin is not None
+    slave.stdin.close()  # there is nothing to read where such programs are started
+    slave.stdin = None
     assert "looks for any farm" in slave.stdout.readline()
     ending = signal.SIGTERM if file.endswith(".plist") else signal.SIGINT
     slave.send_signal(ending)
@@ -63,14 +86,63 @@ def test_each_slave_starts_and_ends_as_its_system_ends_it(
     )  # the unit counts 130 as well
 
 
-@pytest.mark.parametrize("file", ["slave.service", "slave-of-a-user.service"])
+def test_the_slaves_unit_joins_by_a_file_that_is_deleted_then(
+    hall: Hall, folder: Path, start_script: StartScript
+) -> None:
+    unit = (DEPLOY / "slave.service").read_text(encoding="utf-8")
+    assert "EnvironmentFile=-/etc/masterslave/join\n" in unit, "which may be missing"
+    environment = {"XDG_CONFIG_HOME": str(folder / "anna")}
+    for more in ({"REMOTEOBJ_JOIN": hall.token()}, {}):
+        slave = start_script(
+            "-u", "-m", "masterslave", *command_of("slave.service"), **environment, **more
+        )
+        assert slave.stdin is not None
+        assert slave.stdout is not None
+        slave.stdin.close()
+        slave.stdin = None
+        lines = iter(slave.stdout.readline, "")
+        assert next(line for line in lines if "looks for any farm" in line)
+        slave.send_signal(signal.SIGINT)
+        slave.communicate(timeout=PATIENCE_S)
+    assert [(each["role"], each["state"]) for each in hall.members()[1:]] == [("slave", "member")]
+
+
+@pytest.mark.parametrize("file", ["nameserver.service", "remoteobj.nameserver.plist"])
+def test_each_name_server_founds_a_cluster(
+    file: str, folder: Path, start_script: StartScript
+) -> None:
+    words = [word.replace("9090", "0") for word in command_of(file)]
+    words = [str(folder / "names.db") if word.endswith("/names.db") else word for word in words]
+    config = folder / "config"
+    server = start_script("-u", "-m", "nameserver", *words, XDG_CONFIG_HOME=str(config))
+    assert server.stdout is not None
+    assert "name server at" in server.stdout.readline()
+    assert "founded the cluster 'default'" in server.stdout.readline()
+    server.send_signal(signal.SIGTERM)
+    server.communicate(timeout=PATIENCE_S)
+    assert server.returncode == 0
+    assert Store(config / "remoteobj" / "clusters" / "default").has_authority
+
+
+@pytest.mark.parametrize("file", [file.name for file in DEPLOY.iterdir()])
+def test_nothing_names_a_key_or_a_secret(file: str) -> None:
+    text = (DEPLOY / file).read_text(encoding="utf-8")
+    assert not re.search(r"\.key\b|rj1-[A-Za-z0-9]", text)
+    for line in text.splitlines():
+        if line.startswith(("ExecStart", "Environment=")) or "<string>" in line:
+            assert "JOIN" not in line
+            assert "token" not in line
+
+
+@pytest.mark.parametrize("file", UNITS)
 def test_systemd_takes_the_units(file: str, tmp_path: Path) -> None:
     if shutil.which("systemd-analyze") is None:
         pytest.skip("systemd-analyze is not installed")
     unit = tmp_path / file
     text = (DEPLOY / file).read_text(encoding="utf-8")
-    assert text.count(PROGRAM) == 1
-    unit.write_text(text.replace(PROGRAM, sys.executable), encoding="utf-8")
+    started = f"ExecStart={program_of(file)}"
+    assert text.count(started) == 1
+    unit.write_text(text.replace(started, f"ExecStart={sys.executable}"), encoding="utf-8")
     done = subprocess.run(
         ["systemd-analyze", "verify", str(unit)], capture_output=True, text=True, check=False
     )
@@ -93,12 +165,10 @@ def room(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for host in ("anna", "ben"):
         home = folder / host / ".remoteobj"
         (home / "bin").mkdir(parents=True)
-        program = home / "bin" / "masterslave"
-        program.write_text(f'#!/bin/sh\nexec {sys.executable} -m masterslave "$@"\n')
-        program.chmod(0o755)
-        (home / "identity").mkdir()
-        for name in ("ca.pem", "machine.pem", "machine.key"):
-            shutil.copy(folder / name, home / "identity")
+        for name in ("masterslave", "nameserver"):
+            program = home / "bin" / name
+            program.write_text(f'#!/bin/sh\nexec {sys.executable} -m {name} "$@"\n')
+            program.chmod(0o755)
     tools = folder / "tools"
     tools.mkdir()
     (tools / "ssh").write_text(SSH)
@@ -143,12 +213,8 @@ def test_a_room_is_started_looked_at_and_stopped(room: Path) -> None:
     assert (said["anna"], said["ben"], said["new"]) == ("stopped", "stopped", "does not run")
 
 
-def test_installing_makes_a_certificate_for_each_machine(room: Path) -> None:
+def test_each_machine_of_a_room_joins_with_the_one_token(hall: Hall, room: Path) -> None:
     """What pip does is left out: the machine's Python is a stand-in that notes what it is asked."""
-    if shutil.which("openssl") is None:
-        pytest.skip("openssl is not installed")
-    making_the_ca = SHELL[0].partition("# Each machine")[0]  # as the page has it
-    subprocess.run(["sh", "-e", "-c", making_the_ca], cwd=room, capture_output=True, check=True)
     (room / "remoteobj_farm-0.wheel.whl").touch()
     stand_in = room / "tools" / "python3"
     stand_in.write_text('#!/bin/sh\necho "$@" > asked\nls wheels > wheels.txt\n')
@@ -159,23 +225,38 @@ def test_installing_makes_a_certificate_for_each_machine(room: Path) -> None:
         pip.chmod(0o755)
     (room / "room.txt").write_text("anna\nben\n")
     code, said = classroom(room, "install")
-    assert (code, said) == (0, {"anna": "installed", "ben": "installed"})
+    assert code == 2, "there is no token yet"
+    (room / "token.txt").write_text(hall.token("--uses", "2") + "\n")
+    code, said = classroom(room, "install")
+    assert code == 0, said
+    assert [line.partition(" ")[0] for line in said.values()] == ["joined", "joined"]
+    names = {(each["name"], each["role"]) for each in hall.members()}
+    assert names == {("hall", "operator"), ("anna", "slave"), ("ben", "slave")}
+    nodes = set()
     for host in ("anna", "ben"):
         home = room / host / ".remoteobj"
         assert (home / "wheels.txt").read_text() == "remoteobj_farm-0.wheel.whl\n"
         assert "--no-deps wheels/remoteobj_farm-0.wheel.whl" in (home / "pip.txt").read_text()
-        key = home / "identity" / "machine.key"
-        assert key.stat().st_mode & 0o077 == 0
-        shown = subprocess.run(
-            ["openssl", "verify", "-CAfile", "ca.pem", str(home / "identity" / "machine.pem")],
-            cwd=room, capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        assert shown.stdout.endswith("OK\n"), shown.stderr
-        subject = subprocess.run(
-            ["openssl", "x509", "-noout", "-subject", "-in", home / "identity" / "machine.pem"],
-            capture_output=True, text=True, check=True,
-        )  # fmt: skip
-        assert subject.stdout.replace(" ", "").strip().endswith(f"CN={host}")
+        assert not (home / "token").exists()
+        kept = home / "config" / "remoteobj" / "clusters" / "lab" / "node.pem"
+        assert kept.stat().st_mode & 0o077 == 0
+        nodes.add(Store(kept.parent).prove().claims.node)
+    assert len(nodes) == 2, "each has an identity of its own"
+    _, said = classroom(room, "install")
+    assert set(said.values()) == {"installed; has joined before"}, "and the token is used up"
+    (room / "room.txt").write_text("anna\n")
+    try:
+        assert classroom(room, "start") == (0, {"anna": "started"})
+        log = room / "anna" / ".remoteobj" / "slave.log"
+        eventually(lambda: "looks for farm 'lesson'" in log.read_text(), "its first words")
+    finally:
+        classroom(room, "stop")
+
+
+def test_the_shell_scripts_are_shell() -> None:
+    for shell in ("sh", "bash"):
+        if shutil.which(shell):
+            subprocess.run([shell, "-n", str(DEPLOY / "classroom.sh")], check=True)
 
 
 @pytest.mark.parametrize(
