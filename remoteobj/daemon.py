@@ -293,8 +293,7 @@ class Daemon:
         self._engine.close(time.monotonic() + _CLOSE_S)
         self._listener.close()
         if self._socket_lock is not None:
-            self._socket_lock.path.with_suffix(".sock").unlink(missing_ok=True)
-            self._socket_lock.remove()
+            runtime.remove_socket(self._socket_lock)
 
     def statistics(self) -> DaemonStatistics:
         """Return what it has done so far."""

@@ -29,6 +29,7 @@ __all__ = [
     "is_private_dir",
     "new_socket_path",
     "path_of",
+    "remove_socket",
     "runtime_dir",
     "sockname_of",
 ]
@@ -270,5 +271,18 @@ def _sweep_dead_sockets(directory: Path) -> None:
         with contextlib.suppress(OSError):  # what cannot be swept harms nobody
             dead = LockedFile.acquire(lock_path)
             if dead is not None:
-                lock_path.with_suffix(".sock").unlink(missing_ok=True)
-                dead.remove()
+                remove_socket(dead)
+
+
+def remove_socket(lock: LockedFile) -> None:
+    """Remove a socket that ``new_socket_path`` has chosen, and its lock.
+
+    What another process reads at this moment cannot be removed on Windows; then the lock's file
+    stays as well, and the next daemon sweeps both.
+    """
+    try:
+        lock.path.with_suffix(".sock").unlink(missing_ok=True)
+    except OSError:
+        lock.close()
+    else:
+        lock.remove()

@@ -73,6 +73,24 @@ def test_a_file_that_is_there_already_is_never_written(
     there.unlink()
 
 
+def test_a_file_that_cannot_be_removed_yet_is_swept_later(
+    own_machine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unlink = os.unlink
+
+    def refuse(path: Path, *args: object) -> None:
+        if str(path).endswith(".sock"):
+            raise PermissionError(13, "another process reads it")  # on Windows
+        unlink(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "unlink", refuse)
+        Daemon().close()
+    assert len(list(own_machine.glob("remoteobj/*"))) == 2
+    with Daemon():
+        assert len(list(own_machine.glob("remoteobj/*"))) == 2
+
+
 def test_paths_that_a_uri_cannot_carry_are_escaped(
     own_machine: Path, monkeypatch: pytest.MonkeyPatch, connect: Connect
 ) -> None:

@@ -160,10 +160,14 @@ def test_a_proof_may_trickle_in(daemon: Daemon, place: Path) -> None:
         assert sock.recv(4) == b"PYRO"
 
 
-def test_a_crowd_of_silent_strangers_keeps_nobody_out(daemon: Daemon, place: Path) -> None:
+@pytest.mark.parametrize("words", [b"", loopback.HELLO + NONCE])
+def test_a_crowd_of_strangers_keeps_nobody_out(daemon: Daemon, place: Path, words: bytes) -> None:
     port, _ = loopback.place_of(str(place))
     crowd = [socket.create_connection(("127.0.0.1", port)) for _ in range(100)]
     try:
+        for sock in crowd:
+            with contextlib.suppress(OSError):  # closed already
+                sock.sendall(words)
         with Proxy(daemon.uri_of("desk")) as desk:
             assert desk.echo(1) == 1
         eventually(
