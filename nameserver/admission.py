@@ -131,7 +131,8 @@ class Admission:
                 with self._lock:
                     spoken_from = sorted(self._spoken_from.get(token, ()))
                 plan = plan_of(target, peer, spoken_from, self.networks())
-                self._prover.prove(target, plan.hosts, partial(settle, plan))
+                node = entry.record.node
+                self._prover.prove(target, plan.hosts, partial(settle, plan), node=node)
 
         uri = entry.record.uri
         host = uri.host or ""
@@ -198,6 +199,8 @@ class _Entry:
             )
         elif proof.hosts:
             self.make(_at(record, proof.hosts), failures)
+        elif any(failure.is_another for failure in proof.failures):
+            self.done.set_exception(_another(record, failures))
         elif plan.is_only_here:
             self.done.set_exception(_only_here(record, failures))
         else:
@@ -212,6 +215,15 @@ def _at(record: Record, hosts: tuple[str, ...]) -> Record:
     uri = record.uri
     host = uri.host if uri.host in hosts else hosts[0]
     return replaced(record, uri=URI.of_tcp(uri.object, host or "", uri.port or 0), hosts=hosts)
+
+
+def _another(record: Record, failures: tuple[Failure, ...]) -> NamingError:
+    tried = "; ".join(map(str, failures))
+    return NamingError(
+        f"{record.uri} is not registered: another machine of the cluster answers there than the "
+        f"one that registers it ({tried}); register it from the machine that serves it, under the "
+        "same identity"
+    )
 
 
 def _only_here(record: Record, failures: tuple[Failure, ...]) -> NamingError:

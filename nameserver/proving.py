@@ -26,6 +26,7 @@ from remoteobj import (
     Settings,
 )
 from remoteobj.client.channel import Channel
+from remoteobj.client.trusting import ANY_MEMBER, AnotherNode, Wanted
 from remoteobj.uri import join_address
 
 __all__ = ["DIAL_TIMEOUT_S", "Failure", "Plan", "Proof", "Prover", "plan_of"]
@@ -43,6 +44,8 @@ class Failure:
 
     address: str
     why: str
+    is_another: bool = False
+    """Whether another machine of the cluster answers there than the one that registers it."""
 
     def __str__(self) -> str:
         return f"{self.address}: {self.why}"
@@ -144,21 +147,29 @@ class Prover:
         else:
             call.add_done_callback(tell)
 
-    def prove(self, uri: URI, hosts: Sequence[str], done: Callable[[Proof], None]) -> None:
-        """Dial the object at each of *hosts*, all at once; *done* is told when all are known."""
+    def prove(
+        self, uri: URI, hosts: Sequence[str], done: Callable[[Proof], None], *, node: str = ""
+    ) -> None:
+        """Dial the object at each of *hosts*, all at once; *done* is told when all are known.
+
+        Args:
+            node: The machine that has to answer, by its certificate: nothing but the handshake of
+                TLS is done with another one. Empty: any of the cluster.
+        """
         if not hosts:
             done(Proof(()))
             return
-        calls: list[Future[str]] = []
+        wanted = Wanted(node or None) if self._identity is not None else ANY_MEMBER
+        calls: list[Future[Failure | None]] = []
         for host in hosts:
-            call = self._submit(self._dial, uri, host)
+            call = self._submit(self._dial, URI.of_tcp(uri.object, host, uri.port or 0), wanted)
             if call is None:
                 done(Proof((), is_known=False))
                 return
             calls.append(call)
         left, lock = len(calls), threading.Lock()
 
-        def count(_: Future[str]) -> None:
+        def count(_: Future[Failure | None]) -> None:
             nonlocal left
             with lock:
                 left -= 1
@@ -190,13 +201,22 @@ class Prover:
             return URI.of_tcp(uri.object, address, uri.port or 0)
         return Failure(where, f"{why}: register an address")
 
-    def _dial(self, uri: URI, host: str) -> str:
-        """Return why the object does not answer at *host*; nothing if it does."""
+    def _dial(self, uri: URI, wanted: Wanted) -> Failure | None:
+        """Return why the object does not answer; None if it does."""
+        where = uri.location or ""
+        try:
+            why = self._ask(uri, wanted)
+        except AnotherNode as error:
+            return Failure(where, str(error), is_another=True)
+        return Failure(where, why) if why else None
+
+    def _ask(self, uri: URI, wanted: Wanted) -> str:
         channel = Channel(
-            URI.of_tcp(uri.object, host, uri.port or 0),
+            uri,
             insecure=self._identity is None,
             identity=self._identity,
             settings=self._settings,
+            wanted=wanted,
         )
         try:
             channel.metadata(self._timeout_s)
@@ -204,6 +224,8 @@ class Prover:
             return "another daemon answers there, which has no such object"
         except DeadlinePassed:
             return f"timed out after {self._timeout_s:g} s"
+        except AnotherNode:
+            raise
         except PeerRefused as error:
             return str(error)
         except ConnectionLost as error:
@@ -217,20 +239,20 @@ class Prover:
         return ""
 
 
-def _proof(uri: URI, hosts: Sequence[str], calls: Sequence[Future[str]]) -> Proof:
+def _proof(uri: URI, hosts: Sequence[str], calls: Sequence[Future[Failure | None]]) -> Proof:
     reached, failures = [], []
     for host, call in zip(hosts, calls, strict=True):
-        why = _outcome(call)
-        if why:
-            failures.append(Failure(join_address(host, uri.port), why))
+        failure = _outcome(call, join_address(host, uri.port))
+        if failure is not None:
+            failures.append(failure)
         else:
             reached.append(host)
     is_known = bool(reached) or not any(call.cancelled() for call in calls)
     return Proof(tuple(reached), tuple(failures), is_known)
 
 
-def _outcome(call: Future[str]) -> str:
+def _outcome(call: Future[Failure | None], where: str) -> Failure | None:
     if call.cancelled():
-        return "the name server is closing"
+        return Failure(where, "the name server is closing")
     error = call.exception()
-    return call.result() if error is None else f"it cannot be called: {error!r}"
+    return call.result() if error is None else Failure(where, f"it cannot be called: {error!r}")

@@ -11,7 +11,11 @@ from remoteobj.identity import Identity
 from remoteobj.identity.claims import ROLES, Claims, at_least, check_node
 from remoteobj.transport.stream import ANYBODY, THIS_USER, Stream
 
-__all__ = ["ANY_MEMBER", "Wanted", "wanted"]
+__all__ = ["ANY_MEMBER", "AnotherNode", "Wanted", "wanted"]
+
+
+class AnotherNode(PeerRefused):
+    """A daemon of the cluster answers, on another machine than the one that was meant."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +64,7 @@ class Wanted:
             node = identity.claims.node  # a Unix socket leads to this machine
         if node != self.node:
             found = f"node {node} ({claims.name})" if claims.node else "this machine"
-            raise PeerRefused(
+            raise AnotherNode(
                 f"the daemon at {where} is {found}, not node {self.node}: the address is somebody "
                 "else's now, or somebody poses as it; look its name up again"
             )

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import socket
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,12 +19,14 @@ from nameserver import (
     NameServerClient,
     NameServerNotFound,
     NameTaken,
+    NamingError,
     discovery,
     locate,
 )
 from nameserver.admission import Admission
 from nameserver.book import Book
 from nameserver.changes import Registrant
+from nameserver.networks import Networks
 from nameserver.proving import Prover
 from nameserver.record import NAME_SERVER, Record, from_plain, make_record, to_plain
 from nameserver.registry import Registry
@@ -29,6 +34,7 @@ from nameserver.service import NameService
 from nameserver.storage import SqliteStorage
 from remoteobj import URI, Daemon, Identity, NotAllowed, PeerRefused, Proxy, expose
 from remoteobj.identity.office import Office, found_cluster
+from tests.conftest import eventually
 from tests.pairs import join
 
 Join = Callable[..., Identity]
@@ -122,6 +128,70 @@ def test_only_the_same_machine_or_an_operator_changes_it(machine: Join, ask: Ask
         assert ask(olga).remove("lab.bell")
         stranger.register("lab.bell", other)
         assert stranger.lookup("lab.bell").node == eve.claims.node
+
+
+class Deaf:
+    """Speaks TLS as a machine of the cluster, and notes what is said to it after that."""
+
+    def __init__(self, identity: Identity) -> None:
+        self.shaken, self.heard = 0, b""
+        self._context = identity.server_context()
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def _run(self) -> None:
+        while True:
+            try:
+                plain, _ = self._listener.accept()
+            except OSError:
+                return
+            with contextlib.suppress(OSError), self._context.wrap_socket(plain, True) as secured:
+                self.shaken += 1
+                self.heard += secured.recv(4096)
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self._thread.join()
+
+
+class Pretended(Networks):
+    """As if nothing were this machine's: what is registered comes from the network."""
+
+    def is_own(self, host: str) -> bool:
+        return False
+
+
+@pytest.fixture
+def admitted(office: Office) -> Iterator[Admission]:
+    """How a name server takes names in, that other machines reach."""
+    prover = Prover(Identity.stored(), timeout_s=2.0)
+    with closing(prover), Book("run") as book:
+        yield Admission(book, prover, is_private=False, look=lambda: Pretended(()))
+
+
+def test_an_address_where_another_machine_answers_is_refused(
+    machine: Join, admitted: Admission
+) -> None:
+    ben, eve = machine("ben"), machine("eve")
+
+    def register(who: Identity, uri: URI) -> list[str]:
+        record = replace(make_record("lab.bell", uri), node=who.claims.node, role="member")
+        return admitted.register(record, None, "127.0.0.1", replace=True).result(10)
+
+    with closing(Deaf(ben)) as bens:
+        with pytest.raises(NamingError, match="another machine of the cluster answers") as caught:
+            register(eve, URI.of_tcp("bell", "127.0.0.1", bens.port))
+        assert f"not node {eve.claims.node}" in str(caught.value)
+        eventually(lambda: bens.shaken == 1, "it was asked who it is")
+    assert bens.heard == b"", "nothing but the handshake of TLS"
+    with bell_of(ben) as (_, uri):
+        with pytest.raises(NamingError, match="register it from the machine that serves it"):
+            register(eve, uri)
+        assert register(ben, uri) == []
 
 
 def test_nobody_can_say_that_it_is_another_machine(machine: Join, ask: Ask) -> None:
