@@ -66,7 +66,9 @@ class Probing:
                 while not self._free.acquire(timeout=_LEAST_PAUSE_S):
                     if self._closed.is_set():
                         return
-                self._prover.prove(record.uri, hosts, partial(self._note, record))
+                self._prover.prove(
+                    record.uri, hosts, partial(self._note, record), node=record.answering_node or ""
+                )
                 if self._closed.wait(_LEAST_PAUSE_S):
                     return
 

@@ -9,6 +9,7 @@
 6. Each change has a number, one more than the one before.
 7. A name that a machine of the cluster has registered is changed and removed by that machine only,
    and by operators.
+8. One machine has a limited number of names, so that it takes no memory without end.
 
 A change is decided first, which changes nothing, and applied when it was kept::
 
@@ -22,11 +23,12 @@ Whoever uses this from several threads brings the lock, from the decision until 
 from __future__ import annotations
 
 from bisect import bisect_left, insort
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace as replaced
 
 from nameserver.changes import Change, History, Kind, Lease, Registrant, Renewal
-from nameserver.errors import BadName, NameTaken, NameUnknown
+from nameserver.errors import BadName, NameTaken, NameUnknown, NamingError
 from nameserver.lease_table import LeaseTable, Taken
 from nameserver.record import NAME_SERVER, RESERVED_PREFIX, Record, check_name
 from remoteobj.errors import NotAllowed
@@ -35,6 +37,7 @@ from remoteobj.uri import URI
 __all__ = ["Registry"]
 
 HISTORY_SIZE = 10_000
+MOST_NAMES_PER_NODE = 10_000
 _MOST_TAKEN = 10_000
 
 
@@ -44,12 +47,29 @@ class Registry:
     Args:
         history_size: How many changes are remembered for those who watch.
         number: Of the last change that a storage knows of.
+        most_per_node: How many names one machine of the cluster may have.
     """
 
-    __slots__ = ("_history", "_leases", "_names", "_records", "_taken")
+    __slots__ = (
+        "_history",
+        "_leases",
+        "_most_per_node",
+        "_names",
+        "_of_node",
+        "_records",
+        "_taken",
+    )
 
-    def __init__(self, *, history_size: int = HISTORY_SIZE, number: int = 0) -> None:
+    def __init__(
+        self,
+        *,
+        history_size: int = HISTORY_SIZE,
+        number: int = 0,
+        most_per_node: int = MOST_NAMES_PER_NODE,
+    ) -> None:
         self._records: dict[str, Record] = {}
+        self._of_node: Counter[str] = Counter()
+        self._most_per_node = most_per_node
         self._names: list[str] = []  # in their order, so that a prefix is found in no time
         self._leases = LeaseTable()
         self._taken = Taken(_MOST_TAKEN)
@@ -121,6 +141,7 @@ class Registry:
             NameUnknown: Its name stands for nothing, and *replaces* was given.
             BadName: Its name may not be one, or is a name server's own.
             NotAllowed: Its name is another machine's.
+            NamingError: Its machine has so many names already.
         """
         name = check_name(record.name)
         if name.startswith(RESERVED_PREFIX) and name != NAME_SERVER:
@@ -132,6 +153,7 @@ class Registry:
         if holder is None:
             if replaces is not None:
                 raise NameUnknown(f"nothing is registered as {name!r} that could be replaced")
+            self._refuse_many(record)
             return self._number([("registered", record, lease)])
         self._refuse_taken(record, lease, holder, replace, replaces)
         if name != NAME_SERVER:  # which nobody but the server itself registers
@@ -187,7 +209,7 @@ class Registry:
     def load(self, entries: Iterable[tuple[Record, Lease | None]], now: float) -> None:
         """Take in what a storage has kept; it is no change. Leases have their time from *now*."""
         for record, lease in entries:
-            self._records[record.name] = record
+            self._put(record)
             self._names.append(record.name)
             self._leases.hold(record.name, lease, now)
         self._names.sort()
@@ -203,7 +225,28 @@ class Registry:
     def note(self, record: Record) -> None:
         """Take in what was found out about a name; it is no change of what it stands for."""
         if record.name in self._records:
-            self._records[record.name] = record
+            self._put(record)
+
+    def _refuse_many(self, record: Record) -> None:
+        # Without TLS nobody says which machine it is.
+        if record.node and self._of_node[record.node] >= self._most_per_node:
+            raise NamingError(
+                f"{record.name!r} is not registered: its machine (node {record.node}) has "
+                f"{self._most_per_node} names already (MOST_NAMES_PER_NODE); remove some, "
+                "'nameserver remove'"
+            )
+
+    def _put(self, record: Record) -> None:
+        self._forget(record.name)
+        self._records[record.name] = record
+        self._of_node[record.node] += 1
+
+    def _forget(self, name: str) -> None:
+        record = self._records.pop(name, None)
+        if record is not None:
+            self._of_node[record.node] -= 1
+            if not self._of_node[record.node]:
+                del self._of_node[record.node]
 
     def _refuse_taken(
         self,
@@ -252,7 +295,7 @@ class Registry:
         name, lease = change.record.name, change.lease
         held = self.lease_of(name)
         if lease is not None and held == lease:  # which is not prolonged by it
-            self._records[name] = change.record
+            self._put(change.record)
             return
         if held is not None and change.kind != "expired" and not change.by_holder:
             self._taken.note(held.id, name)
@@ -260,12 +303,12 @@ class Registry:
             self._taken.forget(lease.id, name)
         self._leases.let_go(name)
         if change.kind in ("removed", "expired"):
-            del self._records[name]
+            self._forget(name)
             del self._names[bisect_left(self._names, name)]
             return
         if name not in self._records:
             insort(self._names, name)
-        self._records[name] = change.record
+        self._put(change.record)
         self._leases.hold(name, lease, now)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import replace as replaced
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,14 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from nameserver import BadName, MemoryStorage, NameTaken, NameUnknown, SqliteStorage
+from nameserver import (
+    BadName,
+    MemoryStorage,
+    NameTaken,
+    NameUnknown,
+    NamingError,
+    SqliteStorage,
+)
 from nameserver.book import Book
 from nameserver.changes import Lease, Revision
 from nameserver.record import NAME_SERVER, Record, make_record
@@ -296,3 +304,31 @@ def test_who_knows_what_never_was_is_told_all(make: Callable[[Revision], Revisio
         strange = make(Revision(now.instance, now.number + 1))
         answer = book.watch("", strange, 10.0, "strange").result(timeout=0)
         assert answer.records == ()
+
+
+def test_one_machine_has_a_limited_number_of_names() -> None:
+    registry = Registry(most_per_node=2)
+
+    def register(name: str, node: str, *, replace: bool = False) -> None:
+        record = make_record(name, "PYRO:x@127.0.0.1:1", {name} if replace else ())
+        role = "operator" if node else ""
+        registry.apply(
+            registry.register(replaced(record, node=node, role=role), replace=replace), 0.0
+        )
+
+    for name in ("a", "b"):
+        register(name, "ben")
+    register("a", "ben", replace=True)
+    with pytest.raises(NamingError, match=r"node ben\) has 2 names already.*remove some"):
+        register("c", "ben")
+    for name in ("x", "y", "z"):
+        register(name, "")
+    register("c", "eve")
+    register("a", "eve", replace=True)
+    register("d", "ben")
+    registry.apply(registry.remove(["d"]), 0.0)
+    register("e", "ben")
+    kept = Registry(most_per_node=2)
+    kept.load([(record, None) for record in registry.list()], 0.0)
+    with pytest.raises(NamingError, match="already"):
+        kept.register(replaced(make_record("f", "PYRO:x@127.0.0.1:1"), node="eve", role="member"))
