@@ -161,7 +161,7 @@ def _connect() -> Feed:
             return
         peer: Any = _Peer(chance.random() < 0.5)
         try:
-            reception.let_in(peer, message, is_full=False)
+            reception.let_in(peer, message, why_full="")
         finally:
             if peer.caller is not None:
                 callers.leave(peer.caller)
