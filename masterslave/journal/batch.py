@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from masterslave.journal.facts import Fact, Place, write_facts
 
-__all__ = ["LARGE_BYTES", "ROW_BYTES", "Batch", "pieces_of"]
+__all__ = ["LARGE_BYTES", "ROW_BYTES", "Batch"]
 
 LARGE_BYTES = 64 * 1024
 """Larger payloads have rows of their own."""
@@ -42,22 +42,31 @@ class Batch:
         """Whether there is anything in it."""
         return bool(self.facts or self.callbacks or self._small or self.large)
 
-    def has_room(self, size: int) -> bool:
-        """Tell whether the current row takes so many bytes more."""
-        return self._offset + size <= ROW_BYTES
+    def keep(self, payload: bytes, row: int) -> tuple[Place, int]:
+        """Add a payload that is not empty.
 
-    def begin_row(self, row: int) -> None:
-        """Begin a row of small payloads."""
-        self._chunks = []
-        self._offset = 0
-        self._small.append((row, self._chunks))
+        Args:
+            row: Number of the last row that there is.
 
-    def add(self, payload: bytes, size: int) -> Place:
-        """Add a payload to the current row."""
+        Returns:
+            Where it will be, and the last row that there is now.
+        """
+        size = len(payload)
+        if size > LARGE_BYTES:
+            place = Place(row + 1, 0, size)
+            for piece in _pieces_of(payload):
+                row += 1
+                self.large.append((row, piece))
+            return place, row
         offset = self._offset
+        if offset + size > ROW_BYTES:
+            row += 1
+            offset = 0
+            self._chunks = []
+            self._small.append((row, self._chunks))
         self._chunks.append(payload)
         self._offset = offset + size
-        return Place(self._small[-1][0], offset, size)
+        return Place(self._small[-1][0], offset, size), row
 
     def find_row(self, row: int) -> bytes | None:
         """Return what a row of payloads holds so far, or None if it is not here."""
@@ -79,7 +88,7 @@ class Batch:
         return facts, sorted(small + self.large)
 
 
-def pieces_of(payload: bytes) -> list[bytes]:
+def _pieces_of(payload: bytes) -> list[bytes]:
     """Return a large payload in pieces, one a row."""
     if len(payload) <= _PIECE_BYTES:
         return [payload]

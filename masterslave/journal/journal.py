@@ -12,11 +12,10 @@ from importlib.metadata import version
 from pathlib import Path
 
 from masterslave.errors import JournalUnusable
-from masterslave.journal import opening
-from masterslave.journal.database import Damaged, beside, connect, read_meta, write_rows
+from masterslave.journal import opening, starting
+from masterslave.journal.database import beside, read_meta, write_rows
 from masterslave.journal.facts import RUN_BITS, Fact, Place, RunBegan, write_facts
 from masterslave.journal.fold import Folded
-from masterslave.journal.mending import mend
 from masterslave.journal.ownership import Ownership
 from masterslave.journal.reading import JournalReader, Payloads
 from masterslave.journal.writing import MAX_WAITING_BYTES, OnTrouble, Writer
@@ -114,9 +113,9 @@ class Journal:
         max_waiting_bytes: int,
         ownership: Ownership,
     ) -> Journal:
-        reading, folded, last, notices = _load(path, label, ownership)
+        (reading, folded, last), notices = starting.load(path, label, ownership)
         try:
-            database = _connect(path)
+            database = starting.connect_to_write(path)
         except BaseException:
             reading.close()
             raise
@@ -153,6 +152,29 @@ class Journal:
         return cls(path, ownership, (database, reading), folded, writer, notices, farm_id)
 
     @staticmethod
+    def compact(
+        path: str | os.PathLike[str], label: str, *, keep_runs: int | None = None
+    ) -> tuple[int, int]:
+        """Write a journal anew without what nobody can ask for any more.
+
+        Opening one does so by itself when more than half of it is dead.
+
+        Args:
+            keep_runs: Forget also the results of tasks that were not submitted in so many of the
+                last runs; None: keep them.
+
+        Returns:
+            How many bytes it had, and has.
+
+        Raises:
+            JournalInUse: A farm has it, or somebody looks at it; the message says who.
+            JournalUnusable: It is damaged, say; the message says what to do. It is as it was.
+
+        Blocks: on the disk.
+        """
+        return starting.compact_alone(Path(os.path.realpath(path)), label, keep_runs)
+
+    @staticmethod
     def read_only(path: str | os.PathLike[str]) -> JournalReader:
         """Open a journal to look at it, also while another process writes to it.
 
@@ -166,7 +188,8 @@ class Journal:
 
     keep: Callable[[bytes], Place]
     """Have a payload written, before what is recorded from now on, and return where it will be;
-    does not block. It must not change any more."""
+    does not block. It must not change any more. Payloads that no fact names are forgotten when the
+    journal is compacted."""
 
     after: Callable[[Callable[[], None]], None]
     """Have something called when all that was recorded before is on the disk: by the writer's
@@ -217,64 +240,6 @@ class Journal:
     def __repr__(self) -> str:
         state = "closed" if self._is_closed else f"{self.waiting_bytes} bytes wait"
         return f"<Journal {self.path}: run {self.run}, {state}>"
-
-
-def _load(
-    path: Path, label: str, ownership: Ownership
-) -> tuple[sqlite3.Connection, Folded, tuple[int, int], tuple[str, ...]]:
-    before, notices = ownership.before, []
-    with opening.translated(path, mends=False):
-        _make_where_missing(path, label, is_known=before is not None and before.seq > 0)
-    for _ in range(2):
-        try:
-            database, folded, last = opening.load(path, label)
-        except Damaged as damage:
-            known = (before.run, before.seq) if before else (0, 0)
-            with opening.translated(path, mends=False):
-                notices.append(
-                    mend(path, label, str(damage), known_run=known[0], known_seq=known[1])
-                )
-            before = None
-        else:
-            break
-    else:
-        raise JournalUnusable(
-            f"{path} is damaged again as soon as it is mended: is the disk all right?"
-        )
-    if before is not None and before.seq > last[0]:
-        notices.append(
-            f"{path} lacks what was written last ({before.seq - last[0]} rows of facts): it is "
-            "an old copy, or the log beside it was removed; tasks that it has forgotten are run "
-            "again"
-        )
-    return database, folded, last, tuple(notices)
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    with opening.translated(path, mends=False):
-        database = connect(path)
-        (mode,) = database.execute("PRAGMA journal_mode = WAL").fetchone()
-        if mode == "wal":
-            return database
-        database.close()
-    raise JournalUnusable(f"{path} cannot have a log beside it: give a path on a local disk")
-
-
-def _make_where_missing(path: Path, label: str, *, is_known: bool) -> None:
-    for end in (".new", ".mending", ".mended"):  # what a killed process has left
-        for more in ("", "-wal", "-shm", "-journal"):
-            beside(path, end + more).unlink(missing_ok=True)
-    log = beside(path, "-wal")
-    has_log = log.exists() and log.stat().st_size > 0
-    if not path.exists():
-        if has_log:
-            raise JournalUnusable(
-                f"{path} is missing, and {log.name} beside it holds facts of it: bring it back, or "
-                "move that away too"
-            )
-    elif path.stat().st_size or has_log or is_known:
-        return
-    opening.make(path, label)
 
 
 def _began(run: int, epoch: int) -> RunBegan:

@@ -44,7 +44,10 @@ from masterslave.journal.facts import (
 )
 from masterslave.journal.opening import make
 
-__all__ = ["mend"]
+__all__ = ["WHOLE", "mend", "put_in_place"]
+
+WHOLE = ".mended"
+"""What a mended journal is called until it is put in place."""
 
 _GIVE_UP_AFTER = 20_000
 _COMMIT_ROWS = 200
@@ -60,8 +63,8 @@ class _Tally:
     lost_payloads: int = 0
 
 
-def mend(path: Path, label: str, why: str, *, known_run: int = 0, known_seq: int = 0) -> str:
-    """Put a damaged journal aside, and make a new one of what can be read of it.
+def mend(path: Path, label: str, why: str, *, known_run: int, known_seq: int) -> str:
+    """Make a new journal of what can be read of a damaged one; ``put_in_place`` has to follow.
 
     Args:
         known_run: The last run that is known of from elsewhere, and *known_seq* the last row.
@@ -72,7 +75,7 @@ def mend(path: Path, label: str, why: str, *, known_run: int = 0, known_seq: int
     Raises:
         OSError: and ``sqlite3.Error``: the disk is full, say; the old one is where it was.
     """
-    copy, fresh = beside(path, ".mending"), beside(path, ".mended")
+    copy, fresh = beside(path, ".mending"), beside(path, ".mending-2")
     try:
         _copy(path, copy, label)
         tally = _Tally()
@@ -86,12 +89,7 @@ def mend(path: Path, label: str, why: str, *, known_run: int = 0, known_seq: int
                 run = _copy_facts(old, new, rows, tally, known_seq)
                 write_meta(new, "run", str(max(run, known_run) + _SKIPPED_RUNS).encode())
                 new.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-        aside = _aside(path)
-        for end in _ENDS:
-            if beside(path, end).exists():
-                os.replace(beside(path, end), beside(aside, end))
-        beside(path, "-shm").unlink(missing_ok=True)
-        os.replace(fresh, path)
+        os.replace(fresh, beside(path, WHOLE))
         sync_directory(path.parent)
     finally:
         for each, end in itertools.product((copy, fresh), (*_ENDS, "-shm")):
@@ -100,8 +98,30 @@ def mend(path: Path, label: str, why: str, *, known_run: int = 0, known_seq: int
         f"{path} was damaged ({why}): {tally.facts} facts of it were kept, and of others "
         f"{tally.lost_rows} rows could not be read, nor could {tally.lost_payloads} rows of "
         f"payloads, which took {tally.dropped} facts along; tasks that this has forgotten are run "
-        f"again. The damaged file is kept as {aside}"
+        "again"
     )
+
+
+def put_in_place(path: Path) -> Path | None:
+    """Put a damaged journal aside, and the mended one in its place.
+
+    Whoever is killed meanwhile leaves this to the next one.
+
+    Returns:
+        Where the damaged one is kept; None where there was none to mend.
+    """
+    whole = beside(path, WHOLE)
+    if not whole.exists():
+        return None
+    aside = _aside(path)
+    for end in _ENDS:
+        if beside(path, end).exists():
+            os.replace(beside(path, end), beside(aside, end))
+    beside(path, "-shm").unlink(missing_ok=True)
+    sync_directory(path.parent)
+    os.replace(whole, path)
+    sync_directory(path.parent)
+    return aside
 
 
 def _copy(path: Path, copy: Path, label: str) -> None:
@@ -227,6 +247,6 @@ def _is_there(place: Place, sizes: dict[int, int]) -> bool:
 def _aside(path: Path) -> Path:
     for number in itertools.count(1):
         aside = beside(path, f".damaged-{number}")
-        if not aside.exists():
+        if not any(beside(aside, end).exists() for end in _ENDS):
             return aside
     raise AssertionError

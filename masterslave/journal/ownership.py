@@ -71,6 +71,16 @@ class Ownership:
         with contextlib.suppress(OSError):  # it is a hint: the journal itself does not need it
             self._file.write(msgspec.json.encode(self._claim))
 
+    def missing_after(self, seq: int) -> int:
+        """Return how many rows of facts are missing in a journal whose last one is *seq*."""
+        return max(0, self.before.seq - seq) if self.before is not None else 0
+
+    def forget_rows(self) -> None:
+        """Say nothing of rows any more: they are about to be numbered anew."""
+        if self.before is not None:
+            self.before = msgspec.structs.replace(self.before, seq=0)
+            self.note(self.before.run, 0)
+
     def release(self, *, in_peace: bool) -> None:
         """Let go of the journal; *in_peace*: nothing that was acknowledged can be missing."""
         if in_peace:

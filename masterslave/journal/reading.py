@@ -64,6 +64,20 @@ class Payloads:
 
         Blocks: on the disk.
         """
+        try:
+            return self.read_or_fail(place)
+        except (Damaged, sqlite3.Error) as error:
+            raise JournalUnusable(
+                f"what {self._path} is to hold there cannot be read ({error}): it is damaged, and "
+                "the task has to be run again"
+            ) from error
+
+    def read_or_fail(self, place: Place) -> bytes:
+        """Return what lies at a place.
+
+        Raises:
+            Damaged: and ``sqlite3.Error``: it cannot be read.
+        """
         if not place.size:
             return b""
         data = self._row(place.row)[place.offset : place.offset + place.size]
@@ -86,15 +100,9 @@ class Payloads:
             if kept is not None:
                 self._kept.move_to_end(row)
                 return kept
-            try:
-                body = read_payload_row(self._database, row)
-                if not body:
-                    raise Damaged(f"row {row} of its payloads is empty")
-            except (Damaged, sqlite3.Error) as error:
-                raise JournalUnusable(
-                    f"what {self._path} is to hold there cannot be read ({error}): it is damaged, "
-                    "and the task has to be run again"
-                ) from error
+            body = read_payload_row(self._database, row)
+            if not body:
+                raise Damaged(f"row {row} of its payloads is empty")
             if len(body) <= _KEPT_BYTES // 4:
                 self._keep(row, body)
             return body

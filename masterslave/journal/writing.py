@@ -23,7 +23,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from masterslave.journal.batch import LARGE_BYTES, Batch, pieces_of
+from masterslave.journal.batch import Batch
 from masterslave.journal.database import write_rows
 from masterslave.journal.facts import KEY_BYTES, NO_PLACE, Fact, Place, Submitted
 
@@ -112,17 +112,7 @@ class Writer:
             return NO_PLACE
         with self._lock:
             batch = self._batch
-            if size <= LARGE_BYTES:
-                if not batch.has_room(size):
-                    self._row += 1
-                    batch.begin_row(self._row)
-                place = batch.add(payload, size)
-            else:
-                pieces = pieces_of(payload)
-                place = Place(self._row + 1, 0, size)
-                for piece in pieces:
-                    self._row += 1
-                    batch.large.append((self._row, piece))
+            place, self._row = batch.keep(payload, self._row)
             self._waiting_bytes += size
             batch.bytes += size
             return place

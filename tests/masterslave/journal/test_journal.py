@@ -74,7 +74,7 @@ def test_payloads_of_any_size_can_be_read_at_once_and_later(path: Path, size: in
     payloads = [os.urandom(size) for _ in range(3)]
     with Journal.open(path, "survey") as journal:
         places = [journal.keep(payload) for payload in payloads]
-        journal.record(Noted("kind", b""))
+        journal.record(Submitted(journal.first_number, 0, key(1) * 3, tuple(places)))
         assert [journal.read(place) for place in places] == payloads
         on_disk(journal)
         assert [journal.read(place) for place in places] == payloads
@@ -87,7 +87,7 @@ def test_small_payloads_share_rows_and_keep_apart(path: Path) -> None:
     payloads = [os.urandom(1 + number % 5000) for number in range(1000)]
     with Journal.open(path, "survey") as journal:
         places = [journal.keep(payload) for payload in payloads]
-        journal.record(Noted("kind", b""))
+        journal.record(Submitted(journal.first_number, 0, key(1) * 1000, tuple(places)))
     assert len({place.row for place in places}) < 20
     with Journal.open(path, "survey") as journal:
         assert [journal.read(place) for place in places] == payloads

@@ -1,0 +1,207 @@
+"""Which facts of a journal are still needed, and which parts of them (pure).
+
+What is known after these facts is what was known before, as far as anybody can still ask for it:
+results that were not invalidated or replaced, what is out, how tasks have ended that have no
+result, post-mortems, notes, and all runs, slaves and functions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import groupby
+
+import msgspec
+
+from masterslave.journal.facts import (
+    KEY_BYTES,
+    NO_PLACE,
+    RUN_BITS,
+    Ended,
+    Fact,
+    FunctionKnown,
+    HandedOut,
+    Invalidated,
+    Lost,
+    Place,
+    Settled,
+    Submitted,
+)
+from masterslave.journal.fold import Folded, Out, keys_in
+from masterslave.journal.numbers import OPEN
+
+__all__ = ["Needed", "moved"]
+
+_VALUE = 0  # protocol.outcomes.VALUE: nobody will run such a task again to see how it fails
+
+
+class Needed:
+    """Tells what of each fact is needed.
+
+    Args:
+        folded: What is known after all facts.
+        keep_runs: Results of tasks that nobody has submitted in so many of the last runs are not
+            wanted; None: all are.
+    """
+
+    def __init__(self, folded: Folded, keep_runs: int | None = None) -> None:
+        self._folded = folded
+        self._latest = _latest(folded)
+        self._first_run = 0 if keep_runs is None else max(1, folded.run - keep_runs + 1)
+        self._out = folded.out
+        self._ends: dict[bytes, int] = {}
+        for end in folded.ends:
+            for number in range(end.first, end.first + end.count):
+                key = folded.key_of(number)
+                if key is not None and key not in folded.finished:
+                    self._ends[key] = number  # the latest of its ends
+        self._named = set(self._ends.values())
+        for loss in folded.losses:
+            self._named.update(range(loss.task, loss.task + loss.count))
+
+    @property
+    def results(self) -> int:
+        """How many results are wanted."""
+        return sum(map(self._is_wanted, self._folded.finished))
+
+    def of(self, fact: Fact) -> Iterator[Fact]:
+        """Return what is needed of a fact; hand-outs come at the end, see ``hand_outs``."""
+        match fact:
+            case Submitted():
+                yield from self._submitted(fact)
+            case Settled(task=task, count=1):
+                if self._has_result(fact, task):
+                    yield fact
+            case Settled(task=task, count=count, skip=skip):
+                for first, many in _runs(
+                    task, count, lambda number: self._has_result(fact, number)
+                ):
+                    item = skip + first - task if skip >= 0 else skip
+                    yield msgspec.structs.replace(fact, task=first, count=many, skip=item)
+            case Ended(why="cancelled") | HandedOut() | Invalidated() | Lost(post_mortem=None):
+                pass
+            case Ended(first=start, count=count):
+                for first, many in _runs(start, count, self._is_end):
+                    yield msgspec.structs.replace(fact, first=first, count=many)
+            case _:
+                yield fact
+
+    def hand_outs(self) -> Iterator[Fact]:
+        """Return what is out, as hand-outs; they come after all other facts."""
+        depth = max((len(out.others) for out in self._out.values()), default=-1) + 1
+        for level in range(depth):
+            holders = sorted(
+                (slave, attempt, number)
+                for number, out in self._out.items()
+                for attempt, slave in _holders(out)[level : level + 1]
+            )
+            for (slave, attempt), rows in groupby(holders, key=lambda holder: holder[:2]):
+                numbers = [number for _, _, number in rows]
+                yield HandedOut(
+                    slave, tuple((first, attempt, count) for first, count in _rows_of(numbers))
+                )
+
+    def _submitted(self, fact: Submitted) -> Iterator[Fact]:
+        count, find = len(fact.keys) // KEY_BYTES, self._folded.numbers.find
+        has_each = len(fact.arguments) == count
+        if fact.arguments and not has_each:
+            yield fact  # as a later release may write it
+            return
+        for first, many in _runs(fact.first, count, lambda number: self._is_asked(fact, number)):
+            keys = b"".join(
+                found[0].key(found[1])
+                for number in range(first, first + many)
+                if (found := find(number)) is not None
+            )
+            arguments = tuple(
+                fact.arguments[number - fact.first] if self._may_run(number) else NO_PLACE
+                for number in (range(first, first + many) if has_each else ())
+            )
+            if not any(place.size for place in arguments):
+                arguments = ()
+            yield Submitted(first, fact.function, keys, arguments)
+
+    def _is_asked(self, fact: Submitted, number: int) -> bool:
+        folded = self._folded
+        found = folded.numbers.find(number)
+        if found is None:
+            return False
+        row, at = found
+        key = row.key(at)
+        if self._is_wanted(key) and number in (
+            self._latest.get(key),
+            folded.finished.number_of(key),
+        ):
+            return True
+        if number in self._out or number in self._named:
+            return True
+        return bool(fact.arguments) and row.states[at] == OPEN and key not in folded.finished
+
+    def _may_run(self, number: int) -> bool:
+        key = self._folded.key_of(number)
+        finish = self._folded.finished.get(key) if key is not None else None
+        return finish is None or finish.number != number or finish.kind != _VALUE
+
+    def _is_wanted(self, key: bytes) -> bool:
+        if not self._first_run:
+            return key in self._folded.finished
+        number = self._latest.get(key, self._folded.finished.number_of(key))
+        return number >= 0 and number >> RUN_BITS >= self._first_run
+
+    def _has_result(self, fact: Settled, number: int) -> bool:
+        key = self._folded.key_of(number)
+        finish = self._folded.finished.get(key) if key is not None else None
+        if key is None or finish is None or finish.number != number:
+            return False
+        skip = fact.skip + number - fact.task if fact.skip >= 0 else fact.skip
+        its = (skip, fact.place, fact.slave, fact.kind)
+        is_its = its == (finish.skip, finish.place, finish.slave, finish.kind)
+        return is_its and self._is_wanted(key)
+
+    def _is_end(self, number: int) -> bool:
+        key = self._folded.key_of(number)
+        return key is not None and self._ends.get(key) == number
+
+
+def _latest(folded: Folded) -> dict[bytes, int]:
+    """Return the last task that has asked for a result, of those asked for in a later run."""
+    latest: dict[bytes, int] = {}
+    number_of = folded.finished.number_of
+    for row in folded.numbers:
+        start = row.first >> RUN_BITS << RUN_BITS
+        for at, key in enumerate(keys_in(bytes(row.keys))):
+            if -1 < number_of(key) < start:
+                latest[key] = row.first + at
+    return latest
+
+
+def _holders(out: Out) -> tuple[tuple[int, int], ...]:
+    return (*out.others, (out.attempt, out.slave))
+
+
+def _runs(first: int, count: int, is_needed: Callable[[int], bool]) -> Iterator[tuple[int, int]]:
+    """Return the parts of a row of tasks that are needed, each as its first and its number."""
+    return _rows_of([number for number in range(first, first + count) if is_needed(number)])
+
+
+def _rows_of(numbers: list[int]) -> Iterator[tuple[int, int]]:
+    start = 0
+    for at in range(1, len(numbers) + 1):
+        if at == len(numbers) or numbers[at] != numbers[at - 1] + 1:
+            yield numbers[start], at - start
+            start = at
+
+
+def moved(fact: Fact, move: Callable[[Place], Place]) -> Fact:
+    """Return a fact whose payloads are elsewhere."""
+    match fact:
+        case Settled(task, attempt, count, skip, kind, place, slave, seconds):
+            return Settled(task, attempt, count, skip, kind, move(place), slave, seconds)
+        case Submitted(arguments=arguments) if arguments:
+            return msgspec.structs.replace(fact, arguments=tuple(map(move, arguments)))
+        case Ended(place=Place() as place):
+            return msgspec.structs.replace(fact, place=move(place))
+        case Lost(post_mortem=Place() as place):
+            return msgspec.structs.replace(fact, post_mortem=move(place))
+        case FunctionKnown(packed=Place() as place):
+            return msgspec.structs.replace(fact, packed=move(place))
+    return fact
