@@ -16,7 +16,7 @@ import cloudpickle
 
 from masterslave.farm.modules import is_installed, is_ours
 
-__all__ = ["RELEASE", "home_of", "is_by_name", "local_home_of", "release_of"]
+__all__ = ["RELEASE", "home_of", "home_of_instance", "is_by_name", "local_home_of", "release_of"]
 
 RELEASE = sys.implementation.cache_tag or sys.version
 """Of the Python that runs this: ``cpython-312``."""
@@ -54,12 +54,34 @@ def home_of(thing: Any) -> tuple[str, str] | None:
     return (module, name) if _find(module, name) is thing else None
 
 
+def home_of_instance(value: Any) -> tuple[str, str] | None:
+    """Return the module and the name of an instance that an installed module made of a class of
+    its own: ``os.environ``, and the generator behind ``random.gauss``. Slaves have theirs.
+    """
+    module = type(value).__module__
+    if not isinstance(module, str) or not is_by_name(module):
+        return None
+    names = vars(sys.modules.get(module, object))
+    known = _instances.get(module)
+    if known is None or known[0] != len(names):
+        found = {id(each): name for name, each in [*names.items()]}
+        known = _instances[module] = (len(names), found)
+    name = known[1].get(id(value))
+    return (module, name) if name is not None and names.get(name) is value else None
+
+
+_instances: dict[str, tuple[int, dict[int, str]]] = {}
+
+
 def local_home_of(thing: Any) -> str | None:
-    """Return the script's own module in which a slave finds a function or class by its name.
+    """Return the script's own module in which slaves find a function or class by its name.
 
     None: it travels as it is.
     """
-    module, name = _said_by(thing)
+    try:
+        module, name = _said_by(thing)
+    except Exception:  # whatever its class does
+        return None
     if module == "__main__" or module in cloudpickle.list_registry_pickle_by_value():
         return None
     is_found = isinstance(module, str) and _find(module, name) is thing

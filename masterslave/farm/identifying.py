@@ -29,6 +29,7 @@ from typing import Any, NamedTuple
 from masterslave.farm.functions import name_of_function
 from masterslave.farm.homes import RELEASE
 from masterslave.farm.looking import Known, LiveWalk
+from masterslave.farm.packing import reason_of
 from masterslave.farm.sources import Sources
 from masterslave.farm.travelling import LocalCode
 from masterslave.journal.canonical import NoIdentity, digest_of, node
@@ -151,6 +152,8 @@ class Identities:
             return _Found(None, str(none))
         except RecursionError:
             return _Found(None, "what it uses is nested too deeply")
+        except Exception as error:  # of whatever code looking at it has run
+            return _Found(None, f"what it uses cannot be looked at: {reason_of(error)}")
 
     def _write(self, fn: Callable[..., Any] | str) -> bytes:
         if not isinstance(fn, str):

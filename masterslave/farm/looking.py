@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import contextvars
-import copyreg
 import dataclasses
 import enum
 import functools
-import logging
-import threading
 import types
 import weakref
 from collections import OrderedDict
@@ -16,14 +13,15 @@ from collections.abc import Callable, Iterable
 from importlib.util import resolve_name
 from typing import Any, NamedTuple
 
+from masterslave.codeset import COMPILED
 from masterslave.farm.bytecode import Look, Read, look_at
 from masterslave.farm.functions import name_of_function
 from masterslave.farm.handles import Handle
-from masterslave.farm.homes import home_of, is_by_name, local_home_of, release_of
-from masterslave.farm.packing import reason_of
+from masterslave.farm.homes import home_of, home_of_instance, is_by_name, local_home_of, release_of
+from masterslave.farm.members import HOLLOW, annotations_of, jitted, members_of, reduced
 from masterslave.farm.sources import Sources
 from masterslave.farm.travelling import LocalCode
-from masterslave.journal.canonical import NoIdentity, Walk, digest_of, node
+from masterslave.journal.canonical import SCALARS, NoIdentity, Walk, digest_of, node
 from masterslave.journal.keys import NO_KEY
 from masterslave.master.sharing import Blob, Promised
 
@@ -33,20 +31,7 @@ _OF_A_MODULE = {"__name__", "__file__", "__package__", "__spec__", "__loader__",
                 "__path__", "__builtins__"}  # fmt: skip
 """Globals that say where a module is, not what it does."""
 
-_OF_A_CLASS = {"__module__", "__qualname__", "__dict__", "__weakref__", "__firstlineno__",
-               "__static_attributes__", "__annotations__", "__annotate__", "__annotate_func__",
-               "__annotations_cache__", "__orig_bases__", "__parameters__",
-               "_abc_impl"}  # fmt: skip
-"""What a class has of where it stands, or has from its other members."""
-
-_PLACES = types.MemberDescriptorType | types.GetSetDescriptorType
-_METHODS = (types.FunctionType, staticmethod, classmethod)
 _MISSING = object()
-_HOLLOW: tuple[type, ...] = (
-    type(threading.Lock()), type(threading.RLock()), threading.local, logging.Logger,
-    weakref.WeakKeyDictionary, weakref.WeakValueDictionary, weakref.WeakSet,
-)  # fmt: skip
-"""What has nothing of its own that a task computes with: known by its class alone."""
 
 
 class Known(NamedTuple):
@@ -67,20 +52,10 @@ class LiveWalk(Walk):
         self._numbers: dict[int, int] = {}
         self._numbered: list[Any] = []
         self._done = 0
-        self._alone: dict[int, tuple[bytes, Any]] = around._alone if around else {}
 
     def fresh(self) -> Walk:
-        """Return a walk that begins anew."""
-        return LiveWalk(self.known, self)
-
-    def alone(self, value: Any) -> bytes:
-        """Return the node that a value has wherever it stands."""
-        if not isinstance(value, types.FunctionType | type):
-            return super().alone(value)
-        known = self._alone.get(id(value))
-        if known is None:
-            known = self._alone[id(value)] = (super().alone(value), value)
-        return known[0]
+        """Return a walk for what is sorted: of functions and classes it takes a glance."""
+        return _Glance(self.known, self)
 
     def rest(self) -> bytes:
         """Return the nodes of the functions and classes that were met, in the order of numbers."""
@@ -88,9 +63,9 @@ class LiveWalk(Walk):
         while self._done < len(self._numbered):
             thing = self._numbered[self._done]
             self._done += 1
-            nodes.append(
-                self._or_text(local_home_of(thing), functools.partial(_write, self, thing))
-            )
+            node_of = functools.partial(_write, self, thing)
+            text = self._text_of_compiled(thing)
+            nodes.append(text or self._or_text(local_home_of(thing), thing.__qualname__, node_of))
         return b"".join(nodes)
 
     def other(self, value: Any) -> bytes:
@@ -107,8 +82,15 @@ class LiveWalk(Walk):
             if key == NO_KEY:
                 raise NoIdentity("it is the result of a task that has no identity")
             return node(b"K", key)
-        home = home_of(value) if callable(value) else None
-        return _by_name(*home) if home is not None else self.instance(value)
+        home = (home_of(value) if callable(value) else None) or home_of_instance(value)
+        if home is not None:
+            return _by_name(*home)
+        if callable(value):
+            if (text := self._text_of_compiled(value)) is not None:
+                return text
+            if (parts := jitted(value)) is not None:
+                return node(b"J", self.write(parts))
+        return self.instance(value)
 
     def by_number(self, value: Any) -> bytes:
         """Return the node of a function or class: its number, the thing itself comes later."""
@@ -121,9 +103,9 @@ class LiveWalk(Walk):
             self._numbered.append(value)
         return node(b"@", number.to_bytes(4, "big"))
 
-    def _or_text(self, module: str | None, write: Callable[[], bytes]) -> bytes:
-        """Return a node, or of what slaves import from this module, and cannot be looked at here,
-        the text of the module.
+    def _or_text(self, module: str | None, name: str, write: Callable[[], bytes]) -> bytes:
+        """Return a node, or of what slaves import from this module by its name, and cannot be
+        looked at here, the text of the module and the name.
         """
         met = len(self._numbered)
         try:
@@ -135,11 +117,22 @@ class LiveWalk(Walk):
             for each in self._numbered[met:]:
                 del self._numbers[id(each)]
             del self._numbered[met:]
-            return node(b"M", text)
+            return node(b"M", text + name.encode())
 
     def _text_of(self, module: str) -> bytes | None:
         self.known.code.look()
         return self.known.sources.digest(module)
+
+    def _text_of_compiled(self, thing: Any) -> bytes | None:
+        """Return the node of what stands in a compiled module of the script's own."""
+        home = local_home_of(thing)
+        if home is None:
+            return None
+        source = self.known.code.source_of(home)
+        if source is None or source.entry.kind != COMPILED:
+            return None
+        text = self.known.sources.digest(home) or b""
+        return node(b"M", text + thing.__qualname__.encode())
 
     def at(self, place: str, value: Any) -> bytes:
         """Return the node of a value, and say where it was if it has none."""
@@ -169,7 +162,7 @@ class LiveWalk(Walk):
                 parts.append(node(b"0", b""))
                 continue
             parts.append(self.at(f"{name} uses {variable}", value))
-        parts.append(self.write(_annotations_of(fn.__annotations__, home)))
+        parts.append(self.write(annotations_of(fn.__annotations__, home)))
         return node(b"F", b"".join(parts))
 
     def _global(self, fn: types.FunctionType, read: Read) -> bytes:
@@ -188,7 +181,7 @@ class LiveWalk(Walk):
                 break
             module, value = value.__name__, vars(value)[attribute]
             place += f".{attribute}"
-        return self._or_text(module, lambda: self.at(place, value))
+        return self._or_text(module, read.name, lambda: self.at(place, value))
 
     def _imports(self, fn: types.FunctionType, look: Look) -> bytes:
         package = fn.__globals__.get("__package__") or ""
@@ -206,19 +199,15 @@ class LiveWalk(Walk):
 
     def kind(self, kind: type) -> bytes:
         """Return the node of a class."""
-        name, values = kind.__name__, dict(vars(kind))
+        name, values = kind.__name__, members_of(kind)
         parts = [self.at(f"class {name} is a", (name, type(kind), kind.__bases__))]
         if issubclass(kind, enum.Enum):
             made = [(each, member.value) for each, member in kind.__members__.items()]
             parts.append(self.at(f"class {name} has", made))
-            values = {key: each for key, each in values.items() if _is_of_enum(kind, key, each)}
-        if _is_told_by_dataclass(kind):
-            values.pop("__doc__", None)
-        for key in sorted(values.keys() - _OF_A_CLASS):
-            if not isinstance(values[key], _PLACES):
-                parts += (self.write(key), self.at(f"class {name} has {key}", values[key]))
-        annotations = values.get("__annotations__", {})
-        parts.append(self.write(_annotations_of(annotations, kind.__module__)))
+        for key in sorted(values):
+            parts += (self.write(key), self.at(f"class {name} has {key}", values[key]))
+        annotations = vars(kind).get("__annotations__")
+        parts.append(self.write(annotations_of(annotations, kind.__module__)))
         return node(b"C", b"".join(parts))
 
     def module(self, module: types.ModuleType) -> bytes:
@@ -238,7 +227,7 @@ class LiveWalk(Walk):
         kind = type(value)
         self.enter(value)
         try:
-            made = _reduced(value)
+            made = reduced(value)
             if isinstance(made, str):
                 return node(b"g", self.write(kind) + self.write(made))
             parts = [*made, None, None, None][:5]  # what makes it, of what; its state, items, pairs
@@ -252,6 +241,28 @@ class LiveWalk(Walk):
             raise
         finally:
             self.leave(value)
+
+
+class _Glance(LiveWalk):
+    """A walk that writes of functions and classes what they look like, so that none is told from
+    others by what it uses: which may be what is being sorted.
+    """
+
+    def by_number(self, value: Any) -> bytes:
+        """Return the node of a function or class at a glance."""
+        home = home_of(value)
+        if home is not None:
+            return _by_name(*home)
+        if not isinstance(value, type):
+            return node(b"c", look_at(value.__code__).digest)
+        parts = [value.__name__.encode()]
+        for name, member in sorted(members_of(value).items()):
+            parts.append(name.encode())
+            if isinstance(member, types.FunctionType):
+                parts.append(look_at(member.__code__).digest)
+            elif type(member) in SCALARS:
+                parts.append(self.write(member))
+        return node(b"~", b"".join(parts))
 
 
 def _writer_of(value: Any) -> Callable[[LiveWalk, Any], bytes] | None:
@@ -277,58 +288,8 @@ def _handle(walk: LiveWalk, handle: Handle[Any]) -> bytes:
         raise NoIdentity("it is a handle of what is not here, or was released")
     known = walk.known.shared.get(blob)
     if known is None:
-        known = walk.known.shared[blob] = digest_of(walk.alone(blob.value))
+        known = walk.known.shared[blob] = digest_of(LiveWalk(walk.known).whole(blob.value))
     return node(b"H", known)
-
-
-def _reduced(value: Any) -> Any:
-    """Return what pickle would make of an instance.
-
-    Raises:
-        NoIdentity: It can make nothing of it.
-    """
-    kind = type(value)
-    try:
-        reducer: Any = copyreg.dispatch_table.get(kind)
-        made = reducer(value) if reducer else value.__reduce_ex__(4)
-    except Exception as error:
-        raise NoIdentity(f"it cannot be looked at: {reason_of(error)}") from None
-    if not isinstance(made, str) and (not isinstance(made, tuple) or len(made) < 2):
-        raise NoIdentity("it does not say what it is made of")
-    return made
-
-
-def _is_of_enum(kind: type[enum.Enum], key: str, value: Any) -> bool:
-    """Tell whether a member of a class is no member of the enum, nor made for these."""
-    if key in kind.__members__ or type(value) is enum.property:
-        return False
-    is_made = key.startswith("_") and not key.startswith("__") and key.endswith("_")
-    return not is_made or isinstance(value, _METHODS)
-
-
-def _is_told_by_dataclass(kind: type) -> bool:
-    """Tell whether a class's docstring is its signature, with the defaults' addresses in it."""
-    text = kind.__doc__ or ""
-    return "__dataclass_fields__" in vars(kind) and text.startswith(f"{kind.__name__}(")
-
-
-def _annotations_of(said: Any, module: str) -> list[tuple[str, str]]:
-    """Return annotations, by what they are called."""
-    if not isinstance(said, dict):
-        return []
-    return [(str(name), _annotation(each, module)) for name, each in said.items()]
-
-
-def _annotation(said: object, module: str) -> str:
-    if isinstance(said, str):
-        return said
-    if isinstance(said, type) and not isinstance(said, types.GenericAlias):
-        return said.__qualname__
-    try:
-        text = repr(said)
-    except Exception:  # whatever its class does
-        text = " at 0x"
-    return type(said).__qualname__ if " at 0x" in text else text.replace(f"{module}.", "")
 
 
 def _member(walk: LiveWalk, member: enum.Enum) -> bytes:
@@ -353,11 +314,11 @@ def _parts(letter: bytes, *names: str) -> Callable[[LiveWalk, Any], bytes]:
 
 
 _WRITERS_OF_KINDS: list[tuple[Any, Callable[[LiveWalk, Any], bytes]]] = [
-    (types.FunctionType | type, LiveWalk.by_number),
+    (types.FunctionType | type, lambda walk, it: walk.by_number(it)),
     (enum.Enum, _member),
     (types.ModuleType, LiveWalk.module),
     (Handle, _handle),
-    (_HOLLOW, lambda walk, it: walk.row(b"o", (type(it),), it)),
+    (HOLLOW, lambda walk, it: walk.row(b"o", (type(it),), it)),
 ]
 _WRITERS: dict[type, Callable[[LiveWalk, Any], bytes]] = {
     types.MethodType: _parts(b"k", "__func__", "__self__"),
@@ -374,9 +335,11 @@ _WRITERS: dict[type, Callable[[LiveWalk, Any], bytes]] = {
         b"j", (it.__wrapped__, it.cache_parameters()), it
     ),
     types.BuiltinFunctionType: lambda walk, it: (
-        _by_name(*home) if (home := home_of(it)) else walk.row(b"b", (it.__self__, it.__name__), it)
+        _by_name(*home)
+        if (home := home_of(it))
+        else walk._text_of_compiled(it) or walk.row(b"G", (it.__self__, it.__name__), it)
     ),
-    types.MethodWrapperType: _parts(b"b", "__self__", "__name__"),
+    types.MethodWrapperType: _parts(b"G", "__self__", "__name__"),
     types.GenericAlias: LiveWalk.instance,
     contextvars.ContextVar: lambda walk, it: node(b"V", it.name.encode()),
     dataclasses.Field: _field,

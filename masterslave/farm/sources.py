@@ -93,7 +93,7 @@ class Sources:
 
 
 def _sorted(text: ast.Module) -> ast.Module:
-    """Return a module with the functions in front whose place in it does not matter."""
+    """Return a module with the functions at its end whose place in it does not matter."""
     names: dict[str, int] = {}
     for each in ast.walk(text):
         for name in (getattr(each, "name", None), getattr(each, "id", None)):
@@ -108,5 +108,5 @@ def _sorted(text: ast.Module) -> ast.Module:
         and names[each.name] == 1
     }
     rest = [each for each in text.body if getattr(each, "name", None) not in moved]
-    text.body = [*(moved[name] for name in sorted(moved)), *rest]
+    text.body = [*rest, *(moved[name] for name in sorted(moved))]
     return text

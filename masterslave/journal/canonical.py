@@ -157,7 +157,8 @@ class Walk:
             for key in values:
                 keyed.append((self.alone(key), key))
             for packed, key in sorted(keyed, key=_first):
-                nodes += (packed, self.write(values[key]))
+                nodes.append(packed if type(key) in SCALARS else packed + self.write(key))
+                nodes.append(self.write(values[key]))
         except NoIdentity as none:
             none.places.append(f"[{leaves.shown(key)}]")
             raise
@@ -168,12 +169,16 @@ class Walk:
 
     def members(self, letter: bytes, values: Iterable[Any]) -> bytes:
         """Return the node of what has no order."""
-        nodes = sorted(map(self.alone, values))
-        self.count(len(nodes))
+        alone = sorted([(self.alone(value), value) for value in values], key=_first)
+        self.count(len(alone))
+        nodes = [
+            packed if type(value) in SCALARS else packed + self.write(value)
+            for packed, value in alone
+        ]
         return node(letter, b"".join(nodes))
 
     def alone(self, value: Any) -> bytes:
-        """Return the node that a value has wherever it stands: what is sorted goes by it."""
+        """Return a node that a value has wherever it stands: what is sorted goes by it."""
         if type(value) in SCALARS:
             return self.write(value)
         if self.depth >= _MAX_FRESH:

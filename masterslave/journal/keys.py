@@ -88,13 +88,15 @@ def _pair_of_any(
             none.places.append(name)
             raise
         except RecursionError:
-            raise _too_deep(name) from None
+            raise _none_of(name, "it is nested too deeply") from None
+        except Exception as error:  # of whatever code looking at it has run
+            raise _none_of(name, f"it cannot be looked at: {error!r}") from error
     nodes.append(steps.rest())
     return blake2b(b"".join(nodes), digest_size=KEY_BYTES).digest()
 
 
-def _too_deep(name: str) -> NoIdentity:
-    none = NoIdentity("it is nested too deeply")
+def _none_of(name: str, reason: str) -> NoIdentity:
+    none = NoIdentity(reason)
     none.places.append(name)
     return none
 
@@ -123,7 +125,7 @@ def explicit_key(given: object) -> bytes:
 class Occurrences:
     """Counts the equal tasks of one run.  Threads: one at a time.
 
-    It keeps 16 bytes for each pair, which are the key's own where there is but one.
+    It keeps about 100 bytes for each pair.
     """
 
     def __init__(self) -> None:

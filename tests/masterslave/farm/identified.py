@@ -22,6 +22,7 @@ Edit = tuple[str, str, str]
 
 FILES = {
     "helpers.py": """
+from __future__ import annotations
 import sys
 N = 3
 RATES = {"b": 1, "a": 2}
@@ -40,6 +41,9 @@ def rate():
     return RATES
 
 def prints():
+    print("to", file=OPEN)
+
+def prints_too():
     print("to", file=OPEN)
 
 def unused():
@@ -82,11 +86,14 @@ def back(n):
     "script.py": '''
 import collections, dataclasses, enum, functools, json, logging, re, sys, threading, typing
 import numpy as np
+from os import environ
+from random import gauss, random
 import circle
 import helpers
 import pkg.sub
 from helpers import tool
 
+normal = np.random.normal
 log = logging.getLogger(__name__)
 lock = threading.Lock()
 LIMIT = 3
@@ -176,6 +183,14 @@ def dispatched(x):
 def _(x: int):
     return 12
 
+class Dispatches:
+    def run(self):
+        return dispatched(self)
+
+@dispatched.register
+def _(x: Dispatches):
+    return 17
+
 def even(n):
     return n == 0 or odd(n - 1)
 
@@ -203,6 +218,9 @@ def with_tool():
 
 def whole():
     return getattr(helpers, "ra" + "te")
+
+def draws():
+    return gauss(0, 1), random(), normal(), environ["HOME"], LIMIT
 
 def rates():
     return helpers.rate()
@@ -254,7 +272,9 @@ CALLED = dict(
     pairs=pairs, annotated=annotated, anonymous=lambda x: x + LIMIT,
     partly=functools.partial(plain, 16), bound=Derived().name, klass=Point, builtin=len,
     ufunc=np.sqrt,
-    numpys=np.mean, named="render", table_get=TABLE.get, of_helpers=helpers.deep,
+    numpys=np.mean, named="render", table_get=TABLE.get, of_helpers=helpers.deep, draws=draws,
+    normal=normal, own_prints=helpers.prints, own_prints_too=helpers.prints_too,
+    dispatches=Dispatches().run,
 )
 GIVEN = dict(
     nan=float("nan"), zero=0.0, minus_zero=-0.0, one=1, true=True, text="\\ud800", large=2**80,

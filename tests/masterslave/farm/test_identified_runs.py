@@ -8,6 +8,7 @@ import shutil
 import site
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ from random import Random
 arange = array = mean = lambda *args: args
 class random:
     default_rng = Random
+    normal = sum
 def sqrt(x):
     return x ** 0.5
 """
@@ -103,3 +105,36 @@ def test_in_other_pythons_they_are_as_constant(version: str, tmp_path: Path) -> 
     functions = {name for name in ours if not name.startswith("(")}
     assert same & functions == {"named"}
     assert {"(nan)", "(members)", "(pairs_turned)", "(text)"} <= same
+
+
+COMPILED = """
+import json
+import _cffi_backend as fast
+from masterslave.farm.identifying import Identities
+from masterslave.farm.travelling import LocalCode
+
+def calls():
+    return fast.FFI()
+
+identities = Identities(LocalCode())
+called = calls, fast.FFI, fast.typeof
+print(json.dumps({each.__name__: identities.of(each).hex() for each in called}))
+"""
+
+
+def test_a_compiled_module_of_the_script_is_known_by_its_file(tmp_path: Path) -> None:
+    found = find_spec("_cffi_backend")
+    assert found is not None
+    assert found.origin is not None
+    machine_code = Path(found.origin).read_bytes()
+    home = tmp_path / "project"
+    home.mkdir()
+    (home / "script.py").write_text(COMPILED)
+    file = home / Path(found.origin).name
+    file.write_bytes(machine_code)
+    first = run(1, home, sys.executable, "script.py")
+    os.utime(file, (1, 1))
+    assert run(2, home, sys.executable, "script.py") == first
+    file.write_bytes(machine_code + b"made anew")
+    changed = run(3, home, sys.executable, "script.py")
+    assert not set(changed.values()) & set(first.values())

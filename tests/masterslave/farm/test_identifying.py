@@ -44,10 +44,11 @@ NEUTRAL: dict[str, list[Edit]] = {
     "the order of a dict": [("script.py", '{"b": 1, "a": {3, 1, 2}}', '{"a": {2, 3, 1}, "b": 1}')],
 }  # fmt: skip
 
-OF_LIMIT = {"limited", "indirect", "anonymous", "made3", "made4"}
-OF_HELPERS = {"whole", "(own_module)", "prints"}
+OF_LIMIT = {"limited", "indirect", "anonymous", "made3", "made4", "draws"}
+OF_HELPERS = {"whole", "(own_module)", "prints", "own_prints", "own_prints_too"}
 """What uses the module as a whole, or reads of it what cannot be looked at."""
 
+OF_DISPATCHED = {"dispatched", "dispatches"}
 OF_POINT = {"points", "klass", "(point)", "(by_kind)"}
 OF_DERIVED = {"derived", "bound", "(kind)", "(instance)"}
 OF_COLOUR = {"colours", "(colour)", "(colours)"}
@@ -71,9 +72,10 @@ CHANGES: list[tuple[Edit, set[str]]] = [
     (("script.py", "fn(*args) * 2", "fn(*args) * 3"), {"twice", "decorated"}),
     (("script.py", "return x + 10", "return x + 9"), {"decorated"}),
     (("script.py", "@twice\n", ""), {"decorated"}),
-    (("script.py", "return 11", "return 10"), {"dispatched"}),
-    (("script.py", "return 12", "return 10"), {"dispatched"}),
-    (("script.py", "def _(x: int)", "def _(x: float)"), {"dispatched"}),
+    (("script.py", "return 11", "return 10"), OF_DISPATCHED),
+    (("script.py", "return 12", "return 10"), OF_DISPATCHED),
+    (("script.py", "return 17", "return 10"), OF_DISPATCHED),
+    (("script.py", "def _(x: int)", "def _(x: float)"), OF_DISPATCHED),
     (("script.py", "n == 0 or", "n <= 0 or"), {"even", "odd"}),
     (("script.py", "n != 0 and", "n and"), {"even", "odd"}),
     (("script.py", "(Local, 1.0)", "(Local, 1)"), {"made3", "made4"}),
@@ -112,7 +114,7 @@ CHANGES: list[tuple[Edit, set[str]]] = [
     (("helpers.py", "return x + N", "return x - N"), {"cached", "of_helpers"} | OF_HELPERS),
     (("helpers.py", '"b": 1', '"b": 2'), {"rates"} | OF_HELPERS),
     (("helpers.py", "    return 1\n", "    return 2\n"), OF_HELPERS),
-    (("helpers.py", 'print("to"', 'print("from"'), OF_HELPERS),
+    (("helpers.py", "OPEN = sys.stdout", "OPEN = sys.stderr"), OF_HELPERS),
     (("helpers.py", "    return x\n\n", "    return -x\n\n"), {"with_tool", "kinds"} | OF_HELPERS),
     (("helpers.py", "return tool(1)", "return tool(2)"), {"kinds"} | OF_HELPERS),
     (("pkg/base.py", "BASE = 1", "BASE = 2"), {"of_package"}),
