@@ -93,6 +93,13 @@ def test_each_line_counts() -> None:
                 assert digest("\n".join(changed)) != AS_IT_IS, line
 
 
+def test_a_function_may_be_moved_into_another_one() -> None:
+    plain = "def f(x):\n    return [x + each for each in g(x)]"
+    nested = "def around():\n" + textwrap.indent(plain, "    ")
+    (inner,) = (each for each in outer(nested).co_consts if isinstance(each, CodeType))
+    assert look_at(inner).digest == digest(plain)
+
+
 def test_code_that_has_run_often_or_is_watched_is_the_same() -> None:
     names: dict[str, Any] = {}
     exec("def often(n):\n    return [n + each for each in range(3)] if n else len('a')", names)
@@ -117,6 +124,7 @@ def test_it_tells_what_is_read_and_imported() -> None:
                 import a.b
                 from .c import d, e
                 def inner():
+                    import late
                     return first.second.third(x.other) + [fourth for _ in x]
                 class Local:
                     five = fifth.sixth
@@ -131,4 +139,8 @@ def test_it_tells_what_is_read_and_imported() -> None:
     }
     assert Read("fifth", ("sixth",)) in look.reads
     assert {read.name for read in look.reads} & {"x", "a", "other"} == set()
-    assert set(look.imports) == {Import(0, "a.b", ()), Import(1, "c", ("d", "e"))}
+    assert set(look.imports) == {
+        Import(0, "a.b", ()),
+        Import(1, "c", ("d", "e")),
+        Import(0, "late", ()),
+    }
