@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 import sys
 from importlib import metadata
-from types import FunctionType
 from typing import Any
 
 import cloudpickle
@@ -43,10 +42,7 @@ def home_of(thing: Any) -> tuple[str, str] | None:
     None: it is the script's own, or was made while it runs.
     """
     try:
-        if type(thing) is FunctionType:  # functools.wraps makes it say that it is somebody else
-            module, name = thing.__globals__.get("__name__"), thing.__code__.co_qualname
-        else:
-            module, name = _said_by(thing)
+        module, name = _said_by(thing)
     except Exception:  # whatever its class does
         return None
     if not isinstance(module, str) or not isinstance(name, str) or not is_by_name(module):

@@ -109,11 +109,15 @@ class Colour(enum.Enum):
     def tint(self):
         return self.value * 10
 
+def unit():
+    return 18
+
 @dataclasses.dataclass
 class Point:
     x: int
     y: float = 2.0
     tags: list = dataclasses.field(default_factory=lambda: [7])
+    unit: object = unit
 
     def norm(self):
         return self.x + size_of(self)

@@ -91,6 +91,7 @@ CHANGES: list[tuple[Edit, set[str]]] = [
     (("script.py", "    y: float = 2.0", "    y: float = 2.5"), OF_POINT),
     (("script.py", "x: int\n    y: float = 2.0", "y: float = 2.0\n    x: int = 0"), OF_POINT),
     (("script.py", "lambda: [7]", "lambda: [8]"), OF_POINT),
+    (("script.py", "return 18", "return 17"), OF_POINT),
     (("script.py", "return self.x + size", "return self.x * size"), OF_POINT),
     (("script.py", "return abs(point.y)", "return -abs(point.y)"), OF_POINT),
     (("script.py", "@dataclasses.dataclass\n", "@dataclasses.dataclass(frozen=True)\n"), OF_POINT),
