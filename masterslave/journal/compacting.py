@@ -42,12 +42,13 @@ _REMEMBERED_PLACES = 4096
 _COMPACTED = "compacted"
 
 
-def is_worth_it(path: Path, folded: Folded, meta: dict[str, bytes]) -> bool:
+def is_worth_it(reading: sqlite3.Connection, folded: Folded) -> bool:
     """Tell whether more than half of a journal is dead, and has become so since the last time."""
     if folded.counts.unknown:  # nobody here knows what they need
         return False
-    size = path.stat().st_size
-    after_last = int(meta.get(_COMPACTED, b"0"))
+    (pages,) = reading.execute("PRAGMA page_count").fetchone()  # those in its log, too
+    size = int(pages) * PAGE_BYTES
+    after_last = int(read_meta(reading).get(_COMPACTED, b"0"))
     return size > 2 * folded.live_bytes + _LEAST_BYTES and size > 1.5 * after_last
 
 

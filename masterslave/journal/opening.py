@@ -164,7 +164,8 @@ def load(path: Path, label: str) -> tuple[sqlite3.Connection, Folded, tuple[int,
         with path.open("rb") as file:
             first_page = file.read(PAGE_BYTES)
         if beside(path, "-journal").exists():  # who was killed while it made the log a file's own
-            connect(path).close()
+            with contextlib.closing(connect(path)) as database:
+                database.execute("SELECT count(*) FROM meta").fetchone()
         database = connect(path, read_only=True)
         try:
             meta = read_meta(database)

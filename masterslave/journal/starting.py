@@ -13,7 +13,7 @@ from pathlib import Path
 from masterslave.errors import JournalInUse, JournalUnusable
 from masterslave.journal import opening
 from masterslave.journal.compacting import compact, is_worth_it
-from masterslave.journal.database import Damaged, beside, connect, read_meta
+from masterslave.journal.database import Damaged, beside, connect
 from masterslave.journal.fold import Folded
 from masterslave.journal.mending import mend, put_in_place
 from masterslave.journal.ownership import Ownership
@@ -58,7 +58,7 @@ def load(path: Path, label: str, ownership: Ownership) -> tuple[Loaded, tuple[st
                     "again"
                 )
                 ownership.forget_rows()
-            if is_worth_it(path, loaded[1], read_meta(loaded[0])):
+            if is_worth_it(loaded[0], loaded[1]):
                 _compact(path, loaded, ownership)
                 del loaded  # there may not be room for two
                 loaded = opening.load(path, label)
@@ -135,11 +135,10 @@ def _compact(path: Path, loaded: Loaded, ownership: Ownership) -> None:
         Damaged: What is needed cannot be read.
     """
     reading, folded, _ = loaded
-    size = path.stat().st_size
     try:
         with opening.translated(path, mends=True):
             if compact(path, reading, folded, before_replacing=ownership.forget_rows):
-                _log.info("%s was compacted from %d to %d bytes", path, size, path.stat().st_size)
+                _log.info("%s was compacted to %d bytes", path, path.stat().st_size)
     except JournalUnusable as error:
         _log.warning("%s could not be compacted, and is used as it is: %s", path, error)
 

@@ -6,6 +6,7 @@ import errno
 import logging
 import os
 import random
+import signal
 import threading
 import time
 from pathlib import Path
@@ -167,7 +168,7 @@ def test_a_journal_that_is_mostly_dead_is_compacted_when_it_is_opened(
         work.do(journal, 300, largest=2000)
     before = path.stat().st_size
     with caplog.at_level(logging.INFO, "masterslave"), Journal.open(path, "survey") as journal:
-        assert "was compacted from" in caplog.text
+        assert "was compacted to" in caplog.text
         assert (journal.run, journal.farm_id, journal.notices) == (2, farm_id, ())
         assert results_of(journal) == work.results
         assert set(journal.folded.out) == work.open
@@ -317,6 +318,42 @@ def test_a_kill_while_it_is_compacted_loses_nothing(
             assert journal.run == kill + 2
             assert results_of(journal) == results, f"SEED={SEED}, kill {kill}"
     assert files_of(path) == set()
+
+
+FILL_AND_DIE = """
+import os, signal, sys, threading
+from pathlib import Path
+from masterslave.journal import Journal
+from tests.masterslave.journal import test_compacting
+Journal.close = lambda journal: journal.after(written.set)
+written = threading.Event()
+test_compacting.fill(Path(sys.argv[1]))
+written.wait()
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+COMPACT_AND_DIE = """
+import os, signal, sys
+from masterslave.journal import Journal
+replace = os.replace
+def replace_and_die(*arguments):
+    replace(*arguments)
+    os.kill(os.getpid(), signal.SIGKILL)
+os.replace = replace_and_die
+Journal.open(sys.argv[1], "survey")
+"""
+
+
+def test_rows_that_are_numbered_anew_are_not_missed(
+    tmp_path: Path, start_script: StartScript
+) -> None:
+    path = tmp_path / "survey.db"
+    for code in (FILL_AND_DIE, COMPACT_AND_DIE):
+        assert start_script("-c", code, str(path)).wait(60) == -signal.SIGKILL
+        assert ".lock" in files_of(path)
+    with Journal.open(path, "survey") as journal:
+        assert (journal.run, journal.notices) == (2, ())
+        assert len(journal.folded.finished) > 100
 
 
 MEND = """
