@@ -14,7 +14,7 @@ import threading
 import time
 from typing import TextIO
 
-from masterslave.slave.agent import Look
+from masterslave.slave.guests import Look
 
 __all__ = ["Teller"]
 

@@ -9,14 +9,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import socket
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -24,64 +22,26 @@ from masterslave.errands import Report
 from masterslave.errors import SlaveRefused
 from masterslave.memory import reuse_large_blocks
 from masterslave.naming import FarmRecord
-from masterslave.protocol.encoding import encode
-from masterslave.protocol.joining import VERSION, Decline, Introduction
+from masterslave.protocol.joining import VERSION, Introduction
 from masterslave.slave.avoiding import Avoided
 from masterslave.slave.calling import Caller, MasterGone
 from masterslave.slave.children import Child
 from masterslave.slave.giving import Giver
+from masterslave.slave.guests import Guest, Look, decline, why_not
 from masterslave.slave.housekeeping import Housekeeper
 from masterslave.slave.link import Link
 from masterslave.slave.offer import NamedTasks
 from masterslave.slave.state import count_busy, count_running, report_of
+from masterslave.slave.succession import Successor
 from masterslave.slave.usage import Meter
 from masterslave.slave.whose import THIS_USER, Allowed, Owner, Refusals, Refused, owner_at
 from masterslave.slave.wires import ANY, Conditions
 from masterslave.slave.workshop import Workshop
-from remoteobj import URI, Identity, Proxy, RemoteObjError, Settings
-from remoteobj.identity.places import HOW_TO_PAIR
-from remoteobj.runtime import is_private_dir, path_of
+from remoteobj import Identity
 
-__all__ = ["PATIENCE_S", "Agent", "Guest", "Look"]
+__all__ = ["PATIENCE_S", "Agent"]
 
 PATIENCE_S = 10.0
-_DECLINES = Settings(connect_timeout_s=2.0, call_timeout_s=2.0)
-
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """What there is to see of an agent.
-
-    Attributes:
-        busy: Slots that have something to do.
-        done: Tasks that were done so far.
-        farms: Those that are served: label, and since when (monotonic) and how its master does not
-            answer, if it does not.
-        rests: Why nothing is taken for now; empty: it is.
-        refused: Farms that are there, and not served because of whose they are.
-    """
-
-    slots: int
-    busy: int
-    done: int
-    farms: tuple[tuple[str, tuple[float, str] | None], ...]
-    rests: str
-    refused: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Guest:
-    """A farm that is served.
-
-    Attributes:
-        owner: Whose it is.
-        since: When it was met, in seconds of ``time.time()``.
-    """
-
-    farm: FarmRecord
-    owner: Owner
-    since: float
-    link: Link
 
 
 class Agent:
@@ -179,15 +139,14 @@ class Agent:
             return
         with self._lock:
             if (
-                farm.farm in self._guests
-                or farm.farm in self._meets
+                farm.farm in self._meets
                 or farm.farm in self._closed_farms
-                or self._leaving.is_set()
+                or not self._is_wanted(farm)
                 or self._refusals.has(farm, time.monotonic())
                 or self._avoided.has(farm, time.monotonic())
             ):
                 return
-            refusal = self._refuse(farm)
+            refusal = why_not(farm, self._identity)
             if refusal:
                 self._closed_farms.add(farm.farm)
                 self._report(refusal)
@@ -198,6 +157,18 @@ class Agent:
             self._idle.clear()
             self._meets[farm.farm] = caller = Caller(self._patience_s)
         _start(self._meet, farm, where, caller)
+
+    def _is_wanted(self, farm: FarmRecord) -> bool:
+        """Tell whether a farm that was found is to be served; the lock is held."""
+        guest = self._guest_of(farm)
+        if guest is None:
+            return not self._leaving.is_set()
+        return guest.link.wants_master(is_same=farm.farm == guest.farm.farm)
+
+    def _guest_of(self, farm: FarmRecord) -> Guest | None:
+        """Return the same farm as a guest, with whichever master; the lock is held."""
+        here = self._guests.get(farm.farm)
+        return here or next((one for one in self._guests.values() if one.is_of(farm)), None)
 
     def drain(self) -> None:
         """Finish what runs, give back the rest, take nothing new."""
@@ -227,6 +198,10 @@ class Agent:
 
     def close(self) -> None:
         """Give nothing more to others, and end the children. Blocks until they are gone."""
+        for guest in self.guests():
+            dropped = guest.link.what_is_dropped()
+            if dropped:
+                self._report(f"farm {guest.farm.label!r}: dropped: {dropped}")
         if self._giver is not None:
             self._giver.close()
         self._housekeeper.close()
@@ -292,23 +267,6 @@ class Agent:
             gives="" if self._giver is None else str(self._giver.uri),
         )
 
-    def _refuse(self, farm: FarmRecord) -> str:
-        """Return why code of this farm must not run here, or nothing."""
-        uri: URI = farm.uri
-        if uri.sockname is None:
-            if self._identity is not None:  # TLS proves that the farm is of this cluster
-                return ""
-            return (
-                f"farm {farm.label!r} at {uri.location} is refused: code does not cross plain TCP; "
-                f"{HOW_TO_PAIR}; or start the slave on the script's machine, as the same user"
-            )
-        if not is_private_dir(path_of(uri.sockname).parent):
-            return (
-                f"farm {farm.label!r} at {uri.location} is refused: its socket is not in a "
-                "directory of this user alone"
-            )
-        return ""
-
     def _meet(self, farm: FarmRecord, where: str, caller: Caller) -> None:
         """Find out whose a farm is that was found at an address, and serve it then."""
         owner, how, is_known = THIS_USER, "", False
@@ -318,9 +276,9 @@ class Agent:
             how = str(error)
         with self._lock:
             del self._meets[farm.farm]
-            if not how and not self._leaving.is_set():
+            if not how and self._is_wanted(farm):
                 self._receive(farm, owner, where)
-            elif how and not caller.lost_touch:
+            elif how and not (caller.lost_touch or caller.over.is_set()):
                 is_known = not self._avoided.add(farm, time.monotonic())
             self._note_idle()
         if how and not is_known:
@@ -332,6 +290,10 @@ class Agent:
             self._refusals.add(Refused(farm, owner), time.monotonic())
             _start(self._decline, farm, owner)
             return
+        here = self._guest_of(farm)
+        if here is not None:
+            here.link.offer(self._successor(here, farm, owner))
+            return
         link = Link(
             farm.uri,
             self._workshop,
@@ -341,34 +303,43 @@ class Agent:
             giver=self._giver,
             report=self._report,
             node=owner.node or None,
+            keeps=not self._once and self._only_pid is None,
         )
         link.rest(self._rests)
         guest = self._guests[farm.farm] = Guest(farm, owner, time.time(), link)
         self._idle.clear()
         _start(self._serve, guest, where)
 
+    def _successor(self, guest: Guest, farm: FarmRecord, owner: Owner) -> Successor:
+        """Return a master for a farm that is served already."""
+
+        def has_joined() -> None:
+            with self._lock:
+                if self._guests.pop(guest.farm.farm, None) is guest:
+                    guest.farm, guest.owner = farm, owner
+                    self._guests[farm.farm] = guest
+
+        def is_useless() -> None:
+            with self._lock:
+                self._avoided.add(farm, time.monotonic())
+
+        return Successor(
+            farm.uri,
+            owner.node or None,
+            farm.farm == guest.farm.farm,
+            _in_words(farm, owner),
+            has_joined,
+            is_useless,
+        )
+
     def _decline(self, farm: FarmRecord, owner: Owner) -> None:
         """Tell a farm that it is not served, and why."""
-        who = "of this machine's own user" if owner is THIS_USER else f"of {owner}"
-        self._report(
-            f"farm {farm.label!r} of {farm.script} (pid {farm.pid}) is not served: it is {who}, "
-            f"and --allow names {', '.join(self.allowed.names)}"
-        )
-        reason = f"runs tasks of some machines only (--allow), and none {who}"
-        message = encode(Decline(self.name, socket.gethostname(), reason))
-        with (
-            contextlib.suppress(RemoteObjError),  # best effort: it goes on without
-            Proxy(
-                farm.uri, identity=self._identity, node=owner.node or None, settings=_DECLINES
-            ) as door,
-        ):
-            door.decline(message)
+        names = ", ".join(self.allowed.names)
+        self._report(decline(farm, owner, self.name, names, self._identity))
 
     def _serve(self, guest: Guest, where: str) -> None:
         farm, link = guest.farm, guest.link
-        of = f"{farm.script} (pid {farm.pid})"
-        at = f"{of} on {guest.owner}" if guest.owner.node else of
-        self._report(f"found farm {farm.label!r} of {at} in {where}")
+        self._report(f"found farm {farm.label!r} of {_in_words(farm, guest.owner)} in {where}")
         may_come_back = is_elsewhere = False
         try:
             how = link.run()
@@ -378,12 +349,12 @@ class Agent:
             self._report(f"farm {farm.label!r} refuses this slave: {refusal}")
         finally:
             with self._lock:
-                del self._guests[farm.farm]
+                del self._guests[guest.farm.farm]
                 self._done_before += link.work.done
                 if is_elsewhere:
-                    self._avoided.add(farm, time.monotonic())
+                    self._avoided.add(guest.farm, time.monotonic())
                 elif not may_come_back:
-                    self._closed_farms.add(farm.farm)
+                    self._closed_farms.add(guest.farm.farm)
                 if self._once:
                     self._leaving.set()
                 self._note_idle()
@@ -392,6 +363,11 @@ class Agent:
         """Serve nobody, if that is so; the lock is held."""
         if not self._guests and not self._meets:
             self._idle.set()
+
+
+def _in_words(farm: FarmRecord, owner: Owner) -> str:
+    of = f"{farm.script} (pid {farm.pid})"
+    return f"{of} on {owner}" if owner.node else of
 
 
 def _start(act: Callable[..., None], farm: FarmRecord | Guest, *args: Any) -> None:

@@ -137,10 +137,12 @@ class Asker:
                 return
             self._in_a_row += 1
             child.step_away()
+            self._caller.begin()
             try:
                 told = decode(self._listen.next(encode(ask)), Instructions)
             except Exception:  # the poll meets it again
                 told = Instructions(unknown=True)
+            self._caller.end()
             child.step_back()
             with self._workshop.lock:
                 self._is_asked = False

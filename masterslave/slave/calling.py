@@ -43,7 +43,21 @@ class Caller:
         """Whether somebody else than the master answered: that may be elsewhere, or later there."""
         self.trouble: tuple[float, str] | None = None
         """Since when (monotonic) the master does not answer, and how; None: it does."""
-        self._patience_s = patience_s
+        self.patience_s = patience_s
+        self._waits: dict[int, float] = {}
+        """Since when threads wait for an answer, by their ids."""
+
+    def waits_s(self, now: float) -> float:
+        """Return how long an answer is waited for already, in seconds; 0: none is."""
+        return now - min(self._waits.copy().values(), default=now)
+
+    def begin(self) -> None:
+        """This thread makes a call; ``end`` has to follow."""
+        self._waits[threading.get_ident()] = time.monotonic()
+
+    def end(self) -> None:
+        """It has ended, however."""
+        del self._waits[threading.get_ident()]
 
     def call(
         self, proxy: Proxy, verb: str, message: msgspec.Struct, kind: type[_Answer]
@@ -57,13 +71,22 @@ class Caller:
 
         Raises:
             MasterGone: It refuses connections, has not answered for ``patience_s``, or answers
-                something else.
+                something else; or ``over`` is set.
 
         Blocks: for as long as that takes.  Threads: any.
         """
+        self.begin()
+        try:
+            return self._insist(call)
+        finally:
+            self.end()
+
+    def _insist(self, call: Callable[[], _Any]) -> _Any:
         give_up_at: float | None = None
         retry_s = _FIRST_RETRY_S
         while True:
+            if self.over.is_set():
+                raise MasterGone(self.how)
             try:
                 answer = call()
                 self.trouble = None
@@ -78,7 +101,7 @@ class Caller:
                 if isinstance(error, RemoteObjError) and _nobody_listens(error):
                     raise MasterGone("has ended") from error
                 now = time.monotonic()
-                give_up_at = give_up_at or now + self._patience_s
+                give_up_at = give_up_at or now + self.patience_s
                 self.trouble = self.trouble or (now, str(error))
                 if self.over.wait(retry_s):
                     raise MasterGone(self.how) from error
@@ -86,7 +109,7 @@ class Caller:
                 if now > give_up_at:
                     self.lost_touch = True
                     raise MasterGone(
-                        f"did not answer for {self._patience_s:g} s ({error})"
+                        f"did not answer for {self.patience_s:g} s ({error})"
                     ) from error
 
 

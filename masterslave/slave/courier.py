@@ -62,7 +62,7 @@ class Courier:
         slots: Callable[[], int],
         join_anew: Callable[[str], None],
     ) -> None:
-        self.has_said_goodbye = False
+        self.has_said_goodbye = self.has_left = False
         self._work = work
         self._changed = threading.Condition(lock)
         self._caller = caller
@@ -203,6 +203,7 @@ class Courier:
                 self._delivered_at = time.monotonic()
                 self._deliver(delivery)
                 if delivery.leaving:
+                    self.has_left = True
                     over.set()
         except (MasterGone, SlaveRefused) as error:
             self._caller.how = str(error)

@@ -12,6 +12,7 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
+from functools import partial
 
 from msgspec import structs
 
@@ -62,7 +63,8 @@ class Keeper:
         identity: Identity | None = None,
         room_bytes: int | None = None,
     ) -> None:
-        self._work, self._workshop, self._caller, self._proxy = work, workshop, caller, proxy
+        self._work, self._workshop = work, workshop
+        self._master = caller, proxy
         self._slave, self._identity = slave, identity
         self._room_bytes = room_for_blobs() if room_bytes is None else room_bytes
         self._arena = Arena()
@@ -74,16 +76,34 @@ class Keeper:
         """What was dropped while it was fetched."""
         self._threads: set[threading.Thread] = set()
 
-    def want(self, child: Child, digest: bytes, origin: str) -> None:
-        """A child needs a blob: tell it where it is, as soon as it is here."""
+    def turn_to(self, caller: Caller, proxy: Proxy) -> None:
+        """Ask this master from now on, of the same farm; ``over`` of the caller before is set."""
+        with self._lock:
+            self._master = caller, proxy
+
+    def want(self, child: Child, digest: bytes, origin: str, is_inherited: bool = False) -> None:
+        """A child needs a blob: tell it where it is, as soon as it is here.
+
+        Args:
+            is_inherited: The master that has shared it is gone: nobody is asked for it.
+        """
         with self._lock:
             here = self._here.get(digest)
+            if here is not None and not here[1] and not is_here(here[0]):  # its master is gone
+                del self._here[digest]
+                here = None
+            if here is None and is_inherited:
+                child.tell_found(Found(digest, [], "", is_gone=True))
+                return
             if here is None:
                 waiting = self._wanted.setdefault(digest, [])
                 waiting.append(child)
                 if len(waiting) == 1:
                     thread = threading.Thread(
-                        target=self._fetch, args=(digest, origin), name="blobs", daemon=True
+                        target=self._fetch,
+                        args=(*self._master, digest, origin),
+                        name="blobs",
+                        daemon=True,
                     )
                     self._threads.add(thread)
                     thread.start()
@@ -120,14 +140,14 @@ class Keeper:
         with self._lock:
             self._here.clear()
 
-    def _fetch(self, digest: bytes, origin: str) -> None:
+    def _fetch(self, caller: Caller, proxy: Proxy, digest: bytes, origin: str) -> None:
         parts: tuple[Part, ...] = ()
         places: list[Place] = []
         refused = ""
         try:
             while True:
                 try:
-                    parts, places = self._get(digest, origin)
+                    parts, places = self._get(caller, proxy, BlobAsk(self._slave(), digest, origin))
                 except _Gone as error:
                     refused = str(error)
                 with self._lock:
@@ -139,10 +159,12 @@ class Keeper:
                         break
                     self._stale.discard(digest)
                     refused = ""
-        except MasterGone:  # its tasks are stopped: nobody waits for it any more
+        except MasterGone:  # its tasks are given back, or stopped
             with self._lock:
-                self._wanted.pop(digest, None)
+                waiting = self._wanted.pop(digest, [])
                 self._coming.pop(digest, None)
+            for child in waiting:
+                child.tell_found(Found(digest, [], "", is_gone=True))
             return
         finally:
             with self._lock:
@@ -151,34 +173,37 @@ class Keeper:
         for child in waiting:
             child.tell_found(Found(digest, list(parts), refused))
 
-    def _get(self, digest: bytes, origin: str) -> tuple[tuple[Part, ...], list[Place]]:
-        ask = BlobAsk(self._slave(), digest, origin)
-        answer = self._ask(ask)
+    def _get(
+        self, caller: Caller, proxy: Proxy, ask: BlobAsk
+    ) -> tuple[tuple[Part, ...], list[Place]]:
+        answer = self._ask(caller, proxy, ask)
         while not (answer.parts or answer.refused):
-            if self._caller.over.wait(_ASK_AGAIN_S):
-                raise MasterGone(self._caller.how)
-            answer = self._ask(ask)
+            if caller.over.wait(_ASK_AGAIN_S):
+                raise MasterGone(caller.how)
+            answer = self._ask(caller, proxy, ask)
         if answer.refused:
             raise _Gone(answer.refused)
         if all(part.path for part in answer.parts) and is_here(answer.parts):
             return answer.parts, []
         coming = Coming(self._arena, [part.size for part in answer.parts])
         with self._lock:
-            self._coming[digest] = coming
+            self._coming[ask.digest] = coming
         try:
-            self._fill(coming, ask, sum(part.size for part in answer.parts))
+            self._fill(caller, proxy, coming, ask, sum(part.size for part in answer.parts))
         finally:
             coming.end()
         return tuple(place.part for place in coming.places), coming.places
 
-    def _fill(self, coming: Coming, ask: BlobAsk, size: int) -> None:
+    def _fill(self, caller: Caller, proxy: Proxy, coming: Coming, ask: BlobAsk, size: int) -> None:
         """Fetch the pieces of a blob of this size."""
-        route = Route(ask, self._ask, identity=self._identity, over=self._caller.over)
+        route = Route(
+            ask, partial(self._ask, caller, proxy), identity=self._identity, over=caller.over
+        )
         try:
             for number, piece in enumerate(coming.pieces):
                 data = route.take(number, piece) if size >= SPREAD_BYTES else None
                 if data is None:
-                    data = self._fetch_piece(ask.digest, piece)
+                    data = self._fetch_piece(caller, proxy, ask.digest, piece)
                 if len(data) != piece.size:
                     raise _Gone("a shared object was let go of while it was fetched")
                 coming.add(piece, data)
@@ -190,14 +215,14 @@ class Keeper:
         finally:
             route.close()
 
-    def _ask(self, ask: BlobAsk) -> BlobAnswer:
+    def _ask(self, caller: Caller, proxy: Proxy, ask: BlobAsk) -> BlobAnswer:
         ask = structs.replace(ask, slave=self._slave())  # it may have joined anew
-        return self._caller.call(self._proxy, "blob", ask, BlobAnswer)
+        return caller.call(proxy, "blob", ask, BlobAnswer)
 
-    def _fetch_piece(self, digest: bytes, piece: Piece) -> bytes:
+    def _fetch_piece(self, caller: Caller, proxy: Proxy, digest: bytes, piece: Piece) -> bytes:
         ask = PieceAsk(self._slave(), digest, piece.part, piece.offset, piece.size)
         packed = encode(ask)
-        return self._caller.insist(lambda: bytes(self._proxy.piece(packed)))
+        return caller.insist(lambda: bytes(proxy.piece(packed)))
 
     def _make_room(self, newest: bytes) -> None:
         """Let go of what was used longest ago, where there is too much."""

@@ -24,11 +24,21 @@ _CALLS = 1 << 32
 
 
 class _Lane:
-    __slots__ = ("batch", "first", "is_unwanted", "outcomes", "sequence", "times_joined", "work")
+    __slots__ = (
+        "batch",
+        "first",
+        "is_unwanted",
+        "masters",
+        "outcomes",
+        "sequence",
+        "times_joined",
+        "work",
+    )
 
     def __init__(self, work: FarmWork, first: int) -> None:
         self.work, self.first = work, first
         self.batch, self.times_joined = work.acknowledged, work.times_joined
+        self.masters = work.masters
         self.sequence, self.outcomes = work.give_to_lane()
         self.is_unwanted = False
 
@@ -107,6 +117,16 @@ class Lanes:
         lane = self._open.get(child)
         return None if lane is None else (lane.work, child.lane_mark.task)
 
+    def jobs_of(self, work: FarmWork) -> list[Job]:
+        """Return what lanes of a farm run, as their marks tell."""
+        return [
+            job
+            for child, lane in self._open.items()
+            if lane.work is work
+            and child.lane_mark.runs >= 0
+            and (job := _job_by_mark(child, lane)) is not None
+        ]
+
     def note_batches(self, work: FarmWork) -> None:
         """Acknowledge what lanes have taken in, before somebody else asks."""
         for child, lane in self._open.items():
@@ -122,7 +142,7 @@ class Lanes:
         work.done += told.number - lane.first
         if told.running is None:
             return work, None
-        job = Job(work, told.running, b"")
+        job = Job(work, told.running, b"", is_inherited=lane.masters < work.masters)
         child.load.jobs[told.number - 1] = job
         work.running += 1
         if lane.is_unwanted:

@@ -57,6 +57,7 @@ class Listener:
     def heard(self, child: Child, frame: Frame) -> None:
         """A child has said something; in its own thread."""
         told: Iterable[Served] = ()
+        is_inherited = False
         with self._lock:
             now = time.monotonic()
             match frame:
@@ -76,6 +77,8 @@ class Listener:
                     child.waits = True
                     farm = self._farms.numbered(frame.farm)
                     told = () if farm is None else (farm,)
+                    job = child.load.jobs.get(child.runs_now()[0])
+                    is_inherited = job is not None and job.is_inherited
                 case Ready():
                     child.is_ready = True
                     self._filler.fill(child, now, self._staff.slots)
@@ -84,7 +87,7 @@ class Listener:
         child.flush()
         if type(frame) is Want:
             for farm in told:
-                farm.on_want(child, frame.digest, frame.origin)
+                farm.on_want(child, frame.digest, frame.origin, is_inherited)
             return
         if type(frame) is Unstarted:
             self._assign()

@@ -10,7 +10,17 @@ from masterslave.slave.children import Child
 from masterslave.slave.offer import NamedTasks
 from masterslave.slave.work import Job
 
-__all__ = ["post_farm", "post_jobs"]
+__all__ = ["post_farm", "post_jobs", "says_the_same"]
+
+
+_KNOWN_OF_A_FARM = (
+    "search_path",
+    "initializer",
+    "data_only",
+    "no_code",
+    "log_levels",
+    "handlers",
+)
 
 
 def post_farm(child: Child, number: int, said: Welcome, named: NamedTasks) -> None:
@@ -28,6 +38,11 @@ def post_farm(child: Child, number: int, said: Welcome, named: NamedTasks) -> No
         said.handlers.classes,
     )
     child.post([farm])
+
+
+def says_the_same(one: Welcome, other: Welcome) -> bool:
+    """Tell whether children that know of the one need not hear of the other."""
+    return all(getattr(one, name) == getattr(other, name) for name in _KNOWN_OF_A_FARM)
 
 
 def post_jobs(child: Child, farm: int, first: int, jobs: list[Job]) -> None:

@@ -20,6 +20,7 @@ class Served:
 
     Attributes:
         number: By which children know it; none is used twice.
+        earlier: By which they knew it before its master wanted something else of them.
         work: What is held for it.
         welcome: What its master has said of it.
         on_outcomes: Called when there may be something to deliver: with a child, in the thread
@@ -27,10 +28,12 @@ class Served:
             without one.
         on_lane_closed: Called before that when a lane was closed, with what the master has
             said in it and was not taken in: packed instructions, or empty.
-        on_want: Called with a child that needs a shared object, its hash, and whose it is, in
-            the thread that listens to the child.
+        on_want: Called with a child that needs a shared object, its hash, whose it is, and
+            whether its call was handed out by a master that is gone, in the thread that listens
+            to the child.
         on_lines: Called when its tasks have printed something, in any thread.
         prepared: Children that know of it.
+        knew: Those that know of it by earlier numbers.
     """
 
     number: int
@@ -38,9 +41,17 @@ class Served:
     welcome: Welcome
     on_outcomes: Callable[[Child | None], None]
     on_lane_closed: Callable[[bytes], None]
-    on_want: Callable[[Child, bytes, str], None]
+    on_want: Callable[[Child, bytes, str, bool], None]
     on_lines: Callable[[], None]
     prepared: set[Child] = field(default_factory=set)
+    earlier: set[int] = field(default_factory=set)
+    knew: set[Child] = field(default_factory=set)
+
+    def renumber(self, number: int) -> None:
+        """Have children get to know it anew."""
+        self.earlier.add(self.number)
+        self.knew |= self.prepared
+        self.number, self.prepared = number, set()
 
     def post_drop(self, digests: list[bytes]) -> list[Child]:
         """Tell its children which shared objects to drop, or with none given: all of them.
@@ -51,7 +62,10 @@ class Served:
         """
         for child in self.prepared:
             child.post([DropShared(self.number, digests)])
-        return [child for child in self.prepared if not child.load.jobs]
+        for child in self.knew:
+            for number in self.earlier:
+                child.post([DropShared(number, digests)])
+        return [child for child in self.prepared | self.knew if not child.load.jobs]
 
 
 class Farms:
@@ -84,7 +98,10 @@ class Farms:
 
     def numbered(self, number: int) -> Served | None:
         """Return the one that children know by this number, if it is still served."""
-        return next((farm for farm in self.by_work.values() if farm.number == number), None)
+        for farm in self.by_work.values():
+            if farm.number == number or number in farm.earlier:
+                return farm
+        return None
 
     def those_of(self, works: Iterable[FarmWork]) -> list[Served]:
         """Return those that are still served."""
@@ -107,3 +124,4 @@ class Farms:
         """It is gone, and what it knew of them."""
         for farm in self.by_work.values():
             farm.prepared.discard(child)
+            farm.knew.discard(child)

@@ -18,8 +18,19 @@ from masterslave.codeset import DATA, MAIN, NOTHING, CodeSet, Entry, unpack_entr
 from masterslave.protocol.encoding import encode
 from masterslave.protocol.functions import NAMED, KnownFunctions
 from masterslave.protocol.hand_outs import Stop, WireTask
-from masterslave.protocol.joining import GivenHandlers
-from masterslave.protocol.outcomes import GIVEN_BACK, LOST, RAISED, Outcome, PostMortem, Raised
+from masterslave.protocol.joining import GivenHandlers, Hold
+from masterslave.protocol.outcomes import (
+    GIVEN_BACK,
+    LOST,
+    PART,
+    PROGRESS,
+    RAISED,
+    REPORT,
+    Outcome,
+    PostMortem,
+    Raised,
+)
+from masterslave.slave.keeping import Kept
 from masterslave.slave.lines import Lines
 from masterslave.slave.rights import refuse
 
@@ -29,6 +40,9 @@ Key = tuple[int, int]
 """A hand-out: task and attempt."""
 
 NO_LIMITS: Mapping[int, float] = MappingProxyType({})
+
+_GO_ON = (PART, PROGRESS, REPORT)
+"""Kinds of outcomes after which a hand-out goes on, or of none."""
 
 MAX_DEATHS = 3
 """Children that may die while they hold a hand-out that they had not started, before it is lost."""
@@ -42,6 +56,8 @@ class Job(Struct, weakref=False):
         is_recalled: It is given back if it has not been started.
         deaths: Children that died while they held it, though it was not what they ran.
         limit_s: How long it may run, in seconds; 0: for ever.
+        is_inherited: It was handed out by a master that is gone: what that one has shared is not
+            to be had any more.
     """
 
     work: FarmWork
@@ -52,6 +68,7 @@ class Job(Struct, weakref=False):
     is_recalled: bool = False
     deaths: int = 0
     limit_s: float = 0.0
+    is_inherited: bool = False
 
 
 class FarmWork:
@@ -83,6 +100,10 @@ class FarmWork:
         self.is_in_lane = False
         """Whether a child asks and delivers: nobody else delivers then."""
         self.times_joined = 0
+        self.masters = 1
+        """How many masters of the farm it was given work by, one after the other."""
+        self.kept: Kept | None = None
+        """What is kept while there is no master; None: there is one."""
         self.code: dict[bytes, bytes] = {}
         """Parts of code sets, by hash; they stay as long as the farm."""
         self._modules: dict[bytes, dict[str, Entry]] = {}
@@ -158,6 +179,49 @@ class FarmWork:
         self._last_function = b""
         self._known = KnownFunctions()
 
+    def begin_to_keep(self, most_bytes: int) -> None:
+        """The master is gone: keep what becomes of tasks, up to about so much."""
+        self.kept = Kept(most_bytes, self._outcomes)
+        self._outcomes = deque(self.kept.first)
+
+    def end_keeping(self) -> None:
+        """There is a master again, to which all of it is delivered."""
+        if self.kept is not None:
+            progress, self.kept = self.kept.progress(), None
+            self.tell(progress)
+
+    def change_master(self, jobs: Iterable[Job]) -> None:
+        """It is another one than before.
+
+        Args:
+            jobs: What is with children.
+        """
+        self.masters += 1
+        for job in (*self.waiting, *jobs):
+            job.is_inherited = True
+
+    def holds(self, jobs: Iterable[Job]) -> tuple[Hold, ...]:
+        """Return what the master is to know that there is: each hand-out once.
+
+        Args:
+            jobs: What is with children, or in lanes.
+        """
+        ended = (each for each in self._outcomes if each.kind not in _GO_ON)
+        tasks = (job.task for job in (*self.waiting, *jobs) if not job.is_unwanted)
+        names = [(each.task, each.attempt, each.count) for each in ended]
+        names += [(each.task, each.attempt, each.count) for each in tasks]
+        return tuple(Hold(*each) for each in dict.fromkeys(names))
+
+    def held_in_words(self, jobs: Iterable[Job]) -> str:
+        """Return how many tasks ``holds`` is about, in words; empty if none."""
+        ended = sum(each.count for each in self._outcomes if each.kind not in _GO_ON)
+        runs = sum(job.task.count for job in jobs if not job.is_unwanted)
+        waits = sum(job.task.count for job in self.waiting)
+        counts = (ended, "ended"), (runs, "at work"), (waits, "waiting")
+        words = [f"{count} {how}" for count, how in counts if count]
+        total = ended + runs + waits
+        return f"{total} task{'s' * (total != 1)} ({', '.join(words)})" if total else ""
+
     def give_to_lane(self) -> tuple[int, list[Outcome]]:
         """A child delivers and asks from now on; returns what is to be delivered.
 
@@ -183,6 +247,8 @@ class FarmWork:
 
     def tell(self, outcomes: list[Outcome]) -> None:
         """Note what became of tasks, to be delivered."""
+        if self.kept is not None:
+            outcomes = self.kept.sift(outcomes)
         self._sequence += len(outcomes)
         self._outcomes.extend(outcomes)
 
@@ -281,7 +347,7 @@ class FarmWork:
     @property
     def takes_nothing(self) -> bool:
         """Whether new hand-outs are given back, for good or for now."""
-        return self.draining or self.rests
+        return self.draining or self.rests or (self.kept is not None and self.kept.is_full)
 
     @property
     def has_outcomes(self) -> bool:

@@ -24,6 +24,7 @@ from masterslave.slave.listening import Listener
 from masterslave.slave.load import Pace
 from masterslave.slave.minding import Minder
 from masterslave.slave.offer import NamedTasks
+from masterslave.slave.posting import says_the_same
 from masterslave.slave.printer import Printer
 from masterslave.slave.served import Farms, Served
 from masterslave.slave.staff import Staff, end_all
@@ -114,7 +115,7 @@ class Workshop:
         welcome: Welcome,
         on_outcomes: Callable[[Child | None], None],
         on_lane_closed: Callable[[bytes], None] = lambda answer: None,
-        on_want: Callable[[Child, bytes, str], None] = lambda child, digest, origin: None,
+        on_want: Callable[[Child, bytes, str, bool], None] = lambda *want: None,
         on_lines: Callable[[], None] = lambda: None,
     ) -> None:
         """Serve one more farm; the arguments are those of ``Served``."""
@@ -126,6 +127,32 @@ class Workshop:
             self._staff.tear_down |= bool(welcome.handlers.tasks)
             self.lanes.close()
             self._farms.add(farm, self.all_children, time.monotonic())
+
+    def turn_to(
+        self,
+        work: FarmWork,
+        on_outcomes: Callable[[Child | None], None],
+        on_lane_closed: Callable[[bytes], None],
+        on_lines: Callable[[], None],
+        welcome: Welcome | None = None,
+    ) -> None:
+        """Tell somebody else of this farm from now on; what runs goes on.
+
+        Args:
+            welcome: What another master of it has said of it; None: there is none now.
+        """
+        with self.lock:
+            self.lanes.close(work)
+            farm = self._farms.by_work[work]
+            farm.on_outcomes, farm.on_lane_closed = on_outcomes, on_lane_closed
+            farm.on_lines = on_lines
+            if welcome is None:
+                return
+            if not says_the_same(welcome, farm.welcome):
+                farm.renumber(next(self._numbers))
+            farm.welcome = welcome
+            work.lines.is_wanted = welcome.output
+            self._staff.tear_down |= bool(welcome.handlers.tasks)
 
     def remove(self, work: FarmWork) -> None:
         """Serve this farm no longer; what runs for it is stopped."""
@@ -250,6 +277,10 @@ class Workshop:
         self.lanes.close(work, is_unwanted=True)
         work.give_back_running(self._jobs_of(work))
         self._minder.stop(lambda job: job.work is work)
+
+    def jobs_of(self, work: FarmWork) -> list[Job]:
+        """Return what children have of a farm; the lock is held."""
+        return self._jobs_of(work) + self.lanes.jobs_of(work)
 
     def _jobs_of(self, work: FarmWork) -> list[Job]:
         return [

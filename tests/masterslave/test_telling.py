@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 
 from masterslave.cli.telling import Teller
-from masterslave.slave.agent import Look
+from masterslave.slave.guests import Look
 
 
 class _Terminal(io.StringIO):

@@ -15,6 +15,7 @@ from ...packed import NotData, TooLarge, pack_value, pickle_value
 from .frames import MAX_PAYLOAD_BYTES, NOT_DATA, NOT_PICKLABLE, Raised
 
 __all__ = [
+    "TakenBack",
     "Unable",
     "Unsendable",
     "describe",
@@ -43,6 +44,10 @@ class Unsendable(Exception):
 
 class Unable(Unsendable):
     """This slave cannot run the call; others may be able to."""
+
+
+class TakenBack(BaseException):
+    """What the call needs is not there any more: somebody else runs it, or has."""
 
 
 def pack_result(value: Any, function: Callable[..., Any], data_only: bool) -> bytes:

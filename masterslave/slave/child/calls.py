@@ -13,7 +13,16 @@ from typing import Any
 from ...codeset import without_code
 from ...lent import LENT, read_lent
 from ...packed import NotData, unpack_value
-from .answers import Unable, Unsendable, describe, encode, hidden, pack_result, small_enough
+from .answers import (
+    TakenBack,
+    Unable,
+    Unsendable,
+    describe,
+    encode,
+    hidden,
+    pack_result,
+    small_enough,
+)
 from .frames import (
     BROKEN,
     CALL,
@@ -52,10 +61,6 @@ _TOO_LARGE = (
 )
 
 
-class _TakenBack(BaseException):
-    """The arguments were lent, and are not there any more: somebody else has run the call."""
-
-
 class _Broken(BaseException):
     """The farm's initializer has raised; what, is noted with the farm."""
 
@@ -65,7 +70,7 @@ def _arguments_of(call: Call, no_code: str) -> Any:
     if packed.startswith(LENT):
         lent = read_lent(packed)
         if lent is None:
-            raise _TakenBack
+            raise TakenBack
         packed = lent
     if packed.startswith(_PICKLE) and not no_code:
         return pickle.loads(packed)
@@ -226,7 +231,7 @@ class Caller:
 
     def _end_of(self, error: BaseException, farm: Farm) -> tuple[int, bytes]:
         """Return what a call has come to that has raised this, or was not run for it."""
-        if isinstance(error, _TakenBack):
+        if isinstance(error, TakenBack):
             return GIVEN_BACK, b""
         if isinstance(error, _Broken):
             return BROKEN, farm.broken
@@ -356,6 +361,8 @@ class Caller:
                         if tidier.is_changed:
                             tidier.restore()
                 break
+            except TakenBack:
+                raise
             except BaseException as error:
                 errors[len(values)] = self._describe(error, data_only)
                 add(None)

@@ -298,11 +298,14 @@ class Want(Struct, tag="W", array_like=True):
 
 
 class Found(Struct, tag="N", array_like=True):
-    """Where a shared object is; or why it is not to be had."""
+    """Where a shared object is; or why it is not to be had; or that it is gone with the master that
+    has handed the call out, which is given back then.
+    """
 
     digest: bytes
     parts: list[Part]
     refused: str
+    is_gone: bool = False
 
 
 class DropShared(Struct, tag="S", array_like=True):

@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ...blobs.reading import OBJECT, BlobGone, open_blob
-from .answers import Unsendable
+from .answers import TakenBack, Unsendable
 from .frames import NOT_SHARED, Found, Want
 from .outbox import Outbox
 
@@ -56,6 +56,7 @@ class SharedObjects:
 
         Raises:
             Unsendable: It is not to be had; why, in words for the script.
+            TakenBack: It is gone with the master that has handed the call out.
         """
         if self.noted is not None:
             self.noted.append(digest)
@@ -94,6 +95,8 @@ class SharedObjects:
         why = ""
         for _ in range(_TRIES):
             answer = self._ask(Want(farm, digest, origin))
+            if answer.is_gone:
+                raise TakenBack
             if answer.refused:
                 raise Unsendable(NOT_SHARED, answer.refused)
             try:

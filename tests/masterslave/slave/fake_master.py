@@ -47,6 +47,7 @@ class FakeMaster:
         welcome: Whatever of ``Welcome`` is not as usual.
         lends: Whether large arguments are lent.
         where: Keywords of its ``Daemon``.
+        first: Number of its first task, but one.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class FakeMaster:
         heartbeat_s: float = 0.5,
         lends: bool = False,
         where: dict[str, Any] | None = None,
+        first: int = 0,
         **welcome: Any,
     ) -> None:
         self.welcome = Welcome(heartbeat_s=heartbeat_s, **welcome)
@@ -79,7 +81,7 @@ class FakeMaster:
         self._taken = 0
         self._polls = 0
         self._ended = False
-        self._tasks = 0
+        self._tasks = first
         self.lender = Lender() if lends else None
         self._daemon = Daemon(**(where or {}))
         self.uri: URI = self._daemon.register(self, DOOR_ID)
@@ -151,6 +153,10 @@ class FakeMaster:
         self._batch, self._sent, self._taken = 0, None, 0
         self._known = KnownFunctions()
         self._queue = deque(self._open.values())
+
+    def die(self) -> None:
+        """Serve no longer, without a word."""
+        self._daemon.close()
 
     def close(self) -> None:
         self.end()

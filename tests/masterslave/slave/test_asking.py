@@ -43,7 +43,7 @@ def test_after_a_lull_a_long_task_does_not_hide_the_slave(make_master: MakeMaste
         workshop.open()
         slave = Slave(workshop, master.uri)
         one_by_one(master, 30)
-        asker = slave.link._asker
+        asker = slave.link._session.asker
         eventually(lambda: asker._sleeps, "the poll's thread is asleep")  # noqa: B023
         master.submit(act, "stubborn")
         eventually(master.is_taken_in, "it is awake at once", timeout_s=0.5)

@@ -34,6 +34,7 @@ class Script:
         self.asked: list[bytes] = []
         self.pieces: list[int] = []
         self.before_piece: Callable[[], None] = lambda: None
+        self.tells_paths = False
 
     def share(self, letter: bytes, size: int = 5 * MIB) -> Blob:
         body = memoryview(b"\x80\x05\x97.")  # the next buffer beside the pickle
@@ -46,6 +47,8 @@ class Script:
         blob = self.blobs.find(ask.digest)
         if blob is None:
             return encode(BlobAnswer(refused="it is gone"))
+        if self.tells_paths:
+            return encode(BlobAnswer(tuple(place.part for place in blob.places)))
         return encode(BlobAnswer(tuple(Part("", 0, 0, 0, place.size) for place in blob.places)))
 
     def piece(self, message: bytes) -> bytes:
@@ -76,8 +79,8 @@ class Slave:
         )
         self.slot = Slot()
 
-    def get(self, digest: bytes) -> Found:
-        self.keeper.want(cast(Child, self.slot), digest, "a farm")
+    def get(self, digest: bytes, *, is_inherited: bool = False) -> Found:
+        self.keeper.want(cast(Child, self.slot), digest, "a farm", is_inherited)
         return self.slot.told.get(timeout=10)
 
     def close(self) -> None:
@@ -159,3 +162,29 @@ def test_what_is_dropped_while_it_is_fetched_is_asked_for_again(
     script.before_piece = drop_once
     assert content(slave.get(blob.digest)) == b"a"
     assert script.asked == [blob.digest] * 2
+
+
+def test_what_a_master_has_shared_that_is_gone_is_had_or_given_back(
+    script: Script, slave: Slave
+) -> None:
+    had, had_not = script.share(b"a"), script.share(b"b")
+    slave.get(had.digest)
+    slave.caller.over.set()
+    assert slave.get(had_not.digest).is_gone, "it cannot be asked"
+    following = Script()
+    slave.keeper.turn_to(Caller(5.0), cast(Any, following))
+    assert content(slave.get(had.digest, is_inherited=True)) == b"a"
+    assert slave.get(had_not.digest, is_inherited=True).is_gone
+    assert following.asked == []
+    again = following.share(b"b")
+    assert content(slave.get(again.digest)) == b"b"
+    assert content(slave.get(had_not.digest, is_inherited=True)) == b"b", "it is here now"
+
+
+def test_memory_of_a_process_that_is_gone_is_not_told(script: Script, slave: Slave) -> None:
+    blob = script.share(b"a")
+    script.tells_paths = True
+    assert content(slave.get(blob.digest)) == b"a"
+    digest = blob.digest
+    del blob
+    assert slave.get(digest, is_inherited=True).is_gone
