@@ -25,6 +25,10 @@ class FarmSettings:
     """How long a slave tries to reach a master that does not answer, in seconds, before it drops
     what it holds for it. A master that refuses the connection is gone, and is dropped at once."""
 
+    keep_s: float = 60.0
+    """With a journal: how long slaves go on with what they have of the farm when its script is
+    gone, in seconds, and keep the results for the script that is started next."""
+
     max_attempts: int = 3
     """Hand-outs of one task that may be lost with their slave or child before the task is given
     up. Two deaths may be bad luck of a machine; the third speaks against the task."""
@@ -50,7 +54,7 @@ class FarmSettings:
     def __post_init__(self) -> None:
         for name in ("heartbeat_s", "silence_s"):
             _check(name, getattr(self, name), may_be_0=False)
-        for name in ("patience_s", "explain_after_s", "auto_slaves_after_s"):
+        for name in ("patience_s", "keep_s", "explain_after_s", "auto_slaves_after_s"):
             _check(name, getattr(self, name), may_be_0=True)
         for name in ("max_attempts", "max_open_tasks", "max_open_bytes"):
             number = getattr(self, name)

@@ -16,11 +16,13 @@ __all__ = ["main"]
 _COMMANDS = {
     "doctor": "masterslave.cli.doctor:doctor",
     "drain": "masterslave.cli.steering:drain",
+    "invalidate": "masterslave.cli.journal:invalidate",
     "list": "masterslave.cli.farms:list_farms",
     "release": "masterslave.cli.steering:release_slave",
     "run": "masterslave.cli.run:run",
     "show": "masterslave.cli.farms:show",
     "slave": "masterslave.cli.slave:slave",
+    "status": "masterslave.cli.journal:status",
     "stop": "masterslave.cli.steering:stop",
     "who": "masterslave.cli.who:who",
 }

@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from concurrent.futures import Executor, Future
+from functools import partial
 from queue import SimpleQueue
 from types import ModuleType
 from typing import Any, ParamSpec, TypeVar, overload
@@ -111,7 +112,7 @@ class Calls(Executor):
         terms = self._options.terms_of(function, chunk, is_pickled=is_pickled)
         span = ItemSpan(function, terms, form, items, arrivals.put)
         span.after = self._options.after
-        self._submitter.submit_span(span)
+        self._submitter.submit_span(span, fn, self._options.key)
         submitter = self._submitter
         return map_results(span, arrivals, end_s, submitter.cancel_spans_soon, submitter.data_only)
 
@@ -227,7 +228,7 @@ class Calls(Executor):
     def _sink(self, fn: Callable[..., Any] | str) -> _Sink:
         function = self._submitter.pack(fn)
         self._submitter.check_open()
-        return _Sink(self._submitter, function, self._options)
+        return _Sink(self._submitter, fn, function, self._options)
 
     def _of_stream(self, items: Iterable[Any], limit: int, progress: bool) -> dict[str, Any]:
         limit = whole(limit, "limit")
@@ -255,6 +256,7 @@ class Calls(Executor):
         needs: Mapping[str, float] | None = None,
         on: str | None = None,
         after: Iterable[Future[Any]] | Future[Any] | None = None,
+        key: object = None,
     ) -> FarmView:
         """Return a view of the farm on whose tasks these options apply.
 
@@ -275,6 +277,9 @@ class Calls(Executor):
             on: Name of the slave, or of the host, that is to run it; "" is any.
             after: Futures of this farm's tasks that have to succeed before it is run. If one of
                 them fails or is cancelled, it raises ``DependencyFailed``.
+            key: With a journal: by what the task is known in other runs of the script, such as a
+                text, in the place of its function and arguments; of a ``map`` a function that
+                returns it for an item.
         Raises:
             TypeError: One of *after* is no future of this farm.
             BadOffer: A need is not a name and an amount.
@@ -288,6 +293,7 @@ class Calls(Executor):
             needs=needs,
             on=on,
             after=None if after is None else predecessors_of(after, self._submitter),
+            key=key,
         )
         return FarmView(self, changed)
 
@@ -295,10 +301,16 @@ class Calls(Executor):
 class _Sink:
     """Takes the items of a stream, for one function."""
 
-    def __init__(self, submitter: Submitter, function: Function, options: CallOptions) -> None:
+    def __init__(
+        self,
+        submitter: Submitter,
+        fn: Callable[..., Any] | str,
+        function: Function,
+        options: CallOptions,
+    ) -> None:
         self._function = function
         self._options = options
-        self.submit = submitter.submit_span
+        self.submit = partial(submitter.submit_span, fn=fn, key=options.key)
         self.has_taken = submitter.has_taken
         self.drop = submitter.cancel_spans_soon
         self._refresh = submitter.refresh

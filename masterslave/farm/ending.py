@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from masterslave.farm.here.ground import Here
 from masterslave.farm.outside import Outside
@@ -12,14 +13,21 @@ from masterslave.farm.submitting import Submitter
 from masterslave.master.carrier import Carrier
 from masterslave.master.shell import Master
 
+if TYPE_CHECKING:
+    from masterslave.farm.journaled import Journaled
+
 __all__ = ["end_farm", "end_soon"]
 
 
-def end_farm(ground: Outside | Here, master: Master, carrier: Carrier) -> None:
+def end_farm(
+    ground: Outside | Here, master: Master, carrier: Carrier, journaled: Journaled | None
+) -> None:
     """Close the doors, then what is behind them."""
     ground.close_first()
     master.close()
     carrier.close()
+    if journaled is not None:
+        journaled.close()
     ground.close_last()
 
 

@@ -19,7 +19,7 @@ from concurrent.futures import Future
 from dataclasses import asdict
 from functools import partial
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from masterslave.farm.arguments import check_arguments, settings_for
 from masterslave.farm.at_exit import open_farms
@@ -49,8 +49,11 @@ from masterslave.master.shell import Master
 from masterslave.naming import check_label
 from masterslave.protocol.joining import Welcome
 from masterslave.settings import FarmSettings
-from remoteobj import URI, Identity
+from remoteobj import URI, Identity, forks
 from remoteobj.identity import AUTO, Auto
+
+if TYPE_CHECKING:
+    from masterslave.farm.journaled import Journaled
 
 __all__ = ["Farm"]
 
@@ -106,6 +109,8 @@ class Farm(Calls, Sharing):
             script's loggers; "log" hands over both, lines to the logger "masterslave.output";
             "none" leaves them at the slaves; a function is called with each ``TaskOutput``, in a
             thread of the farm.
+        journal: A file that keeps what was done: when the script is started again, after whatever
+            has ended it, tasks that were done are not run again. It is made where there is none.
         settings: Times and limits.
 
     Raises:
@@ -117,6 +122,8 @@ class Farm(Calls, Sharing):
         IdentityUnusable: What pairing has stored cannot be used (or is a slave's, or of several
             clusters), and a host or name server was asked for. Without that it is only logged.
         BadInput: An identity and ``insecure=True`` were both given.
+        JournalInUse: Another process has the journal.
+        JournalUnusable: It is no journal, or one of another label or release, or not to be written.
 
     Threads: any thread may submit; callbacks of futures run in a thread of the farm.
     """
@@ -138,6 +145,7 @@ class Farm(Calls, Sharing):
         results: str = "any",
         here: bool | int | None = None,
         output: str | Callable[[TaskOutput], object] = "show",
+        journal: str | os.PathLike[str] | None = None,
         settings: FarmSettings | None = None,
     ) -> None:
         self.label = check_label(label)
@@ -151,10 +159,16 @@ class Farm(Calls, Sharing):
         self._close_lock = threading.Lock()
         self._closed = False
         self._pid = os.getpid()
+        journaled: Journaled | None = None
+        if journal is not None:  # only those pay for SQLite who have one
+            with forks.whole:
+                from masterslave.farm.journaled import Journaled
+            journaled = Journaled(journal, label)
         self._carrier = Carrier()
         self._master = Master(
             self._settings,
             self._carrier,
+            recording=None if journaled is None else journaled.recording,
             data_only=results == "data",
             origin=f"farm {label!r} ({secrets.token_hex(4)})",
             look_at=Lacking().sort_out,
@@ -164,6 +178,10 @@ class Farm(Calls, Sharing):
             self._master, self._carrier, label, self._settings,
             data_only=results == "data", code=code, handlers=own.given.digest,
         )  # fmt: skip
+        if journaled is not None:
+            self._submitter.resuming = journaled.resume(
+                self._master, code, own, wait_s=self._settings.patience_s
+            )
         self._options = CallOptions(is_here=threads > 0, max_attempts=self._settings.max_attempts)
         self._title = partial(_title_of, weakref.ref(self))
         self._requests = Requests()
@@ -177,6 +195,8 @@ class Farm(Calls, Sharing):
             output=show_output is not None,
             log_levels={} if show_output is None else log_levels(),
             handlers=own.given,
+            farm_id=journaled.farm_id if journaled else "",
+            keep_s=self._settings.keep_s if journaled else 0.0,
         )
         self._steering = Steering(label, self._master, is_here=bool(threads))
         self._ground: Outside | Here
@@ -196,7 +216,7 @@ class Farm(Calls, Sharing):
                     insecure=insecure, cluster=cluster,
                 ),
             )  # fmt: skip
-        self._end = partial(end_farm, self._ground, self._master, self._carrier)
+        self._end = partial(end_farm, self._ground, self._master, self._carrier, journaled)
         self._forgotten = weakref.finalize(
             self, end_soon, os.getpid(), self._submitter, self._master, self._end
         )

@@ -16,7 +16,7 @@ import threading
 from collections.abc import Callable, Generator
 from concurrent.futures import Future
 from concurrent.futures._base import CANCELLED_AND_NOTIFIED, FINISHED, PENDING
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar, cast
 
 import msgspec
 
@@ -25,12 +25,14 @@ from masterslave.farm.followers import dependency_failed
 from masterslave.farm.options import TaskTerms
 from masterslave.farm.packing import unpack
 from masterslave.farm.parts import Parts
+from masterslave.farm.recorded import recorded_results
 from masterslave.master.submission import (
     Answer,
     Cancelled,
     Failed,
     Function,
     PredecessorFailed,
+    Recorded,
     Single,
 )
 from masterslave.protocol.outcomes import Outcome
@@ -112,17 +114,29 @@ class FarmFuture(Future[Result], Single):
 
     @property
     def _result(self) -> Any:  # type: ignore[override]
-        return None if isinstance(self._result_or_error, _Error) else self._result_or_error
+        held = self._held()
+        return None if isinstance(held, _Error) else held
 
     @property
     def _exception(self) -> BaseException | None:
-        held = self._result_or_error
+        held = self._held()
         return held.error if isinstance(held, _Error) else None
 
     @_exception.setter
     def _exception(self, error: BaseException | None) -> None:
         if error is not None:
             self._result_or_error = _Error(error)
+
+    def _held(self) -> Any:
+        """Return the value, or an ``_Error``; read from the journal the first time."""
+        held = self._result_or_error
+        if type(held) is _InJournal:
+            name, data_only = self.function.name, self._owner.data_only
+            ((value, error),) = recorded_results(
+                held.answer, 1, held.slave, name, data_only=data_only
+            )
+            held = self._result_or_error = value if error is None else _Error(error)
+        return held
 
     # What users call.
 
@@ -154,8 +168,8 @@ class FarmFuture(Future[Result], Single):
             TaskLost: Its hand-outs were lost too often; the story says how.
             TaskFailed: It raised what cannot be rebuilt here.
         """
-        if self._state == FINISHED and not isinstance(self._result_or_error, _Error):
-            return cast(Result, self._result_or_error)
+        if self._state == FINISHED and not isinstance(held := self._held(), _Error):
+            return cast(Result, held)
         return super().result(timeout)
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
@@ -235,8 +249,11 @@ class FarmFuture(Future[Result], Single):
             # It may be that another thread is about to hand over the answer of that one.
             cast("FarmFuture[Any]", answer.predecessor).add_done_callback(self._fail_after)
             return
+        error: BaseException | None = None
         if isinstance(answer, Failed):
-            error: BaseException | None = answer.error
+            error = answer.error
+        elif isinstance(answer, Recorded):
+            self._result_or_error = _InJournal(answer, slave)
         else:
             value, error = unpack(
                 answer, slave, self.function.name, data_only=self._owner.data_only
@@ -262,6 +279,13 @@ class FarmFuture(Future[Result], Single):
         """Keep how far the task is."""
         with contextlib.suppress(*UNREADABLE):  # whatever a slave sends
             self.parts().progress = msgspec.msgpack.decode(payload, type=tuple[float, float])
+
+    def answered(self, keys: bytes, answer: Recorded, slave: str) -> Self:
+        """Settle it with what an earlier run has had: the master never sees it."""
+        self.keys = keys
+        self._result_or_error = _InJournal(answer, slave)
+        self._state = FINISHED
+        return self
 
     def fail(self, error: Exception) -> None:
         """Settle it with an error of this process: the master never sees it."""
@@ -296,6 +320,16 @@ class FarmFuture(Future[Result], Single):
             self._invoke_callbacks()  # type: ignore[attr-defined]
         elif callbacks:
             self._owner.carry(self._invoke_callbacks)  # type: ignore[attr-defined]
+
+
+class _InJournal:
+    """Stands for a result that is read when it is asked for."""
+
+    __slots__ = ("answer", "slave")
+
+    def __init__(self, answer: Recorded, slave: str) -> None:
+        self.answer = answer
+        self.slave = slave
 
 
 class _Error:

@@ -68,12 +68,14 @@ class CallOptions:
 
     Attributes:
         after: Tasks that have to succeed before.
+        key: By what the task is known in other runs of the script; None: by what it does.
     """
 
     def __init__(
         self, kinds: dict[str, int] | None = None, *, is_here: bool = False, **values: Any
     ) -> None:
         self.after: tuple[FarmFuture[Any], ...] = ()
+        self.key: object = None
         self._values = values
         self._is_here = is_here
         self._kinds = {} if kinds is None else kinds
@@ -90,6 +92,7 @@ class CallOptions:
         needs: Mapping[str, float] | None = None,
         on: str | None = None,
         after: tuple[FarmFuture[Any], ...] | None = None,
+        key: object = None,
     ) -> CallOptions:
         """Return these options, with others where given."""
         values = dict(self._values)
@@ -119,6 +122,7 @@ class CallOptions:
             values["tags"] = frozenset({on_tag(on)}) if on else frozenset()
         options = CallOptions(self._kinds, is_here=self._is_here, **values)
         options.after = self.after if after is None else after
+        options.key = self.key if key is None else key
         return options
 
     @property
@@ -169,6 +173,8 @@ class CallOptions:
             values["on"] = tag.removeprefix(on_tag(""))
         if self.after:
             values["after"] = list(self.after)
+        if self.key is not None:
+            values["key"] = self.key
         return ", ".join(f"{name}={value!r}" for name, value in values.items())
 
 

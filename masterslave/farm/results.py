@@ -14,7 +14,7 @@ from masterslave.errors import NotPicklable
 from masterslave.farm.futures import FarmFuture
 from masterslave.farm.handles import Handle
 from masterslave.master.sharing import Blobs, Promised
-from masterslave.master.submission import Answer
+from masterslave.master.submission import Answer, Recorded
 from masterslave.packed import PICKLED, pack_value
 from masterslave.protocol.outcomes import VALUE, Outcome
 
@@ -80,7 +80,11 @@ class Results:
     def note(self, future: FarmFuture[Any], answer: Answer | None) -> None:
         """A future has its answer; called after it says so itself."""
         promised = self.wanted.pop(future, None)
-        if promised is None or not isinstance(answer, Outcome) or answer.kind != VALUE:
+        if promised is None:
+            return
+        if isinstance(answer, Recorded):
+            answer = Outcome(0, 0, 1, VALUE, _pack(future))
+        if not isinstance(answer, Outcome) or answer.kind != VALUE:
             return
         if self._data_only and answer.payload[:1] == PICKLED:
             self._blobs.refuse(promised, "it came pickled, and data only is taken")

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING, Any, cast
-
-import msgspec
 
 from masterslave.errors import FarmBroken, NotPicklable
 from masterslave.farm.followers import dependency_failed
@@ -19,6 +17,7 @@ from masterslave.farm.packing import (
     unpack_exception,
     why_not_item,
 )
+from masterslave.farm.recorded import items_in, recorded_results
 from masterslave.master.submission import (
     Answer,
     Cancelled,
@@ -26,19 +25,17 @@ from masterslave.master.submission import (
     Function,
     GivenUp,
     PredecessorFailed,
+    Recorded,
     Span,
 )
 from masterslave.packed import unpack_value
 from masterslave.protocol.hand_outs import Form
 from masterslave.protocol.outcomes import MIXED, RAISED, VALUE, ItemOutcome, Outcome
-from remoteobj.unreadable import UNREADABLE
 
 if TYPE_CHECKING:
     from masterslave.farm.futures import FarmFuture
 
-__all__ = ["Arrival", "ItemSpan"]
-
-_read_mixed = msgspec.msgpack.Decoder(tuple[ItemOutcome, ...]).decode
+__all__ = ["Arrival", "ItemSpan", "RestOfSpan"]
 
 
 class Arrival:
@@ -64,6 +61,10 @@ class Arrival:
     def values(self, *, data_only: bool) -> list[Any] | None:
         """Return the values, or None if some of the items have none."""
         answer = self._answer
+        if isinstance(answer, Recorded):
+            results = list(self._recorded(answer, data_only))
+            has_failed = any(error is not None for _, error in results)
+            return None if has_failed else [value for value, _ in results]
         if not isinstance(answer, Outcome) or answer.kind != VALUE:
             return None
         try:
@@ -91,22 +92,35 @@ class Arrival:
             case Cancelled():
                 for _ in range(self.count):
                     yield None, CancelledError()
-            case _ if answer.kind == MIXED:
-                yield from self._mixed(answer, data_only)
-            case _ if answer.kind == RAISED:  # before the first item
-                for _ in range(self.count):
-                    yield (
-                        None,
-                        unpack_exception(answer.payload, self._slave, name, data_only=data_only),
-                    )
+            case Recorded():
+                yield from self._recorded(answer, data_only)
             case _:
-                values = self.values(data_only=data_only)
-                if values is not None:
-                    yield from ((value, None) for value in values)
-                else:
-                    for _ in range(self.count):
-                        error = unpack(answer, self._slave, name, data_only=data_only)[1]
-                        yield None, error or self._not_whole()
+                yield from self._of_outcome(answer, data_only)
+
+    def _of_outcome(
+        self, answer: Outcome, data_only: bool
+    ) -> Iterator[tuple[Any, BaseException | None]]:
+        name = self.span.function.name
+        if answer.kind == MIXED:
+            yield from self._mixed(answer, data_only)
+        elif answer.kind == RAISED:  # before the first item
+            for _ in range(self.count):
+                yield (
+                    None,
+                    unpack_exception(answer.payload, self._slave, name, data_only=data_only),
+                )
+        elif (values := self.values(data_only=data_only)) is not None:
+            yield from ((value, None) for value in values)
+        else:
+            for _ in range(self.count):
+                error = unpack(answer, self._slave, name, data_only=data_only)[1]
+                yield None, error or self._not_whole()
+
+    def _recorded(
+        self, answer: Recorded, data_only: bool
+    ) -> Iterator[tuple[Any, BaseException | None]]:
+        name = self.span.function.name
+        return recorded_results(answer, self.count, self._slave, name, data_only=data_only)
 
     def _not_whole(self) -> NotPicklable:
         return NotPicklable(
@@ -135,10 +149,13 @@ class ItemSpan(Span):
 
     Args:
         put: Called with each arrival, by any thread; it must not wait.
+
+    Attributes:
+        members: What is submitted for it: itself, or what earlier runs have left of it.
     """
 
     __slots__ = (
-        "_put", "count", "form", "function", "item_bytes", "items", "number", "terms",
+        "_put", "count", "form", "function", "item_bytes", "items", "members", "number", "terms",
     )  # fmt: skip
 
     def __init__(
@@ -156,6 +173,7 @@ class ItemSpan(Span):
         self.number = -1
         self.count = len(items)
         self.item_bytes = _size_of(items[0])
+        self.members: Sequence[ItemSpan] = (self,)
         self._put = put
 
     def pack(self, offset: int, count: int) -> bytes:
@@ -193,13 +211,41 @@ class ItemSpan(Span):
         """How far one item is does not matter to who waits for all."""
 
 
+class RestOfSpan(ItemSpan):
+    """Items of a span: those that no earlier run has answered.
+
+    Args:
+        places: Where they are in the span.
+        keys: Of each, in a row.
+    """
+
+    __slots__ = ("_places", "_whole")
+
+    def __init__(self, whole: ItemSpan, places: Sequence[int], keys: bytes) -> None:
+        items = [whole.items[place] for place in places]
+        super().__init__(
+            whole.function, cast(TaskTerms, whole.terms), whole.form, items, whole._put
+        )
+        self.after = whole.after
+        self.keys = keys
+        self._whole = whole
+        self._places = places
+
+    def settle(self, offset: int, count: int, answer: Answer, skip: int, slave: str) -> None:
+        """Hand answers to who takes them, as those of the whole span."""
+        places, end = self._places, offset + count
+        while offset < end:
+            first = offset
+            while offset < end and places[offset] - places[first] == offset - first:
+                offset += 1
+            self._put(Arrival(self._whole, places[first], offset - first, answer, skip, slave))
+            skip += offset - first
+
+
 def _read_items(outcome: Outcome) -> tuple[ItemOutcome, ...] | None:
     """Return what became of each item, or None where a slave did not say it of each."""
-    try:
-        items: tuple[ItemOutcome, ...] = _read_mixed(outcome.payload)
-    except UNREADABLE:
-        return None
-    return items if len(items) == outcome.count else None
+    items = items_in(outcome.payload)
+    return items if items is not None and len(items) == outcome.count else None
 
 
 def _size_of(item: Any) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from masterslave.errors import FarmClosed, NotPicklable
 from masterslave.farm.functions import FunctionPacker
@@ -26,6 +26,9 @@ from masterslave.packed import PICKLED
 from masterslave.scheduler import Phase
 from masterslave.settings import FarmSettings
 
+if TYPE_CHECKING:
+    from masterslave.farm.resuming import Resuming
+
 __all__ = ["Submitter"]
 
 _LARGE_BYTES = 128 * 1024
@@ -43,6 +46,7 @@ class Submitter:
         data_only: Whether results that only pickle can read are refused.
         code: The script's modules that travel.
         cancel_singles: Drops tasks in one step.
+        resuming: What earlier runs have left; None: there is no journal.
     """
 
     def __init__(
@@ -57,6 +61,7 @@ class Submitter:
         handlers: bytes,
     ) -> None:
         self.failed = 0
+        self.resuming: Resuming | None = None
         self.data_only = data_only
         self.carry = carrier.carry
         self.room = Room.of(settings)
@@ -85,6 +90,14 @@ class Submitter:
         function = self._packer.pack(fn)
         terms = options.terms_of(function)
         after = options.after
+        keys = b""
+        if self.resuming is not None:
+            keys = self.resuming.key(fn, function, args, kwargs, options.key)
+            known = self.resuming.find(keys)
+            if known is not None:
+                self.check_open()
+                return FarmFuture(self, function, terms, b"").answered(keys, *known)
+            self.resuming.wait_for_room(None)
         try:
             if (args and FarmFuture in map(type, args)) or (
                 kwargs and FarmFuture in map(type, kwargs.values())
@@ -107,6 +120,8 @@ class Submitter:
         future: FarmFuture[Any] = FarmFuture(self, function, terms, arguments)
         if after:
             future.after = after
+        if keys:
+            future.keys = keys
         try:
             with self._gate:
                 if self._closing:
@@ -152,16 +167,21 @@ class Submitter:
         if not self._is_of_parent:
             self._master.drop_duty(duty)
 
-    def submit_span(self, span: ItemSpan) -> None:
+    def submit_span(self, span: ItemSpan, fn: Callable[..., Any] | str, key: object = None) -> None:
         """Submit the items of a span; raises as ``submit``."""
-        with self._gate:
+        if self.resuming is not None:
             self.check_open()
-            self._master.put(span)
-        self._master.look(span)
+            self.resuming.leave_rest(span, fn, key)
+            self.resuming.wait_for_room(None)
+        for member in span.members:
+            with self._gate:
+                self.check_open()
+                self._master.put(member)
+            self._master.look(member)
 
     def has_taken(self, span: ItemSpan) -> bool:
         """Tell whether a span was submitted: who was interrupted meanwhile cannot know."""
-        return self._master.view(lambda _: span.number >= 0)
+        return self._master.view(lambda _: all(one.number >= 0 for one in span.members))
 
     def pack(self, fn: Callable[..., Any] | str) -> Function:
         """Pickle a function, or name a task.
@@ -224,7 +244,8 @@ class Submitter:
 
     def cancel_spans_soon(self, spans: Sequence[ItemSpan]) -> None:
         """Drop spans from a destructor, which must not take a lock: the carrier does it."""
-        self.carry(partial(self._master.cancel_spans, spans))
+        members = [member for span in spans for member in span.members]
+        self.carry(partial(self._master.cancel_spans, members))
 
     def is_out(self, future: Single) -> bool:
         """Tell whether a task is with a slave."""

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from masterslave.master.book import TaskBook
-from masterslave.master.submission import Answer
+from masterslave.master.recording import Recording
+from masterslave.master.submission import Answer, Cancelled, Recorded, Submission
 from masterslave.packed import PICKLED
 from masterslave.protocol.outcomes import VALUE, Outcome
 from masterslave.scheduler import HandOut
@@ -28,15 +29,21 @@ class Answers:
     """Strikes what has its answer out of the book, and notes who is to get it.
 
     Args:
+        recording: Writes it down.
         data_only: Whether results that only pickle can read are refused.
 
     Attributes:
         waiting: What is to be handed over.
+        recorded: The same of what was recorded: when that is on the disk.
     """
 
-    def __init__(self, book: TaskBook, *, data_only: bool) -> None:
+    def __init__(
+        self, book: TaskBook, recording: Recording | None = None, *, data_only: bool
+    ) -> None:
         self.waiting: list[HandOver] = []
+        self.recorded: list[HandOver] = []
         self._book = book
+        self._recording = recording
         self._data_only = data_only
 
     def is_value(self, outcome: Outcome) -> bool:
@@ -50,7 +57,9 @@ class Answers:
         Args:
             slave: What it calls itself.
         """
-        append, settle_single, done = self.waiting.append, self._book.settle_single, 0
+        recording = self._recording
+        append = (self.waiting if recording is None else self.recorded).append
+        settle_single, done = self._book.settle_single, 0
         is_data_only = self._data_only
         for hand_out in hand_outs:
             task, count = hand_out.task, hand_out.count
@@ -62,6 +71,8 @@ class Answers:
                     if outcome.kind != VALUE or (is_data_only and not self.is_value(outcome)):
                         single.has_failed = True
                     append((single.settle, (outcome, slave)))
+                    if recording is not None:
+                        recording.note_settled(hand_out, slave, outcome, is_item=False)
                     continue
             if outcome is None:
                 outcome = _outcome_around(hand_out, outcomes.values())
@@ -69,16 +80,32 @@ class Answers:
             if span is not None:
                 skip = task - outcome.task
                 append((span.settle, (task - span.number, count, outcome, skip, slave)))
+                if recording is not None:
+                    recording.note_settled(hand_out, slave, outcome, is_item=True)
         return done
+
+    def settle_one(self, submission: Submission, answer: Recorded, slave: str) -> None:
+        """Give a submission of one task an answer that is recorded."""
+        for one, _, _ in self._book.strike_out((submission.number,)):
+            if one.is_span:
+                self.recorded.append((one.settle, (0, 1, answer, 0, slave)))
+            else:
+                one.has_failed = answer.kind != VALUE
+                self.recorded.append((one.settle, (answer, slave)))
 
     def drop(self, tasks: Sequence[int], answer: Answer, slave: str = "") -> None:
         """Give those of these tasks that are open an answer that is not their own outcome."""
+        recording = self._recording
+        is_told_later = recording is not None and not isinstance(answer, Cancelled)
+        append = (self.recorded if is_told_later else self.waiting).append
         for submission, offset, count in self._book.strike_out(tasks):
+            if recording is not None:
+                recording.note_ended(submission.number + offset, count, answer)
             if submission.is_span:
-                self.waiting.append((submission.settle, (offset, count, answer, 0, slave)))
+                append((submission.settle, (offset, count, answer, 0, slave)))
             else:
                 submission.has_failed = True
-                self.waiting.append((submission.settle, (answer, slave)))
+                append((submission.settle, (answer, slave)))
 
 
 def _outcome_around(hand_out: HandOut, outcomes: Iterable[Outcome]) -> Outcome:

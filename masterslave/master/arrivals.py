@@ -62,6 +62,8 @@ class Arrivals:
             return
         new = min(len(outcomes), sequence - seat.delivered)
         seat.delivered = max(seat.delivered, sequence)
+        if self._decisions.recording is None:
+            seat.recorded = seat.delivered
         if new > 0:
             self._sort(seat, self._pass_on(seat, outcomes[-new:]), to_retry)
 

@@ -20,15 +20,19 @@ _first = attrgetter("start")
 class TaskBook:
     """Finds submissions by the numbers of their tasks.
 
+    Args:
+        first: Number of the first task.
+
     Attributes:
         singles: Single tasks that are open, by number.
         open: How many tasks are open, items of spans among them.
         next: Number of the next task that comes.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, first: int = 0) -> None:
         self.singles: dict[int, Single] = {}
-        self.open = self.next = 0
+        self.open = 0
+        self.next = first
         self._spans: list[Span] = []
         self._open_items: dict[int, bytearray] = {}
         self._left: dict[int, int] = {}

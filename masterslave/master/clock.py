@@ -70,9 +70,11 @@ class Clock:
             deadline = decisions.scheduler.next_deadline()
             if deadline is not None and deadline <= now:
                 decisions.handle(TimePassed())
+            if decisions.inherited is not None:
+                decisions.inherited.tick(now)
             for seat in decisions.table.seats.values():
                 if seat.poll is not None and seat.poll.until <= now:
-                    polls.append((take_poll(seat), seat.delivered))
+                    polls.append((take_poll(seat), seat.recorded))
         for poll, delivered in polls:
             answer(poll, encode(Instructions(delivered=delivered)))
 
@@ -81,9 +83,12 @@ class Clock:
         with self._turn.lock:
             seats = self._decisions.table.seats.values()
             deadlines = [seat.poll.until for seat in seats if seat.poll]
-            deadline = self._decisions.scheduler.next_deadline()
-        if deadline is not None:
-            deadlines.append(deadline)
+            inherited = self._decisions.inherited
+            dues = (
+                self._decisions.scheduler.next_deadline(),
+                None if inherited is None else inherited.due,
+            )
+        deadlines += [due for due in dues if due is not None]
         if not deadlines:
             return self._heartbeat_s
         return min(max(min(deadlines) - time.monotonic(), _SHORTEST_S), self._heartbeat_s)

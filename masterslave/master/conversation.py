@@ -33,6 +33,7 @@ from masterslave.protocol.joining import Introduction
 from masterslave.protocol.outcomes import MIXED, RAISED, Outcome
 from masterslave.protocol.verbs import Ask, Delivery, Instructions
 from masterslave.scheduler import SlaveAsked, SlaveJoined
+from remoteobj import DeferredReply
 
 __all__ = ["Conversation", "LookAt"]
 
@@ -140,20 +141,55 @@ class Conversation:
             seat = self._hear(ask.slave, ask.slots, ask.acknowledged, now)
             if outcomes:
                 self._arrivals.take(ask.slave, ask.sequence, outcomes, to_retry)
-            if seat is None or decisions.has_ended:
-                poll.set(ENDED if decisions.has_ended else UNKNOWN)
+            if outcomes and seat is not None and decisions.recording is not None:
+                decisions.recording.after(partial(self._wait, ask.slave, poll, ask.sequence))
             else:
-                old = take_poll(seat)  # it asks anew: that answer would be lost
-                seat.mailbox.has_come_back()
-                seat.poll = poll
-                if seat.mailbox.has_mail():
-                    decisions.due.append(seat)
+                old = self._have_wait(seat, poll)
         finally:
             answers = self._turn.end()
             if answers:
                 poll.afterwards = partial(self._turn.hand_over, answers)
         answer(old, NOTHING)
         return poll
+
+    def _have_wait(self, seat: Seat | None, poll: Poll) -> Poll | None:
+        """Have a slave wait for what there is for it; returns what it waited with before."""
+        decisions = self._decisions
+        if seat is None or decisions.has_ended:
+            poll.set(ENDED if decisions.has_ended else UNKNOWN)
+            return None
+        old = take_poll(seat)  # it asks anew: that answer would be lost
+        seat.mailbox.has_come_back()
+        seat.poll = poll
+        if seat.mailbox.has_mail():
+            decisions.due.append(seat)
+        return old
+
+    def _wait(self, token: str, poll: Poll, sequence: int) -> None:
+        """What a slave has brought with its question is on the disk: now it may wait."""
+        with self._turn:
+            seat = self._table.seated(token)
+            if seat is not None:
+                seat.note_recorded(sequence)
+            old = self._have_wait(seat, poll)
+        answer(old, NOTHING)
+
+    def deliver(self, delivery: Delivery) -> bytes | DeferredReply:
+        """``take_delivery``; with a journal, the answer comes when the outcomes are on the disk."""
+        instructions = self.take_delivery(delivery)
+        recording = self._decisions.recording
+        if recording is None or not delivery.outcomes:
+            return instructions
+        reply = DeferredReply()
+        recording.after(partial(self._acknowledge, delivery, reply, instructions))
+        return reply
+
+    def _acknowledge(self, delivery: Delivery, reply: DeferredReply, instructions: bytes) -> None:
+        with self._turn.lock:
+            seat = self._table.seated(delivery.slave)
+            if seat is not None:
+                seat.note_recorded(delivery.sequence)
+        reply.set(instructions)
 
     def take_delivery(self, delivery: Delivery) -> bytes:
         """Take outcomes in; returns instructions, packed: what there is for the slave just now.
@@ -174,7 +210,7 @@ class Conversation:
             if seat is not None and not delivery.leaving:
                 parcel = self._give_along(seat)
         if seat is not None and parcel is not None:
-            return self._turn.sender.pack(seat, parcel)
+            return self._turn.sender.pack(seat, parcel, sequence)
         if seat is not None and delivery.leaving:
             self.leave(seat.slave, "it was told to leave", in_peace=True)
         if seat is None and not delivery.leaving:

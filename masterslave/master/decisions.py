@@ -23,6 +23,7 @@ from masterslave.master.duties import Duties
 from masterslave.master.errands import Errands
 from masterslave.master.inheritance import Inheritance
 from masterslave.master.loans import Loans
+from masterslave.master.recording import Recording
 from masterslave.master.seats import UNKNOWN, Poll, Seat, answer, bare_name, take_poll
 from masterslave.master.submission import (
     Answer,
@@ -79,15 +80,23 @@ class Decisions:
 
     Args:
         lender: Takes back what was lent.
+        recording: Writes down what becomes of tasks.
         data_only: Whether results that only pickle can read are refused.
     """
 
     def __init__(
-        self, scheduler: Scheduler, carrier: Carrier, lender: Lender, *, data_only: bool = False
+        self,
+        scheduler: Scheduler,
+        carrier: Carrier,
+        lender: Lender,
+        recording: Recording | None = None,
+        *,
+        data_only: bool = False,
     ) -> None:
         self.scheduler = scheduler
-        self.book = TaskBook()
-        self.answers = Answers(self.book, data_only=data_only)
+        self.recording = recording
+        self.book = TaskBook(0 if recording is None else recording.first)
+        self.answers = Answers(self.book, recording, data_only=data_only)
         self.table = Table()
         self.due: list[Seat] = []
         self.loans = Loans(lender)
@@ -114,6 +123,10 @@ class Decisions:
                 seat, find = self.table.seats[order.slave], self.book.find
                 seat.mailbox.post([(h, cast(Submission, find(h.task))) for h in order.hand_outs])
                 self.due.append(seat)
+                if self.recording is not None:
+                    who = seat.introduction
+                    host = "" if seat.is_own else who.host
+                    self.recording.note_sent(who.name, host, order.hand_outs)
             case SettleTasks():
                 slave = cast(TasksReturned, event).slave
                 done = self.answers.settle(order.hand_outs, bare_name(slave), outcomes)

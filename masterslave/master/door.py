@@ -24,7 +24,7 @@ from masterslave.protocol.joining import (
     Welcome,
 )
 from masterslave.protocol.verbs import Ask, Delivery
-from remoteobj import THIS_MACHINE, current_peer, expose, on_disconnect
+from remoteobj import THIS_MACHINE, DeferredReply, current_peer, expose, on_disconnect
 
 __all__ = ["Door", "Refusal"]
 
@@ -116,10 +116,10 @@ class Door:
         return self._conversation.next_instructions(ask)
 
     @expose(role="slave")
-    def deliver(self, message: bytes) -> bytes:
+    def deliver(self, message: bytes) -> bytes | DeferredReply:
         """Take outcomes (``Delivery -> Instructions``), and answer with what there is just now."""
         delivery = decode(message, Delivery)
-        return self._conversation.take_delivery(delivery)
+        return self._conversation.deliver(delivery)
 
     @expose(role="slave")
     def blob(self, message: bytes) -> bytes:

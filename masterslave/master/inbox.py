@@ -67,8 +67,19 @@ class Inbox:
     def _hand_in_singles(self, tasks: list[Single]) -> None:
         if not tasks:
             return
-        number, terms, after = tasks[0].number, tasks[0].terms, tasks[0].after
-        numbers = range(number, number + len(tasks))
+        if self._decisions.recording is not None:
+            self._decisions.recording.note_singles(tasks)
+            self._hand_out_singles([task for task in tasks if not self._is_inherited(task)])
+        else:
+            self._hand_out_singles(tasks)
+
+    def _hand_out_singles(self, tasks: list[Single]) -> None:
+        if not tasks:
+            return
+        terms, after = tasks[0].terms, tasks[0].after
+        numbers: Sequence[int] = range(tasks[0].number, tasks[-1].number + 1)
+        if len(numbers) > len(tasks):
+            numbers = [task.number for task in tasks]
         sizes = [len(task.arguments) for task in tasks]
         follows: Sequence[int] | None = ()
         if after:
@@ -82,6 +93,36 @@ class Inbox:
             )
 
     def _hand_in_span(self, span: Span) -> None:
+        if self._decisions.recording is not None:
+            self._decisions.recording.note_span(span)
+            if span.count == 1 and self._is_inherited(span):
+                return
+        self._hand_out_span(span)
+
+    def _is_inherited(self, submission: Submission) -> bool:
+        """Tell whether a slave may bring this from an earlier run: then it waits for that.
+
+        What is to follow others does not, nor what others are to follow: the scheduler knows
+        nothing of what waits here.
+        """
+        inherited = self._decisions.inherited
+        return inherited is not None and not submission.after and inherited.has(submission)
+
+    def hand_out_released(self) -> None:
+        """Hand to the scheduler what has waited for slaves of an earlier run in vain."""
+        inherited = self._decisions.inherited
+        if inherited is None:
+            return
+        released, inherited.released = inherited.released, []
+        for submission in released:
+            if self._decisions.book.find(submission.number) is not submission:
+                continue  # it was cancelled meanwhile
+            if submission.is_span:
+                self._hand_out_span(submission)
+            else:
+                self._hand_out_singles([submission])
+
+    def _hand_out_span(self, span: Span) -> None:
         number, count, terms = span.number, span.count, span.terms
         follows: Sequence[int] | None = ()
         if span.after:
@@ -90,7 +131,7 @@ class Inbox:
         if follows is not None:
             self._decisions.handle(SpanSubmitted(number, count, terms, span.item_bytes, follows))
 
-    def _find_open(self, after: Sequence[Single], numbers: range) -> Sequence[int] | None:
+    def _find_open(self, after: Sequence[Single], numbers: Sequence[int]) -> Sequence[int] | None:
         """Return which of the tasks that these are to follow are open; None if one has failed, and
         so have these.
         """
@@ -103,6 +144,10 @@ class Inbox:
         if len(known) > 2 * len(followed) + _REMEMBER_PREDECESSORS:
             for number in [number for number in known if number not in followed]:
                 del known[number]
+        if decisions.inherited is not None:
+            for one in after:
+                decisions.inherited.release(one)
+            self.hand_out_released()
         find = decisions.book.singles.get
         is_open = {one.number: one for one in after if find(one.number) is one}
         known.update(is_open)

@@ -1,22 +1,31 @@
-"""What a master takes over from those before it, as the conversation with slaves sees it."""
+"""What a master takes over from those before it, as the rest of the master sees it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
 
 from masterslave.master.seats import Seat
+from masterslave.master.submission import Submission
 from masterslave.protocol.joining import Hold
 from masterslave.protocol.outcomes import Outcome
 
 __all__ = ["Inheritance"]
 
 
-class Inheritance(Protocol):
-    """Knows the hand-outs of earlier runs.  Each method is called under the master's lock.
+class Inheritance:
+    """Knows the hand-outs of earlier runs; this one knows of none.
 
-    A slave may say anything: what there was, and who was handed it, is for these to know.
+    Each method is called under the master's lock. A slave may say anything: what there was, and who
+    was handed it, is for these to know.
+
+    Attributes:
+        due: When ``tick`` has to be called; None: never.
+        released: Submissions that have waited in vain, and are to be handed out.
     """
+
+    def __init__(self) -> None:
+        self.due: float | None = None
+        self.released: list[Submission] = []
 
     def joined(self, seat: Seat, holds: Sequence[Hold]) -> None:
         """A slave has joined, maybe again, and holds these of earlier runs.
@@ -30,6 +39,24 @@ class Inheritance(Protocol):
         Returns:
             Whether it is of use; what is not is counted as late, and changes nothing.
         """
+        return False
 
     def left(self, seat: Seat) -> None:
         """A slave is gone, and with it what it held, unless it joins again."""
+
+    def tick(self, now: float) -> None:
+        """Give up what nobody has come with in time."""
+
+    def may_have(self, key: bytes) -> bool:
+        """Tell whether a task with this key has come, or may come."""
+        return False
+
+    def has(self, submission: Submission) -> bool:
+        """Have a submission of one task wait for what may come; False: nothing may.
+
+        If it has come already, that is the answer.
+        """
+        return False
+
+    def release(self, submission: Submission) -> None:
+        """Have a submission that waits handed out after all."""

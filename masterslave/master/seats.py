@@ -51,6 +51,7 @@ class Seat:
         token: Its name on the wire, which it alone is told: who knows it is the slave.
         names: By which names the scheduler has known it: this one, and those before it joined anew.
         delivered: Number of the last outcome that it has delivered.
+        recorded: Number of the last one that it need not keep: with a journal, that is on the disk.
         line: Number of the last line that it has delivered, of what its tasks print.
         done: Tasks that it has answered.
         state: "here", "quarantined", "left" or "lost".
@@ -79,6 +80,7 @@ class Seat:
     names: tuple[str, ...] = ()
     mailbox: Mailbox = field(default_factory=Mailbox)
     delivered: int = 0
+    recorded: int = 0
     line: int = 0
     done: int = 0
     state: str = "here"
@@ -99,6 +101,10 @@ class Seat:
 
     def __post_init__(self) -> None:
         self.gives_at = address_of(self.introduction.gives, self.peer)
+
+    def note_recorded(self, sequence: int) -> None:
+        """It need not keep its outcomes up to this one."""
+        self.recorded = max(self.recorded, sequence)
 
     @property
     def tags(self) -> frozenset[str]:

@@ -50,8 +50,12 @@ class Sender:
             raise
         answer(poll, packed)
 
-    def pack(self, seat: Seat, parcel: Parcel) -> bytes:
+    def pack(self, seat: Seat, parcel: Parcel, recorded: int | None = None) -> bytes:
         """Return a parcel as it is sent.
+
+        Args:
+            recorded: Number of the last outcome that the slave need not keep when it gets this, if
+                that is known.
 
         What makes it too large waits for the next one: how large items are is known when they are
         packed, and what was reckoned before may be far too low.
@@ -94,7 +98,7 @@ class Sender:
                 parcel.functions,
                 parcel.stops,
                 parcel.recalls,
-                delivered=seat.delivered,
+                delivered=seat.recorded if recorded is None else recorded,
                 limits=limits,
                 code=parcel.code,
                 dropped=parcel.dropped,

@@ -18,7 +18,8 @@ for the turn of somebody else, or of the clock, so that a thousand tasks cost on
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from queue import SimpleQueue
 from typing import TypeVar
@@ -33,7 +34,9 @@ from masterslave.master.decisions import Decisions
 from masterslave.master.duties import Duty
 from masterslave.master.errands import Answered, missing
 from masterslave.master.inbox import Inbox
+from masterslave.master.inherited import Inherited
 from masterslave.master.output import Output, TaskOutput
+from masterslave.master.recording import Recording
 from masterslave.master.sharing import Blobs
 from masterslave.master.spreading import Spreading
 from masterslave.master.submission import Single, Span, Submission
@@ -50,6 +53,7 @@ class Master:
     """Keeps the tasks, and decides through the scheduler: what the script wants of a farm.
 
     Args:
+        recording: Writes down what becomes of tasks.
         origin: Names the farm in handles of what it shares.
 
     Attributes:
@@ -67,6 +71,7 @@ class Master:
         settings: FarmSettings,
         carrier: Carrier,
         *,
+        recording: Recording | None = None,
         data_only: bool = False,
         origin: str = "a farm",
         look_at: LookAt = lambda outcomes, name, host: (outcomes, ()),
@@ -75,7 +80,9 @@ class Master:
         self.origin = origin
         scheduler = Scheduler(silence_s=settings.silence_s, feeding=settings.feeding)
         self._lender = Lender()
-        self._decisions = Decisions(scheduler, carrier, self._lender, data_only=data_only)
+        self._decisions = Decisions(
+            scheduler, carrier, self._lender, recording, data_only=data_only
+        )
         self._table = self._decisions.table
         self._inbox = Inbox(self._decisions)
         kicks: SimpleQueue[bool] = SimpleQueue()
@@ -96,6 +103,30 @@ class Master:
         )
         self.wait_until_answered = self._turn.wait_until_answered
         self.is_handing_over = self._turn.is_handing_over
+
+    def inherit(self, keys: Mapping[int, tuple[bytes, bool]], wait_s: float) -> None:
+        """Have tasks wait for what slaves may bring of earlier runs.
+
+        Args:
+            keys: Of what is out with slaves: see ``Inherited``.
+            wait_s: How long slaves that have something of it may take to come.
+        """
+        decisions = self._decisions
+        assert decisions.recording is not None
+        decisions.inherited = Inherited(
+            keys, decisions.answers, decisions.recording, until=time.monotonic() + wait_s
+        )
+
+    @property
+    def inherited(self) -> Inherited | None:
+        """What slaves may bring of earlier runs; for who looks."""
+        inherited = self._decisions.inherited
+        return inherited if isinstance(inherited, Inherited) else None
+
+    def may_come(self, key: bytes) -> bool:
+        """Tell whether slaves may bring this of earlier runs; takes no lock, and is a hint."""
+        inherited = self._decisions.inherited
+        return inherited is not None and inherited.may_have(key)
 
     def start(self) -> None:
         """Start the clock."""

@@ -8,12 +8,13 @@ unpacking may run any code of the user's.
 from __future__ import annotations
 
 import abc
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from masterslave.codeset import NOTHING, CodeSet
 from masterslave.protocol.hand_outs import Form
-from masterslave.protocol.outcomes import Outcome
+from masterslave.protocol.outcomes import Outcome, OutcomeKind
 from masterslave.scheduler import Terms
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "Function",
     "GivenUp",
     "PredecessorFailed",
+    "Recorded",
     "Single",
     "Span",
     "Submission",
@@ -83,7 +85,26 @@ class PredecessorFailed:
     predecessor: Single
 
 
-Answer = Outcome | GivenUp | Cancelled | Failed | PredecessorFailed
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """An answer that an earlier run of the script has had, or was to have.
+
+    Attributes:
+        kind: As of an outcome.
+        skip: Items of the outcome before this one; -1: it is the outcome of a single task.
+        source: The outcome, or what reads its payload from the journal.
+    """
+
+    kind: OutcomeKind
+    skip: int
+    source: Outcome | Callable[[], bytes]
+
+    def payload(self) -> bytes:
+        """Return the outcome's payload. Blocks: on the disk."""
+        return self.source.payload if isinstance(self.source, Outcome) else self.source()
+
+
+Answer = Recorded | Outcome | GivenUp | Cancelled | Failed | PredecessorFailed
 
 
 class _Submission(abc.ABC):
@@ -94,12 +115,15 @@ class _Submission(abc.ABC):
         terms: On which terms.
         number: Of the task, or of the first one; the master sets it, -1 before.
         after: Tasks that have to succeed before; until the master has taken it in.
+        keys: Of each task, 16 bytes, by which it is known in other runs of the script; empty where
+            there is no journal, or it has none.
     """
 
     function: Function
     terms: Terms
     number: int
     after: tuple[Single, ...] = ()
+    keys: bytes = b""
 
     def will_retry(self, outcome: Outcome, *, data_only: bool) -> frozenset[int]:
         """Return the tasks of this outcome that raised what their terms would have run again."""

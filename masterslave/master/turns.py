@@ -18,6 +18,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
+from functools import partial
 
 from masterslave.lent import Lender
 from masterslave.master.answers import HandOver
@@ -96,6 +97,9 @@ class Turn:
         inbox = self._inbox
         if inbox.waiting or inbox.is_announced:  # which somebody may have taken meanwhile
             inbox.empty()
+        inherited = decisions.inherited
+        if inherited is not None and inherited.released:
+            inbox.hand_out_released()
         if self._dropped:
             decisions.tell_dropped(self._dropped)
         return decisions
@@ -109,14 +113,17 @@ class Turn:
             poll = seat.poll
             if poll is not None and seat.mailbox.is_along:  # asking anew, it says what it has
                 seat.poll = None
-                called.append((poll, seat.delivered))
+                called.append((poll, seat.recorded))
             elif poll is not None:
                 parcel = seat.mailbox.give_out()
                 if parcel.number:
                     seat.poll = None
                     parcels.append((seat, poll, parcel))
         answers, decisions.answers.waiting = decisions.answers.waiting, []
-        self._being_answered += len(answers)
+        recorded, decisions.answers.recorded = decisions.answers.recorded, []
+        self._being_answered += len(answers) + len(recorded)
+        if recorded and decisions.recording is not None:
+            decisions.recording.after(partial(self.hand_over, recorded))
         self.lock.release()
         for poll, delivered in called:
             answer(poll, encode(Instructions(delivered=delivered)))
@@ -167,5 +174,6 @@ class Turn:
             decisions.book.open
             or self._inbox.waiting
             or decisions.answers.waiting
+            or decisions.answers.recorded
             or self._being_answered
         )

@@ -10,6 +10,7 @@ from typing import Any
 
 import masterslave.farm.farm as farm_module
 from masterslave import Farm
+from masterslave.master.inheritance import Inheritance
 from masterslave.master.seats import Seat
 from masterslave.packed import unpack_value
 from masterslave.protocol.hand_outs import RUN_BITS
@@ -19,10 +20,11 @@ from masterslave.protocol.outcomes import VALUE, Outcome
 __all__ = ["Inherited", "kept_farm"]
 
 
-class Inherited:
+class Inherited(Inheritance):
     """Notes what a master is told of the work of those before it."""
 
     def __init__(self, *, takes: bool = True) -> None:
+        super().__init__()
         self.takes = takes
         self.holds: list[list[Hold]] = []
         self.outcomes: list[Outcome] = []

@@ -1,0 +1,92 @@
+"""A farm with a journal: what is opened with it, and what is said of it in the end."""
+
+from __future__ import annotations
+
+import logging
+import os
+
+from masterslave.farm.handlers import OwnHandlers
+from masterslave.farm.resuming import Resuming
+from masterslave.farm.travelling import LocalCode
+from masterslave.journal.journal import Journal
+from masterslave.master.recording import Recording
+from masterslave.master.shell import Master
+from masterslave.slave.child.looking import tasks_by_class
+
+__all__ = ["Journaled"]
+
+log = logging.getLogger("masterslave")
+
+
+class Journaled:
+    """The journal of one farm.
+
+    Args:
+        path: Of the file; it is made where there is none.
+
+    Attributes:
+        farm_id: The same in each run.
+        recording: For the master.
+
+    Raises:
+        JournalInUse, JournalUnusable: See ``Journal.open``.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], label: str) -> None:
+        self._label = label
+        self._journal = Journal.open(path, label)
+        for notice in self._journal.notices:
+            log.warning("farm %r: %s", label, notice)
+        self.farm_id = self._journal.farm_id
+        self.recording = Recording(self._journal)
+        self._resuming: Resuming | None = None
+        self._master: Master | None = None
+        self._lost_with_script = 0
+
+    def resume(
+        self, master: Master, code: LocalCode, handlers: OwnHandlers, *, wait_s: float
+    ) -> Resuming:
+        """Return what finds what earlier runs have left.
+
+        Args:
+            wait_s: How long slaves that have something may take to come.
+        """
+        classes = handlers.classes
+        by_task = {task: classes[spec] for task, spec in tasks_by_class(classes).items()}
+        self._master = master
+        master.inherit(self._out(), wait_s)
+        self._resuming = Resuming(self._journal, master, code, by_task)
+        return self._resuming
+
+    def _out(self) -> dict[int, tuple[bytes, bool]]:
+        """Return what slaves may bring that did not end with their script."""
+        folded = self._journal.folded
+        out = {number: one for number, one in folded.out.items() if one.run < folded.run}
+        stays = {
+            number: (one.key, one.is_item)
+            for number, one in out.items()
+            if folded.slaves[one.slave].host
+        }
+        self._lost_with_script = len(
+            {one.key for number, one in out.items() if number not in stays}
+        )
+        return stays
+
+    def close(self) -> None:
+        """Write what waits, and say what was taken from earlier runs. Blocks: on the disk."""
+        self._journal.close()
+        if self._resuming is None or self._master is None:
+            return
+        found, inherited = self._resuming.found, self._master.inherited
+        came, lost = (inherited.came, inherited.lost) if inherited else (0, 0)
+        told = [f"{found} results were in {self._journal.path}"] if found else []
+        if came:
+            told.append(f"{came} that were under way came from their slaves")
+        for count, why in (
+            (self._lost_with_script, "had ended with the script"),
+            (lost, "did not come back"),
+        ):
+            if count:
+                told.append(f"{count} that had been handed out were so again: their slave {why}")
+        if told:
+            log.warning("farm %r: %s", self._label, "; ".join(told))

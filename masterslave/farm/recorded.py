@@ -1,0 +1,75 @@
+"""Answers that an earlier run of the script has had: read from the journal when they are wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from masterslave.errors import NotPicklable
+from masterslave.farm.packing import reason_of, unpack
+from masterslave.master.submission import Recorded
+from masterslave.packed import unpack_value
+from masterslave.protocol.outcomes import MIXED, RAISED, VALUE, ItemOutcome, Outcome
+from remoteobj.unreadable import UNREADABLE
+
+__all__ = ["has_value", "items_in", "recorded_results"]
+
+Result = tuple[Any, BaseException | None]
+
+_read_mixed = msgspec.msgpack.Decoder(tuple[ItemOutcome, ...]).decode
+
+
+def items_in(payload: bytes) -> tuple[ItemOutcome, ...] | None:
+    """Return what became of items, from the payload of a ``MIXED`` outcome; None: it is none."""
+    try:
+        items: tuple[ItemOutcome, ...] = _read_mixed(payload)
+    except UNREADABLE:
+        return None
+    return items
+
+
+def has_value(answer: Recorded) -> bool:
+    """Tell whether this is a value, and not what a task has raised. Blocks: on the disk, rarely."""
+    if answer.kind != MIXED:
+        return answer.kind == VALUE
+    items = items_in(answer.payload())
+    return items is not None and answer.skip < len(items) and items[answer.skip].kind == VALUE
+
+
+def recorded_results(
+    answer: Recorded, count: int, slave: str, function: str, *, data_only: bool
+) -> Iterator[Result]:
+    """Yield for each of *count* tasks in a row its value, or the exception in its place.
+
+    Blocks: on the disk.
+    """
+    try:
+        yield from _results(answer, count, slave, function, data_only)
+    except Exception as error:
+        for _ in range(count):
+            yield (
+                None,
+                NotPicklable(
+                    f"a result of {function}() cannot be had from the journal: {reason_of(error)}"
+                ),
+            )
+
+
+def _results(
+    answer: Recorded, count: int, slave: str, function: str, data_only: bool
+) -> list[Result]:
+    payload = answer.payload()
+    if answer.skip < 0 or answer.kind == RAISED:
+        return [_one(answer.kind, payload, slave, function, data_only)] * count
+    part = slice(answer.skip, answer.skip + count)
+    if answer.kind == MIXED:
+        items = items_in(payload) or ()
+        return [_one(one.kind, one.payload, slave, function, data_only) for one in items[part]]
+    values = unpack_value(payload, data_only=data_only)
+    return [(value, None) for value in values[part]]
+
+
+def _one(kind: int, payload: bytes, slave: str, function: str, data_only: bool) -> Result:
+    return unpack(Outcome(0, 0, 1, kind, payload), slave, function, data_only=data_only)

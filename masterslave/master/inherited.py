@@ -1,0 +1,142 @@
+"""Work that slaves were handed in an earlier run of the script, and may still bring.
+
+A task of that kind is not handed out again for as long as somebody may have it: until the time is
+over in which its slave would have come back, or until that slave has come and gone. What comes of
+it is the answer of the task with the same key, whatever its number is now.
+
+Who uses it holds the master's lock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from masterslave.master.answers import Answers
+from masterslave.master.inheritance import Inheritance
+from masterslave.master.recording import Recording
+from masterslave.master.seats import Seat, bare_name
+from masterslave.master.submission import Recorded, Submission
+from masterslave.protocol.joining import Hold
+from masterslave.protocol.outcomes import MIXED, RAISED, VALUE, Outcome
+from masterslave.scheduler import HandOut
+
+__all__ = ["Inherited"]
+
+_ENDS = (VALUE, RAISED, MIXED)
+
+
+class Inherited(Inheritance):
+    """Knows what may still come, and who waits for it.
+
+    Args:
+        keys: Of what was handed out and has no end, by the number that it had; and whether it was
+            an item of a span.
+        until: Monotonic time until which slaves that have something may come.
+
+    Attributes:
+        expected: How many were out when this run began.
+        came: How many of these have come.
+        lost: How many will not come any more.
+    """
+
+    def __init__(
+        self,
+        keys: Mapping[int, tuple[bytes, bool]],
+        answers: Answers,
+        recording: Recording,
+        *,
+        until: float,
+    ) -> None:
+        super().__init__()
+        self.due = until if keys else None
+        self.expected = len(keys)
+        self.came = self.lost = 0
+        self._answers = answers
+        self._recording = recording
+        self._keys = dict(keys)
+        self._numbers = {key: number for number, (key, _) in keys.items()}
+        self._holders: dict[int, Seat] = {}
+        self._waiting: dict[bytes, Submission] = {}
+        self._come: dict[bytes, tuple[Recorded, str]] = {}
+
+    def may_have(self, key: bytes) -> bool:
+        """See Inheritance."""
+        return key in self._numbers or key in self._come
+
+    def has(self, submission: Submission) -> bool:
+        """See Inheritance."""
+        key = submission.keys
+        if key in self._come:
+            answer, slave = self._come.pop(key)
+            self._answers.settle_one(submission, answer, slave)
+        elif key in self._numbers:
+            self._waiting[key] = submission
+        else:
+            return False
+        return True
+
+    def release(self, submission: Submission) -> None:
+        """See Inheritance."""
+        if self._waiting.get(submission.keys) is submission:
+            del self._waiting[submission.keys]
+            self.released.append(submission)
+
+    # What slaves say.
+
+    def joined(self, seat: Seat, holds: Sequence[Hold]) -> None:
+        """See Inheritance."""
+        for hold in holds:
+            for number in self._known(hold.task, hold.count):
+                self._holders[number] = seat
+
+    def take(self, seat: Seat, outcome: Outcome) -> bool:
+        """See Inheritance."""
+        numbers = self._known(outcome.task, outcome.count)
+        if not numbers:
+            return False
+        if outcome.kind not in _ENDS:
+            self._drop([number for number in numbers if self._holders.get(number) is seat])
+            return True
+        slave = bare_name(seat.slave)
+        _, is_item = self._keys[numbers[0]]
+        hand_out = HandOut(outcome.task, outcome.attempt, outcome.count)
+        self._recording.note_settled(hand_out, slave, outcome, is_item=is_item)
+        for number in numbers:
+            key, is_item = self._keys.pop(number)
+            self._holders.pop(number, None)
+            self._numbers.pop(key, None)
+            self.came += 1
+            answer = Recorded(outcome.kind, number - outcome.task if is_item else -1, outcome)
+            submission = self._waiting.pop(key, None)
+            if submission is None:
+                self._come[key] = answer, slave
+            else:
+                self._answers.settle_one(submission, answer, slave)
+        return True
+
+    def left(self, seat: Seat) -> None:
+        """See Inheritance."""
+        self._drop([number for number, holder in self._holders.items() if holder is seat])
+
+    def tick(self, now: float) -> None:
+        """See Inheritance."""
+        if self.due is not None and self.due <= now:
+            self.due = None
+            self._drop([number for number in self._keys if number not in self._holders])
+
+    def _known(self, first: int, count: int) -> list[int]:
+        """Return which of these numbers are known; of a slave that may say anything."""
+        if count > len(self._keys):
+            return []
+        return [number for number in range(first, first + count) if number in self._keys]
+
+    def _drop(self, numbers: Iterable[int]) -> None:
+        for number in numbers:
+            key, _ = self._keys.pop(number)
+            self._holders.pop(number, None)
+            self.lost += 1
+            if self._numbers.get(key) == number:
+                del self._numbers[key]
+                submission = self._waiting.pop(key, None)
+                if submission is not None:
+                    self.released.append(submission)

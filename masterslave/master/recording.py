@@ -1,0 +1,123 @@
+"""What the master writes into its journal: who was handed what, and what became of it.
+
+Who uses it holds the master's lock; nothing here waits for the disk. What a script or a slave is
+told goes through ``after``, and so is on the disk before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from masterslave.journal.facts import (
+    NO_KEY,
+    RUN_BITS,
+    Ended,
+    FunctionKnown,
+    HandedOut,
+    Place,
+    Settled,
+    SlaveKnown,
+    Submitted,
+)
+from masterslave.journal.journal import Journal
+from masterslave.master.submission import (
+    Answer,
+    Cancelled,
+    Failed,
+    Function,
+    GivenUp,
+    Single,
+    Span,
+)
+from masterslave.protocol.outcomes import Outcome
+from masterslave.scheduler import HandOut
+
+__all__ = ["Recording"]
+
+
+class Recording:
+    """Writes what happens into a journal.
+
+    Attributes:
+        after: Has something called when all that was recorded so far is on the disk.
+        first: Number of this run's first task: no number comes twice in one journal.
+    """
+
+    def __init__(self, journal: Journal) -> None:
+        self.after: Callable[[Callable[[], None]], None] = journal.after
+        self.first = journal.run << RUN_BITS
+        self._record = journal.record
+        self._keep = journal.keep
+        known = journal.folded
+        self._slaves: dict[str, int] = {}
+        self._functions: dict[bytes, int] = {}
+        self._next_slave = max(known.slaves, default=-1) + 1
+        self._next_function = max(known.functions, default=-1) + 1
+        self._kept: tuple[Outcome, Place] | None = None
+
+    def note_singles(self, tasks: Sequence[Single]) -> None:
+        """Tasks of one function were numbered, in a row."""
+        keys = b"".join([task.keys or NO_KEY for task in tasks])
+        self._note_submitted(tasks[0].function, tasks[0].number, keys, are_items=False)
+
+    def note_span(self, span: Span) -> None:
+        """A span was numbered."""
+        keys = span.keys or NO_KEY * span.count
+        self._note_submitted(span.function, span.number, keys, are_items=True)
+
+    def _note_submitted(
+        self, function: Function, first: int, keys: bytes, *, are_items: bool
+    ) -> None:
+        index = self._functions.get(function.digest)
+        if index is None:
+            index = self._functions[function.digest] = self._next_function + len(self._functions)
+            self._record(
+                FunctionKnown(index, function.name, function.digest, self._keep(function.packed))
+            )
+        self._record(Submitted(first, index, keys, are_items=are_items))
+
+    def note_sent(self, slave: str, host: str, hand_outs: Sequence[HandOut]) -> None:
+        """A slave was handed these."""
+        sent = tuple([(one.task, one.attempt, one.count) for one in hand_outs])
+        self._record(HandedOut(self._index_of(slave, host), sent))
+
+    def note_settled(
+        self, hand_out: HandOut, slave: str, outcome: Outcome, *, is_item: bool
+    ) -> None:
+        """Tasks have their answer: an outcome, or a part of one."""
+        if self._kept is None or self._kept[0] is not outcome:  # its parts come one after another
+            self._kept = outcome, self._keep(outcome.payload)
+        self._record(
+            Settled(
+                hand_out.task,
+                hand_out.attempt,
+                hand_out.count,
+                hand_out.task - outcome.task if is_item else -1,
+                outcome.kind,
+                self._kept[1],
+                self._index_of(slave),
+                outcome.seconds,
+            )
+        )
+
+    def note_ended(self, first: int, count: int, answer: Answer) -> None:
+        """Tasks have an answer that is no outcome of theirs."""
+        match answer:
+            case Cancelled():
+                self._record(Ended(first, count, "cancelled"))
+            case GivenUp():
+                story = "\n".join(answer.story).encode()
+                self._record(Ended(first, count, "given up", self._keep(story)))
+            case Failed():
+                self._record(Ended(first, count, "failed", self._keep(str(answer.error).encode())))
+            case Outcome():
+                self._record(Ended(first, count, "failed", self._keep(answer.payload)))
+            case _:
+                self._record(Ended(first, count, "predecessor failed"))
+
+    def _index_of(self, slave: str, host: str = "") -> int:
+        index = self._slaves.get(slave)
+        if index is None:
+            index = self._slaves[slave] = self._next_slave + len(self._slaves)
+            self._record(SlaveKnown(index, slave, host))
+        return index

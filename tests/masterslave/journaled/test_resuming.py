@@ -1,0 +1,169 @@
+"""Two runs of a script with one journal: what the first has done, the second does not do again."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from masterslave import Farm
+from masterslave.errors import JournalInUse, JournalUnusable
+from remoteobj import BadInput
+
+Run = Callable[..., tuple[str, list[str]]]
+
+_HEAD = """
+import sys
+from masterslave import Farm
+
+journal, notes = sys.argv[1:]
+
+def note(what):
+    with open(notes, "a") as file:
+        file.write(f"{what}\\n")
+"""
+
+
+@pytest.fixture
+def run(tmp_path: Path, start_script: Callable[..., subprocess.Popen[str]]) -> Run:
+    """Run a script with a farm; returns what it printed, and what its tasks have noted."""
+    path, notes = tmp_path / "script.py", tmp_path / "notes"
+
+    def run_script(functions: str, body: str, *, fails: bool = False) -> tuple[str, list[str]]:
+        notes.write_text("")
+        block = textwrap.indent(textwrap.dedent(body), "    ")
+        path.write_text(
+            f"{_HEAD}\n{textwrap.dedent(functions)}\n"
+            'with Farm("survey", local_slaves=1, journal=journal) as farm:\n' + block
+        )
+        process = start_script(str(path), str(tmp_path / "survey.db"), str(notes))
+        output, said = process.communicate(timeout=60)
+        assert fails or process.returncode == 0, said
+        return output, notes.read_text().split()
+
+    return run_script
+
+
+SQUARE = """
+def square(number):
+    note(number)
+    return number * number
+"""
+
+
+def test_what_was_done_is_not_done_again(run: Run) -> None:
+    body = "print([farm.submit(square, number).result() for number in range(5)])"
+    assert run(SQUARE, body) == ("[0, 1, 4, 9, 16]\n", list("01234"))
+    assert run(SQUARE, body) == ("[0, 1, 4, 9, 16]\n", [])
+
+
+def test_new_tasks_run_and_those_of_a_changed_function(run: Run) -> None:
+    body = "print([farm.submit(square, number).result() for number in {}])"
+    run(SQUARE, body.format("(1, 2)"))
+    assert run(SQUARE, body.format("(1, 2, 3)"))[1] == ["3"]
+    cube = SQUARE.replace("number * number", "number ** 3")
+    assert run(cube, body.format("(1, 2)")) == ("[1, 8]\n", ["1", "2"])
+
+
+def test_items_of_a_map_and_of_streams_are_known_one_by_one(run: Run) -> None:
+    run(SQUARE, "print(list(farm.map(square, range(0, 100, 3))))")
+    output, ran = run(SQUARE, "print(sum(farm.map(square, range(100))))")
+    assert output == f"{sum(number * number for number in range(100))}\n"
+    assert {*map(int, ran)} == {*range(100)} - {*range(0, 100, 3)}
+    body = (
+        "print(sorted(farm.imap_unordered(square, range(100)))[-1], list(farm.imap(square, [7])))"
+    )
+    assert run(SQUARE, body) == ("(99, 9801) [49]\n", ["7"])  # the second 7 of this run
+
+
+def test_equal_tasks_are_as_many_as_they_are(run: Run) -> None:
+    draw = "import random\ndef draw():\n    note('drawn')\n    return random.random()\n"
+    body = "print([farm.submit(draw).result() for _ in range({})])"
+    three = run(draw, body.format(3))[0]
+    four, ran = run(draw, body.format(4))
+    assert four.startswith(three.strip()[:-1])
+    assert ran == ["drawn"]
+
+
+def test_what_has_raised_runs_again(run: Run) -> None:
+    fails = """
+    def inverse(number):
+        note(number)
+        return 1 / number
+    """
+    body = """
+    futures = [farm.submit(inverse, number) for number in (1, 0, 2)]
+    print([future.exception() or future.result() for future in futures])
+    """
+    assert run(fails, body)[0] == "[1.0, ZeroDivisionError('division by zero'), 0.5]\n"
+    output, ran = run(fails, body)
+    assert (output, ran) == ("[1.0, ZeroDivisionError('division by zero'), 0.5]\n", ["0"])
+    assert run(fails, body)[1] == ["0"]
+
+
+def test_a_key_of_ones_own_stands_for_function_and_arguments(run: Run) -> None:
+    body = """
+    print(farm.options(key="one").submit(square, {0}).result())
+    print(list(farm.options(key=lambda item: item % 10).map(square, [{0}, {0} + 1])))
+    """
+    run(SQUARE, body.format(11))
+    cube = SQUARE.replace("number * number", "number ** 3")
+    assert run(cube, body.format(21)) == ("121\n[121, 144]\n", [])
+
+
+def test_results_that_others_are_given_come_from_the_journal_too(run: Run) -> None:
+    body = """
+    first = farm.submit(square, 3)
+    print(farm.submit(square, first).result(), farm.options(after=first).submit(square, {}).result())
+    """
+    assert run(SQUARE, body.format(4)) == ("81 16\n", ["3", "9", "4"])
+    assert run(SQUARE, body.format(5)) == ("81 25\n", ["5"])
+
+
+def test_ctrl_c_keeps_what_was_done(run: Run) -> None:
+    body = """
+    done = [farm.submit(square, number).result() for number in range(3)]
+    raise KeyboardInterrupt
+    """
+    run(SQUARE, body, fails=True)
+    body = "print([farm.submit(square, number).result() for number in range(4)])"
+    assert run(SQUARE, body) == ("[0, 1, 4, 9]\n", ["3"])
+
+
+def _add(a: int, b: int) -> int:
+    return a + b
+
+
+def _draw(bound: int) -> float:
+    return random.random() * bound
+
+
+def test_threads_here_keep_a_journal_as_well(tmp_path: Path) -> None:
+    path = tmp_path / "here.db"
+    with Farm("here", here=2, journal=path) as farm:
+        first = [farm.submit(_draw, 5).result(), *farm.map(_draw, range(3))]
+    with Farm("here", here=2, journal=path) as farm:
+        assert [farm.submit(_draw, 5).result(), *farm.map(_draw, range(3))] == first
+
+
+def test_a_journal_has_one_farm_at_a_time_and_one_label(tmp_path: Path) -> None:
+    path = tmp_path / "one.db"
+    with Farm("one", here=1, journal=path) as farm:
+        with pytest.raises(JournalInUse, match=r"one\.db"):
+            Farm("one", here=1, journal=path)
+        assert farm.submit(_add, 1, 2).result() == 3
+    with pytest.raises(JournalUnusable, match="one"):
+        Farm("other", here=1, journal=path)
+
+
+def test_keys_that_are_none_are_told(tmp_path: Path) -> None:
+    with Farm("keys", here=1, journal=tmp_path / "keys.db") as farm:
+        with pytest.raises(BadInput, match="key="):
+            farm.options(key="one for all").map(_add, [1], [2])
+        with pytest.raises(BadInput, match="key="):
+            farm.options(key=object()).submit(_add, 1, 2)
+        assert farm.submit(_add, 1, 2).result() == 3
