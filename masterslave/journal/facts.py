@@ -16,6 +16,8 @@ from collections.abc import Iterable
 import msgspec
 from msgspec import Raw, Struct
 
+from masterslave.protocol.hand_outs import RUN_BITS
+
 __all__ = [
     "KEY_BYTES",
     "NO_KEY",
@@ -37,8 +39,6 @@ __all__ = [
     "read_facts",
     "write_facts",
 ]
-
-RUN_BITS = 40
 
 KEY_BYTES = 16
 NO_KEY = bytes(KEY_BYTES)
@@ -110,12 +110,14 @@ class Submitted(Struct, frozen=True, array_like=True, tag=4, gc=False):
         first: Number of the first.
         keys: Of each, ``KEY_BYTES`` bytes, in a row; ``NO_KEY`` of one that has no identity.
         arguments: Empty, or where those of each task are.
+        are_items: They are items of a span: what comes of them comes as a list.
     """
 
     first: int
     function: int
     keys: bytes
     arguments: tuple[Place, ...] = ()
+    are_items: bool = False
 
 
 class HandedOut(Struct, frozen=True, array_like=True, tag=5, gc=False):

@@ -66,6 +66,7 @@ class Out(Struct, frozen=True, gc=False):
         attempt: The latest that was not lost, and *slave* the number of the one that has it.
         run: In which it was submitted.
         others: ``(attempt, slave)`` of earlier attempts that were not lost either.
+        is_item: It is an item of a span.
     """
 
     key: bytes
@@ -73,6 +74,7 @@ class Out(Struct, frozen=True, gc=False):
     slave: int
     run: int
     others: tuple[tuple[int, int], ...] = ()
+    is_item: bool = False
 
 
 @dataclass(slots=True)
@@ -122,7 +124,9 @@ class Folded:
             key = self.key_of(number) or NO_KEY
             if number >> RUN_BITS == run if key == NO_KEY else key not in self.finished:
                 attempt, slave = holders[-1]
-                found[number] = Out(key, attempt, slave, number >> RUN_BITS, holders[:-1])
+                row = self.numbers.find(number)
+                is_item = row is not None and row[0].are_items
+                found[number] = Out(key, attempt, slave, number >> RUN_BITS, holders[:-1], is_item)
         return found
 
     def key_of(self, number: int) -> bytes | None:
@@ -150,7 +154,7 @@ class Folded:
         self.functions[fact.index] = fact
 
     def _submit(self, fact: Submitted) -> None:
-        self.numbers.add(fact.first, fact.function, fact.keys)
+        self.numbers.add(fact.first, fact.function, fact.keys, are_items=fact.are_items)
         self.counts.submitted += len(fact.keys) // KEY_BYTES
 
     def _hand_out(self, fact: HandedOut) -> None:

@@ -19,13 +19,15 @@ class Row:
     """Tasks of one function that are numbered in a row.
 
     Attributes:
+        are_items: Whether they are items of a span.
         keys: Of each, in a row.
         states: Of each, one byte: OPEN, SETTLED or ENDED.
     """
 
-    __slots__ = ("first", "function", "keys", "states")
+    __slots__ = ("are_items", "first", "function", "keys", "states")
 
-    def __init__(self, first: int, function: int) -> None:
+    def __init__(self, first: int, function: int, *, are_items: bool = False) -> None:
+        self.are_items = are_items
         self.first = first
         self.function = function
         self.keys = bytearray()
@@ -50,17 +52,24 @@ class Numbers:
     def __iter__(self) -> Iterator[Row]:
         return iter(self._rows)
 
-    def add(self, first: int, function: int, keys: bytes) -> None:
+    def add(self, first: int, function: int, keys: bytes, *, are_items: bool = False) -> None:
         """Enter tasks; of numbers that are there already, these are the keys from now on."""
         count = len(keys) // KEY_BYTES
         row = self._last
-        if row is None or row.first + len(row.states) != first or row.function != function:
-            row = self._begin(first, count, function, keys)
+        if (
+            row is None
+            or row.first + len(row.states) != first
+            or row.function != function
+            or row.are_items != are_items
+        ):
+            row = self._begin(first, count, function, keys, are_items)
         if row is not None:
             row.keys += keys[: KEY_BYTES * count]
             row.states += bytes(count)
 
-    def _begin(self, first: int, count: int, function: int, keys: bytes) -> Row | None:
+    def _begin(
+        self, first: int, count: int, function: int, keys: bytes, are_items: bool
+    ) -> Row | None:
         place = bisect_right(self._rows, first, key=_first)
         before = self._rows[place - 1] if place else None
         is_new = before is None or before.first + len(before.states) <= first
@@ -69,7 +78,7 @@ class Numbers:
             for at in range(count):
                 self._put(first + at, function, keys[KEY_BYTES * at : KEY_BYTES * (at + 1)])
             return None
-        row = Row(first, function)
+        row = Row(first, function, are_items=are_items)
         self._rows.insert(place, row)
         self._last = row
         return row

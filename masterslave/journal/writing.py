@@ -5,8 +5,9 @@
     record, keep, after         a batch          the thread: rows -> commit -> callbacks
     (any thread, no disk)  ->   gathers    ->    meanwhile the next batch gathers
 
-There is no timer: what comes while nothing is being written goes to the disk at once, and what
-comes while something is, when that is done. So the disk's own time makes the batches.
+What somebody waits for (``after``) goes to the disk at once, or, while something is being written,
+when that is done: so the disk's own time makes the batches. What nobody waits for goes along, after
+0.05 s at the latest.
 
 When writing fails, the batch is kept as it is and tried again each second; the numbers that were
 given to its rows stay. Nothing after it is written before it, so nothing is acknowledged that is
@@ -36,6 +37,8 @@ MAX_WAITING_BYTES = 64 * 1024 * 1024
 
 _FACT_BYTES = 100  # what a fact takes in memory, about
 _TRY_AGAIN_S = 1.0
+_UNHURRIED_S = 0.05  # what nobody waits for may wait so long
+_UNHURRIED_BYTES = 1024 * 1024
 
 _log = logging.getLogger("masterslave")
 
@@ -77,7 +80,8 @@ class Writer:
         self._batch = Batch()
         self._writing: Batch | None = None
         self._waiting_bytes = 0
-        self._is_idle = False
+        self._is_idle = False  # nothing has come: whatever comes wakes it
+        self._is_unhurried = False  # nobody waits for what has come: who does wakes it
         self._is_closing = False
         self._give_up_at = float("inf")
         self._hurry = threading.Event()
@@ -98,7 +102,7 @@ class Writer:
             self._batch.facts.append(fact)
             self._waiting_bytes += size
             self._batch.bytes += size
-            if self._is_idle:
+            if self._is_idle or (self._is_unhurried and self._batch.bytes > _UNHURRIED_BYTES):
                 self._wake()
 
     def keep(self, payload: bytes) -> Place:
@@ -125,7 +129,7 @@ class Writer:
         """
         with self._lock:
             self._batch.callbacks.append(callback)
-            if self._is_idle:
+            if self._is_idle or self._is_unhurried:
                 self._wake()
 
     def wait_for_room(self, timeout_s: float | None = None) -> bool:
@@ -161,16 +165,13 @@ class Writer:
         return not self._batch.has_work
 
     def _wake(self) -> None:
-        self._is_idle = False
+        self._is_idle = self._is_unhurried = False
         self._work.notify()
 
     def _run(self) -> None:
         while True:
             with self._lock:
-                while not self._batch.has_work and not self._is_closing:
-                    self._is_idle = True
-                    self._work.wait()
-                self._is_idle = False
+                self._wait_for_work()
                 batch = self._batch
                 if not batch.has_work:
                     return
@@ -188,6 +189,17 @@ class Writer:
                     callback()
                 except Exception:
                     _log.exception("what waited for the journal failed")
+
+    def _wait_for_work(self) -> None:
+        while not self._batch.has_work and not self._is_closing:
+            self._is_idle = True
+            self._work.wait()
+        self._is_idle = False
+        batch = self._batch
+        if not (batch.callbacks or self._is_closing or batch.bytes > _UNHURRIED_BYTES):
+            self._is_unhurried = True
+            self._work.wait(_UNHURRIED_S)
+            self._is_unhurried = False
 
     def _write(self, batch: Batch) -> bool:
         """Write a batch, however long it takes; False if it was given up because of closing."""

@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 
 from masterslave.journal.facts import (
     NO_KEY,
-    RUN_BITS,
     Ended,
     FunctionKnown,
     HandedOut,
@@ -45,7 +44,7 @@ class Recording:
 
     def __init__(self, journal: Journal) -> None:
         self.after: Callable[[Callable[[], None]], None] = journal.after
-        self.first = journal.run << RUN_BITS
+        self.first = journal.first_number
         self._record = journal.record
         self._keep = journal.keep
         known = journal.folded
