@@ -7,14 +7,16 @@ when the lock is free (``turns``).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from masterslave.master.book import TaskBook
-from masterslave.master.recording import Recording
 from masterslave.master.submission import Answer, Cancelled, Recorded, Submission
 from masterslave.packed import PICKLED
 from masterslave.protocol.outcomes import VALUE, Outcome
 from masterslave.scheduler import HandOut
+
+if TYPE_CHECKING:  # it needs SQLite
+    from masterslave.master.recording import Recording
 
 __all__ = ["Answers", "HandOver", "Outcomes"]
 

@@ -12,7 +12,7 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from functools import partial
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from masterslave.errors import FarmBroken
 from masterslave.lent import Lender
@@ -23,7 +23,6 @@ from masterslave.master.duties import Duties
 from masterslave.master.errands import Errands
 from masterslave.master.inheritance import Inheritance
 from masterslave.master.loans import Loans
-from masterslave.master.recording import Recording
 from masterslave.master.seats import UNKNOWN, Poll, Seat, answer, bare_name, take_poll
 from masterslave.master.submission import (
     Answer,
@@ -56,6 +55,9 @@ from masterslave.scheduler import (
     TasksCancelled,
     TasksReturned,
 )
+
+if TYPE_CHECKING:  # it needs SQLite
+    from masterslave.master.recording import Recording
 
 __all__ = ["Decisions"]
 

@@ -10,15 +10,18 @@ Who uses it holds the master's lock.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from masterslave.master.answers import Answers
 from masterslave.master.inheritance import Inheritance
-from masterslave.master.recording import Recording
 from masterslave.master.seats import Seat, bare_name
 from masterslave.master.submission import Recorded, Submission
 from masterslave.protocol.joining import Hold
 from masterslave.protocol.outcomes import MIXED, RAISED, VALUE, Outcome
 from masterslave.scheduler import HandOut
+
+if TYPE_CHECKING:  # it needs SQLite
+    from masterslave.master.recording import Recording
 
 __all__ = ["Inherited"]
 

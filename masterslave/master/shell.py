@@ -22,7 +22,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from queue import SimpleQueue
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from masterslave.errands import ErrandKind
 from masterslave.lent import Lender
@@ -36,13 +36,15 @@ from masterslave.master.errands import Answered, missing
 from masterslave.master.inbox import Inbox
 from masterslave.master.inherited import Inherited
 from masterslave.master.output import Output, TaskOutput
-from masterslave.master.recording import Recording
 from masterslave.master.sharing import Blobs
 from masterslave.master.spreading import Spreading
 from masterslave.master.submission import Single, Span, Submission
 from masterslave.master.turns import Turn
 from masterslave.scheduler import Scheduler, SlaveReleased
 from masterslave.settings import FarmSettings
+
+if TYPE_CHECKING:  # it needs SQLite
+    from masterslave.master.recording import Recording
 
 __all__ = ["Master"]
 

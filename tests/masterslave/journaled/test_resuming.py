@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import subprocess
+import sys
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
@@ -118,9 +119,10 @@ def test_a_key_of_ones_own_stands_for_function_and_arguments(run: Run) -> None:
 def test_results_that_others_are_given_come_from_the_journal_too(run: Run) -> None:
     body = """
     first = farm.submit(square, 3)
-    print(farm.submit(square, first).result(), farm.options(after=first).submit(square, {}).result())
+    second = farm.options(after=first).submit(square, {})
+    print(farm.submit(square, first).result(), second.result())
     """
-    assert run(SQUARE, body.format(4)) == ("81 16\n", ["3", "9", "4"])
+    assert run(SQUARE, body.format(4)) == ("81 16\n", ["3", "4", "9"])
     assert run(SQUARE, body.format(5)) == ("81 25\n", ["5"])
 
 
@@ -167,3 +169,12 @@ def test_keys_that_are_none_are_told(tmp_path: Path) -> None:
         with pytest.raises(BadInput, match="key="):
             farm.options(key=object()).submit(_add, 1, 2)
         assert farm.submit(_add, 1, 2).result() == 3
+
+
+def test_a_farm_without_a_journal_imports_nothing_for_it() -> None:
+    code = (
+        "import sys; from masterslave import Farm; Farm('x', here=1).shutdown(); "
+        "print('sqlite3' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
