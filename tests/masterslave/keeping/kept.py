@@ -5,7 +5,6 @@ own, and what they are told of the work of those before.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 import masterslave.farm.farm as farm_module
@@ -57,7 +56,11 @@ def kept_farm(
 ) -> Farm:
     """Return a farm that is kept, with numbers of this run."""
     plain: Any = farm_module.Welcome
-    farm_module.Welcome = partial(Welcome, farm_id=farm_id, keep_s=keep_s)  # type: ignore[assignment,misc]
+
+    def welcome(**given: Any) -> Welcome:
+        return Welcome(**{**given, "farm_id": farm_id, "keep_s": keep_s})
+
+    farm_module.Welcome = welcome  # type: ignore[assignment,misc]
     try:
         farm = Farm(label, **options)
     finally:
