@@ -163,9 +163,7 @@ def load(path: Path, label: str) -> tuple[sqlite3.Connection, Folded, tuple[int,
         check_files(path)
         with path.open("rb") as file:
             first_page = file.read(PAGE_BYTES)
-        if beside(path, "-journal").exists():  # who was killed while it made the log a file's own
-            with contextlib.closing(connect(path)) as database:
-                database.execute("SELECT count(*) FROM meta").fetchone()
+        _finish_change_of_mode(path)
         database = connect(path, read_only=True)
         try:
             meta = read_meta(database)
@@ -183,6 +181,18 @@ def load(path: Path, label: str) -> tuple[sqlite3.Connection, Folded, tuple[int,
             close_reading(path, database)
             raise
     return database, folded, last
+
+
+def _finish_change_of_mode(path: Path) -> None:
+    """Undo what who was killed has left that took the log away, before it compacted the file."""
+    undo = beside(path, "-journal")
+    if not undo.exists():
+        return
+    with contextlib.closing(connect(path)) as database:
+        database.execute("SELECT count(*) FROM meta").fetchone()
+    with contextlib.suppress(FileNotFoundError):
+        if undo.read_bytes()[:1] in (b"", b"\0"):  # nothing is left to be undone, says SQLite
+            undo.unlink()
 
 
 def _check_database(

@@ -320,6 +320,16 @@ def test_a_kill_while_it_is_compacted_loses_nothing(
     assert files_of(path) == set()
 
 
+@pytest.mark.parametrize("left", [b"", bytes(512)])
+def test_what_sqlite_has_left_of_a_change_of_mode_goes(left: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "survey.db"
+    results = fill(path, rounds=0)
+    Path(f"{path}-journal").write_bytes(left)
+    with Journal.open(path, "survey") as journal:
+        assert (journal.notices, results_of(journal)) == ((), results)
+    assert files_of(path) == set()
+
+
 FILL_AND_DIE = """
 import os, signal, sys, threading
 from pathlib import Path
