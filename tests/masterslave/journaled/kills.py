@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import random
 import signal
@@ -13,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -131,18 +132,33 @@ def _finished(journal: Path, keys: Mapping[bytes, int]) -> set[int]:
         return {keys[key] for key in reader.folded.finished if key in keys}
 
 
+@contextlib.contextmanager
+def _slaves_beside(are_wanted: bool) -> Iterator[None]:
+    if not are_wanted:
+        yield
+        return
+    command = [sys.executable, "-m", "masterslave", "slave", "--local", "killed", "--slots", "2"]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as slave:
+        try:
+            yield
+        finally:
+            slave.terminate()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--tasks", type=int, default=10_000)
     parser.add_argument("--pause", type=float, default=0.002, help="seconds that each task takes")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--slaves", type=int, default=2, help="of the script; 0: started beside it")
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, _slaves_beside(not given.slaves):
         began = time.monotonic()
         story = run_with_kills(
-            Path(folder), tasks=given.tasks, kills=given.kills, seed=given.seed, pause_s=given.pause
-        )
+            Path(folder), tasks=given.tasks, kills=given.kills, seed=given.seed,
+            pause_s=given.pause, slaves=given.slaves,
+        )  # fmt: skip
         seconds = time.monotonic() - began
     serial = sum(number * number for number in range(given.tasks))
     print(f"seed {given.seed}: {story.kills} kills, {story.runs} runs, {seconds:.0f} s")
