@@ -48,7 +48,7 @@ class Recording:
         self._record = journal.record
         self._keep = journal.keep
         known = journal.folded
-        self._slaves: dict[str, int] = {}
+        self._slaves: dict[str, SlaveKnown] = {}
         self._functions: dict[bytes, int] = {}
         self._next_slave = max(known.slaves, default=-1) + 1
         self._next_function = max(known.functions, default=-1) + 1
@@ -115,8 +115,13 @@ class Recording:
                 self._record(Ended(first, count, "predecessor failed"))
 
     def _index_of(self, slave: str, host: str = "") -> int:
-        index = self._slaves.get(slave)
-        if index is None:
-            index = self._slaves[slave] = self._next_slave + len(self._slaves)
-            self._record(SlaveKnown(index, slave, host))
+        known = self._slaves.get(slave)
+        if known is None:
+            index = self._next_slave + len(self._slaves)
+        elif host and not known.host:  # it was known by what it had brought
+            index = known.index
+        else:
+            return known.index
+        self._slaves[slave] = known = SlaveKnown(index, slave, host)
+        self._record(known)
         return index
