@@ -137,6 +137,8 @@ class Writer:
 
         Blocks: on the disk, at most *timeout_s*; without one for as long as it takes.
         """
+        if self._waiting_bytes <= self._max_waiting_bytes:  # asked at each task: without the lock
+            return True
         with self._lock:
             return self._room.wait_for(
                 lambda: self._waiting_bytes <= self._max_waiting_bytes, timeout_s
