@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import math
 from typing import Any
 
@@ -9,7 +10,7 @@ import click
 
 from masterslave.slave.capacity import bytes_of
 
-__all__ = ["Printable", "Seconds", "Size"]
+__all__ = ["Printable", "Seconds", "Size", "machine_names"]
 
 
 class Size(click.ParamType[int]):
@@ -33,6 +34,36 @@ class Printable(click.types.StringParamType):
         if not str(value).isprintable():
             raise click.BadParameter(f"{value!r} has characters that cannot be shown in a line")
         return str(value)
+
+
+def machine_names(_ctx: object, _param: object, given: tuple[str, ...]) -> tuple[str, ...]:
+    """Check names of machines; what can be none is refused, for it would allow nobody."""
+    return tuple(map(_machine_name, given))
+
+
+def _machine_name(given: str) -> str:
+    name = given.strip()
+    if not name:
+        raise click.UsageError("--allow takes the name of a machine, its node id, or 'local'")
+    if "," in name:
+        parts = " ".join(f"--allow {each.strip()}" for each in name.split(",") if each.strip())
+        raise click.UsageError(f"--allow takes one name, and may be given again: {parts}")
+    if _is_address(name):
+        raise click.UsageError(
+            f"--allow takes the name of a machine or its node id, and {name} is an address, "
+            "which proves nothing: 'nameserver members' lists names and ids"
+        )
+    return name
+
+
+def _is_address(text: str) -> bool:
+    for host in (text, text.rpartition(":")[0]):
+        try:
+            ipaddress.ip_address(host.strip("[]"))
+        except ValueError:
+            continue
+        return True
+    return False
 
 
 class Seconds(click.FloatRange):

@@ -11,8 +11,8 @@ from queue import Empty, SimpleQueue
 
 import click
 
-from masterslave.cli.identities import identity_for
-from masterslave.cli.parameters import Printable, Seconds, Size
+from masterslave.cli.identities import identity_of_slave
+from masterslave.cli.parameters import Printable, Seconds, Size, machine_names
 from masterslave.cli.telling import Teller
 from masterslave.launch.local import SIGNAL_S
 from masterslave.naming import ANY_LABEL, FarmRecord, check_label
@@ -96,6 +96,7 @@ _LEAVE_S = 3.0
 )
 @click.option(
     "--allow",
+    callback=machine_names,
     multiple=True,
     metavar="NAME",
     help="Run tasks of farms on this machine only, by its name or node id, or 'local' for those of "
@@ -198,7 +199,7 @@ def slave(
     cluster = _join(join, cluster, teller, local or identity is not None or insecure)
     who = None
     if not local and farm is None:  # on one machine none is needed, so a bad one does no harm
-        who, insecure, cluster = identity_for(identity, insecure, cluster)
+        who, insecure, cluster = identity_of_slave(identity, insecure, cluster)
     giver = None if serve is None else _open_giver(serve, who, teller)
     become_reaper()
     remove_stale()
@@ -270,8 +271,6 @@ def _check_rights(
     """
     if only and handlers:
         raise click.UsageError("with --only, give every class by it: nothing else is taken")
-    if not all(map(str.strip, allow)):
-        raise click.UsageError("--allow takes the name of a machine, its node id, or 'local'")
     if allow and is_local and LOCAL not in allow:
         raise click.UsageError("--local serves this machine only: give --allow local, too")
 

@@ -40,6 +40,11 @@ class Office:
     cluster: str | None
     timeout_s: float
 
+    @property
+    def identity(self) -> Identity:
+        """Who asks. Raises IdentityUnusable: this account is in no cluster, or in several."""
+        return Identity.stored(self.cluster)
+
     @contextlib.contextmanager
     def open(self) -> Iterator[Any]:
         """Give the authority, a proxy of ``AuthorityService``.
@@ -50,7 +55,7 @@ class Office:
             NameServerNotFound: There is none that has the authority.
             PeerRefused: From the first call: a machine that is no operator's says that it has it.
         """
-        identity = Identity.stored(self.cluster)
+        identity = self.identity
         _check_operator(identity)
         uri = self._find(identity)
         # A member may have a name server, and could give out tokens of an authority of its own.

@@ -14,6 +14,7 @@ import click
 from nameserver.cli.authority import Office, of_authority
 from nameserver.cli.options import examples, json_option
 from nameserver.cli.printing import until_nobody_reads
+from remoteobj.errors import PeerRefused
 from remoteobj.identity.membership import Member, Membership
 
 __all__ = ["members", "revoke"]
@@ -67,8 +68,14 @@ def revoke(office: Office, node: str, yes: bool) -> None:
         if not yes and sys.stdin.isatty():
             asked = f"revoke {member.name} ({member.role}, node {member.node})?"
             click.confirm(asked, abort=True, err=True)
-        authority.revoke(member.node)
-    click.echo(f"revoked {member.name} ({member.role}, node {member.node})")
+        itself = member.node == office.identity.claims.node
+        try:
+            authority.revoke(member.node)
+        except PeerRefused:  # who revokes itself is put out before it is answered
+            if not itself:
+                raise
+    what_now = "; that was this account: 'nameserver leave' deletes what it has" if itself else ""
+    click.echo(f"revoked {member.name} ({member.role}, node {member.node}){what_now}")
 
 
 def _find(authority: Any, node: str) -> Member:

@@ -75,8 +75,8 @@ class AuthorityService:
         office, now = self._host.office, self._clock()
         if office.members().find(node_or_name).node == self._host.node:
             raise BadInput(
-                "this machine has the cluster's authority, and cannot revoke itself: 'nameserver "
-                "leave' ends the cluster here"
+                "the machine that has the cluster's authority cannot be revoked: 'nameserver leave "
+                "--with-authority' there ends the cluster"
             )
         member = office.revoke(node_or_name, now=now)
         self._changed(office.revocations(now=now))

@@ -80,6 +80,11 @@ class Guest(ABC):
         """What the host says that the cluster is called; empty: it has said nothing yet."""
         return "" if self._hello is None else self._hello.cluster
 
+    @property
+    def ca(self) -> bytes:
+        """The CA's certificate that the host says, believed or not; empty: it has said nothing."""
+        return b"" if self._hello is None else self._hello.ca
+
     def answer(self, message: Message) -> Message | None:
         """Return what is said next; None after the host's last word.
 
@@ -133,9 +138,9 @@ class Guest(ABC):
         if abs(skew_s) > _MOST_SKEW_S:
             raise JoinRefused(
                 f"this machine's clock says {_date(self._clock())}, the host's "
-                f"{_date(hello.now)}, and certificates have dates: set the clock ('timedatectl "
-                f"set-ntp true', or 'date -u -s @{hello.now:.0f}' as root) and join again; nothing "
-                "was used up"
+                f"{_date(hello.now)}, and certificates have dates: set the one that is wrong "
+                f"('timedatectl set-ntp true'; or here, if the host is right, 'date -u -s "
+                f"@{hello.now:.0f}', as root) and join again; nothing was used up"
             )
 
     def _keep(self, issued: Issued, hello: Hello) -> None:

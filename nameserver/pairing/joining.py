@@ -19,7 +19,7 @@ from nameserver.pairing.messages import encode
 from nameserver.pairing.service import CONVERSATION_S, receive
 from nameserver.pairing.token import Token
 from nameserver.remembered import Memory, Remembered
-from remoteobj.errors import RemoteObjError
+from remoteobj.errors import BadInput, BadURI, RemoteObjError
 from remoteobj.identity import Identity
 from remoteobj.identity.places import stored_clusters
 from remoteobj.identity.private import read_private
@@ -59,7 +59,8 @@ def join_by_token(token: Token, *, name: str | None = None, cluster: str | None 
 
     Raises:
         JoinRefused: The host cannot be reached, is another one, or says no; or the clock is wrong.
-        IdentityUnusable: What was got cannot be stored; the message says why.
+        IdentityUnusable: What would be got cannot be stored, which is tried before anything is used
+            up; the message says why.
         BadInput: *name* or *cluster* is none.
 
     Blocks: up to some 10 s.  Threads: any.
@@ -74,9 +75,14 @@ def join_by_token(token: Token, *, name: str | None = None, cluster: str | None 
 
 def cluster_of(token: Token) -> str | None:
     """Return what the token's cluster is called here, if this account is in it already."""
+    return _known_as(token.fingerprint)
+
+
+def _known_as(fingerprint: bytes) -> str | None:
+    """Return what the cluster of this CA is called here, if this account is in it."""
     for cluster in stored_clusters():
         ca = read_private(Store.named(cluster).ca_path, is_secret=False)
-        if ca is not None and fingerprint_of(ca) == token.fingerprint:
+        if ca is not None and fingerprint_of(ca) == fingerprint:
             return cluster
     return None
 
@@ -109,7 +115,19 @@ def join_by_code(
     def begin(host: bytes, request: bytes, name: str, clock: Callable[[], float]) -> Guest:
         return CodeGuest(digits, host, request, name, clock)
 
-    return _join([at] if at else _search(cluster, timeout_s), begin, name, cluster)
+    addresses = _search(cluster, timeout_s) if at is None else [_check_at(at)]
+    return _join(addresses, begin, name, cluster)
+
+
+def _check_at(at: str) -> str:
+    try:
+        URI(f"PYRO:join@{at}")
+    except BadURI:
+        raise BadInput(
+            f"{at!r} is no address where machines join: it looks like 192.168.1.20:9091, and "
+            "'nameserver pair' prints it"
+        ) from None
+    return at
 
 
 def _join(
@@ -126,7 +144,8 @@ def _join(
             guest = begin(shown, request, name, time.time)
             while guest.joined is None:
                 answer = guest.answer(receive(connection, ends))
-                _refuse_known(Store.named(cluster or guest.cluster))
+                if guest.joined is None:
+                    _prepare(guest, cluster)
                 if answer is not None:
                     connection.sendall(encode(answer))
     except OSError as error:
@@ -152,12 +171,22 @@ def _remember(port: int, address: str, identity: Identity) -> None:
         identity.note_server(server)
 
 
-def _refuse_known(store: Store) -> None:
+def _prepare(guest: Guest, cluster: str | None) -> None:
+    """See that what is asked for can be kept, before the host is asked and counts it as used."""
+    known = _known_as(fingerprint_of(guest.ca))
+    if known is not None:
+        raise JoinRefused(
+            f"this account is in that cluster already, as {known!r}: it need not join again; to "
+            f"come back after it was revoked, or in another role, 'nameserver leave --cluster "
+            f"{known}' first. Nothing was used up"
+        )
+    store = Store.named(cluster or guest.cluster)
     if store.is_paired:
         raise JoinRefused(
-            f"this account is in {store.cluster!r} already: 'nameserver leave' it first, or give "
-            "the other cluster another name with --cluster"
+            f"this account is in another cluster that is called {store.cluster!r}: give this one "
+            "another name with --cluster, or 'nameserver leave' the other. Nothing was used up"
         )
+    store.try_writing()
 
 
 def _connect(addresses: Sequence[str]) -> tuple[ssl.SSLSocket, str]:
@@ -201,9 +230,13 @@ def _search(cluster: str | None, timeout_s: float) -> list[str]:
         changed.wait_for(lambda: len(found) > 1, _OTHERS_S)
         hosts = list(found.values())
     if not hosts:
+        of, way_out = "", ""
+        if cluster:
+            of = f" of a cluster {cluster!r}"
+            way_out = "; with that, --cluster is what the cluster is to be called here"
         raise JoinRefused(
-            f"no machine in this network shows a code (looked for {timeout_s:g} s): run "
-            "'nameserver pair' there, or give --at HOST:PORT, which it prints"
+            f"no machine in this network shows a code{of} (looked for {timeout_s:g} s): run "
+            f"'nameserver pair' there, or give --at HOST:PORT, which it prints{way_out}"
         )
     if len(hosts) > 1:
         names = ", ".join(f"{of} at {at}" for each in hosts for at, of in [*each.items()][:1])

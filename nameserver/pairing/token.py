@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-from typing import NoReturn
+import re
 
 import msgspec
 from msgspec import Struct
@@ -26,6 +26,7 @@ SECRET_BYTES = 16
 _CHECK_BYTES = 4
 _MOST_CHARACTERS = 1024
 _MOST_HOSTS = 8
+_IN_TEXT = re.compile(rf"(?<![\w-]){PREFIX}[\w-]+", re.ASCII)
 
 
 class Token(Struct, frozen=True, array_like=True):
@@ -61,50 +62,60 @@ class Token(Struct, frozen=True, array_like=True):
 def read_token(text: str) -> Token:
     """Read what was pasted; white space in it, as terminals and mails add it, does not matter.
 
+    Nor does what stands around a token that is in one piece: quotes, the marks of a mail, or all
+    else that ``nameserver invite`` has printed.
+
     Raises:
-        BadToken: It is no token, or a part of it was changed or lost. Nothing of it is repeated in
-            the message.
+        BadToken: It is no token, or a part of it was changed or lost; or there are several. Nothing
+            of it is repeated in the message.
     """
-    text = "".join(text.split())
-    if not text:
+    found = {"".join(text.split()), *_IN_TEXT.findall(text)}
+    if found == {""}:
         raise BadToken("no token was given: paste what 'nameserver invite' has printed")
-    if not text.startswith(PREFIX):
+    claimed = [each for each in found if each.startswith(PREFIX)]
+    if not claimed:
         raise BadToken(
             f"this is no token: one begins with {PREFIX!r}; paste what 'nameserver invite' has "
             "printed (a short code is given to 'nameserver join --code')"
         )
+    whole = [token for token in map(_decode, claimed) if token is not None]
+    if not whole:
+        raise BadToken(
+            "the token is damaged: a character was changed or lost; copy all of it again (where it "
+            "is asked for, in one line: a file or standard input, '-', may have it in several)"
+        )
+    if len(whole) > 1:
+        raise BadToken("there are several tokens in this: give one of them alone")
+    return whole[0]
+
+
+def _decode(text: str) -> Token | None:
+    """Return what a text means that begins as a token does; None: it is damaged."""
     body = text[len(PREFIX) :]
     try:
         if len(body) > _MOST_CHARACTERS:
-            raise ValueError
+            return None
         data = base64.b64decode(body + "=" * (-len(body) % 4), b"-_", validate=True)
         if base64.urlsafe_b64encode(data).decode().rstrip("=") != body:
-            raise ValueError  # bits beyond the last byte, which no other check would see
+            return None  # bits beyond the last byte, which no other check would see
     except (ValueError, binascii.Error):
-        _refuse()
+        return None
     data, check = data[:-_CHECK_BYTES], data[-_CHECK_BYTES:]
     if check != _check(data):
-        _refuse()
+        return None
     try:
         token = msgspec.msgpack.decode(data, type=Token)
     except UNREADABLE:
-        _refuse()
-    if not (
+        return None
+    is_sound = (
         len(token.fingerprint) == _FINGERPRINT_BYTES
         and len(token.number) == _ID_BYTES
         and len(token.secret) == SECRET_BYTES
         and 0 < token.port < 65536
         and 0 < len(token.hosts) <= _MOST_HOSTS
-    ):
-        _refuse()
-    return token
+    )
+    return token if is_sound else None
 
 
 def _check(data: bytes) -> bytes:
     return hashlib.sha256(b"remoteobj token" + data).digest()[:_CHECK_BYTES]
-
-
-def _refuse() -> NoReturn:
-    raise BadToken(
-        "the token is damaged: a character was changed or lost; copy the whole line again"
-    ) from None

@@ -108,7 +108,10 @@ def cluster_in_use(cluster: str | None = None) -> str:
         others = f" (it is in {', '.join(stored)})" if stored else ""
         raise IdentityUnusable(f"this account is not in a cluster {named!r}{others}: {HOW_TO_PAIR}")
     if not stored:
-        raise IdentityUnusable(f"this account is in no cluster: {HOW_TO_PAIR}")
+        raise IdentityUnusable(
+            f"this account is in no cluster: {HOW_TO_PAIR}; where there is none yet, 'nameserver "
+            "run' founds one"
+        )
     if len(stored) == 1:
         return stored[0]
     chosen = (read_private(config_dir() / "chosen", is_secret=False) or b"").decode().strip()

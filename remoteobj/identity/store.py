@@ -37,6 +37,7 @@ __all__ = ["Store"]
 
 _KEY = "ca.key"
 _SERVER = "server"
+_TRIAL_BYTES = 8192
 _BESIDE = ("members.json", "revoked.pem", _SERVER, "invitations.json")
 """What goes with a cluster that is left; the last one is the name server's own."""
 
@@ -98,6 +99,17 @@ class Store:
         self._check()
         self._read(IDENTITY_FILE)  # so that a link or an open file is refused
         return prove(*map(str, (self.ca_path, self.identity_path, self.identity_path)))
+
+    def try_writing(self) -> None:
+        """Write as much as an identity is, and delete it: where that fails, keeping one would.
+
+        Raises:
+            IdentityUnusable: The disk is full or read-only, or the directory is not this user's.
+        """
+        with locked(self.directory):
+            trial = self.directory / "trial"
+            write_private(trial, bytes(_TRIAL_BYTES))
+            trial.unlink()
 
     def save_identity(self, ca_pem: bytes, certificate_pem: bytes, key: Secret) -> None:
         """Keep what joining or a renewal has brought, if it proves itself.

@@ -208,6 +208,10 @@ def test_who_answers_has_to_prove_it(
     [
         (["--allow", " "], "--allow takes the name of a machine, its node id, or 'local'"),
         (["--local", "--allow", "hall"], "give --allow local, too"),
+        (["--allow", "hall, anna"], "may be given again: --allow hall --allow anna"),
+        (["--allow", "192.168.1.20"], "is an address, which proves nothing"),
+        (["--allow", "192.168.1.20:9090"], "is an address, which proves nothing"),
+        (["--allow", "fe80::1"], "is an address, which proves nothing"),
     ],
 )
 def test_what_makes_no_sense_is_refused(options: list[str], said: str) -> None:

@@ -141,6 +141,7 @@ def test_list_and_show() -> None:
         (["slave", "--nameserver", "nonsense"], 2, "'nonsense'"),
         (["slave", "--cluster", "no name!"], 2, "'no name!' is no name of a cluster"),
         (["slave", "--local", "--cluster", "lab"], 2, "--local asks no name server"),
+        (["slave", "--cluster", "nowhere"], 2, "this account is not in a cluster 'nowhere'"),
         (["slave", "--local", "--nameserver", "127.0.0.1:1"], 2, "--local asks no name server"),
         (["slave", "--identity", "a", "b", "c"], 2, "cannot read a"),
         (["show", "test", "--nameserver", "nonsense"], 2, "'nonsense'"),

@@ -15,6 +15,7 @@ from remoteobj import Identity
 from tests.nameserver.command import command
 from tests.nameserver.pairing.accounts import Account
 from tests.nameserver.pairing.halls import Hall, said_on
+from tests.pairing import Pairing
 
 
 def test_a_token_is_printed_and_joins_and_both_are_listed(hall: Hall, account: Account) -> None:
@@ -91,6 +92,7 @@ def test_a_token_as_an_argument_is_refused_and_is_to_be_withdrawn(
         ("", ["/nowhere/token"], "cannot read a token or passphrase"),
         ("", ["--at", "127.0.0.1:9"], "--at belongs to --code"),
         ("", ["--code", "12"], "six digits"),
+        ("", ["--code", "123-456", "--at", "nonsense"], "looks like 192.168.1.20:9091"),
         ("", ["--code", "-"], "nameserver pair"),
         ("", ["--code", "123-456", "file"], "give one of them"),
     ],
@@ -191,13 +193,13 @@ def test_who_has_joined_finds_the_name_server_without_multicast(
 
 
 def test_an_account_in_two_clusters_chooses_one_and_leaves_the_other(
-    hall: Hall, account: Account
+    hall: Hall, account: Account, tmp_path: Path
 ) -> None:
-    first, second = hall.token("--role", "member"), hall.token("--role", "member")
+    token = hall.token("--role", "member")
     account("anna")
     assert command("use").err == "this account is in no cluster\n"
-    assert said_on(first, "join").code == 0
-    assert said_on(second, "join", "--cluster", "lab-2").code == 0
+    assert said_on(token, "join").code == 0
+    Pairing("lab-2", tmp_path / "other").pair(tmp_path / "anna", "anna")
     assert command("use").out == "lab\nlab-2\n"
     assert "in several clusters" in command("leave").err
     assert command("use", "lab-2").code == 0
@@ -206,6 +208,67 @@ def test_an_account_in_two_clusters_chooses_one_and_leaves_the_other(
     assert command("leave").out == "this account has left 'lab-2'\n"
     assert command("leave", "--cluster", "lab").code == 0
     assert command("leave").code == 2
+
+
+def test_all_that_an_invitation_prints_may_be_kept_in_a_file(
+    hall: Hall, account: Account, tmp_path: Path
+) -> None:
+    file = tmp_path / "token.txt"
+    file.write_text(command("invite", *hall.at).out)
+    account("anna")
+    assert said_on("", "join", str(file)).code == 0
+
+
+def test_who_is_in_a_cluster_is_not_joined_to_it_again(hall: Hall, account: Account) -> None:
+    token = hall.token("--uses", "2")
+    assert "in that cluster already, as 'lab'" in said_on(token, "join").err
+    account("anna")
+    assert said_on(token, "join").code == 0
+    for options in ((), ("--cluster", "lab-2")):
+        said = said_on(token, "join", *options)
+        assert said.code == 1
+        assert "already, as 'lab'" in said.err
+        assert "leave --cluster lab'" in said.err
+    account("ben")
+    assert said_on(token, "join").code == 0, "nothing was used up"
+
+
+def test_another_cluster_of_the_name_is_told_from_the_same_one(
+    hall: Hall, account: Account, tmp_path: Path
+) -> None:
+    token = hall.token()
+    Pairing("lab", tmp_path / "other").pair(tmp_path / "anna", "anna")
+    account("anna")
+    said = said_on(token, "join")
+    assert said.code == 1
+    assert "another cluster that is called 'lab'" in said.err
+    assert said_on(token, "join", "--cluster", "lab-2").code == 0
+
+
+def test_where_nothing_can_be_kept_nothing_is_used_up(
+    hall: Hall, account: Account, tmp_path: Path
+) -> None:
+    token = hall.token()
+    account("anna")
+    (tmp_path / "anna").write_text("no directory")
+    said = said_on(token, "join")
+    assert said.code == 2
+    assert "set XDG_CONFIG_HOME" in said.err
+    account("hall")
+    assert [each["name"] for each in hall.members()] == ["hall"]
+    account("ben")
+    assert said_on(token, "join").code == 0
+
+
+def test_an_operator_that_revokes_itself_is_told_that_it_did(hall: Hall, account: Account) -> None:
+    token = hall.token("--role", "operator")
+    account("anna")
+    assert said_on(token, "join", "--name", "anna").code == 0
+    said = command("revoke", "anna", "--yes", *hall.at)
+    assert (said.code, said.err) == (0, "")
+    assert "that was this account" in said.out
+    account("hall")
+    assert [each["state"] for each in hall.members()] == ["member", "revoked"]
 
 
 def test_who_has_the_authority_does_not_leave_by_accident(hall: Hall) -> None:

@@ -3,7 +3,7 @@
 import string
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from nameserver.errors import BadToken
@@ -34,6 +34,21 @@ def test_white_space_of_terminals_does_not_matter(
     text = token.text()
     at = data.draw(st.integers(0, len(text)))
     assert read_token(f" {text[:at]}{space}{text[at:]}\n") == token
+
+
+@given(
+    TOKENS,
+    st.sampled_from(['"{}"', "'{}'", "`{}`", "> {}", "<{}>", "token={}", "{0}\nor\n{0}", "{}."]),
+)
+def test_what_stands_around_a_token_does_not_matter(token: Token, around: str) -> None:
+    assert read_token(around.format(token.text())) == token
+
+
+@given(TOKENS, TOKENS)
+def test_of_two_tokens_none_is_chosen(one: Token, other: Token) -> None:
+    assume(one != other)
+    with pytest.raises(BadToken, match="several tokens"):
+        read_token(f"the token: {one.text()}\n{other.text()}\n")
 
 
 @given(TOKENS, st.data())
