@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from functools import partial
 
-from remoteobj.callers import current_context
+from remoteobj.callers import Session, current_context
 from remoteobj.deferred import DeferredReply
 from remoteobj.identity import Identity
 
@@ -26,7 +27,8 @@ class Tidings:
     def __init__(self, identity: Identity | None) -> None:
         self._identity = identity
         self._lock = threading.Lock()
-        self._waiting: dict[DeferredReply, Callable[[], None]] = {}  # and what its caller's end is
+        # And what takes back that its session's end is noted, once it is.
+        self._waiting: dict[DeferredReply, Callable[[], None] | None] = {}
         self._end: Callable[[], None] | None = None
         self._is_closed = identity is None
 
@@ -41,6 +43,7 @@ class Tidings:
         Empty: the daemon is closing, or belongs to no cluster.
         """
         identity, context, reply = self._identity, current_context(), DeferredReply()
+        session = context.session() if context is not None else None
         with self._lock:
             if identity is None or self._is_closed:
                 return b""
@@ -48,10 +51,9 @@ class Tidings:
                 return identity.revoked.pem
             if self._end is None:
                 self._end = identity.on_change(self._tell)
-            if context is not None:
-                session = context.session()
-                mark = session.on_end(lambda: self._forget(reply))
-                self._waiting[reply] = lambda: session.forget(mark)
+            self._waiting[reply] = None
+        if session is not None:
+            self._forget_at_end_of(session, reply)
         if identity.revoked.number > number:  # since a moment ago
             self._tell()
         return reply
@@ -82,8 +84,19 @@ class Tidings:
         with self._lock:
             waiting, self._waiting = self._waiting, {}
         for reply, forget in waiting.items():
-            forget()
+            if forget is not None:
+                forget()
             reply.set(crl_pem)
+
+    def _forget_at_end_of(self, session: Session, reply: DeferredReply) -> None:
+        # Not under the lock: of a session that has ended it is forgotten in here, at once.
+        mark = session.on_end(partial(self._forget, reply))
+        with self._lock:
+            waits = reply in self._waiting
+            if waits:
+                self._waiting[reply] = partial(session.forget, mark)
+        if not waits:  # it has its answer, or its session has ended
+            session.forget(mark)
 
     def _forget(self, reply: DeferredReply) -> None:
         with self._lock:

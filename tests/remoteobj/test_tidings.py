@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from remoteobj import Daemon, Identity, PeerRefused, Proxy, expose
+from remoteobj import Daemon, DeadlinePassed, Identity, PeerRefused, Proxy, Settings, expose
 from remoteobj.client.following import Follower
 from tests.certificates import Authority
 from tests.conftest import eventually
@@ -143,6 +143,20 @@ def test_who_left_is_not_kept(town: Town) -> None:
         town.two.note_revoked(town.authority.revocations(town._files["one"].certificate, number=1))
     thread.join()
     eventually(lambda: not tidings._waiting, "nobody waits")
+
+
+def test_who_asks_in_a_session_that_has_ended_holds_up_nobody(town: Town) -> None:
+    own = town.daemon.uri_of("Pyro.Daemon")
+    with Proxy(own, identity=town.three, settings=Settings(call_timeout_s=0.5)) as odd:
+        odd.end_session()
+        (caller,) = town.daemon._engine._callers._by_name.values()
+        eventually(lambda: caller._ended, "its session is over, though it goes on")
+        with pytest.raises(DeadlinePassed):
+            odd.revocations(0)
+        assert not town.daemon._published.tidings._waiting
+        town.one.note_revoked(town.revoking_three())
+    with Proxy(own, identity=town.two, settings=Settings(call_timeout_s=5.0)) as daemon:
+        assert daemon.revocations(0) == town.one.revoked.pem
 
 
 def test_what_a_process_hears_it_hands_on_to_whom_it_calls(town: Town) -> None:
