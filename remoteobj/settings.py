@@ -48,8 +48,8 @@ class Settings:
 
     max_connections_per_peer: int = 2048
     """Connections of one machine, by its certificate, that a daemon serves at once; one more is
-    refused in words. Without TLS it is those of one address; by a Unix socket they are not counted.
-    So no member takes the places of all others."""
+    refused in words. Without TLS it is those of one address; those of this user, by a Unix socket
+    or what stands for it, are not counted. So no member takes the places of all others."""
 
     max_calls_in_flight: int = 256
     """Calls of one connection that may be unanswered at a time, because what they return comes

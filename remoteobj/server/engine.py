@@ -21,7 +21,7 @@ from remoteobj.server.listener import Listener
 from remoteobj.server.plain import PlainRunner
 from remoteobj.server.poller import make_poller
 from remoteobj.server.reception import Reception
-from remoteobj.server.shares import Shares
+from remoteobj.server.shares import TURN, Shares
 from remoteobj.server.strangers import Strangers
 from remoteobj.server.workers import TICK_S, Workers
 from remoteobj.settings import Settings
@@ -35,7 +35,6 @@ log = logging.getLogger("remoteobj.daemon")
 _SEND_WAIT_S = 0.01  # how long a worker waits for a peer that takes its answer slowly
 _TIDY_S = 0.5  # while strangers are here
 _RARELY_S = 5.0
-_TURN = 8  # how often it goes on while others wait: some calls each
 _LAST_S = 0.1  # what workers get that notice only now that it is over
 
 
@@ -80,7 +79,7 @@ class Engine:
             self._workers.make_room,
         )
         self._coroutines = Coroutines(f"remoteobj-async {name}")
-        self._reception = Reception(published, self._callers, settings)
+        self._reception = Reception(published, self._callers, self._shares, settings)
         self._runner = CallRunner(
             published,
             {**STOCK, BINARY: binary(settings.max_depth, published.identity)},
@@ -303,7 +302,7 @@ class Engine:
             run, run_plain = self._runner.run, self._plain.run
             share = connection.share_of_peer
             nobody_waits = (share or self._workers).nobody_waits
-            left = _TURN
+            left = TURN
             serve_as(connection.context)
             calls = connection.begin_to_read()
             while not self.is_closing:
@@ -357,30 +356,10 @@ class Engine:
         with self._lock:
             self._strangers.remove(connection)
             others = len(self._connections) - len(self._strangers) - 1
-            why_full = self._why_full(connection, others)
+            why_full = self._reception.why_full(connection, others)
             self.refused += bool(why_full)
         self._reception.let_in(connection, message, why_full=why_full)
         return True
-
-    def _why_full(self, connection: Connection, others: int) -> str:
-        """Count who is let in now to its machine's; returns why it cannot be, or nothing."""
-        settings, share = self._settings, connection.share_of_peer
-        if others >= settings.max_connections:
-            return (
-                f"{settings.max_connections} connections already: release some, or raise "
-                "Settings.max_connections"
-            )
-        if share is not None:
-            if node := connection.stream.claims.node:
-                self._shares.leave(share, was_admitted=False)
-                share = connection.share_of_peer = self._shares.join(node)
-            connection.is_admitted = self._shares.admit(share, settings.max_connections_per_peer)
-            if not connection.is_admitted:
-                return (
-                    f"{settings.max_connections_per_peer} connections of this machine already: "
-                    "release some, or raise Settings.max_connections_per_peer"
-                )
-        return ""
 
     def _gone(self, connection: Connection) -> None:
         """A connection has ended: forget it, and tell who waits for its caller's end."""

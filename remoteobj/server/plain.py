@@ -13,6 +13,7 @@ from remoteobj.deferred import DeferredReply
 from remoteobj.payload import BINARY, NESTED, OUT_OF_BAND_BYTES, PLAIN, read_call, write_plain
 from remoteobj.server.calls import CallRunner, context_of
 from remoteobj.server.connection import Connection
+from remoteobj.server.shares import TURN
 from remoteobj.transport.sockets import QUIET
 from remoteobj.transport.stream import NOWAIT
 from remoteobj.wire import (
@@ -32,7 +33,6 @@ __all__ = ["PlainRunner"]
 _NO_KWARGS: dict[str, Any] = {}
 _INVOKE = int(MessageType.INVOKE)
 _CALL, _REPLY = prefix_of(_INVOKE, BINARY), prefix_of(int(MessageType.RESULT), BINARY)
-_TURN = 8
 _simple, _simple_at = SIMPLE.pack, SIMPLE.unpack_from
 
 
@@ -69,7 +69,7 @@ class PlainRunner:
         recv, send, views = connection.recv, connection.send_some, connection.views
         context, lingers = connection.context, connection.lingers
         has_deferred = not connection.is_alone
-        left = _TURN
+        left = TURN
         while not self.is_closing:
             if nobody_waits():
                 flags = 0 if lingers else NOWAIT

@@ -16,8 +16,10 @@ from remoteobj.identity.claims import Claims
 from remoteobj.payload import SERPENT, STOCK, plain_message
 from remoteobj.published import Published
 from remoteobj.server.connection import Connection
+from remoteobj.server.shares import Shares
 from remoteobj.settings import Settings
 from remoteobj.stock.formats import FORMATS
+from remoteobj.transport.stream import THIS_USER
 from remoteobj.wire import NO_CORRELATION, Flag, Message, MessageType
 
 __all__ = ["Reception"]
@@ -30,10 +32,40 @@ _CONNECT, _OK, _FAIL = MessageType.CONNECT, MessageType.CONNECT_OK, MessageType.
 class Reception:
     """Lets peers in, or tells them why not."""
 
-    def __init__(self, published: Published, callers: Callers, settings: Settings) -> None:
+    def __init__(
+        self, published: Published, callers: Callers, shares: Shares, settings: Settings
+    ) -> None:
         self._published = published
         self._callers = callers
+        self._shares = shares
         self._settings = settings
+
+    def why_full(self, connection: Connection, others: int) -> str:
+        """Count who is let in now to its machine's; returns why it cannot be, or nothing.
+
+        Args:
+            others: How many are let in already; the caller sees to it that it stays so.
+        """
+        settings, claims = self._settings, connection.stream.claims
+        if others >= settings.max_connections:
+            return (
+                f"{settings.max_connections} connections already: release some, or raise "
+                "Settings.max_connections"
+            )
+        share = connection.share_of_peer
+        if share is not None and (claims.node or claims is THIS_USER):
+            self._shares.leave(share, was_admitted=False)  # it was its address's until now
+            share = self._shares.join(claims.node) if claims.node else None
+            connection.share_of_peer = share
+        if share is None:
+            return ""
+        connection.is_admitted = self._shares.admit(share, settings.max_connections_per_peer)
+        if connection.is_admitted:
+            return ""
+        return (
+            f"{settings.max_connections_per_peer} connections of this machine already: "
+            "release some, or raise Settings.max_connections_per_peer"
+        )
 
     def let_in(self, connection: Connection, message: Message, *, why_full: str) -> None:
         """Answer a peer's first message.

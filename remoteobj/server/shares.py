@@ -1,8 +1,8 @@
 """What one peer may hold of a daemon's threads and connections, so that it starves no other.
 
 A peer is a machine of the cluster, by its certificate, however many connections it has; where
-nobody says who he is, it is an address. Who comes by the Unix socket is this user, and is not
-counted.
+nobody says who he is, it is an address. Who comes by the Unix socket, or by what stands for it, is
+this user, and is not counted once that is known.
 
 The rules:
 
@@ -31,13 +31,16 @@ from functools import partial
 
 from remoteobj.server.workers import TICK_S
 
-__all__ = ["FEW", "SPREAD", "Share", "Shares"]
+__all__ = ["FEW", "SPREAD", "TURN", "Share", "Shares"]
 
 SPREAD = 16
 """Jobs of one peer that are with the workers at a time, while they are short."""
 
 FEW = 2
 """The same while the interpreter is busy, where there is more than one peer."""
+
+TURN = 8
+"""How often a worker goes on with a connection while others wait: some calls each time."""
 
 _BUSY = (0.7, 1.25)
 """Cores that a process takes whose threads wait for each other inside the interpreter."""

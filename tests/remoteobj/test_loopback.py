@@ -18,6 +18,7 @@ from remoteobj import (
     ConnectionLost,
     Daemon,
     Peer,
+    Settings,
     runtime,
 )
 from tests import loopback
@@ -35,6 +36,15 @@ def test_who_comes_by_it_is_this_user(daemon: Daemon, place: Path, connect: Conn
     large = bytes(3_000_000)
     assert desk.echo(large) == large
     assert daemon.port is None
+
+
+def test_connections_of_this_user_are_not_counted(connect: Connect) -> None:
+    with Daemon(settings=Settings(max_connections_per_peer=2)) as daemon:
+        uri = daemon.register(Desk(), "desk")
+        daemon.start()
+        for number in range(1, 5):  # others share no connection
+            assert connect(uri, settings=Settings(call_timeout_s=20 + number)).echo(number)
+        assert daemon.statistics().connections == 4
 
 
 def test_the_file_is_this_users_alone_and_goes_with_its_daemon(own_machine: Path) -> None:
