@@ -54,9 +54,10 @@ class _Guest:
         self.has_spoken = False
 
     def shut(self) -> None:
-        """Hang up: whoever reads it is told."""
+        """Hang up: whoever reads it is told. Any thread."""
+        # Not SSLSocket's own: that takes TLS away first, under the thread that talks.
         with contextlib.suppress(OSError):
-            self.connection.shutdown(socket.SHUT_RDWR)
+            socket.socket.shutdown(self.connection, socket.SHUT_RDWR)
 
 
 class JoinPort:
@@ -253,7 +254,8 @@ class JoinPort:
         try:
             thread.start()
         except RuntimeError:
-            del self._talking[thread]
+            with self._lock:
+                del self._talking[thread]
             raise
 
     # A conversation's thread.
