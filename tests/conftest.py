@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from remoteobj import Identity
+from tests.bombs import Bomb
 from tests.certificates import Files, make_cluster
 
 PATIENCE_S = 10.0
@@ -125,6 +126,14 @@ def identity(cluster: dict[str, Files]) -> Identity:
 def foreign(tmp_path_factory: pytest.TempPathFactory) -> Files:
     """The files of a node of another cluster."""
     return make_cluster(tmp_path_factory.mktemp("other"), ["stranger"])["stranger"]
+
+
+@pytest.fixture
+def bomb(tmp_path: Path) -> Iterator[Bomb]:
+    """It may not go off in a test that has it."""
+    bomb = Bomb(tmp_path / "owned")
+    yield bomb
+    assert not bomb.has_gone_off()
 
 
 @pytest.fixture

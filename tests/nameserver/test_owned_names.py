@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import socket
 import sqlite3
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -34,6 +33,7 @@ from nameserver.service import NameService
 from nameserver.storage import SqliteStorage
 from remoteobj import URI, Daemon, Identity, NotAllowed, PeerRefused, Proxy, expose
 from remoteobj.identity.office import Office, found_cluster
+from tests.answering import Answering
 from tests.conftest import eventually
 from tests.pairs import join
 
@@ -130,32 +130,18 @@ def test_only_the_same_machine_or_an_operator_changes_it(machine: Join, ask: Ask
         assert stranger.lookup("lab.bell").node == eve.claims.node
 
 
-class Deaf:
+class Deaf(Answering):
     """Speaks TLS as a machine of the cluster, and notes what is said to it after that."""
 
     def __init__(self, identity: Identity) -> None:
         self.shaken, self.heard = 0, b""
         self._context = identity.server_context()
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._listener.getsockname()[1]
-        self._thread = threading.Thread(target=self._run)
-        self._thread.start()
+        super().__init__()
 
-    def _run(self) -> None:
-        while True:
-            try:
-                plain, _ = self._listener.accept()
-            except OSError:
-                return
-            with contextlib.suppress(OSError), self._context.wrap_socket(plain, True) as secured:
-                self.shaken += 1
-                self.heard += secured.recv(4096)
-
-    def close(self) -> None:
-        with contextlib.suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        self._thread.join()
+    def answer(self, caller: socket.socket) -> None:
+        with self._context.wrap_socket(caller, server_side=True) as secured:
+            self.shaken += 1
+            self.heard += secured.recv(4096)
 
 
 class Pretended(Networks):
@@ -182,7 +168,7 @@ def test_an_address_where_another_machine_answers_is_refused(
         record = replace(make_record("lab.bell", uri), node=who.claims.node, role="member")
         return admitted.register(record, None, "127.0.0.1", replace=True).result(10)
 
-    with closing(Deaf(ben)) as bens:
+    with Deaf(ben) as bens:
         with pytest.raises(NamingError, match="another machine of the cluster answers") as caught:
             register(eve, URI.of_tcp("bell", "127.0.0.1", bens.port))
         assert f"not node {eve.claims.node}" in str(caught.value)

@@ -35,14 +35,6 @@ from tests.nameserver.test_storage_sqlite import fill
 HERE = "PYRO:x@127.0.0.1:4711"
 
 
-@pytest.fixture
-def bomb(tmp_path: Path) -> Iterator[Bomb]:
-    """It may not go off in a test that has it."""
-    bomb = Bomb(tmp_path / "owned")
-    yield bomb
-    assert not bomb.has_gone_off()
-
-
 def values(bomb: Bomb) -> list[Any]:
     """Return what is given as an argument."""
     found: list[Any] = []

@@ -48,14 +48,6 @@ ANNOTATIONS = ("RSEG", "RBUF", "STRM", "RNOT", "ABCD")
 FLAGS = (0, Flag.EXCEPTION, Flag.COMPRESSED, Flag.ONEWAY, Flag.BATCH, Flag.KEEP_SERIALIZED, 32, 64)
 
 
-@pytest.fixture
-def bomb(tmp_path: Path) -> Iterator[Bomb]:
-    """It may not go off in a test that has it."""
-    bomb = Bomb(tmp_path / "owned")
-    yield bomb
-    assert not bomb.has_gone_off()
-
-
 def test_the_bomb_works(tmp_path: Path) -> None:
     for number, data in enumerate(Bomb(tmp_path / "owned").forms().values()):
         bomb = Bomb(tmp_path / f"owned{number}")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import socket
 import ssl
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +23,7 @@ from masterslave.slave.whose import owner_at
 from nameserver import NameServer, NameServerClient, NameServerNotFound, locate
 from remoteobj import URI, ConnectionLost, Daemon, Identity, Proxy, expose
 from remoteobj.wire import Decoder, Message, MessageType, encode
+from tests.answering import Answering
 from tests.certificates import Authority, Files
 from tests.conftest import eventually
 
@@ -223,7 +223,7 @@ def test_plain_text_hears_one_sentence_at_most(server: Server, said: bytes) -> N
 # In the place of a server.
 
 
-class Posing:
+class Posing(Answering):
     """Speaks TLS with a certificate that it should not have; keeps what callers say inside."""
 
     def __init__(self, files: Files, *, is_old: bool = False) -> None:
@@ -233,31 +233,14 @@ class Posing:
         self._context.load_cert_chain(files.certificate, files.key)
         if is_old:
             self._context.maximum_version = ssl.TLSVersion.TLSv1_2
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.location = f"127.0.0.1:{self._listener.getsockname()[1]}"
-        self._thread = threading.Thread(target=self._run)
-        self._thread.start()
+        super().__init__()
+        self.location = f"127.0.0.1:{self.port}"
 
-    def _run(self) -> None:
-        while True:
-            try:
-                plain, _ = self._listener.accept()
-            except OSError:
-                return
-            self.came += 1
-            plain.settimeout(PATIENCE_S)
-            with (
-                contextlib.suppress(OSError),
-                self._context.wrap_socket(plain, server_side=True) as tls,
-            ):
-                while data := tls.recv(65536):
-                    self.heard += data
-
-    def close(self) -> None:
-        with contextlib.suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        self._thread.join()
+    def answer(self, caller: socket.socket) -> None:
+        self.came += 1
+        with self._context.wrap_socket(caller, server_side=True) as tls:
+            while data := tls.recv(65536):
+                self.heard += data
 
 
 @pytest.fixture
@@ -267,8 +250,7 @@ def posing(town: Town) -> Iterator[Callable[[str], Posing]]:
         def pose(wrong: str) -> Posing:
             right = {"a slave's": town.slave, "an old TLS": town.operator}
             files = right.get(wrong) or town.wrong[wrong]
-            posing = Posing(files, is_old=wrong == "an old TLS")
-            return stack.enter_context(contextlib.closing(posing))
+            return stack.enter_context(Posing(files, is_old=wrong == "an old TLS"))
 
         yield pose
 

@@ -12,8 +12,6 @@ import io
 import pickle
 import sys
 import threading
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -47,15 +45,6 @@ from remoteobj.cli import run_command
 from tests.bombs import Bomb
 from tests.conftest import eventually
 from tests.masterslave.slave.fake_master import FakeMaster, value_of
-
-
-@pytest.fixture
-def bomb(tmp_path: Path) -> Iterator[Bomb]:
-    """It may not go off in a test that has it."""
-    bomb = Bomb(tmp_path / "owned")
-    yield bomb
-    assert not bomb.has_gone_off()
-
 
 VERBS = ("join", "next", "deliver", "blob", "piece", "decline", "steer", "release", "status")
 

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import socket
 import ssl
-import threading
 import time
 from pathlib import Path
 from typing import Self
 
 from nameserver.pairing.messages import Message
 from nameserver.pairing.service import receive
+from tests.answering import PATIENCE_S, Answering
 
 __all__ = ["Middle", "Stranger"]
-
-_PATIENCE_S = 10.0
 
 
 def _anything() -> ssl.SSLContext:
@@ -25,7 +22,7 @@ def _anything() -> ssl.SSLContext:
     return context
 
 
-class Middle:
+class Middle(Answering):
     """Ends TLS on both sides, with a certificate of its own, and passes on what is said.
 
     Args:
@@ -41,34 +38,12 @@ class Middle:
         self._target = port
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._context.load_cert_chain(identity)
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._listener.getsockname()[1]
-        self._thread = threading.Thread(target=self._run, name="middle")
-        self._thread.start()
+        super().__init__()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        with contextlib.suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        self._thread.join()
-
-    def _run(self) -> None:
-        while True:
-            try:
-                plain, _ = self._listener.accept()
-            except OSError:
-                return
-            with contextlib.suppress(OSError):
-                self._between(plain)
-
-    def _between(self, plain: socket.socket) -> None:
-        plain.settimeout(_PATIENCE_S)
+    def answer(self, caller: socket.socket) -> None:
         with (
-            self._context.wrap_socket(plain, server_side=True) as guest,
-            socket.create_connection(("127.0.0.1", self._target), _PATIENCE_S) as there,
+            self._context.wrap_socket(caller, server_side=True) as guest,
+            socket.create_connection(("127.0.0.1", self._target), PATIENCE_S) as there,
             _anything().wrap_socket(there) as host,
         ):
             # Host and guest take turns, so one thread hears both.
@@ -85,7 +60,7 @@ class Stranger:
     """Speaks TLS with a host, and then anything."""
 
     def __init__(self, port: int, *, source: str = "127.0.0.1") -> None:
-        plain = socket.create_connection(("127.0.0.1", port), _PATIENCE_S, (source, 0))
+        plain = socket.create_connection(("127.0.0.1", port), PATIENCE_S, (source, 0))
         self.socket = _anything().wrap_socket(plain)
         self.hello = self.hear()
 
@@ -97,7 +72,7 @@ class Stranger:
 
     def hear(self) -> Message:
         """Wait for the host's next message; raises OSError where it has hung up."""
-        return receive(self.socket, time.monotonic() + _PATIENCE_S)
+        return receive(self.socket, time.monotonic() + PATIENCE_S)
 
     def says(self, data: bytes) -> Message | None:
         """Say something; returns the answer, None where the host has hung up."""

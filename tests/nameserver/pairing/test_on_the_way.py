@@ -12,7 +12,6 @@ import string
 import threading
 import time
 from collections.abc import Callable
-from typing import Self
 
 import msgspec
 import pytest
@@ -24,17 +23,17 @@ from nameserver.pairing.joining import join_by_code, join_by_token
 from nameserver.pairing.messages import VERSION, Hello, encode
 from nameserver.pairing.token import Token, read_token
 from remoteobj.identity.store import Store
+from tests.answering import PATIENCE_S, Answering
 from tests.conftest import eventually
 from tests.nameserver.pairing.accounts import Account
 from tests.nameserver.pairing.halls import Hall, said_on
 from tests.nameserver.pairing.middle import Middle
 
-PATIENCE_S = 10.0
 GUEST, HOST = 0, 1
 Change = Callable[[int, int, bytes], bytes]
 
 
-class Wire:
+class Wire(Answering):
     """Passes bytes on between a guest and the host, and keeps them.
 
     Args:
@@ -46,31 +45,15 @@ class Wire:
     def __init__(self, port: int, change: Change = lambda who, before, data: data) -> None:
         self.said = [bytearray(), bytearray()]
         self._target, self._change = port, change
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._listener.getsockname()[1]
-        self._thread = threading.Thread(target=self._run)
-        self._thread.start()
+        super().__init__()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        with contextlib.suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        self._thread.join()
-
-    def _run(self) -> None:
-        while True:
-            try:
-                guest, _ = self._listener.accept()
-            except OSError:
-                return
-            with guest, socket.create_connection(("127.0.0.1", self._target), PATIENCE_S) as host:
-                back = threading.Thread(target=self._pass, args=(HOST, host, guest))
-                back.start()
-                self._pass(GUEST, guest, host)
-                back.join()
+    def answer(self, caller: socket.socket) -> None:
+        caller.settimeout(None)
+        with socket.create_connection(("127.0.0.1", self._target), PATIENCE_S) as host:
+            back = threading.Thread(target=self._pass, args=(HOST, host, caller))
+            back.start()
+            self._pass(GUEST, caller, host)
+            back.join()
 
     def _pass(self, who: int, source: socket.socket, target: socket.socket) -> None:
         said = self.said[who]

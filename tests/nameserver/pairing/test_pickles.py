@@ -40,14 +40,6 @@ from tests.bombs import Bomb
 from tests.nameserver.pairing.middle import Stranger
 
 
-@pytest.fixture
-def bomb(tmp_path: Path) -> Iterator[Bomb]:
-    """It may not go off in a test that has it."""
-    bomb = Bomb(tmp_path / "owned")
-    yield bomb
-    assert not bomb.has_gone_off()
-
-
 def framed(body: bytes) -> bytes:
     return len(body).to_bytes(4, "big") + body
 
