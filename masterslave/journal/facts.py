@@ -93,13 +93,13 @@ class FunctionKnown(Struct, frozen=True, array_like=True, tag=3, gc=False):
     """The number of a function.
 
     Attributes:
-        identity: The same in each run for as long as the function does the same.
+        digest: Of the function as it was pickled: another one may be the same function, pickled anew.
         packed: As it travels to slaves, where that is kept.
     """
 
     index: int
     name: str
-    identity: bytes
+    digest: bytes
     packed: Place | None = None
 
 

@@ -74,7 +74,7 @@ def make_finished(path: Path, count: int) -> None:
     with Journal.open(path, "resumed") as journal:
         first = journal.first_number
         for number in range(0, count, _ROW):
-            keys = b"".join(at.to_bytes(16, "big") for at in range(number, number + _ROW))
+            keys = b"".join((at + 1).to_bytes(16, "big") for at in range(number, number + _ROW))
             journal.record(Submitted(first + number, 0, keys))
             for at in range(number, number + _ROW):
                 place = journal.keep(b"\x02" + at.to_bytes(8, "big"))
