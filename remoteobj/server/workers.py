@@ -44,9 +44,8 @@ class Workers:
         self._name = name
         self._most = most
         self.jobs: deque[Job] = deque()
-        """What waits for a worker; to be looked at."""
-        self._jobs = self.jobs
-        self.nobody_waits: Callable[[], bool] = partial(not_, self._jobs)
+        """What waits for a worker; others only look at it."""
+        self.nobody_waits: Callable[[], bool] = partial(not_, self.jobs)
         """Tells whether no job waits: then a worker may wait for a connection to go on."""
         self._lock = threading.RLock()  # a signal handler may close while its thread is in here
         self._threads: set[threading.Thread] = set()
@@ -63,10 +62,10 @@ class Workers:
     def submit(self, job: Job) -> bool:
         """Have a worker do this. Returns whether ``tick`` has to be called until it is taken."""
         # Whoever is about to rest looks for jobs once more then: one of the two sees the other.
-        self._jobs.append(job)
+        self.jobs.append(job)
         if self._resting:
             self._hand_out()
-            if not self._jobs:
+            if not self.jobs:
                 return False
         self._is_short = True
         if len(self._threads) < min(_SPREAD, self._most):
@@ -75,13 +74,13 @@ class Workers:
 
     def _hand_out(self) -> None:
         """Hand jobs to workers that rest."""
-        while self._jobs:
+        while self.jobs:
             try:
                 rest = self._resting.pop()
             except IndexError:
                 return
             with contextlib.suppress(IndexError):  # another thread was faster
-                rest.job = self._jobs.popleft()
+                rest.job = self.jobs.popleft()
             rest.over.release()
 
     def tick(self, now: float) -> bool:
@@ -93,7 +92,7 @@ class Workers:
         if not self._is_short:
             return False
         self._is_short = False  # before looking: who puts a job in meanwhile sets it again
-        waiting = len(self._jobs)
+        waiting = len(self.jobs)
         if waiting:
             self._is_short = True
         if now < self._next_tick:
@@ -156,18 +155,18 @@ class Workers:
         """Return what to do next, waiting for it; None: the thread is not needed any more."""
         while True:
             try:
-                return self._jobs.popleft()
+                return self.jobs.popleft()
             except IndexError:
                 pass
             if self._closed or (len(self._threads) > _SPREAD and self._resting):
                 return None  # but one: where all others are held up, the next job waits for none
             rest = _Rest()
             self._resting.append(rest)
-            if self._jobs or self._closed:  # since before it could be seen to rest
+            if self.jobs or self._closed:  # since before it could be seen to rest
                 if self._gets_up(rest):
                     continue
             elif not rest.over.acquire(timeout=_IDLE_S) and self._gets_up(rest):
-                if not self._jobs:
+                if not self.jobs:
                     return None
                 continue
             if rest.job is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
+from collections.abc import KeysView
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -80,7 +81,7 @@ def test_a_port_there_is_nobody_elses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def locked(monkeypatch: pytest.MonkeyPatch) -> set[int]:
+def locked(monkeypatch: pytest.MonkeyPatch) -> KeysView[int]:
     """Stand in for msvcrt; returns which inodes have a lock."""
     held: dict[int, int] = {}
 
@@ -111,11 +112,11 @@ def locked(monkeypatch: pytest.MonkeyPatch) -> set[int]:
     monkeypatch.setattr(os, "close", close)
     monkeypatch.setattr(os, "unlink", unlink)
     monkeypatch.delattr(os, "pwrite")
-    return held  # type: ignore[return-value]
+    return held.keys()
 
 
 def test_a_lock_there_has_one_holder_and_its_file_goes_with_it(
-    windows: Path, locked: set[int]
+    windows: Path, locked: KeysView[int]
 ) -> None:
     path = windows / "x.lock"
     first = LockedFile.acquire(path)
@@ -131,7 +132,7 @@ def test_a_lock_there_has_one_holder_and_its_file_goes_with_it(
 
 
 def test_a_file_that_another_one_has_open_stays_and_is_swept_later(
-    windows: Path, locked: set[int], monkeypatch: pytest.MonkeyPatch
+    windows: Path, locked: KeysView[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = windows / "x.lock"
     first = LockedFile.acquire(path)

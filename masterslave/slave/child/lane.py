@@ -47,6 +47,8 @@ _RECEIVE_BYTES = 64 * 1024
 _encode = msgspec.msgpack.Encoder().encode
 _decode_bytes = msgspec.msgpack.Decoder(bytes).decode
 _decode_answer = msgspec.msgpack.Decoder(Instructions).decode
+# As remoteobj's, which a child does not import.
+_UNREADABLE = (msgspec.MsgspecError, UnicodeError, RecursionError)
 _SIMPLE = struct.Struct("!HII")
 _TIME = struct.Struct("@ll")
 
@@ -172,7 +174,7 @@ class _Lane:
             return None
         try:
             instructions = _decode_answer(answer)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        except _UNREADABLE:
             return None
         self._answer = answer
         if instructions.delivered >= sequence:
@@ -218,5 +220,5 @@ class _Lane:
             return None  # it is an error, or large: the master says it again to who asks anew
         try:
             return _decode_bytes(answer[start:])
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        except _UNREADABLE:
             return None
