@@ -93,7 +93,7 @@ class FunctionKnown(Struct, frozen=True, array_like=True, tag=3, gc=False):
     """The number of a function.
 
     Attributes:
-        digest: Of the function as it was pickled: another one may be the same function, pickled anew.
+        digest: Of the function as it was pickled: another one may be the same function.
         packed: As it travels to slaves, where that is kept.
     """
 
