@@ -32,14 +32,21 @@ def explain(
     slots: int,
     refused: tuple[Refused, ...],
     why_not: tuple[Refused, ...] = (),
+    inherited: int = 0,
 ) -> str:
     """Return what the waiting tasks wait for, and what to do; empty when nothing waits.
 
     Args:
+        inherited: Tasks that wait for slaves which had them in an earlier run.
         why_not: Slaves that take nothing now, and what they say of it.
     """
     tasks = f"{waiting} task{'s' * (waiting != 1)} wait{'s' * (waiting == 1)}"
     match wait:
+        case Wait.NOTHING if inherited:
+            return (
+                f"{inherited} task{'s' * (inherited != 1)} wait{'s' * (inherited == 1)} for slaves "
+                "with which they were when an earlier run ended"
+            )
         case Wait.NOTHING:
             return ""
         case Wait.NO_SLAVE:
@@ -81,6 +88,9 @@ def explain_task(future: FarmFuture[Any], decisions: Decisions, label: str) -> s
     name = f"{future.function.name}()"
     if future.done():
         return f"{name} has its answer"
+    inherited = decisions.inherited
+    if inherited is not None and (where := inherited.where(future, time.monotonic())):
+        return f"{name} {where}"
     wait = wait_of_task(decisions.scheduler.state, future.number)
     if wait.waits_for in _FOR_SLAVES:
         demand = decisions.scheduler.state.roster.demand_of(future.terms)

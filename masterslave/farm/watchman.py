@@ -81,6 +81,7 @@ class Watchman:
                     wait_of(decisions.scheduler.state),
                     label=self._label,
                     waiting=decisions.scheduler.state.waiting,
+                    inherited=decisions.inherited.waiting if decisions.inherited else 0,
                     slots=decisions.table.slots,
                     refused=refused,
                     why_not=tuple(

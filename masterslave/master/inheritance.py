@@ -58,5 +58,14 @@ class Inheritance:
         """
         return False
 
+    @property
+    def waiting(self) -> int:
+        """How many tasks wait for what slaves may bring."""
+        return 0
+
+    def where(self, submission: Submission, now: float) -> str:
+        """Return in words where a task is that waits so; empty: it does not."""
+        return ""
+
     def release(self, submission: Submission) -> None:
         """Have a submission that waits handed out after all."""

@@ -78,6 +78,24 @@ class Inherited(Inheritance):
             return False
         return True
 
+    @property
+    def waiting(self) -> int:
+        """See Inheritance."""
+        return len(self._waiting)
+
+    def where(self, submission: Submission, now: float) -> str:
+        """See Inheritance."""
+        if self._waiting.get(submission.keys) is not submission:
+            return ""
+        holder = self._holders.get(self._numbers[submission.keys])
+        if holder is not None:
+            return f"is at slave {bare_name(holder.slave)} since an earlier run"
+        left_s = max(0.0, (self.due or now) - now)
+        return (
+            "was at a slave when an earlier run ended: it is handed out again if nobody comes with "
+            f"it in {left_s:.1f} s"
+        )
+
     def release(self, submission: Submission) -> None:
         """See Inheritance."""
         if self._waiting.get(submission.keys) is submission:
