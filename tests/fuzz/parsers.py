@@ -6,6 +6,7 @@ import base64
 import hashlib
 import itertools
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,7 @@ from remoteobj.identity.revoked import Entry, Revoked
 from remoteobj.published import Published
 from remoteobj.server.connection import Connection
 from remoteobj.server.reception import Reception
+from remoteobj.server.shares import Shares
 from remoteobj.settings import Settings
 from remoteobj.stock.formats import FORMATS
 from remoteobj.transport.stream import NOBODY
@@ -145,7 +147,8 @@ def _connect() -> Feed:
         number: [payload for kind, payload in payloads if kind == number] for number in FORMATS
     }
     callers = Callers()
-    reception = Reception(Published("somewhere"), callers, settings)
+    shares = Shares(1, deque(), lambda _: None, lambda _: None)  # it is asked by who counts peers
+    reception = Reception(Published("somewhere"), callers, shares, settings)
 
     def feed(chance: Random) -> None:
         decoder = Decoder(settings.max_handshake_bytes)
