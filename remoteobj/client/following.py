@@ -115,8 +115,9 @@ class Follower:
         return any(self._ask(other, _ASIDE_S, ANY_MEMBER) for other in others if other != server)
 
     def _ask(self, location: str, round_s: float, wanted: Wanted) -> bool:
-        """Ask one daemon again and again; tells whether it has answered at all."""
-        ends_at = time.monotonic() + round_s
+        """Ask one daemon again and again; tells whether it has answered, or was silent for long."""
+        begun = time.monotonic()
+        ends_at = begun + round_s
         try:
             uri = _daemon_at(location)
             pool = Pool(uri, _SETTINGS, self._identity, wanted)
@@ -147,6 +148,8 @@ class Follower:
                 pass
             except Exception as error:  # whatever it has raised
                 _log.debug("%s does not tell of revocations any more: %s", location, error)
+                # Else one that knows nothing of this would be dialled every second.
+                return time.monotonic() - begun > AGAIN_S
             finally:
                 self._link = None
         return True

@@ -12,6 +12,7 @@ import pytest
 
 from remoteobj import Daemon, DeadlinePassed, Identity, PeerRefused, Proxy, Settings, expose
 from remoteobj.client.following import Follower
+from remoteobj.client.trusting import ANY_MEMBER
 from tests.certificates import Authority
 from tests.conftest import eventually
 
@@ -166,3 +167,17 @@ def test_what_a_process_hears_it_hands_on_to_whom_it_calls(town: Town) -> None:
         town.two.note_revoked(town.revoking_three())
         Follower(town.two)._hand_on()
         assert town.one.revoked.number == 1
+
+
+def test_who_knows_nothing_of_it_is_not_dialled_every_second(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(number: int) -> bytes:
+        raise AttributeError("revocations")  # as an older release
+
+    monkeypatch.setattr(town.daemon._published.tidings, "newer_than", fail)
+    with Proxy(town.uri, identity=town.two) as two:
+        two.ring()
+        calls = town.daemon.statistics().calls
+        assert not Follower(town.two)._ask(town.daemon.location, 60.0, ANY_MEMBER)
+        assert town.daemon.statistics().calls == calls + 1
