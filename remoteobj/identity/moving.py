@@ -6,6 +6,7 @@ from remoteobj.errors import BadInput, IdentityUnusable
 from remoteobj.identity.authority import Authority
 from remoteobj.identity.claims import at_least
 from remoteobj.identity.office import Office
+from remoteobj.identity.places import stored_clusters
 from remoteobj.identity.request import make_request
 from remoteobj.identity.revoked import Revoked
 from remoteobj.identity.sealing import Backup, seal, unseal
@@ -58,10 +59,17 @@ def restore(
     """
     backup = unseal(data, passphrase)
     store = Store.named(cluster or backup.cluster)
+    for known in map(Store.named, stored_clusters()):
+        if known.has_authority and _is_of(known, backup.ca):
+            raise BadInput(
+                f"the authority of this backup is on this account, as {known.cluster!r}: a second "
+                "one would know nothing of what the first does; 'nameserver leave --cluster "
+                f"{known.cluster} --with-authority' first, if the backup is what is to hold"
+            )
     if store.has_authority:
         raise BadInput(
-            f"the authority of {store.cluster!r} is on this account, and is not overwritten: give "
-            "the restored cluster another name with --cluster, or 'nameserver leave "
+            f"the authority of another cluster is on this account as {store.cluster!r}, and is not "
+            "overwritten: give the restored one another name with --cluster, or 'nameserver leave "
             "--with-authority' first"
         )
     authority = Authority.from_pem(Secret(backup.key), backup.ca)
@@ -72,6 +80,11 @@ def restore(
         store.save_revoked(Revoked.read(backup.revoked, backup.ca))
     _become_operator(store, name, now)
     return store
+
+
+def _is_of(store: Store, ca_pem: bytes) -> bool:
+    authority = store.authority()
+    return authority is not None and authority.certificate_pem.strip() == ca_pem.strip()
 
 
 def _become_operator(store: Store, name: str, now: float) -> None:

@@ -78,12 +78,15 @@ def test_nothing_is_overwritten(account: Account, tmp_path: Path) -> None:
     assert said.code == 2
     assert "not overwritten" in said.err
     assert file.read_bytes() == before
+    for called in ((), ("--cluster", "again")):  # there is one authority of a cluster
+        said = said_on(WORD, "restore", str(file), *called)
+        assert said.code == 2
+        assert "on this account, as 'lab'" in said.err
+    account("anna")
+    found_cluster("lab", name="anna", now=time.time())
     said = said_on(WORD, "restore", str(file))
     assert said.code == 2
     assert "not overwritten" in said.err
-    account("anna")
-    found_cluster("lab", name="anna", now=time.time())
-    assert said_on(WORD, "restore", str(file)).code == 2
     assert said_on(WORD, "restore", str(file), "--cluster", "lab-2").code == 0
 
 
