@@ -35,3 +35,11 @@ def weigh(shared: Any, path: str, gate: str = "") -> int:
     while gate and not os.path.exists(gate):
         time.sleep(0.005)
     return sum(shared)
+
+
+def mark(number: int, folder: str) -> int:
+    """Take a hundredth of a second, and note it."""
+    with open(f"{folder}/{number}", "a") as file:
+        file.write("x")
+    time.sleep(0.01)
+    return number

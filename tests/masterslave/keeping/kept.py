@@ -4,7 +4,7 @@ own, and what they are told of the work of those before.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import masterslave.farm.farm as farm_module
@@ -20,24 +20,36 @@ __all__ = ["Inherited", "kept_farm"]
 
 
 class Inherited(Inheritance):
-    """Notes what a master is told of the work of those before it."""
+    """Notes what a master is told of the work of those before it.
 
-    def __init__(self, *, takes: bool = True) -> None:
+    Args:
+        takes: Whether it is of use.
+        log: Where it is written, too, before the slave hears that it has arrived.
+    """
+
+    def __init__(self, *, takes: bool = True, log: str = "") -> None:
         super().__init__()
-        self.takes = takes
+        self.takes, self._log = takes, log
         self.holds: list[list[Hold]] = []
         self.outcomes: list[Outcome] = []
         self.gone: list[str] = []
 
     def joined(self, seat: Seat, holds: Sequence[Hold]) -> None:
         self.holds.append(list(holds))
+        self._write("hold", (each.task for each in holds))
 
     def take(self, seat: Seat, outcome: Outcome) -> bool:
         self.outcomes.append(outcome)
+        self._write("outcome", [outcome.task])
         return self.takes
 
     def left(self, seat: Seat) -> None:
         self.gone.append(seat.introduction.name)
+
+    def _write(self, what: str, tasks: Iterable[int]) -> None:
+        if self._log:
+            with open(self._log, "a") as file:
+                file.writelines(f"{what} {task}\n" for task in tasks)
 
     @property
     def values(self) -> dict[int, Any]:

@@ -82,7 +82,7 @@ def main(label: str, farm_id: str, keep_s: str, run: str, options: str = "{}") -
     told: dict[str, Any] = json.loads(options)
     if "identity" in told:
         told["identity"] = Identity.from_files(*told["identity"])
-    inherited = Inherited()
+    inherited = Inherited(log=told.pop("log", ""))
     printed: list[Any] = []
     told.setdefault("local_slaves", 0)
     told.setdefault("output", lambda one: printed.append([one.task, one.text]))
