@@ -212,7 +212,7 @@ class Link:
 
     def what_is_dropped(self) -> str:
         """Return in words what is lost if the slave ends now; empty: nothing."""
-        return self._held_in_words() if self._succession.kept_since is not None else ""
+        return self._held_in_words() if self._is_of_kept_farm() else ""
 
     def _serve(self) -> str:
         """Serve one master after the other; returns how it ended."""
@@ -308,6 +308,8 @@ class Link:
         self._begin_to_serve()
         found.on_joined()
         self._workshop.assign()  # what was not begun for want of room
+        if self._succession.is_told_to_drop:  # just before: this master can hear of it
+            self.leave_now()
 
     def _begin_to_serve(self) -> None:
         self._succession.step(Happening.LET_IN)

@@ -21,6 +21,7 @@ from masterslave.protocol.outcomes import GIVEN_BACK, PART, PROGRESS, VALUE, Out
 from masterslave.slave.link import Link
 from masterslave.slave.succession import Successor
 from masterslave.slave.workshop import Workshop
+from remoteobj import expose
 from tests.conftest import PATIENCE_S, eventually
 from tests.masterslave.slave.acts import act, note
 from tests.masterslave.slave.fake_master import FakeMaster, value_of
@@ -341,6 +342,30 @@ def test_who_is_told_to_leave_at_once_says_what_is_dropped(
     eventually(slave.keeps, "it keeps what it has")
     slave.link.leave_now()
     assert slave.wait() == ("was left before its next master came; dropped: 1 task (1 at work)")
+
+
+def test_who_is_told_to_leave_at_once_as_the_next_master_comes_gives_back(
+    make_master: MakeMaster, serve: Serve, tmp_path: Path
+) -> None:
+    first, told = make_master(), threading.Event()
+
+    class Hesitant(FakeMaster):
+        @expose
+        def join(self, message: bytes) -> bytes:
+            slave.link.leave_now()
+            told.set()
+            return super().join(message)
+
+    slave = serve(first)
+    task = hang(first, tmp_path / "gate")
+    first.die()
+    eventually(slave.keeps, "it keeps what it has")
+    second = Hesitant(first=SECOND, farm_id=MINE, keep_s=60.0, label="test")
+    slave.offer(second)
+    assert told.is_set()
+    assert wait_for(second, task)[0].kind == GIVEN_BACK
+    assert slave.wait() == "was left"
+    second.close()
 
 
 def big(count: int) -> str:
