@@ -16,7 +16,7 @@ from masterslave.master.shell import Master
 if TYPE_CHECKING:
     from masterslave.farm.journaled import Journaled
 
-__all__ = ["end_farm", "end_soon"]
+__all__ = ["drop_open", "end_farm", "end_soon"]
 
 
 def end_farm(
@@ -29,6 +29,21 @@ def end_farm(
     if journaled is not None:
         journaled.close()
     ground.close_last()
+
+
+def drop_open(ground: Outside | Here, master: Master, journaled: Journaled | None) -> str:
+    """The script is interrupted: everything open is cancelled; returns what is said of it.
+
+    With a journal only for the script: what slaves have they keep, for the script that is started
+    next. So the doors are closed before, and nobody is told that the farm has ended.
+    """
+    if journaled is None:
+        dropped = master.cancel_all()
+        return f"and their results kept, {dropped} under way are dropped" if dropped else ""
+    ground.shut()
+    dropped = master.abandon()
+    kept = f"and their results are in {journaled.path}"
+    return f"{kept}; start the script again for the other {dropped}" if dropped else ""
 
 
 def end_soon(pid: int, submitter: Submitter, master: Master, end: Callable[[], None]) -> None:

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 from masterslave.farm.arguments import check_arguments, settings_for
 from masterslave.farm.at_exit import open_farms
 from masterslave.farm.calls import Calls
-from masterslave.farm.ending import end_farm, end_soon
+from masterslave.farm.ending import drop_open, end_farm, end_soon
 from masterslave.farm.explain import explain_task
 from masterslave.farm.functions import pack_initializer
 from masterslave.farm.futures import FarmFuture
@@ -216,6 +216,7 @@ class Farm(Calls, Sharing):
                     insecure=insecure, cluster=cluster,
                 ),
             )  # fmt: skip
+        self._journaled = journaled
         self._end = partial(end_farm, self._ground, self._master, self._carrier, journaled)
         self._forgotten = weakref.finalize(
             self, end_soon, os.getpid(), self._submitter, self._master, self._end
@@ -346,15 +347,9 @@ class Farm(Calls, Sharing):
         """The block was left by an error or Ctrl-C: drop what is open, say what is kept."""
         self._submitter.take_no_more()
         counts = self.statistics()
-        dropped = self._master.cancel_all()
-        if dropped:
-            log.warning(
-                "farm %r %s: %d tasks are done and their results kept, %d under way are dropped",
-                self.label,
-                how,
-                counts.done,
-                dropped,
-            )
+        told = drop_open(self._ground, self._master, self._journaled)
+        if told:
+            log.warning("farm %r %s: %d tasks are done, %s", self.label, how, counts.done, told)
         self._close()
 
     def _is_of_parent(self) -> bool:

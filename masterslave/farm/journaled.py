@@ -25,6 +25,7 @@ class Journaled:
         path: Of the file; it is made where there is none.
 
     Attributes:
+        path: Of the file.
         farm_id: The same in each run.
         recording: For the master.
 
@@ -37,6 +38,7 @@ class Journaled:
         self._journal = Journal.open(path, label)
         for notice in self._journal.notices:
             log.warning("farm %r: %s", label, notice)
+        self.path = self._journal.path
         self.farm_id = self._journal.farm_id
         self.recording = Recording(self._journal)
         self._resuming: Resuming | None = None

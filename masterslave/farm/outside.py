@@ -108,6 +108,11 @@ class Outside:
         self._watchman.close()
         self._places.close()
 
+    def shut(self) -> None:
+        """Serve nobody any more, and tell nobody: slaves keep what they have, if they may."""
+        self.close_first()
+        self._doors.close()
+
     def close_last(self) -> None:
         """The master has ended, and the slaves were told."""
         self._local.close()

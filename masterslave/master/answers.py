@@ -95,9 +95,11 @@ class Answers:
                 one.has_failed = answer.kind != VALUE
                 self.recorded.append((one.settle, (answer, slave)))
 
-    def drop(self, tasks: Sequence[int], answer: Answer, slave: str = "") -> None:
+    def drop(
+        self, tasks: Sequence[int], answer: Answer, slave: str = "", *, is_recorded: bool = True
+    ) -> None:
         """Give those of these tasks that are open an answer that is not their own outcome."""
-        recording = self._recording
+        recording = self._recording if is_recorded else None
         is_told_later = recording is not None and not isinstance(answer, Cancelled)
         append = (self.recorded if is_told_later else self.waiting).append
         for submission, offset, count in self._book.strike_out(tasks):

@@ -38,7 +38,7 @@ from masterslave.master.inherited import Inherited
 from masterslave.master.output import Output, TaskOutput
 from masterslave.master.sharing import Blobs
 from masterslave.master.spreading import Spreading
-from masterslave.master.submission import Single, Span, Submission
+from masterslave.master.submission import Cancelled, Single, Span, Submission
 from masterslave.master.turns import Turn
 from masterslave.scheduler import Scheduler, SlaveReleased
 from masterslave.settings import FarmSettings
@@ -186,6 +186,16 @@ class Master:
             dropped = decisions.book.open
             for tasks in decisions.book.latest_first():
                 decisions.cancel(tasks)
+        return dropped
+
+    def abandon(self) -> int:
+        """Cancel everything that has no answer yet, for the script alone: no slave is told, and no
+        journal. Nobody may be served any more. Returns how many tasks that were.
+        """
+        with self._turn as decisions:
+            dropped = decisions.book.open
+            for tasks in decisions.book.latest_first():
+                decisions.answers.drop(tasks, Cancelled(), is_recorded=False)
         return dropped
 
     def view(self, look: Callable[[Decisions], _View]) -> _View:

@@ -108,6 +108,9 @@ class Here:
             )
         )
 
+    def shut(self) -> None:
+        """Nobody else is served; what runs here cannot be kept."""
+
     def close_first(self) -> None:
         """Before the master ends, nothing."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -36,17 +37,24 @@ def _again() -> str:
     return "ran again"
 
 
-def _killed_while_it_runs(
-    tmp_path: Path, start_script: Callable[..., subprocess.Popen[str]]
+def _ended_while_it_runs(
+    tmp_path: Path,
+    start_script: Callable[..., subprocess.Popen[str]],
+    by: signal.Signals = signal.SIGKILL,
 ) -> Path:
-    """Kill a script while a slave runs its task; returns what has that task go on."""
+    """End a script while a slave runs its task; returns what has that task go on."""
     script, go = tmp_path / "script.py", tmp_path / "go"
     script.write_text(_SCRIPT)
     process = start_script(str(script), str(tmp_path / "survey.db"), str(go))
     eventually((tmp_path / "go.runs").exists, "the task runs")
     with Journal.read_only(tmp_path / "survey.db") as reader:
-        eventually(lambda: reader.catch_up() and reader.folded.out, "it is in the journal")
-    process.kill()
+
+        def is_out() -> bool:
+            reader.catch_up()
+            return bool(reader.folded.out)
+
+        eventually(is_out, "it is in the journal")
+    process.send_signal(by)
     process.wait()
     return go
 
@@ -63,7 +71,7 @@ def test_a_slave_brings_what_it_had_when_the_script_was_killed(
     own_machine: Path,
 ) -> None:
     start_slave("inherited", "--slots", "1")
-    go = _killed_while_it_runs(tmp_path, start_script)
+    go = _ended_while_it_runs(tmp_path, start_script)
     with _farm(tmp_path, 60.0) as farm:
         future = farm.options(key="the task").submit(_again)
         eventually(lambda: "is at slave" in farm.explain(future), "the slave has come with it")
@@ -79,7 +87,7 @@ def test_what_nobody_comes_with_is_handed_out_again(
     own_machine: Path,
 ) -> None:
     slave = start_slave("inherited", "--slots", "1")
-    _killed_while_it_runs(tmp_path, start_script)
+    _ended_while_it_runs(tmp_path, start_script)
     slave.kill()
     slave.wait()
     with _farm(tmp_path, 2.0) as farm:
@@ -92,6 +100,22 @@ def test_what_nobody_comes_with_is_handed_out_again(
         assert future.result(20) == "ran again"
 
 
+def test_ctrl_c_leaves_slaves_what_they_have(
+    tmp_path: Path,
+    start_script: Callable[..., subprocess.Popen[str]],
+    start_slave: StartSlave,
+    own_machine: Path,
+) -> None:
+    start_slave("inherited", "--slots", "1")
+    go = _ended_while_it_runs(tmp_path, start_script, signal.SIGINT)
+    with _farm(tmp_path, 60.0) as farm:
+        future = farm.options(key="the task").submit(_again)
+        eventually(lambda: "is at slave" in farm.explain(future), "the slave has come with it")
+        go.touch()
+        assert future.result(20) == "waited"
+    assert (tmp_path / "go.ran").read_text() == "ran"
+
+
 def test_a_task_that_waits_for_a_slave_can_be_cancelled(
     tmp_path: Path,
     start_script: Callable[..., subprocess.Popen[str]],
@@ -99,7 +123,7 @@ def test_a_task_that_waits_for_a_slave_can_be_cancelled(
     own_machine: Path,
 ) -> None:
     slave = start_slave("inherited", "--slots", "1")
-    _killed_while_it_runs(tmp_path, start_script)
+    _ended_while_it_runs(tmp_path, start_script)
     slave.kill()
     slave.wait()
     with _farm(tmp_path, 60.0) as farm:
