@@ -24,7 +24,8 @@ from collections.abc import Callable
 
 import msgspec
 
-from .calls import Caller, Farm
+from .calls import Caller
+from .farm import Farm
 from .frames import (
     CALL,
     MARK_ATTEMPT,

@@ -14,7 +14,8 @@ import msgspec
 
 from ...memory import reuse_large_blocks
 from .answers import say_of_memory
-from .calls import Caller, Farm
+from .calls import Caller
+from .farm import Farm
 from .frames import (
     CLOSED_EXIT,
     Call,
