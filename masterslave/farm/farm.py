@@ -349,7 +349,7 @@ class Farm(Calls, Sharing):
         counts = self.statistics()
         told = drop_open(self._ground, self._master, self._journaled)
         if told:
-            log.warning("farm %r %s: %d tasks are done, %s", self.label, how, counts.done, told)
+            log.warning("farm %r %s: %d tasks are done %s", self.label, how, counts.done, told)
         self._close()
 
     def _is_of_parent(self) -> bool:
