@@ -20,6 +20,7 @@ from typing import Any
 
 from masterslave import Farm
 from masterslave.journal import Journal, Settled, Submitted
+from tests.benchmarks.farm.proc import peak_bytes
 
 __all__ = ["compare", "make_finished", "measure_resume", "null_task", "short_task"]
 
@@ -96,10 +97,8 @@ def _open(path: Path) -> None:
         seconds = time.perf_counter() - begun
         some = next(iter(finished.values()))
         assert journal.read(some.place)
-        # Not ru_maxrss: that begins with what the process had that started this one.
-        status = Path("/proc/self/status").read_text(encoding="ascii")
-        peak = int(status.partition("VmHWM:")[2].split()[0]) * 1024
-        print(json.dumps({"seconds": seconds, "bytes": peak, "results": len(finished)}))
+        found = {"seconds": seconds, "bytes": peak_bytes(), "results": len(finished)}
+        print(json.dumps(found))
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ def test_tasks_of_10_ms_are_as_fast_with_a_journal(own_machine: object) -> None:
     assert 0 < found["bytes"] < 1000
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
 def test_a_journal_with_many_results_is_opened_in_time(own_machine: object, tmp_path: Path) -> None:
     make_finished(tmp_path / "finished.db", 50_000)
     found = measure_resume(tmp_path / "finished.db")
