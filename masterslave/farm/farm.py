@@ -282,7 +282,8 @@ class Farm(Calls, Sharing):
 
     def why_waiting(self) -> str:
         """Return in words what the waiting tasks wait for; empty when none waits."""
-        return self._ground.why_waiting()
+        trouble = self._journaled.trouble if self._journaled is not None else ""
+        return trouble or self._ground.why_waiting()
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Take no more tasks, and end: the local slaves leave, others wait for the next farm.

@@ -28,6 +28,7 @@ class Journaled:
         path: Of the file.
         farm_id: The same in each run.
         recording: For the master.
+        trouble: Why nothing is acknowledged, in words; empty while the journal can be written.
 
     Raises:
         JournalInUse, JournalUnusable: See ``Journal.open``.
@@ -35,7 +36,8 @@ class Journaled:
 
     def __init__(self, path: str | os.PathLike[str], label: str) -> None:
         self._label = label
-        self._journal = Journal.open(path, label)
+        self.trouble = ""
+        self._journal = Journal.open(path, label, on_trouble=self._note_trouble)
         for notice in self._journal.notices:
             log.warning("farm %r: %s", label, notice)
         self.path = self._journal.path
@@ -73,6 +75,13 @@ class Journaled:
             {one.key for number, one in out.items() if number not in stays}
         )
         return stays
+
+    def _note_trouble(self, trouble: str | None) -> None:
+        self.trouble = trouble or ""
+        if trouble:
+            log.error("farm %r: %s", self._label, trouble)
+        else:
+            log.warning("farm %r: the journal can be written again", self._label)
 
     def close(self) -> None:
         """Write what waits, and say what was taken from earlier runs. Blocks: on the disk."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import random
 import subprocess
 import sys
@@ -13,7 +14,9 @@ import pytest
 
 from masterslave import Farm
 from masterslave.errors import JournalInUse, JournalUnusable
+from masterslave.journal import writing
 from remoteobj import BadInput
+from tests.conftest import eventually
 
 Run = Callable[..., tuple[str, list[str]]]
 
@@ -160,6 +163,27 @@ def test_a_journal_has_one_farm_at_a_time_and_one_label(tmp_path: Path) -> None:
         assert farm.submit(_add, 1, 2).result() == 3
     with pytest.raises(JournalUnusable, match="one"):
         Farm("other", here=1, journal=path)
+
+
+def test_a_disk_that_is_full_is_told_and_nothing_is_acknowledged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_rows = writing.write_rows
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with Farm("full", here=1, journal=tmp_path / "full.db") as farm:
+        monkeypatch.setattr(writing, "write_rows", refuse)
+        future = farm.submit(_add, 1, 2)
+        eventually(farm.why_waiting, "it is told")
+        assert "full.db cannot be written" in farm.why_waiting()
+        assert "make room" in repr(farm)
+        assert not future.done()
+        monkeypatch.setattr(writing, "write_rows", write_rows)
+        assert future.result(20) == 3
+        assert farm.why_waiting() == ""
+    assert "can be written again" in caplog.text
 
 
 def test_keys_that_are_none_are_told(tmp_path: Path) -> None:
