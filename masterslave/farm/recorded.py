@@ -8,9 +8,10 @@ from typing import Any
 import msgspec
 
 from masterslave.errors import NotPicklable
+from masterslave.farm.own_classes import loads
 from masterslave.farm.packing import reason_of, unpack
 from masterslave.master.submission import Recorded
-from masterslave.packed import unpack_value
+from masterslave.packed import PICKLED, unpack_value
 from masterslave.protocol.outcomes import MIXED, RAISED, VALUE, ItemOutcome, Outcome
 from remoteobj.unreadable import UNREADABLE
 
@@ -67,9 +68,16 @@ def _results(
     if answer.kind == MIXED:
         items = items_in(payload) or ()
         return [_one(one.kind, one.payload, slave, function, data_only) for one in items[part]]
-    values = unpack_value(payload, data_only=data_only)
-    return [(value, None) for value in values[part]]
+    return [(value, None) for value in _value_of(payload, data_only)[part]]
 
 
 def _one(kind: int, payload: bytes, slave: str, function: str, data_only: bool) -> Result:
+    if kind == VALUE:
+        return _value_of(payload, data_only), None
     return unpack(Outcome(0, 0, 1, kind, payload), slave, function, data_only=data_only)
+
+
+def _value_of(payload: bytes, data_only: bool) -> Any:
+    if payload[:1] == PICKLED and not data_only:
+        return loads(memoryview(payload)[1:])
+    return unpack_value(payload, data_only=data_only)

@@ -129,6 +129,43 @@ def test_results_that_others_are_given_come_from_the_journal_too(run: Run) -> No
     assert run(SQUARE, body.format(5)) == ("81 25\n", ["5"])
 
 
+POINT = """
+import enum
+
+class Point:
+    class Shade(enum.Enum):
+        DARK = 1
+
+    def __init__(self, x):
+        self.x = x
+
+    def twice(self):
+        return self.x * 2
+
+def point(x):
+    note(x)
+    return Point(x)
+
+def shade(number):
+    return Point.Shade.DARK
+"""
+
+
+def test_results_of_the_scripts_own_classes_are_rebuilt_by_their_name(run: Run) -> None:
+    body = """
+    one = farm.options(key=1).submit(point, 3).result()
+    (two,) = farm.options(key=lambda _: 2).map(shade, [4])
+    print(type(one) is Point, one.x, one.twice(), two is Point.Shade.DARK)
+    """
+    assert run(POINT, body) == ("True 3 6 True\n", ["3"])
+    changed = POINT.replace("note(x)", "note('again')").replace("self.x * 2", "self.x * 3")
+    assert run(changed, body) == ("True 3 9 True\n", [])
+    body = "print(farm.options(key=1).submit(print).exception())"
+    said, ran = run("", body)
+    assert "a result of print() cannot be had from the journal: it is of a class Point" in said
+    assert ran == []
+
+
 def test_ctrl_c_keeps_what_was_done(run: Run) -> None:
     body = """
     done = [farm.submit(square, number).result() for number in range(3)]
