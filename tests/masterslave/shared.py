@@ -17,6 +17,7 @@ import pytest
 
 from masterslave import Farm
 from tests.conftest import eventually, processes_of
+from tests.masterslave.gates import wait_at
 
 __all__ = ["farm", "fresh", "own_machine", "wait_for_file"]
 
@@ -60,6 +61,5 @@ def fresh(own_machine: Path) -> Iterator[Farm]:
 
 def wait_for_file(path: Path) -> Path:
     """Wait, in a task, until a test lets it go on."""
-    while not path.exists():
-        threading.Event().wait(0.01)
+    wait_at(path)
     return path

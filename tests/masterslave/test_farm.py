@@ -29,6 +29,7 @@ from masterslave import (
 from nameserver import Directory
 from remoteobj import BadURI
 from tests.conftest import eventually
+from tests.masterslave.gates import wait_at
 
 LIMIT = 10
 
@@ -55,8 +56,7 @@ def raise_unpicklable() -> None:
 
 
 def wait_for_file(path: str) -> str:
-    while not os.path.exists(path):
-        threading.Event().wait(0.01)
+    wait_at(path)
     return path
 
 

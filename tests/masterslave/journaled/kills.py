@@ -9,7 +9,6 @@ import argparse
 import contextlib
 import os
 import random
-import signal
 import subprocess
 import sys
 import tempfile
@@ -20,6 +19,7 @@ from pathlib import Path
 
 from masterslave.journal.journal import Journal
 from masterslave.journal.keys import explicit_key
+from tests.conftest import eventually
 
 __all__ = ["Story", "run_with_kills"]
 
@@ -30,7 +30,7 @@ from masterslave import Farm
 journal, ran, tasks, pause_s, slaves = sys.argv[1:]
 
 def work(number):
-    time.sleep(float(pause_s))
+    time.sleep(float(pause_s))  # so long a task takes
     with open(ran, "a") as file:
         file.write(f"{number}\\n")
     return number * number
@@ -109,15 +109,16 @@ def _kill_while_it_runs(
     process: subprocess.Popen[str], ran: Path, seen: int, chance: random.Random
 ) -> bool:
     """Kill the script some time after its first task has run; False if it has ended before."""
-    until = chance.uniform(0.0, 0.4)
-    began: float | None = None
-    while process.poll() is None:
-        if began is None and len(_lines(ran)) > seen:
-            began = time.monotonic()
-        if began is not None and time.monotonic() - began >= until:
-            process.send_signal(signal.SIGKILL)
-            return True
-        time.sleep(0.002)
+    eventually(
+        lambda: len(_lines(ran)) > seen or process.poll() is not None,
+        "a task has run, or all were done",
+        _LONGEST_S,
+    )
+    try:
+        process.wait(chance.uniform(0.0, 0.4))
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return True
     return False
 
 

@@ -19,6 +19,7 @@ from msgspec import to_builtins
 from masterslave.errors import FarmError
 from remoteobj import Identity
 from tests.conftest import eventually
+from tests.masterslave.gates import wait_at
 from tests.masterslave.keeping.kept import Inherited, kept_farm
 
 __all__ = ["MasterProcess", "StartMaster", "note_and_wait"]
@@ -69,9 +70,8 @@ def note_and_wait(path: str, seconds: float = 0.0, gate: str = "") -> str:
     with open(path, "a") as file:
         file.write(f"began in {os.getpid()}\n")
     if gate:
-        while not os.path.exists(gate):
-            time.sleep(0.005)
-    time.sleep(seconds)
+        wait_at(gate)
+    time.sleep(seconds)  # a task of so many seconds is what the test is about
     with open(path, "a") as file:
         file.write("ended\n")
     return Path(path).name

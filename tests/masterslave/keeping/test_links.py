@@ -416,7 +416,7 @@ def test_a_task_that_yields_without_end_is_given_up(
 def tell(gate: str, times: int) -> Iterator[int]:
     for number in range(times):
         Farm.progress(number, times)
-        time.sleep(0.05)
+        time.sleep(0.05)  # of what follows at once, only the latest is told
         yield number
     act("wait", gate)
 
