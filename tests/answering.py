@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import contextlib
 import socket
 import threading
@@ -12,7 +13,7 @@ __all__ = ["PATIENCE_S", "Answering"]
 PATIENCE_S = 10.0
 
 
-class Answering:
+class Answering(abc.ABC):
     """What is done with a caller is written by a class that is made of this one.
 
     Attributes:
@@ -25,9 +26,9 @@ class Answering:
         self._thread = threading.Thread(target=self._run, name="answering")
         self._thread.start()
 
+    @abc.abstractmethod
     def answer(self, caller: socket.socket) -> None:
         """Talk with a caller, who is hung up on afterwards; an ``OSError`` ends it, and no more."""
-        raise NotImplementedError
 
     def _run(self) -> None:
         while True:

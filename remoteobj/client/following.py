@@ -193,37 +193,40 @@ def _daemon_at(location: str) -> URI:
     return URI(f"PYRO:{_pyro.DAEMON_ID}@{location}")
 
 
-_followers: dict[tuple[str, str], Follower] = {}
-_lock = threading.Lock()
+class _Followers:
+    """Those of this process, one for each identity."""
+
+    def __init__(self) -> None:
+        self.disown()
+
+    def disown(self) -> None:
+        """In a forked child: the threads are the parent's, and so is whoever holds the lock."""
+        self._lock = threading.Lock()
+        self._found: dict[tuple[str, str], Follower] = {}
+
+    def of(self, identity: Identity) -> Follower:
+        key = (identity.ca_fingerprint, identity.claims.node)
+        with self._lock:
+            found = self._found.get(key)
+            if found is None:
+                found = self._found[key] = Follower(identity)
+            return found
 
 
-def _follower_of(identity: Identity) -> Follower:
-    key = (identity.ca_fingerprint, identity.claims.node)
-    with _lock:
-        found = _followers.get(key)
-        if found is None:
-            found = _followers[key] = Follower(identity)
-        return found
+_followers = _Followers()
 
 
 def follow(identity: Identity) -> Callable[[], None]:
     """Proxies call with this identity; returns what is to be called when some do no more."""
-    follower = _follower_of(identity)
+    follower = _followers.of(identity)
     follower.start()
     return follower.look
 
 
 def serve(identity: Identity, port: int | None) -> Callable[[], None]:
     """A daemon serves with this identity; returns what is to be called when it does no more."""
-    return _follower_of(identity).serve(port)
-
-
-def _disown() -> None:
-    """In a forked child: the threads are the parent's, and so is whoever holds a lock."""
-    global _lock  # noqa: PLW0603
-    _lock = threading.Lock()
-    _followers.clear()
+    return _followers.of(identity).serve(port)
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_disown)
+    os.register_at_fork(after_in_child=_followers.disown)

@@ -16,6 +16,7 @@ import sys
 import threading
 
 from nameserver import discovery
+from nameserver.discovery import Transport
 from remoteobj.identity.store import Store
 
 PATIENCE_S = 20.0
@@ -67,13 +68,14 @@ def main() -> None:
         threading.Thread(target=listen, args=(listener, context), daemon=True).start()
     at = [listener.getsockname()[1] for listener in listeners]
     if cluster:
-        for number, transport in enumerate(("tls", "join")):
+        ways: tuple[Transport, ...] = ("tls", "join")
+        for number, transport in enumerate(ways):
             discovery.announce(
                 address,
                 at[0],
                 name=f"hall-abc{number}",
                 server_id=f"{number}" * 16,
-                transport=transport,  # type: ignore[arg-type]  # one of them each
+                transport=transport,
                 cluster=cluster,
             )
     tell(ready=at)

@@ -172,9 +172,10 @@ def test_no_job_is_lost_and_none_has_more_than_the_limit(steps: list[tuple[str, 
 
 
 def test_limits_of_a_peer_are_numbers() -> None:
+    wrong: Any
     for wrong in (0, -1, True, "many"):
         with pytest.raises(BadInput, match=r"Settings\.max_threads_per_peer is a number above 0"):
-            Settings(max_threads_per_peer=wrong)  # type: ignore[arg-type]
+            Settings(max_threads_per_peer=wrong)
 
 
 # Real peers.

@@ -12,6 +12,7 @@ import runpy
 import subprocess
 import sys
 from collections.abc import Iterable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -346,9 +347,8 @@ def run_all(folders: Iterable[Path]) -> list[dict[str, str]]:
 
 def main() -> None:
     """Run the scripts, one after the other, each in a process that has nothing of the others."""
-    import numpy  # noqa: F401  # once for all
-
-    import masterslave.farm.identifying  # noqa: F401
+    for module in ("numpy", "masterslave.farm.identifying"):  # once for all
+        import_module(module)
 
     for folder in sys.argv[1:]:
         sys.stdout.flush()

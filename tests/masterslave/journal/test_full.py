@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -120,11 +121,11 @@ class Disk:
         monkeypatch.setattr(writing, "write_rows", self._write_or_fail)
         monkeypatch.setattr(writing, "_TRY_AGAIN_S", 0.001)
 
-    def _write_or_fail(self, *arguments: object) -> None:
+    def _write_or_fail(self, *arguments: Any) -> None:
         self.tries += 1
         if self.error is not None:
             raise self.error
-        self._write(*arguments)  # type: ignore[arg-type]
+        self._write(*arguments)
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,9 @@ KINDS = get_args(Event)
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_a_traced_run_happens_again(seed: int, tmp_path: Path) -> None:
+def test_a_traced_run_happens_again(
+    seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     farm = SimFarm(seed, slaves=20, tasks=500, silence_s=5.0)
     trace, handle = Trace(tmp_path / "survey.db", 1, about={"silence_s": 5.0}), Scheduler.handle
     ordered: list[Any] = []
@@ -40,7 +42,7 @@ def test_a_traced_run_happens_again(seed: int, tmp_path: Path) -> None:
         ordered.append(handle(farm._scheduler, event, now))
         return ordered[-1]
 
-    farm._scheduler.handle = traced  # type: ignore[method-assign]
+    monkeypatch.setattr(farm._scheduler, "handle", traced)
     farm.run()
     trace.close()
     (stretch,) = read_trace(tmp_path / "survey.db", KINDS)

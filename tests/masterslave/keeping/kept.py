@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from typing import Any
+from unittest import mock
 
 import masterslave.farm.farm as farm_module
 from masterslave import Farm
@@ -67,16 +68,12 @@ def kept_farm(
     **options: Any,
 ) -> Farm:
     """Return a farm that is kept, with numbers of this run."""
-    plain: Any = farm_module.Welcome
 
     def welcome(**given: Any) -> Welcome:
         return Welcome(**{**given, "farm_id": farm_id, "keep_s": keep_s})
 
-    farm_module.Welcome = welcome  # type: ignore[assignment,misc]
-    try:
+    with mock.patch.object(farm_module, "Welcome", welcome):
         farm = Farm(label, **options)
-    finally:
-        farm_module.Welcome = plain  # type: ignore[misc]
     decisions = farm._master._decisions
     decisions.book.next = run << RUN_BITS
     decisions.inherited = inherited

@@ -8,6 +8,7 @@ from typing import Any
 from unittest import mock
 
 from nameserver import NameServer
+from nameserver.pairing.host import Host
 from nameserver.pairing.presence import AUTHORITY
 from remoteobj import Identity
 from tests.nameserver.command import Said, command
@@ -20,6 +21,13 @@ class Hall:
 
     def __init__(self, identity: Identity, server: NameServer) -> None:
         self.identity, self.server = identity, server
+
+    @property
+    def host(self) -> Host:
+        """Who lets machines in."""
+        pairing = self.server._pairing
+        assert pairing is not None, "the authority is not here"
+        return pairing._host
 
     @property
     def at(self) -> tuple[str, str]:

@@ -113,8 +113,9 @@ def test_a_join_that_was_recorded_is_good_for_nothing(host: Host, recorded: byte
                 heard = heard[5 + int.from_bytes(heard[3:5], "big") :]
     assert members(host) == before
     assert [each.left for each in host._desk._invitations.kept()] == left
-    assert host._desk.code() is not None
-    assert host._desk.code().attempts == 0  # type: ignore[union-attr]
+    code = host._desk.code()
+    assert code is not None
+    assert code.attempts == 0
 
 
 def changing(who: int, at: int) -> Change:
@@ -238,7 +239,7 @@ def test_a_token_is_typed_with_another_character_twice_and_too_late(
 
 def test_a_wrong_code_is_typed_20_times(hall: Hall, account: Account) -> None:
     hall.token()  # so that the port stays open
-    host = hall.server._pairing._host  # type: ignore[union-attr]
+    host = hall.host
     code = host.open_code("operator")
     account("anna")
     at = ("--at", f"127.0.0.1:{host.port}")

@@ -112,7 +112,7 @@ def test_a_terminal_shows_it_large_and_counts_down(hall: Hall, account: Account)
     )
     thread.start()
     with Proxy(hall.authority, identity=hall.identity) as authority:
-        eventually(lambda: hall.server._pairing._host.port is not None, "the code is open")  # type: ignore[union-attr]
+        eventually(lambda: hall.host.port is not None, "the code is open")
         threading.Event().wait(0.7)
         authority.withdraw()
     thread.join(30)

@@ -52,7 +52,7 @@ def test_nothing_of_operators_is_for_others(hall: Hall, account: Account, role: 
     assert {name for name in methods if role_of(AuthorityService, name) == "operator"} == {
         *OF_OPERATORS
     }
-    host = hall.server._pairing._host  # type: ignore[union-attr]
+    host = hall.host
     identity = Identity.from_files(*_files(joined(host, account, role)))
     before = [each.name for each in host.office.members().members]
     code = host.open_code("slave")
@@ -103,7 +103,7 @@ def test_a_request_gets_the_role_of_its_token_whatever_it_says(host: Host) -> No
 
 
 def test_a_renewal_keeps_role_name_and_node_whatever_it_says(hall: Hall, account: Account) -> None:
-    host = hall.server._pairing._host  # type: ignore[union-attr]
+    host = hall.host
     slave = Identity.from_files(*_files(joined(host, account, "slave")))
     with Proxy(hall.authority, identity=slave) as authority:
         claims = claims_of(bytes(authority.renew(greedy_request())), host.office.ca_pem)
@@ -191,7 +191,7 @@ class Forger:
 @pytest.fixture
 def forger(hall: Hall, account: Account) -> Iterator[tuple[Forger, str]]:
     """A member's name server that says that it has the authority; and where it is."""
-    host = hall.server._pairing._host  # type: ignore[union-attr]
+    host = hall.host
     other = Authority.create("lab", time.time())
     token = msgspec.structs.replace(
         host.invite("slave", 1, 60.0), fingerprint=bytes.fromhex(other.fingerprint)
