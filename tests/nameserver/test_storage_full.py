@@ -10,41 +10,16 @@ import pytest
 
 from nameserver import NameServerClient, NameUnknown, SqliteStorage, StorageFailed
 from tests.conftest import StartScript
+from tests.small_disk import SMALL_DISK
 
 Names = dict[str, str]
 
-FULL = """
-import ctypes, os, resource, subprocess, sys, warnings
+FULL = (
+    SMALL_DISK
+    + """
+import warnings
 warnings.simplefilter("ignore")
 from nameserver import NameServer, SqliteStorage
-path, kind = sys.argv[1:]
-folder = os.path.dirname(path)
-filler = os.path.join(folder, "filler")
-if kind == "disk":
-    if ctypes.CDLL(None).unshare(0x20000) != 0:  # mounts of its own
-        sys.exit("may not")
-    for command in ("mount --make-rprivate /", f"mount -t tmpfs -o size=2m none {folder}"):
-        if subprocess.run(command.split(), stderr=subprocess.DEVNULL).returncode != 0:
-            sys.exit("may not")
-
-def fill():
-    if kind == "limit":
-        size = max(os.path.getsize(path), os.path.getsize(path + "-wal"))
-        resource.setrlimit(resource.RLIMIT_FSIZE, (size + 9000, resource.RLIM_INFINITY))
-        return
-    with open(filler, "wb", buffering=0) as file:
-        for size in (4096, 1):
-            try:
-                while file.write(bytes(size)):
-                    pass
-            except OSError:
-                pass
-
-def make_room():
-    if kind == "limit":
-        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
-    else:
-        os.unlink(filler)
 
 def serve(port=0):
     storage = SqliteStorage(path)
@@ -57,7 +32,7 @@ print(server.address, flush=True)
 for line in sys.stdin:
     match line.strip():
         case "fill":
-            fill()
+            fill(9000 + max(os.path.getsize(path), os.path.getsize(path + "-wal")))
         case "make room":
             make_room()
         case "again":
@@ -66,6 +41,7 @@ for line in sys.stdin:
     print("done", flush=True)
 server.close()
 """
+)
 
 
 MUCH = [f"{number:0500}" for number in range(40)]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import site
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -15,7 +14,7 @@ import pytest
 
 import masterslave
 from tests.masterslave.farm.identified import edited, write
-from tests.masterslave.named.test_other_pythons import OTHERS, _programs, _runs
+from tests.masterslave.other_pythons import OTHERS, other_python
 
 OURS = str(Path(masterslave.__file__).parents[1])
 HEX = frozenset("0123456789abcdef")
@@ -78,26 +77,11 @@ def test_a_script_that_is_imported_has_the_same_ones(tmp_path: Path) -> None:
 @pytest.mark.parametrize("version", OTHERS)
 def test_in_other_pythons_they_are_as_constant(version: str, tmp_path: Path) -> None:
     """Named tasks and arguments have the same in all of them, functions in none."""
-    programs = [each for each in _programs(version) if _runs(each, version)]
-    if not programs:
-        pytest.skip(f"Python {version} is not installed")
-    install = ["--quiet", "--no-deps", "--only-binary=:all:", "--python-version", version]
-    target = tmp_path / "packages"
-    install += ["--target", str(target), "msgspec"]
-    done = subprocess.run(
-        [sys.executable, "-m", "pip", "install", *install],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    if done.returncode:
-        pytest.skip(f"pip found no packages for Python {version}: {done.stderr.splitlines()[-1:]}")
+    other = other_python([version], tmp_path / "packages")
     plain = edited(("script.py", "import numpy as np", "import numbers_only as np"))
     home = write(tmp_path / "project", {**plain, "numbers_only.py": NUMBERS_ONLY}).parent
-    path = os.pathsep.join(map(str, (target, OURS, *site.getsitepackages())))
-    told = [run(seed, home, programs[0], "script.py", path=path) for seed in (1, 2)]
-    told.append(run(3, home, programs[0], "-m", "script", path=path))
+    told = [run(seed, home, other.program, "script.py", path=other.path) for seed in (1, 2)]
+    told.append(run(3, home, other.program, "-m", "script", path=other.path))
     assert told[0] == told[1] == told[2]
     assert set(told[0]["made3"]) <= HEX
     ours = run(4, home, sys.executable, "script.py")

@@ -11,37 +11,12 @@ import pytest
 from masterslave.errors import JournalUnusable
 from masterslave.journal import Journal, Noted, writing
 from tests.conftest import StartScript, eventually
+from tests.small_disk import SMALL_DISK
 
-FULL = """
-import ctypes, os, resource, subprocess, sys, threading
+FULL = (
+    SMALL_DISK
+    + """
 from masterslave.journal import Journal, Noted
-path, kind = sys.argv[1:]
-folder = os.path.dirname(path)
-if kind == "disk":
-    if ctypes.CDLL(None).unshare(0x20000) != 0:  # mounts of its own
-        sys.exit("may not")
-    for command in ("mount --make-rprivate /", f"mount -t tmpfs -o size=2m none {folder}"):
-        if subprocess.run(command.split(), stderr=subprocess.DEVNULL).returncode != 0:
-            sys.exit("may not")
-filler = os.path.join(folder, "filler")
-
-def fill():
-    if kind == "limit":
-        resource.setrlimit(resource.RLIMIT_FSIZE, (9000, resource.RLIM_INFINITY))
-        return
-    with open(filler, "wb", buffering=0) as file:
-        for size in (4096, 1):
-            try:
-                while file.write(bytes(size)):
-                    pass
-            except OSError:
-                pass
-
-def make_room():
-    if kind == "limit":
-        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
-    else:
-        os.unlink(filler)
 
 def record(text):
     place = journal.keep(text.encode() * 20_000)
@@ -59,7 +34,7 @@ record("a")
 for line in sys.stdin:
     match line.split():
         case ["fill"]:
-            fill()
+            fill(9000)
         case ["make", "room"]:
             make_room()
         case ["record", text]:
@@ -74,6 +49,7 @@ for line in sys.stdin:
             journal = Journal.open(path, "survey", on_trouble=tell)
             say(" ".join(journal.folded.notes) + str(journal.notices))
 """
+)
 
 
 @pytest.mark.parametrize("kind", ["disk", "limit"])

@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-import glob
 import logging
 import os
-import shutil
-import site
-import subprocess
-import sys
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
-import masterslave
 from masterslave import Farm, NotData
 from masterslave.protocol.encoding import decode, encode
 from masterslave.protocol.joining import VERSION, Introduction, Welcome
 from remoteobj import Proxy
 from tests.conftest import eventually
 from tests.masterslave.named.conftest import StartSlave
-
-OURS = ".".join(map(str, sys.version_info[:2]))
-OTHERS = [version for version in ("3.11", "3.12", "3.13") if version != OURS]
+from tests.masterslave.other_pythons import OTHERS, OURS, OtherPython, other_python
 
 
 def _welcome_of(farm: Farm, *tasks: str) -> Welcome:
@@ -58,52 +49,10 @@ def test_with_handlers_it_is_told_so_and_so_is_the_script(
         assert caplog.messages[0] == f"slave box at this machine {why}"
 
 
-class OtherPython(NamedTuple):
-    """An interpreter, and what makes it find our packages, and msgspec as built for it."""
-
-    program: str
-    path: str
-
-
-def _programs(version: str) -> list[str]:
-    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
-    return [
-        *glob.glob(f"{pyenv}/{version}.*/bin/python{version}"),
-        *filter(None, [shutil.which(f"python{version}")]),
-    ]
-
-
-def _runs(program: str, version: str) -> bool:
-    check = f"import sys; assert '%d.%d' % sys.version_info[:2] == '{version}'"
-    done = subprocess.run([program, "-c", check], capture_output=True, check=False)
-    return not done.returncode
-
-
 @pytest.fixture(scope="module")
 def other(tmp_path_factory: pytest.TempPathFactory) -> OtherPython:
     """One of the other versions, whichever is installed here."""
-    found = [
-        (version, program)
-        for version in OTHERS
-        for program in _programs(version)
-        if _runs(program, version)
-    ]
-    if not found:
-        pytest.skip(f"none of Python {', '.join(OTHERS)} is installed")
-    version, program = found[0]
-    folder = tmp_path_factory.mktemp(f"python{version}")
-    install = ["--quiet", "--no-deps", "--only-binary=:all:", "--python-version", version]
-    done = subprocess.run(
-        [sys.executable, "-m", "pip", "install", *install, "--target", str(folder), "msgspec"],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    if done.returncode:
-        pytest.skip(f"pip found no msgspec for Python {version}: {done.stderr.splitlines()[-1:]}")
-    ours = Path(masterslave.__file__).parents[1]  # the others of our packages are pure Python
-    return OtherPython(program, os.pathsep.join(map(str, (folder, ours, *site.getsitepackages()))))
+    return other_python(OTHERS, tmp_path_factory.mktemp("packages"))
 
 
 class Scene:
