@@ -24,6 +24,7 @@ from masterslave.farm.spans import ItemSpan, RestOfSpan
 from masterslave.farm.travelling import LocalCode
 from masterslave.journal.canonical import NoIdentity
 from masterslave.journal.facts import KEY_BYTES, Place
+from masterslave.journal.finished import Finish
 from masterslave.journal.journal import Journal
 from masterslave.journal.keys import Occurrences, explicit_key
 from masterslave.master.shell import Master
@@ -84,10 +85,8 @@ class Resuming:
     def find(self, key: bytes) -> tuple[Recorded, str] | None:
         """Return the value that a task has had, and who brought it; None if it has none."""
         finish = self._finished.get(key)
-        if finish is None:
-            return None
-        answer = Recorded(finish.kind, finish.skip, partial(self._journal.read, finish.place))
-        if not has_value(answer):
+        answer = None if finish is None else self._value_of(finish)
+        if finish is None or answer is None:
             return None
         self.found += 1
         return answer, self._name_of(finish.slave)
@@ -109,10 +108,8 @@ class Resuming:
                 continue
             if not row.goes_on(place, finish.place, finish.skip):
                 row.put()
-                answer = Recorded(
-                    finish.kind, finish.skip, partial(self._journal.read, finish.place)
-                )
-                if not has_value(answer):
+                answer = self._value_of(finish)
+                if answer is None:
                     row = _Row(span)
                     rest.append(place)
                     continue
@@ -142,6 +139,10 @@ class Resuming:
             return self._identities.keys(
                 fn, identity, span.items, self._occurrences, starred=span.form == EACH_STARRED
             )
+
+    def _value_of(self, finish: Finish) -> Recorded | None:
+        answer = Recorded(finish.kind, finish.skip, partial(self._journal.read, finish.place))
+        return answer if has_value(answer) else None
 
     def _name_of(self, slave: int) -> str:
         known = self._slaves.get(slave)

@@ -16,15 +16,13 @@ from masterslave.master.seats import Seat
 from masterslave.protocol.joining import Hold
 from masterslave.protocol.outcomes import (
     BROKEN,
+    ENDS,
     GIVEN_BACK,
     LOST,
-    MIXED,
     PART,
     PROGRESS,
-    RAISED,
     REPORT,
     UNABLE,
-    VALUE,
     Outcome,
 )
 from masterslave.scheduler import (
@@ -37,7 +35,6 @@ from masterslave.scheduler import (
 
 __all__ = ["Arrivals"]
 
-_ENDS = (VALUE, RAISED, MIXED)
 _GOES_ON = (PART, PROGRESS)
 _LONGEST_S = 1e9
 _NONE: frozenset[int] = frozenset()
@@ -98,7 +95,7 @@ class Arrivals:
                 continue
             if (outcome.task, outcome.attempt) in by_key:
                 continue
-            if kind in _ENDS:
+            if kind in ENDS:
                 returned.setdefault(self._claims.name_of(seat, outcome), []).append(outcome)
                 by_key[outcome.task, outcome.attempt] = outcome
             elif kind in _GOES_ON:  # before its task is settled

@@ -17,15 +17,13 @@ from masterslave.master.inheritance import Inheritance
 from masterslave.master.seats import Seat, bare_name
 from masterslave.master.submission import Recorded, Submission
 from masterslave.protocol.joining import Hold
-from masterslave.protocol.outcomes import MIXED, RAISED, VALUE, Outcome
+from masterslave.protocol.outcomes import ENDS, Outcome
 from masterslave.scheduler import HandOut
 
 if TYPE_CHECKING:  # it needs SQLite
     from masterslave.master.recording import Recording
 
 __all__ = ["Inherited"]
-
-_ENDS = (VALUE, RAISED, MIXED)
 
 
 class Inherited(Inheritance):
@@ -37,7 +35,6 @@ class Inherited(Inheritance):
         until: Monotonic time until which slaves that have something may come.
 
     Attributes:
-        expected: How many were out when this run began.
         came: How many of these have come.
         lost: How many will not come any more.
     """
@@ -52,7 +49,6 @@ class Inherited(Inheritance):
     ) -> None:
         super().__init__()
         self.due = until if keys else None
-        self.expected = len(keys)
         self.came = self.lost = 0
         self._answers = answers
         self._recording = recording
@@ -115,7 +111,7 @@ class Inherited(Inheritance):
         numbers = self._known(outcome.task, outcome.count)
         if not numbers:
             return False
-        if outcome.kind not in _ENDS:
+        if outcome.kind not in ENDS:
             self._drop([number for number in numbers if self._holders.get(number) is seat])
             return True
         slave = bare_name(seat.slave)

@@ -7,6 +7,8 @@ told goes through ``after``, and so is on the disk before.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import groupby
+from operator import attrgetter
 
 from masterslave.journal.facts import (
     NO_KEY,
@@ -33,6 +35,8 @@ from masterslave.scheduler import HandOut
 
 __all__ = ["Recording"]
 
+_function = attrgetter("function")
+
 
 class Recording:
     """Writes what happens into a journal.
@@ -55,9 +59,11 @@ class Recording:
         self._kept: tuple[Outcome, Place] | None = None
 
     def note_singles(self, tasks: Sequence[Single]) -> None:
-        """Tasks of one function were numbered, in a row."""
-        keys = b"".join([task.keys or NO_KEY for task in tasks])
-        self._note_submitted(tasks[0].function, tasks[0].number, keys, are_items=False)
+        """Tasks were numbered, in a row."""
+        for function, alike in groupby(tasks, _function):
+            first = next(alike)
+            keys = b"".join([task.keys or NO_KEY for task in (first, *alike)])
+            self._note_submitted(function, first.number, keys, are_items=False)
 
     def note_span(self, span: Span) -> None:
         """A span was numbered."""

@@ -6,6 +6,7 @@ from msgspec import Struct
 
 __all__ = [
     "BROKEN",
+    "ENDS",
     "GIVEN_BACK",
     "LOST",
     "MIXED",
@@ -31,6 +32,9 @@ __all__ = [
 
 OutcomeKind = int
 VALUE, RAISED, MIXED, LOST, GIVEN_BACK, PART, PROGRESS, BROKEN, UNABLE, REPORT = range(10)
+
+ENDS = (VALUE, RAISED, MIXED)
+"""Kinds that are the answer of their tasks."""
 
 NOT_PICKLABLE = "masterslave.errors.NotPicklable"
 """``Raised.type_name`` of a result that could not be sent: nothing was raised by the task."""

@@ -14,7 +14,7 @@ import pytest
 
 from masterslave import Farm
 from masterslave.errors import JournalInUse, JournalUnusable
-from masterslave.journal import writing
+from masterslave.journal import Journal, writing
 from remoteobj import BadInput
 from tests.conftest import eventually
 
@@ -182,6 +182,19 @@ def _add(a: int, b: int) -> int:
 
 def _draw(bound: int) -> float:
     return random.random() * bound
+
+
+def test_functions_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    path = tmp_path / "alike.db"
+    ten, hundred = [lambda x, by=by: x * by for by in (10, 100)]
+    with Farm("alike", here=1, journal=path) as farm:
+        futures = [farm.submit(one, 3) for one in (ten, hundred, ten)]
+        assert [future.result() for future in futures] == [30, 300, 30]
+    with Journal.read_only(path) as reader:
+        numbers = sorted(finish.number for finish in reader.folded.finished.values())
+        rows = [reader.folded.numbers.find(number) for number in numbers]
+        first, second, third = (row[0].function for row in rows if row is not None)
+    assert first == third != second
 
 
 def test_threads_here_keep_a_journal_as_well(tmp_path: Path) -> None:
