@@ -18,7 +18,7 @@ from functools import partial
 from typing import Any
 
 from masterslave.farm.futures import FarmFuture
-from masterslave.farm.identifying import Identities
+from masterslave.farm.recognising.identifying import Identities
 from masterslave.farm.recorded import has_value
 from masterslave.farm.spans import ItemSpan, RestOfSpan
 from masterslave.farm.travelling import LocalCode

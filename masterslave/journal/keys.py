@@ -5,7 +5,7 @@ a run with this pair has the pair itself as its key, the n-th equal one after it
 and n: three equal draws of a random number are three tasks, and each has its own result in the next
 run. A task that has no identity has ``NO_KEY``.
 
-An identity says which function it is (``masterslave.farm.identifying``); this module only hashes.
+An identity says which function it is (``masterslave.farm.recognising``); this module only hashes.
 """
 
 from __future__ import annotations

@@ -294,7 +294,7 @@ GIVEN = dict(
 )
 
 def tell():
-    from masterslave.farm.identifying import Identities
+    from masterslave.farm.recognising.identifying import Identities
     from masterslave.farm.travelling import LocalCode
     from masterslave.journal.canonical import NoIdentity
     from masterslave.journal.keys import pair_of
@@ -347,7 +347,7 @@ def run_all(folders: Iterable[Path]) -> list[dict[str, str]]:
 
 def main() -> None:
     """Run the scripts, one after the other, each in a process that has nothing of the others."""
-    for module in ("numpy", "masterslave.farm.identifying"):  # once for all
+    for module in ("numpy", "masterslave.farm.recognising.identifying"):  # once for all
         import_module(module)
 
     for folder in sys.argv[1:]:

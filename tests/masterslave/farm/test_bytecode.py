@@ -10,7 +10,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from masterslave.farm.bytecode import Import, Read, look_at
+from masterslave.farm.recognising.bytecode import Import, Read, look_at
 
 SOURCE = textwrap.dedent(
     '''

@@ -94,7 +94,7 @@ def test_in_other_pythons_they_are_as_constant(version: str, tmp_path: Path) -> 
 COMPILED = """
 import json
 import _cffi_backend as fast
-from masterslave.farm.identifying import Identities
+from masterslave.farm.recognising.identifying import Identities
 from masterslave.farm.travelling import LocalCode
 
 def calls():

@@ -15,7 +15,7 @@ import pytest
 
 from masterslave import Farm, Slave
 from masterslave.farm.functions import FunctionPacker
-from masterslave.farm.identifying import Identities
+from masterslave.farm.recognising.identifying import Identities
 from masterslave.farm.travelling import LocalCode
 from masterslave.journal.canonical import NoIdentity
 from masterslave.journal.keys import KEY_BYTES, NO_KEY, Occurrences, pair_of, task_key

@@ -1,4 +1,7 @@
-"""A walk over functions, classes, modules, instances; see :mod:`masterslave.farm.identifying`."""
+"""A walk over functions, classes, modules, instances.
+
+What it is for: :mod:`masterslave.farm.recognising.identifying`.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +17,18 @@ from importlib.util import resolve_name
 from typing import Any, NamedTuple
 
 from masterslave.codeset import COMPILED
-from masterslave.farm.bytecode import Look, Read, look_at
 from masterslave.farm.functions import name_of_function
 from masterslave.farm.handles import Handle
-from masterslave.farm.homes import home_of, home_of_instance, is_by_name, local_home_of, release_of
-from masterslave.farm.members import HOLLOW, annotations_of, jitted, members_of, reduced
-from masterslave.farm.sources import Sources
+from masterslave.farm.recognising.bytecode import Look, Read, look_at
+from masterslave.farm.recognising.homes import (
+    home_of,
+    home_of_instance,
+    is_by_name,
+    local_home_of,
+    release_of,
+)
+from masterslave.farm.recognising.members import HOLLOW, annotations_of, jitted, members_of, reduced
+from masterslave.farm.recognising.sources import Sources
 from masterslave.farm.travelling import LocalCode
 from masterslave.journal.canonical import SCALARS, NoIdentity, Walk, digest_of, node
 from masterslave.journal.keys import NO_KEY

@@ -14,9 +14,9 @@ from importlib.util import decode_source
 from pathlib import Path
 
 from masterslave.codeset import COMPILED, MAIN, MODULE, PACKAGE
-from masterslave.farm.bytecode import look_at
-from masterslave.farm.homes import release_of
 from masterslave.farm.imports import imports_of_source
+from masterslave.farm.recognising.bytecode import look_at
+from masterslave.farm.recognising.homes import release_of
 from masterslave.farm.travelling import LocalCode, Source
 from masterslave.journal.canonical import Walk, digest_of
 

@@ -3,8 +3,8 @@
 An identity is a hash of what a function does: its code, its defaults, what is in its closure, the
 globals that it reads, and so on with the functions, classes and values among them. What the script
 and its own modules have is known by what it is, what was installed by its name and release
-(:mod:`masterslave.farm.homes`). So an identity changes with what a task computes, and not with
-comments, blank lines, the order of functions in a file, or where the file is.
+(:mod:`masterslave.farm.recognising.homes`). So an identity changes with what a task computes, and
+not with comments, blank lines, the order of functions in a file, or where the file is.
 
 A function or class is written once for each walk, and by its number wherever it is met: so circles
 end.
@@ -27,10 +27,10 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from masterslave.farm.functions import name_of_function
-from masterslave.farm.homes import RELEASE
-from masterslave.farm.looking import Known, LiveWalk
 from masterslave.farm.packing import reason_of
-from masterslave.farm.sources import Sources
+from masterslave.farm.recognising.homes import RELEASE
+from masterslave.farm.recognising.looking import Known, LiveWalk
+from masterslave.farm.recognising.sources import Sources
 from masterslave.farm.travelling import LocalCode
 from masterslave.journal.canonical import NoIdentity, digest_of, node
 from masterslave.journal.keys import NO_KEY, Occurrences, keys_of_items, pair_of
