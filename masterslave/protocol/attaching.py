@@ -5,6 +5,7 @@
     script                                       reception (beside the door, in the same daemons)
       attach    Greeting -> Admission            with a ticket of an earlier time, or for a new one
       submit    Request -> Taken                 answered when it is on the disk
+      offer     Offer -> Taken                   some of an object that tasks will refer to
       collect   Collect -> Answers               waits, at most a heartbeat
       cancel    Cancel -> Taken
       leave     Leave -> Taken                   the ticket is kept, or forgotten
@@ -36,6 +37,7 @@ __all__ = [
     "Collect",
     "Greeting",
     "Leave",
+    "Offer",
     "Request",
     "SentAnswer",
     "SentFunction",
@@ -83,6 +85,7 @@ class Admission(Struct, frozen=True):
         taken: Serials below this one are on the disk.
         tasks: What the ticket has, for a script that comes back: ``(first, count, name of the
             function)`` of each row.
+        origin: What handles of shared objects name this farm by; the same in each of its runs.
     """
 
     refused: str = ""
@@ -95,6 +98,7 @@ class Admission(Struct, frozen=True):
     tasks: tuple[tuple[int, int, str], ...] = ()
     data_only: bool = False
     max_attempts: int = 3
+    origin: str = ""
 
 
 class SentFunction(Struct, frozen=True, array_like=True):
@@ -143,6 +147,27 @@ class Request(Struct, frozen=True, array_like=True):
     ticket: str
     functions: tuple[SentFunction, ...]
     tasks: tuple[SentTasks, ...]
+
+
+class Offer(Struct, frozen=True, array_like=True):
+    """Some of an object that the script shares, before the first task that refers to it.
+
+    It is whole when each part has come to its end; what comes twice is passed over. The farm keeps
+    it for as long as the ticket.
+
+    Attributes:
+        digest: What handles name it by.
+        sizes: Of its parts, in bytes.
+        part: Where *data* belongs: in which part, and
+        offset: how many bytes are before it there.
+    """
+
+    ticket: str
+    digest: bytes
+    sizes: tuple[int, ...]
+    part: int
+    offset: int
+    data: bytes
 
 
 class Taken(Struct, frozen=True, array_like=True):
