@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from masterslave.protocol.joining import DOOR_ID
@@ -46,9 +47,11 @@ class Doors:
         hosts = Networks(own_interfaces()).outer()
         return URI.of_tcp(uri.object, hosts[0], uri.port or 0) if hosts else self.local_uri
 
-    def open(self, door: Any) -> None:
-        """Publish the door, and serve in the background."""
+    def open(self, door: Any, beside: Mapping[str, Any]) -> None:
+        """Publish the door and what is beside it, by its ids, and serve in the background."""
         for daemon in self._daemons:
+            for name, each in beside.items():
+                daemon.register(each, name)
             daemon.register(door, DOOR_ID)
             daemon.start()
 

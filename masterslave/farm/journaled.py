@@ -13,58 +13,50 @@ from masterslave.master.recording import Recording
 from masterslave.master.shell import Master
 from masterslave.slave.child.looking import tasks_by_class
 
-__all__ = ["Journaled"]
+__all__ = ["Journaled", "Kept"]
 
 log = logging.getLogger("masterslave")
 
 
-class Journaled:
-    """The journal of one farm.
+class Kept:
+    """The journal of a farm, of whatever kind, and what is said of it in the end.
 
     Args:
         path: Of the file; it is made where there is none.
+        epoch: See ``Journal.open``.
 
     Attributes:
-        path: Of the file.
+        journal: Open, until this is closed.
         farm_id: The same in each run.
-        recording: For the master.
         trouble: Why nothing is acknowledged, in words; empty while the journal can be written.
 
     Raises:
         JournalInUse, JournalUnusable: See ``Journal.open``.
     """
 
-    def __init__(self, path: str | os.PathLike[str], label: str) -> None:
-        self._label = label
+    def __init__(self, path: str | os.PathLike[str], label: str, *, epoch: int = 0) -> None:
         self.trouble = ""
-        self._journal = Journal.open(path, label, on_trouble=self._note_trouble)
-        for notice in self._journal.notices:
+        self._label = label
+        self.journal = Journal.open(path, label, epoch=epoch, on_trouble=self._note_trouble)
+        for notice in self.journal.notices:
             log.warning("farm %r: %s", label, notice)
-        self.path = self._journal.path
-        self.farm_id = self._journal.farm_id
-        self.recording = Recording(self._journal)
-        self._resuming: Resuming | None = None
+        self.path = self.journal.path
+        self.farm_id = self.journal.farm_id
         self._master: Master | None = None
         self._lost_with_script = 0
 
-    def resume(
-        self, master: Master, code: LocalCode, handlers: OwnHandlers, *, wait_s: float
-    ) -> Resuming:
-        """Return what finds what earlier runs have left.
+    def inherit(self, master: Master, *, wait_s: float) -> None:
+        """Have the master's tasks wait for what slaves may bring of earlier runs.
 
         Args:
             wait_s: How long slaves that have something may take to come.
         """
-        classes = handlers.classes
-        by_task = {task: classes[spec] for task, spec in tasks_by_class(classes).items()}
         self._master = master
         master.inherit(self._out(), wait_s)
-        self._resuming = Resuming(self._journal, master, code, by_task)
-        return self._resuming
 
     def _out(self) -> dict[int, tuple[bytes, bool]]:
         """Return what slaves may bring that did not end with their script."""
-        folded = self._journal.folded
+        folded = self.journal.folded
         out = {number: one for number, one in folded.out.items() if one.run < folded.run}
         stays = {
             number: (one.key, one.is_item)
@@ -85,19 +77,49 @@ class Journaled:
 
     def close(self) -> None:
         """Write what waits, and say what was taken from earlier runs. Blocks: on the disk."""
-        self._journal.close()
-        if self._resuming is None or self._master is None:
+        self.journal.close()
+        if self._master is None:
             return
-        found, inherited = self._resuming.found, self._master.inherited
+        told = self._told(self._master)
+        if told:
+            log.warning("farm %r: %s", self._label, "; ".join(told))
+
+    def _told(self, master: Master) -> list[str]:
+        inherited = master.inherited
         came, lost = (inherited.came, inherited.lost) if inherited else (0, 0)
-        told = [f"{found} results were in {self._journal.path}"] if found else []
-        if came:
-            told.append(f"{came} that were under way came from their slaves")
+        told = [f"{came} that were under way came from their slaves"] if came else []
         for count, why in (
             (self._lost_with_script, "had ended with the script"),
             (lost, "did not come back"),
         ):
             if count:
                 told.append(f"{count} that had been handed out were so again: their slave {why}")
-        if told:
-            log.warning("farm %r: %s", self._label, "; ".join(told))
+        return told
+
+
+class Journaled(Kept):
+    """The journal of a script's farm.
+
+    Attributes:
+        recording: For the master.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], label: str) -> None:
+        super().__init__(path, label)
+        self.recording = Recording(self.journal)
+        self._resuming: Resuming | None = None
+
+    def resume(
+        self, master: Master, code: LocalCode, handlers: OwnHandlers, *, wait_s: float
+    ) -> Resuming:
+        """Return what finds what earlier runs have left; *wait_s* as of ``inherit``."""
+        classes = handlers.classes
+        by_task = {task: classes[spec] for task, spec in tasks_by_class(classes).items()}
+        self.inherit(master, wait_s=wait_s)
+        self._resuming = Resuming(self.journal, master, code, by_task)
+        return self._resuming
+
+    def _told(self, master: Master) -> list[str]:
+        found = self._resuming.found if self._resuming is not None else 0
+        told = [f"{found} results were in {self.path}"] if found else []
+        return told + super()._told(master)

@@ -6,7 +6,7 @@ import os
 import secrets
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -36,6 +36,8 @@ class Outside:
         status: Returns plain data about the farm, for ``masterslave show``.
         steer: As the door wants it.
         reach: How far the farm reaches.
+        script: What is at work here, for people; empty: the file that was started.
+        beside: What else is served where the door is, by its ids.
     """
 
     def __init__(
@@ -48,10 +50,16 @@ class Outside:
         status: Callable[[], dict[str, Any]],
         steer: Callable[[str, str], Future[dict[str, Any]]],
         reach: Reach,
+        script: str = "",
+        beside: Mapping[str, Any] | None = None,
     ) -> None:
+        self._beside = beside or {}
         self._doors = Doors(reach.host, reach.identity)
         self._local_slaves = local_slaves
-        script = Path(sys.argv[0]).name if sys.argv and sys.argv[0] else "an interactive session"
+        if not script:
+            script = (
+                Path(sys.argv[0]).name if sys.argv and sys.argv[0] else "an interactive session"
+            )
         self._record = FarmRecord(
             welcome.label, secrets.token_hex(4), self._doors.uri, socket.gethostname(), os.getpid(),
             script, farm_id=welcome.farm_id,
@@ -87,7 +95,7 @@ class Outside:
 
     def open(self) -> None:
         """Let slaves come."""
-        self._doors.open(self._door)
+        self._doors.open(self._door, self._beside)
         self._places.open()
         if isinstance(self._local_slaves, int):
             self._local.add(self._local_slaves)

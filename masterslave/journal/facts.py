@@ -153,7 +153,8 @@ class Ended(Struct, frozen=True, array_like=True, tag=7, gc=False):
     """Tasks in a row were answered without an outcome.
 
     Attributes:
-        why: "cancelled", "given up", "failed" or "predecessor failed".
+        why: "cancelled", "given up", "failed", "unable" (no slave can run it; what the last one
+            raised is the answer) or "predecessor failed".
         place: Where the answer is, packed, if there is more to say.
     """
 
@@ -181,10 +182,11 @@ class Invalidated(Struct, frozen=True, array_like=True, tag=9, gc=False):
 
 
 class Noted(Struct, frozen=True, array_like=True, tag=10, gc=False):
-    """Anything else that is to be remembered, in the form that its kind has."""
+    """Anything else that is to be remembered, in the form that its kind has; and its payloads."""
 
     kind: str
     body: bytes
+    places: tuple[Place, ...] = ()
 
 
 Fact = (
@@ -252,4 +254,6 @@ def places_of(fact: Fact) -> tuple[Place, ...]:
             return (place,)
         case FunctionKnown(packed=Place() as place):
             return (place,)
+        case Noted(places=places):
+            return places
     return ()

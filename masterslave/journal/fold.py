@@ -30,7 +30,9 @@ from masterslave.journal.facts import (
     Submitted,
 )
 from masterslave.journal.finished import Finished
+from masterslave.journal.left_code import LEFT
 from masterslave.journal.numbers import ENDED, OPEN, SETTLED, Numbers
+from masterslave.journal.tickets import NOTES, Tickets, key_of
 
 __all__ = ["Counts", "Folded", "Out", "keys_in"]
 
@@ -86,7 +88,9 @@ class Folded:
         runs: How each run began.
         ends: Those without a result, save the cancelled ones.
         losses: Hand-outs that were lost with a post-mortem.
-        notes: The bodies of each kind, in their order.
+        notes: The bodies of each kind, in their order; those about tickets are not among them.
+        tickets: Tasks that scripts have left with the farm.
+        left: Notes about functions that they have left, in their order; not among the others.
         live_bytes: What the results take in the file, about.
     """
 
@@ -98,6 +102,8 @@ class Folded:
     ends: list[Ended] = field(default_factory=list)
     losses: list[Lost] = field(default_factory=list)
     notes: dict[str, list[bytes]] = field(default_factory=dict)
+    tickets: Tickets = field(default_factory=Tickets)
+    left: list[Noted] = field(default_factory=list)
     counts: Counts = field(default_factory=Counts)
     live_bytes: int = 0
     _holders: dict[int, tuple[tuple[int, int], ...]] = field(default_factory=dict)
@@ -156,6 +162,8 @@ class Folded:
     def _submit(self, fact: Submitted) -> None:
         self.numbers.add(fact.first, fact.function, fact.keys, are_items=fact.are_items)
         self.counts.submitted += len(fact.keys) // KEY_BYTES
+        if self.tickets:
+            self.tickets.submit(fact)
 
     def _hand_out(self, fact: HandedOut) -> None:
         holders, find = self._holders, self.numbers.find
@@ -174,6 +182,8 @@ class Folded:
         place, skip, count, finished = fact.place, fact.skip, fact.count, self.finished
         counts, find, holders = self.counts, self.numbers.find, self._holders
         counts.settled += count
+        if self.tickets:
+            self.tickets.settle(fact)
         self.live_bytes += _bytes_of(place, count) * count
         for at in range(count):
             number = fact.task + at
@@ -216,6 +226,8 @@ class Folded:
 
     def _end(self, fact: Ended) -> None:
         self.counts.ended += fact.count
+        if self.tickets:
+            self.tickets.end(fact)
         if fact.why != "cancelled":
             self.ends.append(fact)
         for number in range(fact.first, fact.first + fact.count):
@@ -239,8 +251,10 @@ class Folded:
                 del self._holders[number]
 
     def _invalidate(self, fact: Invalidated) -> None:
-        keys = set(keys_in(fact.keys))
-        self.counts.invalidated += len(keys)
+        self.counts.invalidated += self._forget({*keys_in(fact.keys)})
+
+    def _forget(self, keys: set[bytes]) -> int:
+        """Forget results of these keys, and those that are on their way; returns how many."""
         for key in keys:
             number = self.finished.number_of(key)
             found = self.numbers.find(number)
@@ -252,8 +266,19 @@ class Folded:
             if found is not None and found[0].key(found[1]) in keys:
                 found[0].forget_key(found[1])
                 del self._holders[number]
+        return len(keys)
 
     def _note(self, fact: Noted) -> None:
+        if fact.kind in NOTES:
+            forgotten = self.tickets.note(fact)
+            ticket = None if forgotten is None else self.tickets.forget(forgotten)
+            if ticket is not None:
+                name = ticket.made.name
+                self._forget({key_of(name, serial) for serial in range(ticket.count)})
+            return
+        if fact.kind in LEFT:
+            self.left.append(fact)
+            return
         self.notes.setdefault(fact.kind, []).append(fact.body)
 
 

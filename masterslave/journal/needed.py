@@ -22,12 +22,16 @@ from masterslave.journal.facts import (
     HandedOut,
     Invalidated,
     Lost,
+    Noted,
     Place,
     Settled,
     Submitted,
 )
 from masterslave.journal.fold import Folded, Out, keys_in
+from masterslave.journal.left_code import LEFT, name_in, wanted_code
 from masterslave.journal.numbers import OPEN
+from masterslave.journal.tickets import MADE, NOTES
+from masterslave.journal.tickets import OPEN as UNANSWERED
 
 __all__ = ["Needed", "moved"]
 
@@ -48,6 +52,10 @@ class Needed:
         self._latest = _latest(folded)
         self._first_run = 0 if keep_runs is None else max(1, folded.run - keep_runs + 1)
         self._out = folded.out
+        self._tickets = folded.tickets
+        self._are_noted = False
+        used = {row.function for ticket in folded.tickets for row in ticket.rows}
+        self._wanted_code = wanted_code(folded.left, used)
         self._ends: dict[bytes, int] = {}
         for end in folded.ends:
             for number in range(end.first, end.first + end.count):
@@ -77,13 +85,26 @@ class Needed:
                 ):
                     item = skip + first - task if skip >= 0 else skip
                     yield msgspec.structs.replace(fact, task=first, count=many, skip=item)
-            case Ended(why="cancelled") | HandedOut() | Invalidated() | Lost(post_mortem=None):
+            case Noted():
+                yield from self._noted(fact)
+            case HandedOut() | Invalidated() | Lost(post_mortem=None):
                 pass
-            case Ended(first=start, count=count):
-                for first, many in _runs(start, count, self._is_end):
+            case Ended(first=start, count=count, why=why):
+                is_needed = self._has_ended if why == "cancelled" else self._is_end
+                for first, many in _runs(start, count, is_needed):
                     yield msgspec.structs.replace(fact, first=first, count=many)
             case _:
                 yield fact
+
+    def _noted(self, fact: Noted) -> Iterator[Fact]:
+        if fact.kind in LEFT:
+            if name_in(fact) in self._wanted_code:
+                yield fact
+        elif fact.kind not in NOTES:
+            yield fact
+        elif fact.kind == MADE and not self._are_noted:  # before all that is about their tasks
+            self._are_noted = True
+            yield from self._tickets.notes()
 
     def hand_outs(self) -> Iterator[Fact]:
         """Return what is out, as hand-outs; they come after all other facts."""
@@ -118,7 +139,7 @@ class Needed:
             )
             if not any(place.size for place in arguments):
                 arguments = ()
-            yield Submitted(first, fact.function, keys, arguments)
+            yield Submitted(first, fact.function, keys, arguments, fact.are_items)
 
     def _is_asked(self, fact: Submitted, number: int) -> bool:
         folded = self._folded
@@ -134,6 +155,8 @@ class Needed:
             return True
         if number in self._out or number in self._named:
             return True
+        if self._tickets.find(number) is not None:
+            return self._tickets.is_latest(number)
         return bool(fact.arguments) and row.states[at] == OPEN and key not in folded.finished
 
     def _may_run(self, number: int) -> bool:
@@ -156,6 +179,17 @@ class Needed:
         its = (skip, fact.place, fact.slave, fact.kind)
         is_its = its == (finish.skip, finish.place, finish.slave, finish.kind)
         return is_its and self._is_wanted(key)
+
+    def _has_ended(self, number: int) -> bool:
+        """Tell whether a ticket's task was answered so; if it was cancelled, too."""
+        found = self._tickets.find(number)
+        ticket = self._tickets.by_index.get(found[0]) if found else None
+        return (
+            ticket is not None
+            and found is not None
+            and self._tickets.is_latest(number)
+            and ticket.what(found[1]) != UNANSWERED
+        )
 
     def _is_end(self, number: int) -> bool:
         key = self._folded.key_of(number)
@@ -196,12 +230,16 @@ def moved(fact: Fact, move: Callable[[Place], Place]) -> Fact:
     match fact:
         case Settled(task, attempt, count, skip, kind, place, slave, seconds):
             return Settled(task, attempt, count, skip, kind, move(place), slave, seconds)
-        case Submitted(arguments=arguments) if arguments:
-            return msgspec.structs.replace(fact, arguments=tuple(map(move, arguments)))
+        case Submitted(arguments=places) if places:
+            changes: dict[str, object] = {"arguments": tuple(map(move, places))}
+        case Noted(places=places) if places:
+            changes = {"places": tuple(map(move, places))}
         case Ended(place=Place() as place):
-            return msgspec.structs.replace(fact, place=move(place))
+            changes = {"place": move(place)}
         case Lost(post_mortem=Place() as place):
-            return msgspec.structs.replace(fact, post_mortem=move(place))
+            changes = {"post_mortem": move(place)}
         case FunctionKnown(packed=Place() as place):
-            return msgspec.structs.replace(fact, packed=move(place))
-    return fact
+            changes = {"packed": move(place)}
+        case _:
+            return fact
+    return msgspec.structs.replace(fact, **changes)

@@ -13,6 +13,7 @@ from operator import attrgetter
 from masterslave.journal.facts import (
     NO_KEY,
     Ended,
+    Fact,
     FunctionKnown,
     HandedOut,
     Place,
@@ -49,7 +50,7 @@ class Recording:
     def __init__(self, journal: Journal) -> None:
         self.after: Callable[[Callable[[], None]], None] = journal.after
         self.first = journal.first_number
-        self._record = journal.record
+        self._record: Callable[[Fact], None] = journal.record
         self._keep = journal.keep
         known = journal.folded
         self._slaves: dict[str, SlaveKnown] = {}
@@ -71,15 +72,24 @@ class Recording:
         self._note_submitted(span.function, span.number, keys, are_items=True)
 
     def _note_submitted(
-        self, function: Function, first: int, keys: bytes, *, are_items: bool
+        self,
+        function: Function,
+        first: int,
+        keys: bytes,
+        arguments: tuple[Place, ...] = (),
+        *,
+        are_items: bool,
     ) -> None:
         index = self._functions.get(function.digest)
         if index is None:
             index = self._functions[function.digest] = self._next_function + len(self._functions)
-            self._record(
-                FunctionKnown(index, function.name, function.digest, self._keep(function.packed))
-            )
-        self._record(Submitted(first, index, keys, are_items=are_items))
+            place = self._place_of(function)
+            self._record(FunctionKnown(index, function.name, function.digest, place))
+        self._record(Submitted(first, index, keys, arguments, are_items))
+
+    def _place_of(self, function: Function) -> Place:
+        """Return where a function is in the journal, as it travels."""
+        return self._keep(function.packed)
 
     def note_sent(self, slave: str, host: str, hand_outs: Sequence[HandOut]) -> None:
         """A slave was handed these."""
@@ -116,7 +126,7 @@ class Recording:
             case Failed():
                 self._record(Ended(first, count, "failed", self._keep(str(answer.error).encode())))
             case Outcome():
-                self._record(Ended(first, count, "failed", self._keep(answer.payload)))
+                self._record(Ended(first, count, "unable", self._keep(answer.payload)))
             case _:
                 self._record(Ended(first, count, "predecessor failed"))
 

@@ -161,10 +161,22 @@ class Master:
             self._inbox.is_announced = True
             self._kick()
 
+    def take_in(self, submissions: Sequence[Submission]) -> None:
+        """Take in tasks and spans, all in one step: they have their numbers when this returns, and
+        are in the journal's hands.
+        """
+        with self._turn:
+            self._inbox.submit(submissions)
+
     def cancel(self, singles: Sequence[Single]) -> None:
         """Drop single tasks that have no answer yet, all in one step: what runs is stopped."""
         with self._turn as decisions:
             decisions.cancel([single.number for single in singles])
+
+    def drop(self, tasks: Sequence[int]) -> None:
+        """Drop those of these tasks that are open, by their numbers."""
+        with self._turn as decisions:
+            decisions.cancel(tasks)
 
     def cancel_spans(self, spans: Sequence[Span]) -> None:
         """Drop the items of spans that have no answer yet."""

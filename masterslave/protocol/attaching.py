@@ -173,10 +173,15 @@ class Offer(Struct, frozen=True, array_like=True):
 class Taken(Struct, frozen=True, array_like=True):
     """Serials below *taken* are kept, whatever happens to script or farm; or *refused* says why
     nothing was taken, and what to do.
+
+    Attributes:
+        is_out: It was refused because the caller is not attached (any more): its connection was
+            lost, say. It may attach again.
     """
 
     taken: int = 0
     refused: str = ""
+    is_out: bool = False
 
 
 class Collect(Struct, frozen=True, array_like=True):
@@ -216,12 +221,14 @@ class Answers(Struct, frozen=True, array_like=True):
     Attributes:
         refused: Why there are none any more, and what to do; empty: there are.
         waits: What tasks wait for, in words, for people.
+        is_out: As of ``Taken``.
     """
 
     since: int
     answers: tuple[SentAnswer, ...] = ()
     refused: str = ""
     waits: str = ""
+    is_out: bool = False
 
 
 class Cancel(Struct, frozen=True, array_like=True):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from msgspec import Struct
 
 __all__ = [
+    "BUNDLED",
+    "BUNDLED_STARRED",
     "CALL",
     "EACH",
     "EACH_STARRED",
@@ -25,14 +27,15 @@ RUN_BITS = 40
 number is used twice. A farm that is not kept has one run, from 0 on."""
 
 Form = int
-CALL, EACH, EACH_STARRED = range(3)
+CALL, EACH, EACH_STARRED, BUNDLED, BUNDLED_STARRED = range(5)
 """What the arguments of a hand-out are, pickled: ``(args, kwargs)`` of one call; a list of items,
-each the only argument of a call of its own; a list of argument tuples, likewise. Those of a named
-task are packed instead, as values are."""
+each the only argument of a call of its own; a list of argument tuples, likewise; and of a master
+that unpickles nothing, a MessagePack list with such a list for each item. Those of a named task are
+packed instead, as values are."""
 
 
 class WireTask(Struct, frozen=True, array_like=True):
-    """One hand-out: the function by its hash, the arguments as bytes, in one of three forms."""
+    """One hand-out: the function by its hash, the arguments as bytes, in one of the forms."""
 
     task: int
     attempt: int

@@ -7,16 +7,20 @@ bytes, before anything is handed to a child; and a child that is told so unpickl
 
 from __future__ import annotations
 
+import msgspec
 from msgspec import structs
 
 from masterslave.packed import BESIDE, DATA
 from masterslave.protocol.encoding import encode
 from masterslave.protocol.functions import NAMED
-from masterslave.protocol.hand_outs import WireTask
+from masterslave.protocol.hand_outs import BUNDLED, BUNDLED_STARRED, WireTask
 from masterslave.protocol.joining import ONLY_NAMED, GivenHandlers, Welcome
 from masterslave.protocol.outcomes import NOT_DATA, UNABLE, Outcome, Raised
+from remoteobj.unreadable import UNREADABLE
 
 __all__ = ["refuse", "without_code_in"]
+
+_read_bundle = msgspec.msgpack.Decoder(list[bytes]).decode
 
 _NO_FUNCTION = f"this slave takes no functions: it {ONLY_NAMED}"
 _NO_DATA = (
@@ -45,9 +49,20 @@ def refuse(task: WireTask, function: bytes) -> Outcome | None:
     """
     if function[:1] != NAMED:
         why = _NO_FUNCTION
-    elif task.arguments[:1] not in (DATA, BESIDE):  # what is lent could be anything, too
+    elif not _are_data(task):
         why = _NO_DATA
     else:
         return None
     payload = encode(Raised(NOT_DATA, why, why))
     return Outcome(task.task, task.attempt, task.count, UNABLE, payload)
+
+
+def _are_data(task: WireTask) -> bool:
+    """Tell whether arguments are data; what is lent could be anything, too."""
+    parts = [task.arguments]
+    if task.form in (BUNDLED, BUNDLED_STARRED):
+        try:
+            parts = _read_bundle(task.arguments)
+        except UNREADABLE:
+            return False
+    return all(part[:1] in (DATA, BESIDE) for part in parts)

@@ -5,13 +5,11 @@ from __future__ import annotations
 import contextlib
 import pickle
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from types import GeneratorType
 from typing import Any
 
 from ...codeset import without_code
-from ...lent import LENT, read_lent
-from ...packed import NotData, unpack_value
 from .answers import (
     TakenBack,
     Unable,
@@ -22,11 +20,13 @@ from .answers import (
     pack_result,
     small_enough,
 )
+from .arguments import arguments_of, items_of
 from .farm import Farm, globals_of
 from .frames import (
     BROKEN,
+    BUNDLED_STARRED,
     CALL,
-    EACH,
+    EACH_STARRED,
     GIVEN_BACK,
     LARGE_BYTES,
     MAX_PAYLOAD_BYTES,
@@ -54,7 +54,6 @@ __all__ = ["Caller"]
 _PROGRESS_S = 0.1
 _clock = time.perf_counter
 _NONE = b"D\xc0"
-_PICKLE = b"\x80"
 _TOO_LARGE = (
     f"results of items that travel together take more than {MAX_PAYLOAD_BYTES // 2**20} MiB: use a "
     "smaller chunksize, or write them to files and return their names"
@@ -63,25 +62,6 @@ _TOO_LARGE = (
 
 class _Broken(BaseException):
     """The farm's initializer has raised; what, is noted with the farm."""
-
-
-def _arguments_of(call: Call, no_code: str) -> Any:
-    packed = call.arguments
-    if packed.startswith(LENT):
-        lent = read_lent(packed)
-        if lent is None:
-            raise TakenBack
-        packed = lent
-    if packed.startswith(_PICKLE) and not no_code:
-        return pickle.loads(packed)
-    try:
-        return unpack_value(packed, data_only=bool(no_code))
-    except NotData:
-        raise Unable(
-            NOT_DATA,
-            f"an argument could only be pickled, and this slave {no_code}: give plain data, such "
-            "as numbers, texts, lists or arrays",
-        ) from None
 
 
 class Caller:
@@ -163,7 +143,7 @@ class Caller:
             if farm.globals:
                 farm.join(call.function, function)
             if call.form == CALL:
-                args, kwargs = _arguments_of(call, farm.no_code)
+                args, kwargs = arguments_of(call, farm.no_code)
                 value = function(*args, **kwargs)
                 if type(value) is GeneratorType:
                     value = self._tell_parts(value, function, farm.data_only)
@@ -300,15 +280,15 @@ class Caller:
     def _run_each(self, call: Call, function: Callable[..., Any], farm: Farm) -> tuple[int, bytes]:
         """Call the function for each item; what some raise is told of those alone."""
         data_only = farm.data_only
-        items = _arguments_of(call, farm.no_code)
         mark, tidier = self._mark, self.tidier
         values: list[Any] = []
         errors: dict[int, bytes] = {}
         add = values.append
-        numbered: Iterable[tuple[int, Any]] = iter(enumerate(items))
+        numbered = items_of(call, farm.no_code)
+        is_starred = call.form in (EACH_STARRED, BUNDLED_STARRED)
         while True:
             try:
-                if call.form == EACH:
+                if not is_starred:
                     for mark[1], item in numbered:
                         add(function(item))
                         if tidier.is_changed:

@@ -22,6 +22,8 @@ from ...blobs.segments import Part
 __all__ = [
     "BEGIN",
     "BROKEN",
+    "BUNDLED",
+    "BUNDLED_STARRED",
     "CALL",
     "CLOSE",
     "CLOSED_EXIT",
@@ -80,7 +82,7 @@ __all__ = [
 ]
 
 # As in masterslave.protocol, which imports too much for a child; a test compares them.
-CALL, EACH, EACH_STARRED = range(3)
+CALL, EACH, EACH_STARRED, BUNDLED, BUNDLED_STARRED = range(5)
 VALUE, RAISED, MIXED, LOST, GIVEN_BACK, PART, PROGRESS, BROKEN, UNABLE = range(9)
 MAX_PAYLOAD_BYTES = 128 * 1024 * 1024
 NOT_PICKLABLE = "masterslave.errors.NotPicklable"

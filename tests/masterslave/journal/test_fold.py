@@ -57,7 +57,7 @@ def test_facts_and_fields_of_a_later_release_are_passed_over() -> None:
     later = msgspec.msgpack.encode(
         [
             [11, "what is this?", {"a": [1, 2]}],
-            [*msgspec.to_builtins(Noted("kind", b""))[:2], b"body", "a field more"],
+            [*msgspec.to_builtins(Noted("kind", b""))[:2], b"body", [], "a field more"],
             [4, BASE, 0, key(1)],  # as one would have written it that knew of no arguments
         ]
     )

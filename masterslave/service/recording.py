@@ -1,0 +1,71 @@
+"""What a service's master writes into its journal: all that is needed to go on without any script.
+
+Who uses it holds the master's lock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
+from operator import attrgetter
+
+from masterslave.journal.facts import Place
+from masterslave.journal.journal import Journal
+from masterslave.journal.tickets import note_numbered
+from masterslave.master.recording import Recording
+from masterslave.master.submission import Function, Single, Span
+from masterslave.service.ledger import Ledger
+from masterslave.service.submissions import PackedSingle, PackedSpan
+
+__all__ = ["TicketRecording"]
+
+_what = attrgetter("function", "ticket")
+
+
+class TicketRecording(Recording):
+    """Writes down whose each task is, and its arguments.
+
+    Args:
+        place_of: Says where a function is.
+    """
+
+    def __init__(
+        self, journal: Journal, ledger: Ledger, place_of: Callable[[Function], Place]
+    ) -> None:
+        super().__init__(journal)
+        self._record = ledger.record
+        self._functions = {one.digest: index for index, one in journal.folded.functions.items()}
+        self._place = place_of
+
+    def note_singles(self, tasks: Sequence[Single]) -> None:
+        """Tasks were numbered, in a row."""
+        for row in _rows_of(tasks):
+            first = row[0]
+            self._record(note_numbered(first.ticket, first.serial, first.number, len(row)))
+            keys = b"".join([task.keys for task in row])
+            places = tuple([task.place for task in row])
+            self._note_submitted(first.function, first.number, keys, places, are_items=False)
+
+    def note_span(self, span: Span) -> None:
+        """A span was numbered."""
+        assert isinstance(span, PackedSpan)
+        self._record(note_numbered(span.ticket, span.serial, span.number, span.count))
+        self._note_submitted(
+            span.function, span.number, span.keys, tuple(span.places), are_items=True
+        )
+
+    def _place_of(self, function: Function) -> Place:
+        return self._place(function)
+
+
+def _rows_of(tasks: Sequence[Single]) -> Iterator[list[PackedSingle]]:
+    """Return tasks of one function and ticket whose serials are in a row, too."""
+    ours = [task for task in tasks if isinstance(task, PackedSingle)]
+    for _, alike in groupby(ours, _what):
+        row: list[PackedSingle] = []
+        for task in alike:
+            if row and task.serial != row[-1].serial + 1:
+                yield row
+                row = []
+            row.append(task)
+        yield row

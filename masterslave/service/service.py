@@ -1,0 +1,213 @@
+"""``Service``: a farm that runs by itself, and keeps in its journal what scripts leave with it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from dataclasses import asdict
+from functools import partial
+from typing import Any
+
+from masterslave.farm.journaled import Kept
+from masterslave.farm.lacking import Lacking
+from masterslave.farm.modules import search_path
+from masterslave.farm.output import log_levels, shower
+from masterslave.farm.outside import Outside
+from masterslave.farm.reach import choose_reach
+from masterslave.farm.records import statistics_of
+from masterslave.farm.steering import Steering
+from masterslave.journal.journal import Journal
+from masterslave.master.carrier import Carrier
+from masterslave.master.shell import Master
+from masterslave.naming import check_label
+from masterslave.protocol.attaching import RECEPTION_ID, Admission
+from masterslave.protocol.joining import Welcome
+from masterslave.service.desk import Desk
+from masterslave.service.functions import Functions
+from masterslave.service.ledger import Ledger
+from masterslave.service.reception import Reception
+from masterslave.service.recording import TicketRecording
+from masterslave.service.taking_up import take_up
+from masterslave.settings import FarmSettings
+from remoteobj import URI, Identity
+from remoteobj.identity import AUTO, Auto
+
+__all__ = ["Service"]
+
+log = logging.getLogger("masterslave")
+
+
+class Service:
+    """The master of a farm, with a journal, for scripts that attach to it.
+
+    What they submit is in the file before they are told so; and is run, whatever happens to them or
+    to this process: another one that is started with the same file goes on where this one was.
+
+    Args:
+        label: Of the farm.
+        journal: Path of the file; it is made where there is none.
+        epoch: Of the farm, where masters take it over from each other; else 0.
+        local_slaves: How many to start on this machine; they end with this.
+        nameserver: Where to register, as of ``Farm``, and so are *identity*, *insecure*, *cluster*
+            and *host*.
+        output: What becomes of what tasks print: "log" or "none", as of ``Farm``.
+        settings: Times and limits.
+
+    Attributes:
+        label: Of the farm.
+        farm_id: The same in each run.
+        master: Hands the tasks out.
+        journal: The file, opened.
+
+    Raises:
+        JournalInUse, JournalUnusable: The journal cannot be had; the message says what to do.
+        BadLabel, BadName, CodeRefused, IdentityUnusable, BadInput: As of ``Farm``.
+
+    Threads: any.
+    """
+
+    def __init__(
+        self,
+        label: str,
+        journal: str | os.PathLike[str],
+        *,
+        epoch: int = 0,
+        local_slaves: int = 0,
+        nameserver: str | bool | None = None,
+        identity: Identity | Auto | None = AUTO,
+        insecure: bool = False,
+        cluster: str | None = None,
+        host: str | None = None,
+        output: str = "none",
+        settings: FarmSettings | None = None,
+    ) -> None:
+        self.label = check_label(label)
+        settings = settings or FarmSettings()
+        show_output = shower(output)
+        reach = choose_reach(
+            label, host=host, identity=identity, nameserver=nameserver, insecure=insecure,
+            cluster=cluster,
+        )  # fmt: skip
+        self._kept = kept = Kept(journal, label, epoch=epoch)
+        self.journal: Journal = kept.journal
+        self.farm_id = kept.farm_id
+        ledger = Ledger(kept.journal)
+        functions = Functions(ledger, kept.journal.folded.left)
+        self._carrier = Carrier()
+        origin = f"farm {label!r} ({kept.farm_id[:8]})"
+        self.master = Master(
+            settings,
+            self._carrier,
+            recording=TicketRecording(kept.journal, ledger, functions.place),
+            origin=origin,
+            look_at=Lacking().sort_out,
+            show_output=show_output,
+        )
+        self._settings = settings
+        self._steering = Steering(label, self.master, is_here=False)
+        admission = Admission(
+            label=label,
+            farm_id=kept.farm_id,
+            epoch=epoch,
+            heartbeat_s=settings.heartbeat_s,
+            max_attempts=settings.max_attempts,
+            origin=origin,
+        )
+        self._reception = Reception(
+            admission, partial(self._make_desk, ledger, functions), self.why_waiting
+        )
+        welcome = Welcome(
+            heartbeat_s=settings.heartbeat_s,
+            label=label,
+            search_path=search_path(),
+            output=show_output is not None,
+            log_levels={} if show_output is None else log_levels(),
+            farm_id=kept.farm_id,
+            keep_s=settings.keep_s,
+        )
+        self._outside = Outside(
+            self.master,
+            settings,
+            welcome,
+            local_slaves=local_slaves,
+            status=self._status,
+            steer=self._steering.begin,
+            reach=reach,
+            script="masterslave master",
+            beside={RECEPTION_ID: self._reception},
+        )
+        self._lock = threading.Lock()
+        self._is_closed = False
+
+    def _make_desk(self, ledger: Ledger, functions: Functions, reception: Reception) -> Desk:
+        self._desk = Desk(
+            self.label, ledger, functions, on_told=reception.tell, on_part=reception.tell_part
+        )
+        self._desk.master = self.master
+        return self._desk
+
+    def open(self) -> None:
+        """Take up what earlier runs have left, and serve slaves and scripts.
+
+        Blocks: on the disk, as long as it takes to read what is open.
+        """
+        self._carrier.start()
+        self._kept.inherit(self.master, wait_s=self._settings.patience_s)
+        taken = take_up(self._desk)
+        if taken:
+            log.warning("farm %r: %d tasks of earlier runs are taken up", self.label, taken)
+        self.master.start()
+        self._reception.start()
+        self._outside.open()
+
+    @property
+    def uri(self) -> URI:
+        """Where the master's door is: for other machines, if they are served."""
+        return self._outside.uri
+
+    @property
+    def servers(self) -> tuple[str, ...]:
+        """Addresses of the name servers where the farm is registered now."""
+        return self._outside.servers
+
+    def why_waiting(self) -> str:
+        """Return in words what the waiting tasks wait for; empty when none waits."""
+        return self._kept.trouble or self._outside.why_waiting()
+
+    def run_until(self, stop: threading.Event) -> None:
+        """Serve until this is set, then close. Blocks until then."""
+        try:
+            stop.wait()
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """End: slaves keep what they have for the next run, and what is open stays in the journal.
+
+        Calling it again does nothing.
+        Blocks: a few seconds, on the disk and on local slaves.
+        """
+        with self._lock:
+            if self._is_closed:
+                return
+            self._is_closed = True
+        self._desk.is_closing = True
+        self._outside.shut()  # nobody is told that the farm has ended
+        self._reception.close()
+        self.master.abandon()
+        self.master.close()
+        self._carrier.close()
+        self._kept.close()
+        self._outside.close_last()
+
+    def _status(self) -> dict[str, Any]:
+        spreading = self.master.spreading
+        failed = sum(ticket.failed for ticket in self._desk.ledger.tickets)
+        counts = self.master.view(lambda d: statistics_of(d.scheduler.state, failed, spreading))
+        return {
+            "statistics": asdict(counts),
+            "waits": self.why_waiting(),
+            "slaves": [asdict(slave) for slave in self._steering.slaves()],
+            "former_slaves": [asdict(slave) for slave in self._steering.former_slaves()],
+        }

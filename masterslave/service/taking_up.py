@@ -1,0 +1,102 @@
+"""What a start takes up again: each task of a ticket that has no answer, with no script present.
+
+Those that slaves may still have of an earlier run wait for them (``master.inherited``).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+
+from masterslave.errors import JournalUnusable
+from masterslave.journal.facts import Place
+from masterslave.journal.tickets import Sent, Ticket, key_of
+from masterslave.master.submission import Function, Single, Submission
+from masterslave.protocol.hand_outs import CALL
+from masterslave.scheduler import Terms
+from masterslave.service.desk import Desk
+from masterslave.service.functions import NotTaken
+from masterslave.service.submissions import HELD_BYTES, PackedSingle, PackedSpan, Places
+
+__all__ = ["take_up"]
+
+log = logging.getLogger("masterslave")
+
+
+def take_up(desk: Desk) -> int:
+    """Put in what is open; returns how many tasks that are. Blocks: on the disk."""
+    taken = 0
+    for ticket in list(desk.ledger.tickets):
+        submissions = list(_TakingUp(desk, ticket))
+        desk.master.take_in(submissions)
+        taken += sum(one.count if one.is_span else 1 for one in submissions)
+    return taken
+
+
+class _TakingUp:
+    """Makes submissions of what a ticket has open."""
+
+    def __init__(self, desk: Desk, ticket: Ticket) -> None:
+        self._desk = desk
+        self._ticket = ticket
+        self._whose = ticket.made.index, ticket.made.name
+        self._known: dict[int, Single] = {}
+
+    def __iter__(self) -> Iterator[Submission]:
+        for row in self._ticket.rows:
+            runs = list(self._ticket.runs(row.first, row.count, are_open=True))
+            if not runs:
+                continue
+            try:
+                function = self._desk.functions.find(row.function)
+                terms = self._desk.terms.read(self._ticket.made.name, function, row.terms)
+            except (JournalUnusable, NotTaken) as error:
+                log.error("ticket %s: %s", self._ticket.made.name, error)
+                for first, count in runs:
+                    for serial in range(first, first + count):
+                        self._desk.fail(self._ticket, serial, str(error))
+                continue
+            make = self._singles if row.form == CALL else self._spans
+            after = self._desk.predecessors(self._ticket, row.after, self._known)
+            for first, count in runs:
+                for one in make(row, first, count, function, terms):
+                    if after:
+                        one.after = after
+                    yield one
+
+    def _singles(
+        self, row: Sent, first: int, count: int, function: Function, terms: Terms
+    ) -> Iterator[Submission]:
+        read = self._desk.ledger.read
+        for serial in range(first, first + count):
+            place = self._ticket[serial].place
+            try:
+                held = read(place) if place.size <= HELD_BYTES else read
+            except JournalUnusable as error:
+                self._desk.fail(self._ticket, serial, str(error))
+                continue
+            single = PackedSingle(self._desk, self._whose, serial, function, terms, place, held)
+            self._known[serial] = single
+            yield single
+
+    def _spans(
+        self, row: Sent, first: int, count: int, function: Function, terms: Terms
+    ) -> Iterator[Submission]:
+        """Return items in a row; each that a slave may bring is alone, so that it can wait."""
+        start = first
+        for serial in range(first, first + count):
+            if self._desk.master.may_come(key_of(self._whose[1], serial)):
+                yield from self._span(row, start, serial - start, function, terms)
+                yield from self._span(row, serial, 1, function, terms)
+                start = serial + 1
+        yield from self._span(row, start, first + count - start, function, terms)
+
+    def _span(
+        self, row: Sent, first: int, count: int, function: Function, terms: Terms
+    ) -> Iterator[Submission]:
+        if count:
+            places: list[Place] = [self._ticket[first + at].place for at in range(count)]
+            yield PackedSpan(
+                self._desk, self._whose, first, function, terms, row.form, Places(places),
+                self._desk.ledger.read,
+            )  # fmt: skip
