@@ -190,6 +190,8 @@ class Decisions:
         """Drop those of these tasks that are open, with this answer."""
         self.handle(TasksCancelled(tasks))
         self.answers.drop(tasks, answer)
+        if self.inherited is not None:
+            self.inherited.cancelled(tasks)
 
     def break_by(self, error: FarmBroken) -> None:
         """Answer everything with this error, from now on."""

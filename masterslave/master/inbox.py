@@ -95,32 +95,37 @@ class Inbox:
     def _hand_in_span(self, span: Span) -> None:
         if self._decisions.recording is not None:
             self._decisions.recording.note_span(span)
-            if span.count == 1 and self._is_inherited(span):
+            if self._is_inherited(span):
                 return
         self._hand_out_span(span)
 
     def _is_inherited(self, submission: Submission) -> bool:
         """Tell whether a slave may bring this from an earlier run: then it waits for that.
 
-        What is to follow others does not, nor what others are to follow: the scheduler knows
-        nothing of what waits here.
+        So does what is to follow such a one: the scheduler knows nothing of what waits there.
         """
         inherited = self._decisions.inherited
-        return inherited is not None and not submission.after and inherited.has(submission)
+        if inherited is None:
+            return False
+        is_one = not submission.is_span or submission.count == 1
+        return (is_one and inherited.has(submission)) or inherited.holds(submission)
 
     def hand_out_released(self) -> None:
-        """Hand to the scheduler what has waited for slaves of an earlier run in vain."""
+        """Hand to the scheduler what waits for no slave of an earlier run any more."""
         inherited = self._decisions.inherited
         if inherited is None:
             return
-        released, inherited.released = inherited.released, []
-        for submission in released:
-            if self._decisions.book.find(submission.number) is not submission:
-                continue  # it was cancelled meanwhile
-            if submission.is_span:
-                self._hand_out_span(submission)
-            else:
-                self._hand_out_singles([submission])
+        released = inherited.released
+        for submission in released:  # which becomes longer
+            if inherited.holds(submission):  # it is to follow another one, too
+                continue
+            if self._decisions.book.find(submission.number) is submission:  # else it was cancelled
+                if submission.is_span:
+                    self._hand_out_span(submission)
+                else:
+                    self._hand_out_singles([submission])
+            inherited.let_go(submission.number)
+        released.clear()
 
     def _hand_out_span(self, span: Span) -> None:
         number, count, terms = span.number, span.count, span.terms
@@ -144,10 +149,6 @@ class Inbox:
         if len(known) > 2 * len(followed) + _REMEMBER_PREDECESSORS:
             for number in [number for number in known if number not in followed]:
                 del known[number]
-        if decisions.inherited is not None:
-            for one in after:
-                decisions.inherited.release(one)
-            self.hand_out_released()
         find = decisions.book.singles.get
         is_open = {one.number: one for one in after if find(one.number) is one}
         known.update(is_open)

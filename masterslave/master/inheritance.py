@@ -20,7 +20,7 @@ class Inheritance:
 
     Attributes:
         due: When ``tick`` has to be called; None: never.
-        released: Submissions that have waited in vain, and are to be handed out.
+        released: Submissions that wait for nothing here any more, and are to be handed out.
     """
 
     def __init__(self) -> None:
@@ -67,5 +67,14 @@ class Inheritance:
         """Return in words where a task is that waits so; empty: it does not."""
         return ""
 
-    def release(self, submission: Submission) -> None:
-        """Have a submission that waits handed out after all."""
+    def holds(self, follower: Submission) -> bool:
+        """Have a submission wait for one that it is to follow and that is here; False: none is."""
+        return False
+
+    def let_go(self, task: int) -> None:
+        """A task is here no more: it has its answer, or the scheduler has it. What is to follow it
+        is released.
+        """
+
+    def cancelled(self, tasks: Sequence[int]) -> None:
+        """These tasks have an answer: what is to follow them has not to wait here."""

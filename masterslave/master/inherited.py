@@ -56,6 +56,8 @@ class Inherited(Inheritance):
         self._numbers = {key: number for number, (key, _) in keys.items()}
         self._holders: dict[int, Seat] = {}
         self._waiting: dict[bytes, Submission] = {}
+        self._here: set[int] = set()  # numbers of those that wait, or follow one that does
+        self._followers: dict[int, list[Submission]] = {}  # by the number of that one
         self._come: dict[bytes, tuple[Recorded, str]] = {}
 
     def may_have(self, key: bytes) -> bool:
@@ -67,9 +69,10 @@ class Inherited(Inheritance):
         key = submission.keys
         if key in self._come:
             answer, slave = self._come.pop(key)
-            self._answers.settle_one(submission, answer, slave)
+            self._settle(submission, answer, slave)
         elif key in self._numbers:
             self._waiting[key] = submission
+            self._here.add(submission.number)
         else:
             return False
         return True
@@ -82,7 +85,8 @@ class Inherited(Inheritance):
     def where(self, submission: Submission, now: float) -> str:
         """See Inheritance."""
         if self._waiting.get(submission.keys) is not submission:
-            return ""
+            is_held = submission.number in self._here
+            return "waits for a task that was at a slave when an earlier run ended" * is_held
         holder = self._holders.get(self._numbers[submission.keys])
         if holder is not None:
             return f"is at slave {bare_name(holder.slave)} since an earlier run"
@@ -92,11 +96,29 @@ class Inherited(Inheritance):
             f"it in {left_s:.1f} s"
         )
 
-    def release(self, submission: Submission) -> None:
+    def holds(self, follower: Submission) -> bool:
         """See Inheritance."""
-        if self._waiting.get(submission.keys) is submission:
-            del self._waiting[submission.keys]
-            self.released.append(submission)
+        first = next((one.number for one in follower.after if one.number in self._here), None)
+        if first is None:
+            return False
+        self._here.add(follower.number)
+        self._followers.setdefault(first, []).append(follower)
+        return True
+
+    def let_go(self, task: int) -> None:
+        """See Inheritance."""
+        self._here.discard(task)
+        self.released += self._followers.pop(task, ())
+
+    def cancelled(self, tasks: Sequence[int]) -> None:
+        """See Inheritance."""
+        if not self._here:
+            return
+        gone = self._here.intersection(tasks)
+        for key in [key for key, one in self._waiting.items() if one.number in gone]:
+            del self._waiting[key]
+        for task in gone:
+            self.let_go(task)
 
     # What slaves say.
 
@@ -128,8 +150,13 @@ class Inherited(Inheritance):
             if submission is None:
                 self._come[key] = answer, slave
             else:
-                self._answers.settle_one(submission, answer, slave)
+                self._settle(submission, answer, slave)
+                self.let_go(submission.number)
         return True
+
+    def _settle(self, submission: Submission, answer: Recorded, slave: str) -> None:
+        submission.after = ()  # its future may live for long
+        self._answers.settle_one(submission, answer, slave)
 
     def left(self, seat: Seat) -> None:
         """See Inheritance."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from masterslave import Farm
+from masterslave import DependencyFailed, Farm
 from masterslave.journal import Journal
 from masterslave.settings import FarmSettings
 from tests.conftest import eventually
@@ -19,7 +19,7 @@ from tests.masterslave.conftest import StartSlave
 _SCRIPT = """
 import sys
 from pathlib import Path
-from masterslave import Farm
+from masterslave import DependencyFailed, Farm
 
 journal, gate = sys.argv[1:]
 
@@ -125,3 +125,53 @@ def test_a_task_that_waits_for_a_slave_can_be_cancelled(earlier: Earlier) -> Non
     earlier.end_slave()
     with earlier.next(60.0) as farm:
         assert farm.options(key="the task").submit(_again).cancel()
+
+
+def test_what_follows_a_task_that_a_slave_has_waits_for_it(earlier: Earlier) -> None:
+    earlier.end(signal.SIGKILL)
+    with earlier.next(60.0) as farm:
+        future = farm.options(key="the task").submit(_again)
+        follower = farm.submit(str.upper, future)
+        last = farm.options(after=[future, follower]).submit(str.lower, "LAST")
+        eventually(lambda: "is at slave" in farm.explain(future), "the slave has come with it")
+        assert "waits for a task that was at a slave" in farm.explain(last)
+        earlier.open_gate()
+        assert (follower.result(20), last.result(20), future.result()) == (
+            "PASSED", "last", "passed",
+        )  # fmt: skip
+    assert earlier.passed == "once"
+
+
+def test_what_follows_such_a_task_is_handed_out_after_it_if_nobody_comes(earlier: Earlier) -> None:
+    earlier.end(signal.SIGKILL)
+    earlier.end_slave()
+    with earlier.next(1.0) as farm:
+        future = farm.options(key="the task").submit(_again)
+        follower = farm.submit(str.upper, future)
+        last = farm.submit(str.lower, follower)
+        farm.add_local_slaves(1)
+        assert (last.result(20), follower.result(20)) == ("ran again", "RAN AGAIN")
+
+
+def test_what_follows_such_a_task_fails_when_that_is_cancelled(earlier: Earlier) -> None:
+    earlier.end(signal.SIGKILL)
+    with earlier.next(60.0) as farm:
+        future = farm.options(key="the task").submit(_again)
+        follower = farm.submit(str.upper, future)
+        last = farm.options(after=follower).submit(_again)
+        assert future.cancel()
+        with pytest.raises(DependencyFailed):
+            follower.result(20)
+        with pytest.raises(DependencyFailed):
+            last.result(20)
+        earlier.open_gate()
+
+
+def test_a_slave_brings_what_follows_others_too(earlier: Earlier) -> None:
+    earlier.end(signal.SIGKILL)
+    with earlier.next(60.0) as farm:
+        done = farm.submit(_again)
+        future = farm.options(key="the task", after=done).submit(_again)
+        eventually(lambda: "is at slave" in farm.explain(future), "the slave has come with it")
+        earlier.open_gate()
+        assert (future.result(20), done.result(20)) == ("passed", "ran again")
