@@ -5,11 +5,26 @@ from __future__ import annotations
 import logging
 import re
 
-__all__ = ["show_line"]
+__all__ = ["show_line", "show_text"]
 
 _LOGGED = 3
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 _CONTROLS = re.compile(r"(?!\x1b\[[0-9;]*m)[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+def show_text(text: str, before: str = "") -> str:
+    """Return a text of somebody else's, each line after *before*; none of it moves a terminal's
+    cursor, or is anything else than seen.
+    """
+    text = "".join(
+        each if each.isprintable() or each in "\n\t" else _escaped(each)
+        for each in text.replace("\r\n", "\n")
+    )
+    return "\n".join(before + line for line in text.split("\n"))
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode()
 
 
 def show_line(where: str, function: str, task: int, text: str, level: int, logger: str) -> str:

@@ -1,4 +1,6 @@
-"""``masterslave list`` and ``show``: the farms there are, and how they are doing."""
+"""``masterslave list`` and ``show``: the farms there are, how they are doing, and what became of
+their tasks.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from masterslave.cli.finding import Look, with_places
+from masterslave.cli.stories import is_file, show_failed, show_task
 from masterslave.errors import FarmError
 from masterslave.naming import check_label
 
@@ -77,11 +80,24 @@ def _list_slaves(slaves: list[dict[str, Any]]) -> None:
 
 
 @click.command()
-@click.argument("label")
+@click.argument("label", metavar="LABEL_OR_FILE")
+@click.argument("task", required=False)
 @_json
 @with_places
-def show(look: Look, label: str, as_json: bool) -> None:
-    """Show the farms of LABEL: tasks, slaves, what they run and what they wait for."""
+def show(look: Look, label: str, task: str | None, as_json: bool) -> None:
+    """Show the farms of LABEL: tasks, slaves, what they run and what they wait for.
+
+    With TASK, tell the story of one task from the journal of the farm on this machine, or from the
+    journal FILE: to whom it was handed out, how it was lost, what it raised. TASK is its number
+    where tasks print, in the last run, or RUN:NUMBER; its key; or the name of its function, which
+    means the last one that failed. Of a FILE without TASK, list the tasks that have failed.
+    """
+    if task is not None:
+        show_task(look, label, task, as_json=as_json)
+        return
+    if is_file(label):
+        show_failed(label, as_json=as_json)
+        return
     check_label(label)
     farms = look(label).farms
     if not farms:

@@ -374,6 +374,7 @@ class Farm(Calls, Sharing):
         return {
             "statistics": asdict(self.statistics()),
             "waits": self.why_waiting(),
+            "journal": "" if self._journaled is None else str(self._journaled.path),
             "slaves": [asdict(slave) for slave in self.slaves],
             "former_slaves": [asdict(slave) for slave in self.former_slaves],
         }

@@ -5,30 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import msgspec
-
 from masterslave.errors import NotPicklable
 from masterslave.farm.own_classes import loads
 from masterslave.farm.packing import reason_of, unpack
 from masterslave.master.submission import Recorded
 from masterslave.packed import PICKLED, unpack_value
-from masterslave.protocol.outcomes import MIXED, RAISED, VALUE, ItemOutcome, Outcome
-from remoteobj.unreadable import UNREADABLE
+from masterslave.protocol.outcomes import MIXED, RAISED, VALUE, Outcome, items_in
 
-__all__ = ["has_value", "items_in", "recorded_results"]
+__all__ = ["has_value", "recorded_results"]
 
 Result = tuple[Any, BaseException | None]
-
-_read_mixed = msgspec.msgpack.Decoder(tuple[ItemOutcome, ...]).decode
-
-
-def items_in(payload: bytes) -> tuple[ItemOutcome, ...] | None:
-    """Return what became of items, from the payload of a ``MIXED`` outcome; None: it is none."""
-    try:
-        items: tuple[ItemOutcome, ...] = _read_mixed(payload)
-    except UNREADABLE:
-        return None
-    return items
 
 
 def has_value(answer: Recorded) -> bool:

@@ -17,7 +17,7 @@ from masterslave.farm.packing import (
     unpack_exception,
     why_not_item,
 )
-from masterslave.farm.recorded import items_in, recorded_results
+from masterslave.farm.recorded import recorded_results
 from masterslave.master.submission import (
     Answer,
     Cancelled,
@@ -30,7 +30,7 @@ from masterslave.master.submission import (
 )
 from masterslave.packed import unpack_value
 from masterslave.protocol.hand_outs import Form
-from masterslave.protocol.outcomes import MIXED, RAISED, VALUE, ItemOutcome, Outcome
+from masterslave.protocol.outcomes import MIXED, RAISED, VALUE, ItemOutcome, Outcome, items_in
 
 if TYPE_CHECKING:
     from masterslave.farm.futures import FarmFuture

@@ -23,6 +23,7 @@ __all__ = [
     "NO_KEY",
     "NO_PLACE",
     "RUN_BITS",
+    "ArgumentsKnown",
     "Ended",
     "Fact",
     "FunctionKnown",
@@ -121,10 +122,16 @@ class Submitted(Struct, frozen=True, array_like=True, tag=4, gc=False):
 
 
 class HandedOut(Struct, frozen=True, array_like=True, tag=5, gc=False):
-    """A slave was given hand-outs: ``(task, attempt, count)`` of each."""
+    """A slave was given hand-outs.
+
+    Attributes:
+        hand_outs: ``(task, attempt, count)`` of each.
+        at: When, in seconds since 1970; 0: that is not known.
+    """
 
     slave: int
     hand_outs: tuple[tuple[int, int, int], ...]
+    at: float = 0.0
 
 
 class Settled(Struct, frozen=True, array_like=True, tag=6, gc=False):
@@ -165,7 +172,13 @@ class Ended(Struct, frozen=True, array_like=True, tag=7, gc=False):
 
 
 class Lost(Struct, frozen=True, array_like=True, tag=8, gc=False):
-    """A hand-out was lost, with its process, its slave, or the way there."""
+    """A hand-out was lost, with its process, its slave, or the way there.
+
+    Attributes:
+        post_mortem: Where a packed ``protocol.outcomes.PostMortem`` is, if there is one.
+        at: When it was heard of, in seconds since 1970; 0: that is not known.
+        may_come: Its slave was lost, and may still bring it, to this master or the next one.
+    """
 
     task: int
     attempt: int
@@ -173,6 +186,8 @@ class Lost(Struct, frozen=True, array_like=True, tag=8, gc=False):
     slave: int
     reason: str
     post_mortem: Place | None = None
+    at: float = 0.0
+    may_come: bool = False
 
 
 class Invalidated(Struct, frozen=True, array_like=True, tag=9, gc=False):
@@ -189,6 +204,21 @@ class Noted(Struct, frozen=True, array_like=True, tag=10, gc=False):
     places: tuple[Place, ...] = ()
 
 
+class ArgumentsKnown(Struct, frozen=True, array_like=True, tag=11, gc=False):
+    """The arguments of a task that has failed, to run it again; of others they may be where it was
+    submitted.
+
+    Attributes:
+        form: As of a hand-out; of an item, *place* is that of a list of one item.
+        why_not: Why they are not kept, in words; empty if they are.
+    """
+
+    task: int
+    form: int
+    place: Place
+    why_not: str = ""
+
+
 Fact = (
     RunBegan
     | SlaveKnown
@@ -200,9 +230,10 @@ Fact = (
     | Lost
     | Invalidated
     | Noted
+    | ArgumentsKnown
 )
 
-_KNOWN = range(1, 11)
+_KNOWN = range(1, 12)
 
 _write = msgspec.msgpack.Encoder().encode
 _read_all = msgspec.msgpack.Decoder(list[Fact]).decode
@@ -246,7 +277,7 @@ def _read_known(body: bytes) -> tuple[list[Fact], int]:
 def places_of(fact: Fact) -> tuple[Place, ...]:
     """Return the places that a fact names."""
     match fact:
-        case Settled(place=place):
+        case Settled(place=place) | ArgumentsKnown(place=place):
             return (place,)
         case Submitted(arguments=arguments):
             return arguments

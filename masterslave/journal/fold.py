@@ -16,6 +16,7 @@ from masterslave.journal.facts import (
     KEY_BYTES,
     NO_KEY,
     RUN_BITS,
+    ArgumentsKnown,
     Ended,
     Fact,
     FunctionKnown,
@@ -242,6 +243,8 @@ class Folded:
         self.counts.lost += fact.count
         if fact.post_mortem is not None:
             self.losses.append(fact)
+        if fact.may_come:
+            return
         for number in range(fact.task, fact.task + fact.count):
             holders = self._holders.get(number, ())
             left = tuple(each for each in holders if each[0] != fact.attempt)
@@ -293,6 +296,7 @@ _TAKE: dict[type, Callable[[Folded, Any], None]] = {
     Lost: Folded._lose,
     Invalidated: Folded._invalidate,
     Noted: Folded._note,
+    ArgumentsKnown: lambda folded, fact: None,
 }
 
 

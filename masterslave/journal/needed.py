@@ -16,6 +16,7 @@ from masterslave.journal.facts import (
     KEY_BYTES,
     NO_PLACE,
     RUN_BITS,
+    ArgumentsKnown,
     Ended,
     Fact,
     FunctionKnown,
@@ -89,6 +90,9 @@ class Needed:
                 yield from self._noted(fact)
             case HandedOut() | Invalidated() | Lost(post_mortem=None):
                 pass
+            case ArgumentsKnown(task=task):
+                if self._has_failed(task):
+                    yield fact
             case Ended(first=start, count=count, why=why):
                 is_needed = self._has_ended if why == "cancelled" else self._is_end
                 for first, many in _runs(start, count, is_needed):
@@ -164,6 +168,13 @@ class Needed:
         finish = self._folded.finished.get(key) if key is not None else None
         return finish is None or finish.number != number or finish.kind != _VALUE
 
+    def _has_failed(self, number: int) -> bool:
+        key = self._folded.key_of(number)
+        finish = self._folded.finished.get(key) if key is not None else None
+        if finish is None:
+            return number in self._named
+        return finish.number == number and finish.kind != _VALUE
+
     def _is_wanted(self, key: bytes) -> bool:
         if not self._first_run:
             return key in self._folded.finished
@@ -234,7 +245,7 @@ def moved(fact: Fact, move: Callable[[Place], Place]) -> Fact:
             changes: dict[str, object] = {"arguments": tuple(map(move, places))}
         case Noted(places=places) if places:
             changes = {"places": tuple(map(move, places))}
-        case Ended(place=Place() as place):
+        case Ended(place=Place() as place) | ArgumentsKnown(place=place):
             changes = {"place": move(place)}
         case Lost(post_mortem=Place() as place):
             changes = {"post_mortem": move(place)}

@@ -18,6 +18,7 @@ from masterslave.journal.database import (
 )
 from masterslave.journal.facts import (
     KEY_BYTES,
+    ArgumentsKnown,
     Ended,
     Fact,
     HandedOut,
@@ -208,4 +209,6 @@ def is_about(fact: Fact, number: int) -> bool:
             return task <= number < task + count
         case Ended(first=first, count=count):
             return first <= number < first + count
+        case ArgumentsKnown(task=task):
+            return task == number
     return False

@@ -10,9 +10,18 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from masterslave.master.book import TaskBook
-from masterslave.master.submission import Answer, Cancelled, Recorded, Submission
+from masterslave.master.submission import (
+    Answer,
+    Cancelled,
+    Failed,
+    GivenUp,
+    Recorded,
+    Span,
+    Submission,
+)
 from masterslave.packed import PICKLED
-from masterslave.protocol.outcomes import VALUE, Outcome
+from masterslave.protocol.hand_outs import CALL
+from masterslave.protocol.outcomes import MIXED, VALUE, Outcome, items_in
 from masterslave.scheduler import HandOut
 
 if TYPE_CHECKING:  # it needs SQLite
@@ -25,6 +34,8 @@ HandOver = tuple[Callable[..., None], tuple[Any, ...]]
 
 Outcomes = dict[tuple[int, int], Outcome]
 """By task and attempt."""
+
+_WITHOUT_VALUE = (GivenUp, Failed, Outcome)
 
 
 class Answers:
@@ -75,6 +86,8 @@ class Answers:
                     append((single.settle, (outcome, slave)))
                     if recording is not None:
                         recording.note_settled(hand_out, slave, outcome, is_item=False)
+                        if single.has_failed:
+                            self._keep_arguments(single, 0, 1, outcome)
                     continue
             if outcome is None:
                 outcome = _outcome_around(hand_out, outcomes.values())
@@ -84,6 +97,8 @@ class Answers:
                 append((span.settle, (task - span.number, count, outcome, skip, slave)))
                 if recording is not None:
                     recording.note_settled(hand_out, slave, outcome, is_item=True)
+                    if outcome.kind != VALUE:
+                        self._keep_arguments(span, task - span.number, count, outcome, skip)
         return done
 
     def settle_one(self, submission: Submission, answer: Recorded, slave: str) -> None:
@@ -105,11 +120,53 @@ class Answers:
         for submission, offset, count in self._book.strike_out(tasks):
             if recording is not None:
                 recording.note_ended(submission.number + offset, count, answer)
+                if isinstance(answer, _WITHOUT_VALUE):
+                    self._keep_arguments(submission, offset, count)
             if submission.is_span:
                 append((submission.settle, (offset, count, answer, 0, slave)))
             else:
                 submission.has_failed = True
                 append((submission.settle, (answer, slave)))
+
+    def _keep_arguments(
+        self,
+        submission: Submission,
+        offset: int,
+        count: int,
+        outcome: Outcome | None = None,
+        skip: int = 0,
+    ) -> None:
+        """Have the arguments of tasks written down that have failed, to run them again.
+
+        Args:
+            outcome: What became of them, if not all have failed; before the first of them, it has
+                *skip* others.
+        """
+        recording = self._recording
+        if recording is None or submission.is_kept:
+            return
+        if submission.is_span:  # packing runs code of the user's: without the lock
+            self.waiting.append(
+                (_keep_items, (recording, submission, offset, count, outcome, skip))
+            )
+        else:
+            recording.note_arguments(submission.number, CALL, submission.arguments)
+
+
+def _keep_items(
+    recording: Recording, span: Span, offset: int, count: int, outcome: Outcome | None, skip: int
+) -> None:
+    failed: Iterable[int] = range(count)
+    if outcome is not None and outcome.kind == MIXED:
+        items = items_in(outcome.payload) or ()
+        failed = [at for at in failed if skip + at < len(items) and items[skip + at].kind != VALUE]
+    for at in failed:
+        number, form = span.number + offset + at, span.form
+        try:
+            recording.note_arguments(number, form, span.pack(offset + at, 1))
+        except Exception as error:
+            why_not = f"they cannot be sent: {type(error).__name__}"
+            recording.note_arguments(number, form, b"", why_not)
 
 
 def _outcome_around(hand_out: HandOut, outcomes: Iterable[Outcome]) -> Outcome:

@@ -11,8 +11,14 @@ from collections.abc import Sequence
 from masterslave.master.answers import Outcomes
 from masterslave.master.claims import Claims
 from masterslave.master.decisions import Decisions
-from masterslave.master.evidence import broken_by, reason_of_loss, reason_why_unable
-from masterslave.master.seats import Seat
+from masterslave.master.evidence import (
+    broken_by,
+    post_mortem_of,
+    reason_of_loss,
+    reason_why_unable,
+)
+from masterslave.master.seats import Seat, bare_name
+from masterslave.protocol.encoding import encode
 from masterslave.protocol.joining import Hold
 from masterslave.protocol.outcomes import (
     BROKEN,
@@ -136,12 +142,21 @@ class Arrivals:
             return
         decisions.loans.end((hand_out,), name)
         if kind == LOST:
-            reason = reason_of_loss(outcome.payload)
-            culprit = outcome.task + outcome.item if outcome.item >= 0 else -1
-            decisions.handle(HandOutsLost(name, hand_out, reason, culprit))
+            self._take_loss(name, hand_out, outcome)
         elif kind == GIVEN_BACK:
             decisions.handle(HandOutsGivenBack(name, (hand_out,)))
         elif kind == UNABLE:
             reason = reason_why_unable(outcome.payload)
             key = (outcome.task, outcome.attempt)
             decisions.handle(SlaveUnable(name, hand_out, reason), {key: outcome})
+
+    def _take_loss(self, slave: str, hand_out: HandOut, outcome: Outcome) -> None:
+        """The process that ran something has died."""
+        decisions = self._decisions
+        post_mortem = post_mortem_of(outcome.payload)
+        culprit = outcome.task + outcome.item if outcome.item >= 0 else -1
+        if decisions.recording is not None and decisions.scheduler.state.find_out(hand_out, slave):
+            decisions.recording.note_lost(
+                bare_name(slave), hand_out, post_mortem.how, encode(post_mortem), culprit
+            )
+        decisions.handle(HandOutsLost(slave, hand_out, reason_of_loss(post_mortem), culprit))

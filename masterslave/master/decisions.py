@@ -153,8 +153,7 @@ class Decisions:
             case RecallTasks():
                 self._recall(order.slave, order.hand_outs)
             case DismissSlave():
-                poll = self._unseat(order.slave, "lost", order.reason)
-                self.answers.waiting.append((answer, (poll, UNKNOWN)))
+                self._dismiss(order)
             case QuarantineSlave():
                 seat = self.table.seats[order.slave]
                 seat.state, seat.evidence = "quarantined", order.evidence
@@ -180,6 +179,12 @@ class Decisions:
         if back:
             self.handle(HandOutsGivenBack(slave, back))
 
+    def _dismiss(self, order: DismissSlave) -> None:
+        if self.recording is not None:
+            self.recording.note_slave_lost(bare_name(order.slave), order.held, order.reason)
+        poll = self._unseat(order.slave, "lost", order.reason)
+        self.answers.waiting.append((answer, (poll, UNKNOWN)))
+
     # What changes without an event of its own, or beside it.
 
     def cancel(self, tasks: Sequence[int]) -> None:
@@ -203,6 +208,9 @@ class Decisions:
         """A slave is gone; returns its poll."""
         if slave not in self.table.seats:
             return None
+        if not in_peace and self.recording is not None:
+            held = self.scheduler.state.held_by(slave)
+            self.recording.note_slave_lost(bare_name(slave), held, reason)
         poll = self._unseat(slave, "left" if in_peace else "lost", reason)
         self.handle(SlaveLeft(slave, reason, in_peace))
         return poll

@@ -6,16 +6,20 @@ told goes through ``after``, and so is on the disk before.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from itertools import groupby
 from operator import attrgetter
 
 from masterslave.journal.facts import (
     NO_KEY,
+    NO_PLACE,
+    ArgumentsKnown,
     Ended,
     Fact,
     FunctionKnown,
     HandedOut,
+    Lost,
     Place,
     Settled,
     SlaveKnown,
@@ -32,11 +36,15 @@ from masterslave.master.submission import (
     Span,
 )
 from masterslave.protocol.outcomes import Outcome
-from masterslave.scheduler import HandOut
+from masterslave.scheduler import HandOut, Held
 
 __all__ = ["Recording"]
 
 _function = attrgetter("function")
+
+_MOST_BYTES = 16 * 1024 * 1024
+_MOST_BYTES_OF_RUN = 256 * 1024 * 1024
+"""What is kept of a failed task's arguments, and of those of all failed tasks of a run."""
 
 
 class Recording:
@@ -58,6 +66,7 @@ class Recording:
         self._next_slave = max(known.slaves, default=-1) + 1
         self._next_function = max(known.functions, default=-1) + 1
         self._kept: tuple[Outcome, Place] | None = None
+        self._left_bytes = _MOST_BYTES_OF_RUN
 
     def note_singles(self, tasks: Sequence[Single]) -> None:
         """Tasks were numbered, in a row."""
@@ -94,7 +103,53 @@ class Recording:
     def note_sent(self, slave: str, host: str, hand_outs: Sequence[HandOut]) -> None:
         """A slave was handed these."""
         sent = tuple([(one.task, one.attempt, one.count) for one in hand_outs])
-        self._record(HandedOut(self._index_of(slave, host), sent))
+        self._record(HandedOut(self._index_of(slave, host), sent, time.time()))
+
+    def note_lost(
+        self, slave: str, hand_out: HandOut, reason: str, post_mortem: bytes, culprit: int
+    ) -> None:
+        """A hand-out was lost.
+
+        Args:
+            post_mortem: How its process died, packed.
+            culprit: The task that ran then: the others only were with it; -1: it is not known.
+        """
+        task, stop = hand_out.task, hand_out.task + hand_out.count
+        index, now = self._index_of(slave), time.time()
+        place = self._keep(post_mortem)
+        if not task <= culprit < stop:
+            self._record(Lost(task, hand_out.attempt, stop - task, index, reason, place, now))
+            return
+        self._record(Lost(culprit, hand_out.attempt, 1, index, reason, place, now))
+        beside = f"its process died of task {culprit}, which was handed out with it"
+        for first, end in ((task, culprit), (culprit + 1, stop)):
+            if first < end:
+                self._record(Lost(first, hand_out.attempt, end - first, index, beside, None, now))
+
+    def note_slave_lost(self, slave: str, held: Sequence[Held], reason: str) -> None:
+        """A slave is gone that had these."""
+        index, now = self._index_of(slave), time.time()
+        for one, is_started in held:
+            begun = "" if is_started else ", and had not begun with it"
+            why = f"its slave is gone{begun}: {reason}"
+            lost = Lost(one.task, one.attempt, one.count, index, why, None, now, may_come=True)
+            self._record(lost)
+
+    def note_arguments(self, task: int, form: int, packed: bytes, why_not: str = "") -> None:
+        """Keep the arguments of a task that has failed. Threads: any, without the lock, too."""
+        size = len(packed)
+        if size > _MOST_BYTES:
+            why_not = f"they take {size / 2**20:.0f} MiB, at most {_MOST_BYTES >> 20} are kept"
+        elif size > self._left_bytes:
+            why_not = (
+                f"those of tasks that failed before it in its run take {_MOST_BYTES_OF_RUN >> 20} "
+                "MiB together, and no more is kept"
+            )
+        if why_not:
+            self._record(ArgumentsKnown(task, form, NO_PLACE, why_not))
+        else:
+            self._left_bytes -= size
+            self._record(ArgumentsKnown(task, form, self._keep(packed)))
 
     def note_settled(
         self, hand_out: HandOut, slave: str, outcome: Outcome, *, is_item: bool

@@ -117,6 +117,7 @@ class _Submission(abc.ABC):
         after: Tasks that have to succeed before; until the master has taken it in.
         keys: Of each task, 16 bytes, by which it is known in other runs of the script; empty where
             there is no journal, or it has none.
+        is_kept: Its arguments are in the journal since it was submitted.
     """
 
     function: Function
@@ -124,6 +125,7 @@ class _Submission(abc.ABC):
     number: int
     after: tuple[Single, ...] = ()
     keys: bytes = b""
+    is_kept: ClassVar[bool] = False
 
     def will_retry(self, outcome: Outcome, *, data_only: bool) -> frozenset[int]:
         """Return the tasks of this outcome that raised what their terms would have run again."""

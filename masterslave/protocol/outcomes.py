@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import msgspec
 from msgspec import Struct
+
+from remoteobj.unreadable import UNREADABLE
 
 __all__ = [
     "BROKEN",
@@ -28,6 +31,7 @@ __all__ = [
     "OutcomeKind",
     "PostMortem",
     "Raised",
+    "items_in",
 ]
 
 OutcomeKind = int
@@ -100,7 +104,19 @@ class ItemOutcome(Struct, frozen=True, array_like=True):
     payload: bytes
 
 
-class Raised(Struct, frozen=True):
+_read_mixed = msgspec.msgpack.Decoder(tuple[ItemOutcome, ...]).decode
+
+
+def items_in(payload: bytes) -> tuple[ItemOutcome, ...] | None:
+    """Return what became of items, from the payload of a ``MIXED`` outcome; None: it is none."""
+    try:
+        items: tuple[ItemOutcome, ...] = _read_mixed(payload)
+    except UNREADABLE:
+        return None
+    return items
+
+
+class Raised(Struct, frozen=True, omit_defaults=True):
     """An exception, in words in any case.
 
     Attributes:
@@ -109,6 +125,7 @@ class Raised(Struct, frozen=True):
             are data only.
         data: The exception as ``remoteobj.codec`` writes it, where it can.
         missing: The module that was not found, if that is what it is about.
+        post_mortem: Of a task that its slave has stopped, with its process.
     """
 
     type_name: str
@@ -118,10 +135,32 @@ class Raised(Struct, frozen=True):
     parts: bytes = b""
     data: bytes = b""
     missing: str = ""
+    post_mortem: PostMortem | None = None
 
 
-class PostMortem(Struct, frozen=True):
-    """How a child died: exit code or signal in words, and the last that it printed."""
+class PostMortem(Struct, frozen=True, omit_defaults=True):
+    """How a child died. What is not known is empty, or 0.
+
+    Attributes:
+        how: In words, by exit code or signal.
+        output: The last that it printed.
+        exit_code: As ``subprocess`` tells it: below 0 it is a signal.
+        memory: What is known of memory that has run out, in words.
+        peak_bytes: What it took at most of memory that is its own, as the system counts it; no less
+            than its agent took when that started it.
+        stacks: Of its threads, as its ``faulthandler`` wrote them when it died, or was about to be
+            killed; of our own code there is no line.
+        task: What it ran; -1: nothing.
+        seconds: How long it had run that.
+        pid: Its process id.
+    """
 
     how: str
     output: str = ""
+    exit_code: int | None = None
+    memory: str = ""
+    peak_bytes: int = 0
+    stacks: str = ""
+    task: int = -1
+    seconds: float = 0.0
+    pid: int = 0

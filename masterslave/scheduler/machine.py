@@ -220,7 +220,8 @@ class Scheduler:
             if oldest is None or oldest.heard_at + self._silence_s > step.now:
                 return
             reason = f"not heard of for {step.now - oldest.heard_at:.1f} s"
-            step.orders.append(DismissSlave(oldest.name, reason))
+            held = self.state.held_by(oldest.name)
+            step.orders.append(DismissSlave(oldest.name, reason, held))
             self._leave(oldest.name, reason, step, in_peace=False)
 
     def _end_delays(self, now: float) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from msgspec import Struct
 
@@ -13,6 +14,7 @@ __all__ = [
     "DismissSlave",
     "FailFollowers",
     "GiveUpTask",
+    "Held",
     "Order",
     "QuarantineSlave",
     "RecallTasks",
@@ -75,11 +77,23 @@ class RecallTasks(Struct, frozen=True):
     hand_outs: Sequence[HandOut]
 
 
+class Held(NamedTuple):
+    """A hand-out that a slave has, and whether it has begun to run it, as far as is known."""
+
+    hand_out: HandOut
+    is_started: bool
+
+
 class DismissSlave(Struct, frozen=True):
-    """The slave is given up; if it lives, it has to join anew."""
+    """The slave is given up; if it lives, it has to join anew.
+
+    Attributes:
+        held: What it had.
+    """
 
     slave: str
     reason: str
+    held: Sequence[Held] = ()
 
 
 class QuarantineSlave(Struct, frozen=True):

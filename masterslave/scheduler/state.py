@@ -11,7 +11,7 @@ from msgspec import Struct
 from masterslave.scheduler.estimates import Estimates
 from masterslave.scheduler.events import HandOut
 from masterslave.scheduler.feeding import Feeding
-from masterslave.scheduler.orders import Order, StopTasks
+from masterslave.scheduler.orders import Held, Order, StopTasks
 from masterslave.scheduler.pieces import Piece, Pieces
 from masterslave.scheduler.roster import Roster
 from masterslave.scheduler.slaves import Demand, Slave
@@ -192,6 +192,19 @@ class State:
         if piece is None or piece.stop - piece.first != hand_out.count:
             return None
         return piece if (hand_out.attempt, slave) in piece.live() else None
+
+    def held_by(self, name: str) -> list[Held]:
+        """Return what a slave has: nothing, of one that is not here."""
+        slave, by_first = self.slaves.get(name), self.pieces.by_first
+        if slave is None:
+            return []
+        held = []
+        for first in slave.started:
+            piece = by_first[first]
+            attempt = next(number for number, holder in piece.live() if holder == name)
+            held.append(Held(HandOut(first, attempt, piece.stop - first), is_started=True))
+        ahead = (hand_out for hand_out in slave.ahead if slave.is_live(hand_out, by_first))
+        return held + [Held(hand_out, is_started=False) for hand_out in ahead]
 
     def _release_from(self, name: str, piece: Piece) -> None:
         slave = self.roster.by_name.get(name)

@@ -324,8 +324,8 @@ class ItemOutcome(Struct, array_like=True):
     payload: bytes
 
 
-class Raised(Struct):
-    """``protocol.Raised``."""
+class Raised(Struct, omit_defaults=True):
+    """``protocol.Raised``; its last field is the agent's alone."""
 
     type_name: str
     message: str
@@ -334,6 +334,7 @@ class Raised(Struct):
     parts: bytes = b""
     data: bytes = b""
     missing: str = ""
+    post_mortem: None = None
 
 
 class Offered(Struct):

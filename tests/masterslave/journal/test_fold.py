@@ -56,7 +56,7 @@ def test_nothing_is_out_and_finished_and_no_count_is_negative(facts: list[Fact])
 def test_facts_and_fields_of_a_later_release_are_passed_over() -> None:
     later = msgspec.msgpack.encode(
         [
-            [11, "what is this?", {"a": [1, 2]}],
+            [99, "what is this?", {"a": [1, 2]}],
             [*msgspec.to_builtins(Noted("kind", b""))[:2], b"body", [], "a field more"],
             [4, BASE, 0, key(1)],  # as one would have written it that knew of no arguments
         ]
