@@ -1,0 +1,1 @@
+"""How children and slaves were lost, what tasks have raised, and running them again."""
