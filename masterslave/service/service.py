@@ -208,6 +208,7 @@ class Service:
         return {
             "statistics": asdict(counts),
             "waits": self.why_waiting(),
+            "journal": str(self.journal.path),
             "slaves": [asdict(slave) for slave in self._steering.slaves()],
             "former_slaves": [asdict(slave) for slave in self._steering.former_slaves()],
         }

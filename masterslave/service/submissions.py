@@ -97,6 +97,7 @@ class PackedSingle(Single):
         arguments: What they are; None: they are read when they are handed out.
     """
 
+    is_kept = True
     __slots__ = (
         "_answered", "arguments", "function", "keys", "number", "place", "serial", "terms",
         "ticket",
@@ -152,6 +153,7 @@ class PackedSpan(Span):
         read: Reads them.
     """
 
+    is_kept = True
     __slots__ = (
         "_answered", "_read", "count", "form", "function", "item_bytes", "keys", "number",
         "places", "serial", "terms", "ticket",

@@ -1,0 +1,84 @@
+"""What is written down of losses, fact by fact."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from masterslave.journal import NO_PLACE, ArgumentsKnown, Fact, Journal, Lost
+from masterslave.master import recording
+from masterslave.master.recording import Recording
+from masterslave.scheduler import (
+    DismissSlave,
+    Feeding,
+    HandOut,
+    Held,
+    Scheduler,
+    SlaveJoined,
+    TasksSubmitted,
+    Terms,
+    TimePassed,
+)
+
+HELD = [Held(HandOut(0, 1), is_started=True), Held(HandOut(1, 1), is_started=False)]
+
+
+def written(folder: Path, kind: type[Fact]) -> list[Fact]:
+    with Journal.read_only(folder / "j.db") as reader:
+        return [fact for fact in reader.facts() if type(fact) is kind]
+
+
+def test_who_is_dismissed_is_said_to_have_what_it_had() -> None:
+    scheduler = Scheduler(silence_s=5.0, feeding=Feeding(feed_ahead_s=0.05))
+    for _ in range(10):
+        scheduler.state.estimates.note(1, [0.001])
+    scheduler.handle(SlaveJoined("a", 1), 0.0)
+    scheduler.handle(TasksSubmitted((0, 1), Terms(1)), 0.0)
+    assert scheduler.state.held_by("a") == HELD
+    assert scheduler.state.held_by("b") == []
+    orders = scheduler.handle(TimePassed(), 6.0)
+    (dismissal,) = (order for order in orders if isinstance(order, DismissSlave))
+    assert dismissal.held == HELD
+
+
+def test_what_a_slave_had_not_begun_with_is_told_apart(tmp_path: Path) -> None:
+    with Journal.open(tmp_path / "j.db", "survey") as journal:
+        Recording(journal).note_slave_lost("box", HELD, "not heard of for 6.0 s")
+    begun, not_begun = written(tmp_path, Lost)
+    assert isinstance(begun, Lost)
+    assert isinstance(not_begun, Lost)
+    assert begun.reason == "its slave is gone: not heard of for 6.0 s"
+    assert not_begun.reason.startswith("its slave is gone, and had not begun with it: ")
+    assert begun.may_come
+    assert not_begun.may_come
+
+
+def test_of_tasks_that_were_handed_out_together_one_is_to_blame(tmp_path: Path) -> None:
+    with Journal.open(tmp_path / "j.db", "survey") as journal:
+        Recording(journal).note_lost("box", HandOut(10, 2, 5), "killed", b"words", 12)
+        Recording(journal).note_lost("box", HandOut(20, 1, 3), "killed", b"words", -1)
+    lost = [fact for fact in written(tmp_path, Lost) if isinstance(fact, Lost)]
+    assert [(fact.task, fact.count, fact.reason) for fact in lost] == [
+        (12, 1, "killed"),
+        (10, 2, "its process died of task 12, which was handed out with it"),
+        (13, 2, "its process died of task 12, which was handed out with it"),
+        (20, 3, "killed"),
+    ]
+    assert [fact.post_mortem is None for fact in lost] == [False, True, True, False]
+
+
+def test_arguments_that_are_too_large_are_not_kept(tmp_path: Path) -> None:
+    most = recording._MOST_BYTES
+    with Journal.open(tmp_path / "j.db", "survey") as journal:
+        notes = Recording(journal)
+        notes.note_arguments(1, 0, bytes(most + 1))
+        notes._left_bytes = 100
+        notes.note_arguments(2, 0, bytes(80))
+        notes.note_arguments(3, 0, bytes(80))
+    known = [fact for fact in written(tmp_path, ArgumentsKnown) if isinstance(fact, ArgumentsKnown)]
+    assert [(fact.task, fact.place == NO_PLACE) for fact in known] == [
+        (1, True),
+        (2, False),
+        (3, True),
+    ]
+    assert known[0].why_not == "they take 16 MiB, at most 16 are kept"
+    assert "failed before it in its run take 256 MiB" in known[2].why_not
