@@ -21,9 +21,11 @@ from nameserver.errors import (
     NameTaken,
     NameUnknown,
     NamingError,
+    NotLeader,
     StorageFailed,
     UnprovedWarning,
 )
+from nameserver.leadership import Leadership
 from nameserver.locate import locate, resolve
 from nameserver.record import Names, Record
 from nameserver.servers import ServerWatch, watch_for_servers
@@ -39,6 +41,7 @@ __all__ = [
     "BadName",
     "Directory",
     "Event",
+    "Leadership",
     "MemoryStorage",
     "NameServer",
     "NameServerClient",
@@ -48,6 +51,7 @@ __all__ = [
     "NameUnknown",
     "Names",
     "NamingError",
+    "NotLeader",
     "Record",
     "Revision",
     "ServerWatch",

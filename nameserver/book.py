@@ -18,6 +18,7 @@ from typing import Self
 
 from nameserver.changes import Change, Lease, Registrant, Renewal, Revision
 from nameserver.errors import NameUnknown, StorageFailed
+from nameserver.leadership import Claim, Leadership, Leaderships
 from nameserver.record import Record, check_metadata
 from nameserver.registry import HISTORY_SIZE, Registry
 from nameserver.storage import MemoryStorage, Storage
@@ -61,6 +62,7 @@ class Book:
         kept = self._storage.load()
         self._registry = Registry(history_size=history_size, number=kept.number)
         self._registry.load(kept.entries, clock())
+        self._leaderships = Leaderships(kept.leaderships, clock())
         self._waiting = Waiting()
         self._lock = threading.Lock()
         self._is_due = threading.Condition(self._lock)
@@ -170,6 +172,39 @@ class Book:
             if now.uri == record.uri and now.problem != problem:
                 self._registry.note(replaced(now, problem=problem))
 
+    # Who leads. What changes something raises StorageFailed where it could not be kept.
+
+    def lead(self, claim: Claim, by: Registrant) -> Leadership:
+        """Give or renew a leadership; see ``Leaderships.ask``."""
+        with self._lock:
+            decided = self._leaderships.ask(claim, by, self._clock())
+            return self._keep(decided)
+
+    def resign(
+        self, name: str, holder: str, epoch: int, by: Registrant, *, run: str, turn: int
+    ) -> bool:
+        """Let a lease be over; tells whether it was the holder's still."""
+        with self._lock:
+            decided = self._leaderships.resigned(name, holder, epoch, by, run=run, turn=turn)
+            if decided is not None:
+                self._keep(decided, runs=False)
+            return decided is not None
+
+    def free(self, name: str) -> Leadership:
+        """Let whoever asks take a leadership; see ``Leaderships.freed``."""
+        with self._lock:
+            return self._keep(self._leaderships.freed(name, self._clock()), runs=False)
+
+    def leader(self, name: str) -> Leadership | None:
+        """Return who leads a name, or led it last; None: nothing is known."""
+        with self._lock:
+            return self._leaderships.leader(name, self._clock())
+
+    def leaders(self) -> Sequence[Leadership]:
+        """Return who leads which names, in the order of the names."""
+        with self._lock:
+            return self._leaderships.all(self._clock())
+
     # Who waits for a change.
 
     def watch(
@@ -226,6 +261,14 @@ class Book:
             self._registry.apply(decided, self._clock())
             self._waiting.tell(decided)
         return len(decided)
+
+    def _keep(self, decided: Leadership, *, runs: bool = True) -> Leadership:
+        """Keep who leads, make it so, and return what is told of it."""
+        if self._closed:
+            raise StorageFailed("the name server was closed")
+        if self._leaderships.is_to_keep(decided):
+            self._storage.save_leadership(decided)
+        return self._leaderships.apply(decided, self._clock(), runs=runs)
 
     def _expire(self) -> None:
         now, due = self._clock(), self._registry.next_expiry()

@@ -7,9 +7,10 @@ import warnings
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from nameserver.calls import How, ServerCalls, is_loopback, record_of
+from nameserver.calls import How, is_loopback, record_of
 from nameserver.changes import Event
 from nameserver.errors import NameTaken, NameUnknown, NamingError, UnprovedWarning
+from nameserver.leader_calls import LeaderCalls
 from nameserver.leases import keeper
 from nameserver.networks import is_unspecified
 from nameserver.record import (
@@ -27,7 +28,7 @@ from remoteobj.identity import AUTO, Auto
 __all__ = ["How", "NameServerClient"]
 
 
-class NameServerClient(ServerCalls):
+class NameServerClient(LeaderCalls):
     """A name server on the network; ``locate()`` makes one that has answered already.
 
     Args:

@@ -11,6 +11,7 @@
         ├── BadInvitation       (BadInput)          nobody can be invited so
         ├── JoinRefused         (ConnectionError)   this machine cannot join, or not here
         ├── NameServerNotFound  (ConnectionError)   no name server, or it does not answer
+        ├── NotLeader           (RuntimeError)      another one leads, or may lead still
         └── StorageFailed       (OSError)           what keeps the names cannot be used
 """
 
@@ -27,6 +28,7 @@ __all__ = [
     "NameTaken",
     "NameUnknown",
     "NamingError",
+    "NotLeader",
     "StorageFailed",
     "UnprovedWarning",
 ]
@@ -67,6 +69,10 @@ class JoinRefused(NamingError, ConnectionError):
 
 class NameServerNotFound(NamingError, ConnectionError):
     """No name server was found in time: start one, or say where it is."""
+
+
+class NotLeader(NamingError, RuntimeError):
+    """A leadership is not given, or not any more; the message says who leads, and what to do."""
 
 
 class StorageFailed(NamingError, OSError):

@@ -17,12 +17,15 @@ from nameserver.admission import Admission
 from nameserver.book import Book
 from nameserver.changes import Lease, Registrant, Revision
 from nameserver.errors import BadName, NamingError
+from nameserver.leader_wire import claim_from
+from nameserver.leader_wire import to_plain as plain_leadership
 from nameserver.networks import is_address
 from nameserver.pattern import Pattern
 from nameserver.record import NAME_SERVER, Record, make_record, to_plain, to_text
 from nameserver.waiting import Answer
 from remoteobj import URI, current_caller, expose
 from remoteobj.callers import THIS_MACHINE, current_peer
+from remoteobj.errors import NotAllowed
 
 __all__ = ["MAX_LEASE_S", "MAX_WAIT_S", "MIN_LEASE_S", "NameService"]
 
@@ -221,6 +224,32 @@ class NameService:
     def unwatch(self, watcher: str) -> None:
         """Tell a watcher that there is nothing, so that it can end."""
         self._book.unwatch(watcher)
+
+    # Who leads; for members, and each for its own machine.
+
+    def lead(self, claim: Any) -> Any:
+        """Give or renew a leadership; see :mod:`nameserver.leadership`."""
+        return plain_leadership(self._book.lead(claim_from(claim), self._by()))
+
+    def resign(self, name: str, holder: str, epoch: int, run: str, turn: int) -> bool:
+        """Let the lease of a leadership be over."""
+        return self._book.resign(name, holder, epoch, self._by(), run=run, turn=turn)
+
+    def leader(self, name: str) -> Any:
+        """Return who leads a name, or led it last; None: nothing is known."""
+        told = self._book.leader(name)
+        return None if told is None else plain_leadership(told)
+
+    def leaders(self) -> Any:
+        """Return who leads which names."""
+        return [plain_leadership(told) for told in self._book.leaders()]
+
+    def free_leadership(self, name: str) -> Any:
+        """Let whoever asks take a leadership whose lease is over; for operators."""
+        by = self._by()
+        if by.node and by.role != "operator":  # over plain TCP nobody is known to be one
+            raise NotAllowed(f"only operators of the cluster may set {name!r} free")
+        return plain_leadership(self._book.free(name))
 
     def _by(self) -> Registrant:
         """Return who calls; this user's processes on this machine are its own."""

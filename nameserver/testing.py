@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import overload
 
 from nameserver.changes import Change, Kind, Lease
+from nameserver.leadership import Leadership
 from nameserver.record import MAX_METADATA, MAX_METADATA_LENGTH, Record, make_record
 from nameserver.storage import Entry, Kept, Storage
 
@@ -65,6 +66,7 @@ def check_storage(make: Callable[[], Storage]) -> None:
         _check_nothing,
         _check_interruption,
         _check_many,
+        _check_leaderships,
     ):
         check(place)
         place.reopen(f"after {check.__name__.removeprefix('_check_')}")
@@ -81,6 +83,13 @@ class _Place:
         self.storage = make()
         self.number = 0
         self.names: Names = {}
+        self.leaderships: dict[str, Leadership] = {}
+
+    def lead(self, leadership: Leadership) -> None:
+        """Save who leads a name."""
+        with _must_not_fail("save_leadership() fails"):
+            self.storage.save_leadership(leadership)
+        self.leaderships[leadership.name] = replace(leadership, left_s=0.0)
 
     def save(self, *made: tuple[Kind, Record, Lease | None]) -> None:
         """Save changes in one batch."""
@@ -127,6 +136,10 @@ class _Place:
             assert its_lease == lease, (
                 f"{what}: the lease of {name!r}: {its_lease} instead of {lease}"
             )
+        led = {each.name: each for each in kept.leaderships}
+        assert led == self.leaderships, (
+            f"{what}: the leaderships are {_short(led)} instead of {_short(self.leaderships)}"
+        )
 
     def reopen(self, what: str) -> None:
         """Compare, also when it was closed and opened anew."""
@@ -266,6 +279,26 @@ def _check_leases(place: _Place) -> None:
         ("changed", *_one("leased.4", lease=_OTHER_LEASE)),
     )
     place.expect("when leases have changed")
+
+
+def _check_leaderships(place: _Place) -> None:
+    first = Leadership("farm", 1, "0f" * 8, lease_s=2.0, left_s=1.5)
+    place.lead(first)
+    place.expect("with a leadership")
+    second = Leadership(
+        "farm",
+        2**53,
+        "f0" * 8,
+        successor="0f" * 8,
+        node="1e" * 8,
+        lease_s=0.1 + 0.2,
+        successor_node="e1" * 8,
+        run="it's",
+        turn=2**53,
+    )
+    place.lead(second)
+    place.lead(replace(second, name="another", holder=""))
+    place.expect("when another one leads")
 
 
 def _check_what_was_loaded(place: _Place) -> None:

@@ -10,6 +10,7 @@ from nameserver.cli.belonging import leave, use
 from nameserver.cli.doctor import doctor
 from nameserver.cli.inviting import invite
 from nameserver.cli.joining import join
+from nameserver.cli.leaders import leaders
 from nameserver.cli.members import members, revoke
 from nameserver.cli.moving import backup, restore
 from nameserver.cli.names import list_names, lookup, ping, register, remove
@@ -45,6 +46,7 @@ for command in (
     invite,
     pair,
     join,
+    leaders,
     members,
     revoke,
     leave,

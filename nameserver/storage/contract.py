@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from nameserver.changes import Change, Lease
+from nameserver.leadership import Leadership
 from nameserver.record import Record
 
 __all__ = ["Entry", "Kept", "Storage"]
@@ -23,6 +24,9 @@ class Kept:
 
     entries: Sequence[Entry]
     """A record for each name, with what keeps it; in any order."""
+
+    leaderships: Sequence[Leadership] = ()
+    """Who leads what, or led it last; in any order, with ``left_s`` 0."""
 
 
 class Storage(Protocol):
@@ -41,6 +45,17 @@ class Storage(Protocol):
 
         Raises:
             StorageFailed: None of them was kept.
+        """
+        ...
+
+    def save_leadership(self, leadership: Leadership) -> None:
+        """Keep who leads a name, in the place of what was kept of that name before.
+
+        When this returns it outlives the machine: two masters could lead where it is forgotten.
+        ``left_s`` is not kept.
+
+        Raises:
+            StorageFailed: It was not kept.
         """
         ...
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace as replaced
 
 from nameserver.changes import Change
+from nameserver.leadership import Leadership
 from nameserver.storage.contract import Entry, Kept
 
 __all__ = ["MemoryStorage"]
@@ -16,10 +18,11 @@ class MemoryStorage:
     def __init__(self) -> None:
         self._number = 0
         self._entries: dict[str, Entry] = {}
+        self._leaderships: dict[str, Leadership] = {}
 
     def load(self) -> Kept:
         """See ``Storage``."""
-        return Kept(self._number, tuple(self._entries.values()))
+        return Kept(self._number, tuple(self._entries.values()), tuple(self._leaderships.values()))
 
     def save(self, changes: Sequence[Change]) -> None:
         """See ``Storage``."""
@@ -30,6 +33,10 @@ class MemoryStorage:
             else:
                 self._entries[name] = change.record, change.lease
             self._number = change.number
+
+    def save_leadership(self, leadership: Leadership) -> None:
+        """See ``Storage``."""
+        self._leaderships[leadership.name] = replaced(leadership, left_s=0.0)
 
     def close(self) -> None:
         """See ``Storage``."""

@@ -3,7 +3,8 @@
 The file is in WAL mode, with ``synchronous=NORMAL``: a change is in the system's hands when
 ``save`` returns, so that a killed process loses nothing. A machine that loses its power may lose
 the last changes, but never the file. Waiting for the disk at each change would save those too; it
-would cost milliseconds for each, and whoever registers with a lease comes back by itself.
+would cost milliseconds for each, and whoever registers with a lease comes back by itself. Who leads
+a name is rarely another one, and is waited for: two masters could lead where that is forgotten.
 
 A damaged file is never used, since what it lacks nobody would notice. SQLite finds out most; each
 row has a checksum for what it does not, and :mod:`nameserver.storage.wal` looks at the log.
@@ -26,6 +27,7 @@ import msgspec
 
 from nameserver.changes import Change, Lease
 from nameserver.errors import StorageFailed
+from nameserver.leadership import Leadership
 from nameserver.record import make_record
 from nameserver.storage.contract import Entry, Kept
 from nameserver.storage.wal import has_lost_changes
@@ -35,8 +37,15 @@ from remoteobj.unreadable import UNREADABLE
 __all__ = ["SqliteStorage"]
 
 _APPLICATION = 0x726F6E73  # "rons", which marks the file as one of ours
-_VERSION = 2
+_VERSION = 3
 _OWNER = "ALTER TABLE names ADD COLUMN owner TEXT NOT NULL DEFAULT ''"
+_LEADERSHIPS = """
+CREATE TABLE leaderships (
+    name TEXT PRIMARY KEY,
+    told TEXT NOT NULL,
+    crc INTEGER NOT NULL
+) WITHOUT ROWID
+"""
 _SCHEMA = f"""
 CREATE TABLE state (number INTEGER NOT NULL);
 INSERT INTO state VALUES (0);
@@ -51,6 +60,7 @@ CREATE TABLE names (
     crc INTEGER NOT NULL,
     owner TEXT NOT NULL DEFAULT ''
 ) WITHOUT ROWID;
+{_LEADERSHIPS};
 PRAGMA user_version = {_VERSION};
 PRAGMA application_id = {_APPLICATION};
 """
@@ -58,6 +68,8 @@ _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(list[str]).decode
 
 _read_owner = msgspec.json.Decoder(tuple[str, str, bool]).decode
+
+_read_leadership = msgspec.json.Decoder(Leadership).decode
 
 _PUT = "INSERT OR REPLACE INTO names VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
@@ -106,8 +118,13 @@ class SqliteStorage:
         with self._translated("read"):
             (number,) = self._database.execute("SELECT number FROM state").fetchone()
             rows = self._database.execute("SELECT * FROM names")
+            told = self._database.execute("SELECT name, told, crc FROM leaderships")
             try:
-                return Kept(number, [self._entry(*row) for row in rows])
+                return Kept(
+                    number,
+                    [self._entry(*row) for row in rows],
+                    [self._leadership(*row) for row in told],
+                )
             except sqlite3.OperationalError as error:
                 if hasattr(error, "sqlite_errorcode"):
                     raise
@@ -128,6 +145,17 @@ class SqliteStorage:
                 with contextlib.suppress(sqlite3.Error):  # SQLite may have done it by itself
                     self._database.execute("ROLLBACK")
                 raise
+
+    def save_leadership(self, leadership: Leadership) -> None:
+        """See ``Storage``.  Blocks: on the disk, some milliseconds."""
+        told = _encode(replaced(leadership, left_s=0.0)).decode()
+        row = (leadership.name, told, _sum(leadership.name, told))
+        with self._translated("written"):
+            self._database.execute("PRAGMA synchronous = FULL")
+            try:
+                self._database.execute("INSERT OR REPLACE INTO leaderships VALUES (?, ?, ?)", row)
+            finally:
+                self._database.execute("PRAGMA synchronous = NORMAL")
 
     def close(self) -> None:
         """See ``Storage``."""
@@ -186,6 +214,18 @@ class SqliteStorage:
             ) from error
         return record, None if lease is None else Lease(lease, lease_s)
 
+    def _leadership(self, name: str, told: str, crc: int) -> Leadership:
+        """Make what a row says; raises as ``_entry``."""
+        if crc != _sum(name, told):
+            raise _Damaged(f"the row of the leadership of {name!r} is not as it was written")
+        try:
+            return _read_leadership(told)
+        except UNREADABLE as error:
+            raise StorageFailed(
+                f"{self._path} holds what this release does not take ({error}): use the one that "
+                "wrote it"
+            ) from error
+
     def _make(self) -> None:
         """Make the file as a whole, so that an empty one, or half a one, is never a new one."""
         log = self._beside("-wal")
@@ -229,9 +269,11 @@ class SqliteStorage:
             )
         if has_lost_changes(self._beside("-wal")):
             raise _Damaged(f"changes in {self._beside('-wal').name} cannot be read")
-        if version < _VERSION:  # 1: who had registered a name was not known
+        if version < _VERSION:
             run("BEGIN EXCLUSIVE")
-            run(_OWNER)
+            if version < 2:  # who had registered a name was not known
+                run(_OWNER)
+            run(_LEADERSHIPS)
             run(f"PRAGMA user_version = {_VERSION}")
             run("COMMIT")
         run("PRAGMA synchronous = NORMAL")
@@ -297,6 +339,10 @@ class SqliteStorage:
 
 class _Damaged(Exception):
     """The file is not as it was written."""
+
+
+def _sum(name: str, told: str) -> int:
+    return zlib.crc32(f"{name}\0{told}".encode())
 
 
 def _crc(

@@ -122,7 +122,7 @@ def test_each_command_of_the_page_does_what_it_says(lab: dict[str, str]) -> None
             json.loads(out)
     assert [name for name, _ in itertools.groupby(ran, key=lambda each: each[0])] == [
         *("ping", "list", "ping", "register", "lookup", "list", "register", "remove"),
-        *("ping", "list", "ping", "doctor"),
+        *("leaders", "ping", "list", "ping", "doctor"),
     ]
     assert ("lookup", "PYRO:camera@192.168.1.21:4711\n") in ran
     assert sum("lab.camera\t" in out for _, out in ran) == 2
@@ -156,7 +156,8 @@ def test_the_page_names_all_keys_and_checks() -> None:
 
 def test_all_commands_are_on_the_page() -> None:
     assert {words[0] for words in COMMANDS} == {
-        *("run", "list", "lookup", "register", "remove", "watch", "ping", "doctor")
+        *("run", "list", "lookup", "register", "remove", "watch", "ping", "doctor"),
+        "leaders",
     }
     assert [words[-1] for words in STARTS if "--store" in words] == ["names.db"]
 

@@ -12,6 +12,7 @@ import pytest
 
 from nameserver import MemoryStorage, NameServer, NameServerClient, SqliteStorage, Storage
 from nameserver.changes import Change, Lease
+from nameserver.leadership import Leadership
 from nameserver.record import Record, make_record
 from nameserver.storage import Entry, Kept
 from nameserver.testing import check_storage
@@ -245,6 +246,17 @@ class TakesAThousand(Broken):
         self._number = changes[-1].number if changes else self._number
 
 
+class ForgetsWhoLeads(Broken):
+    def load(self) -> Kept:
+        return replace(super().load(), leaderships=())
+
+
+class KnowsOneLeader(Broken):
+    def save_leadership(self, leadership: Leadership) -> None:
+        self._leaderships.clear()
+        super().save_leadership(leadership)
+
+
 BROKEN: dict[type[Broken], str] = {
     IsNotEmpty: r"make\(\) returned a storage that holds 1 names",
     StartsAtOne: "an empty storage says that 1 changes",
@@ -280,6 +292,8 @@ BROKEN: dict[type[Broken], str] = {
     NeedsChanges: r"save\(\) fails with changes that a name server makes: IndexError",
     KnowsWhatItHolds: r"save\(\) fails with changes that a name server makes: KeyError",
     TakesAThousand: r"after 5000 changes in one save\(\): 'many.1000' is not there",
+    ForgetsWhoLeads: "with a leadership: the leaderships are {} instead of",
+    KnowsOneLeader: "when another one leads: the leaderships are",
 }
 
 

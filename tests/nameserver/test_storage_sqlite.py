@@ -257,7 +257,7 @@ def test_a_database_of_another_program_stays_as_it_is(tmp_path: Path) -> None:
 def test_a_file_of_a_later_release_stays_as_it_is(sound: Path, tmp_path: Path) -> None:
     path = copy(sound, tmp_path)
     with closing(sqlite3.connect(path)) as database:
-        database.execute("PRAGMA user_version = 3")
+        database.execute("PRAGMA user_version = 4")
     before = path.read_bytes()
     with pytest.raises(StorageFailed, match="written by a later release of this program: update"):
         SqliteStorage(path)
