@@ -16,9 +16,13 @@ __all__ = ["main"]
 _COMMANDS = {
     "doctor": "masterslave.cli.doctor:doctor",
     "drain": "masterslave.cli.steering:drain",
+    "forget": "masterslave.cli.jobs:forget",
     "invalidate": "masterslave.cli.journal:invalidate",
+    "jobs": "masterslave.cli.jobs:jobs",
     "list": "masterslave.cli.farms:list_farms",
+    "master": "masterslave.cli.master:master",
     "release": "masterslave.cli.steering:release_slave",
+    "results": "masterslave.cli.jobs:results",
     "run": "masterslave.cli.run:run",
     "show": "masterslave.cli.farms:show",
     "slave": "masterslave.cli.slave:slave",

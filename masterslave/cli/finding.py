@@ -73,10 +73,12 @@ class Seen:
 
     Attributes:
         farms: The status of each farm; of one that does not answer, why.
+        records: Where each of them is, in the same order.
     """
 
     identity: Identity | None
     farms: list[dict[str, Any]]
+    records: list[FarmRecord]
     slaves: list[SlaveSeen]
 
 
@@ -157,7 +159,7 @@ def look_around(
     slaves = _slaves_of(entries, statuses)
     for slave in slaves:
         slave.who = _who(slave.entry.uri)
-    return Seen(identity, [status for _, status in statuses], slaves)
+    return Seen(identity, [status for _, status in statuses], farms, slaves)
 
 
 def choose(slaves: list[SlaveSeen], wanted: str) -> SlaveSeen:

@@ -48,7 +48,7 @@ ANSWERS = ("", "outcome", "given up", "cancelled", "failed", "unable", "predeces
 """What is known of a serial, in the words of ``facts.Ended``; its number is its place here."""
 
 _OUTCOME = 1
-_VALUE, _RAISED = 0, 1  # protocol.outcomes: VALUE, RAISED
+_VALUE, _RAISED, _MIXED = range(3)  # as in protocol.outcomes
 _first = attrgetter("first")
 
 
@@ -156,8 +156,8 @@ class Ticket:
     Attributes:
         rows: How they were submitted, in order of their serials.
         done: How many have an answer.
-        failed: How many of these have none that is a value, as far as that is known without a look
-            at the payloads of hand-outs of which some items raised.
+        failed: How many of these have none that is a value. Of hand-outs in which some items
+            raised, who can read their payloads adds that.
     """
 
     def __init__(self, made: TicketMade) -> None:
@@ -189,6 +189,13 @@ class Ticket:
     def row_of(self, serial: int) -> Sent:
         """Return how a task was submitted."""
         return self.rows[bisect_right(self.rows, serial, key=_first) - 1]
+
+    def mixed(self) -> Iterator[Answer]:
+        """Return answers of items of which some have raised."""
+        for serial in range(self.count):
+            what, kind = self._known[(end := (serial + 1) * _SIZE) - 2 : end]
+            if what == _OUTCOME and kind == _MIXED:
+                yield self[serial]
 
     def runs(self, first: int, count: int, *, are_open: bool) -> Iterator[tuple[int, int]]:
         """Return those of these tasks that are open, or those that are not, row by row."""

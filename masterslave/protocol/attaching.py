@@ -21,6 +21,7 @@ from msgspec import Struct
 
 from masterslave.protocol.hand_outs import CALL, Form
 from masterslave.protocol.outcomes import VALUE, OutcomeKind
+from remoteobj import URI
 
 __all__ = [
     "ATTACHING",
@@ -43,6 +44,7 @@ __all__ = [
     "SentFunction",
     "SentTasks",
     "Taken",
+    "reception_at",
 ]
 
 ATTACHING = 1
@@ -243,3 +245,8 @@ class Leave(Struct, frozen=True, array_like=True):
 
     ticket: str
     forget: bool = False
+
+
+def reception_at(door: URI) -> URI:
+    """Return where the reception is, by where the farm's door is."""
+    return URI(f"PYRO:{RECEPTION_ID}@{door.location}")

@@ -49,6 +49,12 @@ class Ledger:
         """Return the name of a slave by its number in the journal; empty: it has none."""
         return self._slaves.get(index, "")
 
+    def note_raised(self, ticket: int, items: int) -> None:
+        """So many items have raised, of a hand-out in which others have not."""
+        with self.lock:
+            if ticket in self.tickets.by_index:
+                self.tickets.by_index[ticket].failed += items
+
     def _take(self, fact: Fact) -> None:
         tickets = self.tickets
         match fact:

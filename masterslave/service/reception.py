@@ -156,6 +156,15 @@ class Reception:
         return [self._job(ticket) for ticket in tickets]
 
     @expose
+    def functions(self, ticket: str) -> list[tuple[int, int, str]]:
+        """Return the functions of a ticket's tasks: ``(first, count, name)`` of each row.
+
+        Raises:
+            BadInput: There is no such ticket.
+        """
+        return self._rows(self._found(ticket))
+
+    @expose
     def results(self, ticket: str, first: int, most: int) -> bytes:
         """Return answers of a ticket (``Answers``), those of *most* tasks from serial *first* on.
 
@@ -230,14 +239,7 @@ class Reception:
         return ""
 
     def _admission_of(self, ticket: Ticket) -> Admission:
-        ledger, name = self._desk.ledger, self._desk.functions.name
-        with ledger.lock:
-            count = ticket.count
-            rows = [
-                (row.first, min(row.count, count - row.first), row.function)
-                for row in ticket.rows
-                if row.first < count
-            ]
+        rows = self._rows(ticket)
         mine = self._admission
         return Admission(
             ticket=ticket.made.name,
@@ -245,12 +247,22 @@ class Reception:
             farm_id=mine.farm_id,
             epoch=mine.epoch,
             heartbeat_s=mine.heartbeat_s,
-            taken=count,
-            tasks=tuple((first, many, name(function)) for first, many, function in rows),
+            taken=sum(count for _, count, _ in rows),
+            tasks=tuple(rows),
             data_only=mine.data_only,
             max_attempts=mine.max_attempts,
             origin=mine.origin,
         )
+
+    def _rows(self, ticket: Ticket) -> list[tuple[int, int, str]]:
+        name = self._desk.functions.name
+        with self._desk.ledger.lock:
+            count = ticket.count
+            return [
+                (row.first, min(row.count, count - row.first), name(row.function))
+                for row in ticket.rows
+                if row.first < count
+            ]
 
     def _welcome(self, visit: Visit, greeting: Greeting) -> None:
         """Have a script told of its ticket, from what is answered already on."""

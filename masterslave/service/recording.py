@@ -14,8 +14,10 @@ from masterslave.journal.journal import Journal
 from masterslave.journal.tickets import note_numbered
 from masterslave.master.recording import Recording
 from masterslave.master.submission import Function, Single, Span
+from masterslave.protocol.outcomes import MIXED, Outcome
+from masterslave.scheduler import HandOut
 from masterslave.service.ledger import Ledger
-from masterslave.service.submissions import PackedSingle, PackedSpan
+from masterslave.service.submissions import PackedSingle, PackedSpan, raised_in
 
 __all__ = ["TicketRecording"]
 
@@ -36,6 +38,7 @@ class TicketRecording(Recording):
         self._record = ledger.record
         self._functions = {one.digest: index for index, one in journal.folded.functions.items()}
         self._place = place_of
+        self._tickets, self._note_raised = ledger.tickets, ledger.note_raised
 
     def note_singles(self, tasks: Sequence[Single]) -> None:
         """Tasks were numbered, in a row."""
@@ -53,6 +56,16 @@ class TicketRecording(Recording):
         self._note_submitted(
             span.function, span.number, span.keys, tuple(span.places), are_items=True
         )
+
+    def note_settled(
+        self, hand_out: HandOut, slave: str, outcome: Outcome, *, is_item: bool
+    ) -> None:
+        """Tasks have their answer: an outcome, or a part of one."""
+        super().note_settled(hand_out, slave, outcome, is_item=is_item)
+        found = self._tickets.find(hand_out.task) if outcome.kind == MIXED else None
+        if found is not None:
+            skip = hand_out.task - outcome.task
+            self._note_raised(found[0], raised_in(outcome.payload, skip, hand_out.count))
 
     def _place_of(self, function: Function) -> Place:
         return self._place(function)

@@ -37,6 +37,8 @@ __all__ = ["Service"]
 
 log = logging.getLogger("masterslave")
 
+_SIGNAL_S = 0.5
+
 
 class Service:
     """The master of a farm, with a journal, for scripts that attach to it.
@@ -178,7 +180,8 @@ class Service:
     def run_until(self, stop: threading.Event) -> None:
         """Serve until this is set, then close. Blocks until then."""
         try:
-            stop.wait()
+            while not stop.wait(_SIGNAL_S):  # a signal just before it does not interrupt it
+                pass
         finally:
             self.close()
 
@@ -209,6 +212,7 @@ class Service:
             "statistics": asdict(counts),
             "waits": self.why_waiting(),
             "journal": str(self.journal.path),
+            "jobs": self._reception.jobs(),
             "slaves": [asdict(slave) for slave in self._steering.slaves()],
             "former_slaves": [asdict(slave) for slave in self._steering.former_slaves()],
         }

@@ -21,7 +21,7 @@ from masterslave.protocol.outcomes import MIXED, PART, PROGRESS, RAISED, ItemOut
 from masterslave.scheduler import Terms
 from remoteobj.unreadable import UNREADABLE
 
-__all__ = ["HELD_BYTES", "Answered", "PackedSingle", "PackedSpan", "Places"]
+__all__ = ["HELD_BYTES", "Answered", "PackedSingle", "PackedSpan", "Places", "raised_in"]
 
 HELD_BYTES = 256
 """Larger arguments are read from the journal when they are handed out."""
@@ -208,12 +208,7 @@ class PackedSpan(Span):
         """Return the items that have raised."""
         if outcome.kind == RAISED:
             return frozenset(range(outcome.task, outcome.task + outcome.count))
-        if outcome.kind != MIXED:
-            return frozenset()
-        try:
-            items = _read_mixed(outcome.payload)
-        except UNREADABLE:  # whatever a slave sends
-            return frozenset()
+        items = _items_in(outcome.payload) if outcome.kind == MIXED else ()
         raised = [at for at, item in enumerate(items[: outcome.count]) if item.kind == RAISED]
         return frozenset(outcome.task + at for at in raised)
 
@@ -222,3 +217,16 @@ class PackedSpan(Span):
 
     def note_progress(self, payload: bytes) -> None:
         """How far one item is does not matter to who waits for all."""
+
+
+def raised_in(payload: bytes, skip: int, count: int) -> int:
+    """Return how many of these items have raised, by the payload of a MIXED outcome."""
+    return sum(item.kind == RAISED for item in _items_in(payload)[skip : skip + count])
+
+
+def _items_in(payload: bytes) -> tuple[ItemOutcome, ...]:
+    try:
+        items: tuple[ItemOutcome, ...] = _read_mixed(payload)
+    except UNREADABLE:  # whatever a slave sends
+        return ()
+    return items

@@ -5,6 +5,7 @@ Those that slaves may still have of an earlier run wait for them (``master.inher
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Iterator
 
@@ -16,7 +17,14 @@ from masterslave.protocol.hand_outs import CALL
 from masterslave.scheduler import Terms
 from masterslave.service.desk import Desk
 from masterslave.service.functions import NotTaken
-from masterslave.service.submissions import HELD_BYTES, PackedSingle, PackedSpan, Places
+from masterslave.service.ledger import Ledger
+from masterslave.service.submissions import (
+    HELD_BYTES,
+    PackedSingle,
+    PackedSpan,
+    Places,
+    raised_in,
+)
 
 __all__ = ["take_up"]
 
@@ -27,10 +35,17 @@ def take_up(desk: Desk) -> int:
     """Put in what is open; returns how many tasks that are. Blocks: on the disk."""
     taken = 0
     for ticket in list(desk.ledger.tickets):
+        _count_raised(desk.ledger, ticket)
         submissions = list(_TakingUp(desk, ticket))
         desk.master.take_in(submissions)
         taken += sum(one.count if one.is_span else 1 for one in submissions)
     return taken
+
+
+def _count_raised(ledger: Ledger, ticket: Ticket) -> None:
+    with contextlib.suppress(JournalUnusable):  # it is only a count
+        raised = sum(raised_in(ledger.read(one.place), one.skip, 1) for one in ticket.mixed())
+        ledger.note_raised(ticket.made.index, raised)
 
 
 class _TakingUp:
