@@ -1,14 +1,11 @@
-"""Answers in words, for who looks: data as it is; what is pickled is named, and never unpickled."""
+"""Answers in words, for who looks: data as it is; what is pickled is never unpickled."""
 
 from __future__ import annotations
 
-import pickletools
 from collections.abc import Iterator
-from typing import Any
 
 import msgspec
 
-from masterslave.packed import PICKLED, NotData, unpack_value
 from masterslave.protocol.attaching import (
     CANCELLED,
     GIVEN_UP,
@@ -17,13 +14,12 @@ from masterslave.protocol.attaching import (
     SentAnswer,
 )
 from masterslave.protocol.outcomes import MIXED, RAISED, VALUE, ItemOutcome, Raised
-from remoteobj import RemoteObjError
+from masterslave.stories.values import describe_item, describe_value
 from remoteobj.unreadable import UNREADABLE
 
 __all__ = ["in_words"]
 
 _MOST = 300
-_SEARCHED_BYTES = 4096
 
 _read_mixed = msgspec.msgpack.Decoder(tuple[ItemOutcome, ...]).decode
 _read_raised = msgspec.msgpack.Decoder(Raised).decode
@@ -56,7 +52,7 @@ def _of_all(answer: SentAnswer) -> Words:
 
 
 def _one(kind: int, payload: bytes) -> Words:
-    return ("raised", _raised(payload)) if kind == RAISED else ("done", _value(payload))
+    return ("raised", _raised(payload)) if kind == RAISED else ("done", describe_value(payload))
 
 
 def _mixed(answer: SentAnswer) -> Iterator[Words]:
@@ -71,38 +67,8 @@ def _mixed(answer: SentAnswer) -> Iterator[Words]:
 
 
 def _items(answer: SentAnswer) -> Iterator[Words]:
-    try:
-        values: list[Any] = unpack_value(answer.payload, data_only=True)
-        words = [_short(repr(value)) for value in values[answer.skip : answer.skip + answer.count]]
-    except Exception:  # what is in there may be anything
-        words = []
-    for word in words or [_value(answer.payload)] * answer.count:
-        yield "done", word
-
-
-def _value(payload: bytes) -> str:
-    try:
-        return _short(repr(unpack_value(payload, data_only=True)))
-    except NotData:
-        return f"pickled, {len(payload)} bytes: {_first_name(payload)}"
-    except (RemoteObjError, ValueError, *UNREADABLE):
-        return f"unreadable, {len(payload)} bytes"
-
-
-def _first_name(payload: bytes) -> str:
-    """Return the first class or function that a pickle names; it is read, not run."""
-    names: list[str] = []
-    try:
-        for code, argument, _ in pickletools.genops(payload[len(PICKLED) :][:_SEARCHED_BYTES]):
-            if code.name == "GLOBAL":
-                return str(argument).replace(" ", ".")
-            if code.name == "STACK_GLOBAL":
-                return ".".join(names[-2:])
-            if isinstance(argument, str):
-                names.append(argument)
-    except Exception:  # it was cut off, or is none
-        pass
-    return "an object"
+    for at in range(answer.count):
+        yield "done", describe_item(answer.payload, answer.skip + at)
 
 
 def _raised(payload: bytes) -> str:
