@@ -29,6 +29,10 @@ class FarmSettings:
     """With a journal: how long slaves go on with what they have of the farm when its script is
     gone, in seconds, and keep the results for the script that is started next."""
 
+    cache_bytes: int = 1024 * 1024 * 1024
+    """With ``cache=True``: how many bytes the results of all scripts of this user may take, about;
+    those that were not of use for longest are forgotten first."""
+
     max_attempts: int = 3
     """Hand-outs of one task that may be lost with their slave or child before the task is given
     up. Two deaths may be bad luck of a machine; the third speaks against the task."""
@@ -56,9 +60,9 @@ class FarmSettings:
             _check(name, getattr(self, name), may_be_0=False)
         for name in ("patience_s", "keep_s", "explain_after_s", "auto_slaves_after_s"):
             _check(name, getattr(self, name), may_be_0=True)
-        for name in ("max_attempts", "max_open_tasks", "max_open_bytes"):
+        for name in ("cache_bytes", "max_attempts", "max_open_tasks", "max_open_bytes"):
             number = getattr(self, name)
-            if number is not None or name == "max_attempts":
+            if number is not None or not name.startswith("max_open"):
                 if not isinstance(number, int):
                     raise TypeError(f"{name} is a whole number, not {number!r}")
                 _check(name, number, may_be_0=False)

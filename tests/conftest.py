@@ -86,6 +86,7 @@ def own_machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     short = Path(tempfile.mkdtemp(prefix="ro-"))  # tmp_path is too long for a Unix socket
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(short))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(short / "config"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(short / "cache"))
     monkeypatch.setenv("REMOTEOBJ_INTERFACES", "127.0.0.1")
     for name in (
         "REMOTEOBJ_CLUSTER",

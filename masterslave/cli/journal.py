@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections import Counter
+from collections.abc import Container, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ import rich
 from rich.table import Table
 from rich.text import Text
 
+from masterslave.farm.caching.places import folder_of, results_dir, volumes_in
 from masterslave.journal.facts import Invalidated
 from masterslave.journal.fold import Folded
 from masterslave.journal.journal import Journal
@@ -20,29 +23,38 @@ from masterslave.protocol.outcomes import RAISED
 
 __all__ = ["invalidate", "status"]
 
-_FILE = click.Path(path_type=Path, dir_okay=False)
+_FILE = click.Path(path_type=Path)
 
 
 @click.command()
-@click.argument("journal", type=_FILE)
+@click.argument("journal", type=_FILE, required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-def status(journal: Path, as_json: bool, debug: bool) -> None:
+def status(journal: Path | None, as_json: bool, debug: bool) -> None:
     """Say what JOURNAL holds, the file that a script has given its farm: for each function, how
     many results there are, how many tasks have raised, and how many are out with slaves.
 
+    JOURNAL may also be a script: then it is about what cache=True keeps of its results. Without
+    JOURNAL, say of which scripts there are such results.
+
     Also while the script runs. Results of tasks that have raised are not used again.
     """
-    with Journal.read_only(journal) as reader:
-        facts = _facts_of(reader.folded)
-        facts = {"journal": str(reader.path), "label": reader.label, **facts}
+    if journal is None:
+        _show_caches(as_json)
+        return
+    files = _files_of(journal)
+    with contextlib.ExitStack() as opened:
+        readers = [opened.enter_context(Journal.read_only(path)) for path in files]
+        facts = _facts_of([reader.folded for reader in readers])
+        facts = {"journal": str(readers[0].path), "label": readers[0].label, **facts}
     if as_json:
         click.echo(json.dumps(facts, indent=2))
         return
     began = facts["runs"][-1]["began"] if facts["runs"] else None
+    of_whom = f"farm {facts['label']!r}" if files == [journal] else f"cache of {facts['label']}"
+    size = sum(path.stat().st_size for path in files)
     click.echo(
-        f"farm {facts['label']!r}, {len(facts['runs'])} runs, the last since {_moment(began)}; "
-        f"{journal.stat().st_size:,} bytes"
+        f"{of_whom}, {len(facts['runs'])} runs, the last since {_moment(began)}; {size:,} bytes"
     )
     table = Table("function", "results", "raised", "out", box=None)
     for function in facts["functions"]:
@@ -60,49 +72,103 @@ def invalidate(journal: Path, functions: tuple[str, ...], every: bool, debug: bo
     """Have the tasks of each FUNCTION run again when the script is started next: what JOURNAL holds
     of them counts no more. For when something has changed that a task reads and no code says, such
     as a file.
+
+    JOURNAL may also be a script: then it is about what cache=True keeps of its results.
     """
     if every == bool(functions):
         raise click.UsageError("say which functions, or --all; 'masterslave status' lists them")
-    with Journal.read_only(journal) as reader:
-        label, known = reader.label, {one.name for one in reader.folded.functions.values()}
+    files, labels, known = _files_of(journal), {}, set[str]()
+    for path in files:
+        with Journal.read_only(path) as reader:
+            labels[path] = reader.label
+            known |= {one.name for one in reader.folded.functions.values()}
     unknown = sorted({*functions} - known)
     if unknown:
         raise click.UsageError(
             f"{journal} has no function {unknown[0]!r}; it has {', '.join(sorted(known)) or 'none'}"
         )
-    with Journal.open(journal, label) as opened:
-        folded = opened.folded
-        keys = [
-            key
-            for key, finish in folded.finished.items()
-            if every or _name_of(folded, finish.number) in functions
-        ]
-        keys += [
-            out.key for number, out in folded.out.items()
-            if every or _name_of(folded, number) in functions
-        ]  # fmt: skip
-        if keys:
-            opened.record(Invalidated(b"".join(keys)))
-    click.echo(f"{len(keys)} tasks run again when the script is started next")
+    found: set[bytes] = set()
+    with contextlib.ExitStack() as opened:  # all of them, or none
+        journals = [opened.enter_context(Journal.open(path, labels[path])) for path in files]
+        for each in journals:
+            keys = _keys_of(each.folded, None if every else functions)
+            found.update(keys)
+            if keys:
+                each.record(Invalidated(b"".join(keys)))
+    click.echo(f"{len(found)} tasks run again when the script is started next")
 
 
-def _facts_of(folded: Folded) -> dict[str, Any]:
+def _keys_of(folded: Folded, functions: Container[str] | None) -> list[bytes]:
+    """Return what is known by a key, of these functions or of all."""
+    found = [(key, finish.number) for key, finish in folded.finished.items()]
+    found += [(out.key, number) for number, out in folded.out.items()]
+    return [
+        key for key, number in found
+        if functions is None or _name_of(folded, number) in functions
+    ]  # fmt: skip
+
+
+def _files_of(journal: Path) -> list[Path]:
+    """Return which files are meant: of a script, the volumes of its cache, the newest first."""
+    if volumes := volumes_in(folder_of(journal)):
+        return volumes
+    if journal.is_dir() or journal.suffix == ".py":
+        raise click.UsageError(
+            f"no results of {journal} are cached; 'masterslave status' lists the scripts that have "
+            "some"
+        )
+    return [journal]
+
+
+def _show_caches(as_json: bool) -> None:
+    found = []
+    for folder in sorted(results_dir().iterdir()) if results_dir().exists() else ():
+        if not (volumes := volumes_in(folder)):
+            continue
+        with contextlib.ExitStack() as opened:
+            readers = [opened.enter_context(Journal.read_only(path)) for path in volumes]
+            keys = {key for reader in readers for key in reader.folded.finished}
+            size = sum(path.stat().st_size for path in volumes)
+            found.append({"script": readers[0].label, "results": len(keys), "bytes": size})
+    if as_json:
+        click.echo(json.dumps({"caches": found}, indent=2))
+        return
+    click.echo(f"results of {len(found)} scripts are cached in {results_dir()}")
+    table = Table(box=None)
+    table.add_column("script", overflow="fold")
+    table.add_column("results")
+    table.add_column("bytes")
+    for each in found:
+        table.add_row(Text(str(each["script"])), str(each["results"]), f"{each['bytes']:,}")
+    if found:
+        rich.print(table)
+
+
+def _facts_of(found: Sequence[Folded]) -> dict[str, Any]:
     results: Counter[str] = Counter()
     raised: Counter[str] = Counter()
-    for finish in folded.finished.values():
-        (raised if finish.kind == RAISED else results)[_name_of(folded, finish.number)] += 1
-    out = Counter(_name_of(folded, number) for number in folded.out)
-    names = sorted({one.name for one in folded.functions.values()})
+    out: Counter[str] = Counter()
+    names: set[str] = set()
+    keys: set[bytes] = set()
+    for folded in found:
+        for key, finish in folded.finished.items():
+            if key not in keys:
+                counter = raised if finish.kind == RAISED else results
+                counter[_name_of(folded, finish.number)] += 1
+        keys |= folded.finished.keys() if len(found) > 1 else set()
+        out += Counter(_name_of(folded, number) for number in folded.out)
+        names |= {one.name for one in folded.functions.values()}
+    runs = sorted((began for folded in found for began in folded.runs), key=lambda run: run.at)
     return {
         "runs": [
             {"run": began.run, "began": began.at, "host": began.host, "pid": began.pid}
-            for began in folded.runs
+            for began in runs
         ],
         "functions": [
             {"name": name, "results": results[name], "raised": raised[name], "out": out[name]}
-            for name in names
+            for name in sorted(names)
         ],
-        "lost": folded.counts.lost,
+        "lost": sum(folded.counts.lost for folded in found),
     }
 
 

@@ -79,6 +79,7 @@ class Calls(Executor):
         *iterables: Iterable[Any],
         timeout: float | None = None,
         chunksize: int | None = None,
+        cache: bool | None = None,
     ) -> Iterator[Result]:
         """Return an iterator of ``fn``'s results for the items, in their order.
 
@@ -88,14 +89,17 @@ class Calls(Executor):
         Args:
             timeout: Seconds from now after which ``TimeoutError`` is raised; None: never.
             chunksize: Items that travel together; None: as many as suit the time they take.
+            cache: True: results that an earlier run of the script has had are not had again, and
+                those of this run are kept for later ones; see ``options``.
         Raises:
             NotPicklable: The function cannot be sent.
             FarmClosed: The farm was shut down.
         """
+        options = self._options if cache is None else self._options.changed(cache=cache)
         chunk = 0 if chunksize is None else whole(chunksize, "chunksize")
         if chunksize is not None and chunk < 1:
             raise ValueError("chunksize must be >= 1.")
-        if chunk > 1 and self._options.has_limit:
+        if chunk > 1 and options.has_limit:
             raise ValueError(
                 f"chunksize={chunk}: items with a timeout_s travel one by one, each with its own "
                 "limit; leave chunksize out"
@@ -109,10 +113,10 @@ class Calls(Executor):
             return iter(())
         arrivals: SimpleQueue[Arrival] = SimpleQueue()
         is_pickled = function.is_named and not is_data(items)
-        terms = self._options.terms_of(function, chunk, is_pickled=is_pickled)
+        terms = options.terms_of(function, chunk, is_pickled=is_pickled)
         span = ItemSpan(function, terms, form, items, arrivals.put)
-        span.after = self._options.after
-        self._submitter.submit_span(span, fn, self._options.key)
+        span.after = options.after
+        self._submitter.submit_span(span, fn, options)
         submitter = self._submitter
         return map_results(span, arrivals, end_s, submitter.cancel_spans_soon, submitter.data_only)
 
@@ -123,10 +127,11 @@ class Calls(Executor):
         *,
         limit: int = 1000,
         progress: bool = False,
+        cache: bool | None = None,
     ) -> OrderedStream[Result]:
         """Return an iterator of results in the order of the items; else as ``imap_unordered``."""
         return OrderedStream(
-            self._sink(fn), items, **self._of_stream(items, limit, progress), ordered=True
+            self._sink(fn, cache), items, **self._of_stream(items, limit, progress), ordered=True
         )
 
     def imap_unordered(
@@ -136,6 +141,7 @@ class Calls(Executor):
         *,
         limit: int = 1000,
         progress: bool = False,
+        cache: bool | None = None,
     ) -> Stream[Item, Result]:
         """Return an iterator of ``(item, result)`` in the order of completion.
 
@@ -143,12 +149,13 @@ class Calls(Executor):
             items: May be endless: they are taken as there is room.
             limit: Most tasks under way or finished and not taken yet.
             progress: Show a bar where standard output is a terminal.
+            cache: As of ``map``.
         Raises:
             NotPicklable: The function cannot be sent.
             FarmClosed: The farm was shut down.
         """
         return Stream(
-            self._sink(fn), items, **self._of_stream(items, limit, progress), ordered=False
+            self._sink(fn, cache), items, **self._of_stream(items, limit, progress), ordered=False
         )
 
     def request(self, task: Callable[..., Any] | str, /, *args: Any, **kwargs: Any) -> str:
@@ -225,10 +232,11 @@ class Calls(Executor):
         arguments = self._submitter.pack_arguments(function, args, kwargs)
         return EachSlave(self._submitter, function, self._options.terms_of(function), arguments)
 
-    def _sink(self, fn: Callable[..., Any] | str) -> _Sink:
+    def _sink(self, fn: Callable[..., Any] | str, cache: bool | None) -> _Sink:
         function = self._submitter.pack(fn)
         self._submitter.check_open()
-        return _Sink(self._submitter, fn, function, self._options)
+        options = self._options if cache is None else self._options.changed(cache=cache)
+        return _Sink(self._submitter, fn, function, options)
 
     def _of_stream(self, items: Iterable[Any], limit: int, progress: bool) -> dict[str, Any]:
         limit = whole(limit, "limit")
@@ -257,6 +265,7 @@ class Calls(Executor):
         on: str | None = None,
         after: Iterable[Future[Any]] | Future[Any] | None = None,
         key: object = None,
+        cache: bool | None = None,
     ) -> FarmView:
         """Return a view of the farm on whose tasks these options apply.
 
@@ -277,9 +286,12 @@ class Calls(Executor):
             on: Name of the slave, or of the host, that is to run it; "" is any.
             after: Futures of this farm's tasks that have to succeed before it is run. If one of
                 them fails or is cancelled, it raises ``DependencyFailed``.
-            key: With a journal: by what the task is known in other runs of the script, such as a
-                text, in the place of its function and arguments; of a ``map`` a function that
-                returns it for an item.
+            key: With a journal, or cached: by what the task is known in other runs of the script,
+                such as a text, in the place of its function and arguments; of a ``map`` a function
+                that returns it for an item.
+            cache: True: a task that an earlier run of the script has done is not done again: its
+                value comes from a file of this user, in which those of this run are kept. With a
+                journal, that is where they are, and this says nothing.
         Raises:
             TypeError: One of *after* is no future of this farm.
             BadOffer: A need is not a name and an amount.
@@ -294,6 +306,7 @@ class Calls(Executor):
             on=on,
             after=None if after is None else predecessors_of(after, self._submitter),
             key=key,
+            cache=cache,
         )
         return FarmView(self, changed)
 
@@ -310,7 +323,7 @@ class _Sink:
     ) -> None:
         self._function = function
         self._options = options
-        self.submit = partial(submitter.submit_span, fn=fn, key=options.key)
+        self.submit = partial(submitter.submit_span, fn=fn, options=options)
         self.has_taken = submitter.has_taken
         self.drop = submitter.cancel_spans_soon
         self._refresh = submitter.refresh

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from masterslave.farm.here.ground import Here
@@ -14,20 +14,21 @@ from masterslave.master.carrier import Carrier
 from masterslave.master.shell import Master
 
 if TYPE_CHECKING:
+    from masterslave.farm.cached import Cached
     from masterslave.farm.journaled import Journaled
 
 __all__ = ["drop_open", "end_farm", "end_soon"]
 
 
 def end_farm(
-    ground: Outside | Here, master: Master, carrier: Carrier, journaled: Journaled | None
+    ground: Outside | Here, master: Master, carrier: Carrier, kept: Iterable[Journaled | Cached]
 ) -> None:
     """Close the doors, then what is behind them."""
     ground.close_first()
     master.close()
     carrier.close()
-    if journaled is not None:
-        journaled.close()
+    for one in kept:
+        one.close()
     ground.close_last()
 
 

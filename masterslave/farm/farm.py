@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from masterslave.farm.arguments import check_arguments, settings_for
 from masterslave.farm.at_exit import open_farms
+from masterslave.farm.cached import Cached
 from masterslave.farm.calls import Calls
 from masterslave.farm.ending import drop_open, end_farm, end_soon
 from masterslave.farm.explain import explain_task
@@ -178,6 +179,9 @@ class Farm(Calls, Sharing):
             self._master, self._carrier, label, self._settings,
             data_only=results == "data", code=code, handlers=own.given.digest,
         )  # fmt: skip
+        self._submitter.cached = cached = Cached(
+            label, code, own, limit=self._settings.cache_bytes, data_only=results == "data"
+        )
         if journaled is not None:
             self._submitter.resuming = journaled.resume(
                 self._master, code, own, wait_s=self._settings.patience_s
@@ -217,7 +221,8 @@ class Farm(Calls, Sharing):
                 ),
             )  # fmt: skip
         self._journaled = journaled
-        self._end = partial(end_farm, self._ground, self._master, self._carrier, journaled)
+        kept = (cached,) if journaled is None else (journaled, cached)
+        self._end = partial(end_farm, self._ground, self._master, self._carrier, kept)
         self._forgotten = weakref.finalize(
             self, end_soon, os.getpid(), self._submitter, self._master, self._end
         )

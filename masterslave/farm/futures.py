@@ -55,7 +55,10 @@ class FarmFuture(Future[Result], Single):
 
     Attributes:
         number: Of the task in its farm; -1 while that has not taken it in.
+        keep: Called with the future and its answer, to keep that for later runs.
     """
+
+    keep: Callable[[FarmFuture[Any], Answer], None] | None = None
 
     __slots__ = (
         "_callbacks",
@@ -242,6 +245,8 @@ class FarmFuture(Future[Result], Single):
         if self._owner.room is not None:
             self._owner.room.leave(len(self.arguments))
         self.arguments = b""
+        if self.keep is not None:
+            self.keep(self, answer)
         if isinstance(answer, Cancelled):
             self._finish(CANCELLED_AND_NOTIFIED)
             return

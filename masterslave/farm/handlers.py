@@ -44,6 +44,12 @@ class OwnHandlers(NamedTuple):
     classes: dict[str, type[Any]]
     given: GivenHandlers
 
+    @property
+    def by_task(self) -> dict[str, type[Any]]:
+        """The classes, by the tasks that they do."""
+        classes = self.classes
+        return {task: classes[spec] for task, spec in tasks_by_class(classes).items()}
+
 
 def own_handlers(said: Handlers | None, code: LocalCode) -> OwnHandlers:
     """Return the handlers that a farm has.

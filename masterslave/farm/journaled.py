@@ -6,12 +6,11 @@ import logging
 import os
 
 from masterslave.farm.handlers import OwnHandlers
-from masterslave.farm.resuming import Resuming
+from masterslave.farm.resuming import Resuming, Source
 from masterslave.farm.travelling import LocalCode
 from masterslave.journal.journal import Journal
 from masterslave.master.recording import Recording
 from masterslave.master.shell import Master
-from masterslave.slave.child.looking import tasks_by_class
 
 __all__ = ["Journaled", "Kept"]
 
@@ -113,10 +112,15 @@ class Journaled(Kept):
         self, master: Master, code: LocalCode, handlers: OwnHandlers, *, wait_s: float
     ) -> Resuming:
         """Return what finds what earlier runs have left; *wait_s* as of ``inherit``."""
-        classes = handlers.classes
-        by_task = {task: classes[spec] for task, spec in tasks_by_class(classes).items()}
         self.inherit(master, wait_s=wait_s)
-        self._resuming = Resuming(self.journal, master, code, by_task)
+        folded = self.journal.folded
+        self._resuming = Resuming(
+            [Source(folded.finished, folded.slaves, self.journal.read)],
+            code,
+            handlers.by_task,
+            may_come=master.may_come,
+            wait_for_room=self.journal.wait_for_room,
+        )
         return self._resuming
 
     def _told(self, master: Master) -> list[str]:

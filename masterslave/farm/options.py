@@ -69,6 +69,7 @@ class CallOptions:
     Attributes:
         after: Tasks that have to succeed before.
         key: By what the task is known in other runs of the script; None: by what it does.
+        cache: Its result is kept for other runs of the script.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class CallOptions:
     ) -> None:
         self.after: tuple[FarmFuture[Any], ...] = ()
         self.key: object = None
+        self.cache = False
         self._values = values
         self._is_here = is_here
         self._kinds = {} if kinds is None else kinds
@@ -93,6 +95,7 @@ class CallOptions:
         on: str | None = None,
         after: tuple[FarmFuture[Any], ...] | None = None,
         key: object = None,
+        cache: bool | None = None,
     ) -> CallOptions:
         """Return these options, with others where given."""
         values = dict(self._values)
@@ -123,6 +126,7 @@ class CallOptions:
         options = CallOptions(self._kinds, is_here=self._is_here, **values)
         options.after = self.after if after is None else after
         options.key = self.key if key is None else key
+        options.cache = self.cache if cache is None else bool(cache)
         return options
 
     @property
@@ -175,6 +179,8 @@ class CallOptions:
             values["after"] = list(self.after)
         if self.key is not None:
             values["key"] = self.key
+        if self.cache:
+            values["cache"] = True
         return ", ".join(f"{name}={value!r}" for name, value in values.items())
 
 

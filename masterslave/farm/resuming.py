@@ -15,7 +15,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from masterslave.farm.futures import FarmFuture
 from masterslave.farm.recognising.identifying import Identities
@@ -23,42 +23,66 @@ from masterslave.farm.recorded import has_value
 from masterslave.farm.spans import ItemSpan, RestOfSpan
 from masterslave.farm.travelling import LocalCode
 from masterslave.journal.canonical import NoIdentity
-from masterslave.journal.facts import KEY_BYTES, Place
-from masterslave.journal.finished import Finish
-from masterslave.journal.journal import Journal
+from masterslave.journal.facts import KEY_BYTES, Place, SlaveKnown
+from masterslave.journal.finished import Finish, Finished
 from masterslave.journal.keys import Occurrences, explicit_key
-from masterslave.master.shell import Master
-from masterslave.master.submission import Function, Recorded
+from masterslave.master.submission import Answer, Function, Recorded
 from masterslave.protocol.hand_outs import EACH_STARRED
 from masterslave.protocol.outcomes import VALUE
 from remoteobj import BadInput
 
-__all__ = ["Resuming"]
+__all__ = ["Resuming", "Source", "never"]
+
+
+class Source(NamedTuple):
+    """A file of what earlier runs have had.
+
+    Attributes:
+        finished: What has a result.
+        slaves: By their numbers.
+        read: Returns a payload. Blocks: on the disk.
+    """
+
+    finished: Finished
+    slaves: Mapping[int, SlaveKnown]
+    read: Callable[[Place], bytes]
+
+
+def never(_: bytes) -> bool:
+    """Tell that no slave may bring what has this key."""
+    return False
 
 
 class Resuming:
     """Finds what earlier runs have left.  Threads: any.
 
     Args:
+        sources: Where it is looked for, in this order.
+        code: The script's modules.
         handlers: The classes that do named tasks, by their names.
+        may_come: Tells whether a slave may bring what has this key.
 
     Attributes:
-        found: Tasks of this run whose answer was in the journal.
+        found: Tasks of this run whose answer was there.
+        wait_for_room: Waits until more can be written.
+        keep: Is told the answers of single tasks that were not there; None: nobody is.
     """
+
+    keep: Callable[[FarmFuture[Any], Answer], None] | None = None
 
     def __init__(
         self,
-        journal: Journal,
-        master: Master,
+        sources: Sequence[Source],
         code: LocalCode,
         handlers: Mapping[str, type[Any]],
+        *,
+        may_come: Callable[[bytes], bool] = never,
+        wait_for_room: Callable[[float | None], bool],
     ) -> None:
         self.found = 0
-        self.wait_for_room: Callable[[float | None], bool] = journal.wait_for_room
-        self._journal = journal
-        self._finished = journal.folded.finished
-        self._slaves = journal.folded.slaves
-        self._may_come = master.may_come
+        self.wait_for_room = wait_for_room
+        self._sources = sources
+        self._may_come = may_come
         self._identities = Identities(code, handlers=handlers, key_of=_key_of)
         self._occurrences = Occurrences()
         self._lock = threading.Lock()
@@ -84,12 +108,12 @@ class Resuming:
 
     def find(self, key: bytes) -> tuple[Recorded, str] | None:
         """Return the value that a task has had, and who brought it; None if it has none."""
-        finish = self._finished.get(key)
-        answer = None if finish is None else self._value_of(finish)
+        source, finish = self._look_up(key)
+        answer = None if finish is None else self._value_of(source, finish)
         if finish is None or answer is None:
             return None
         self.found += 1
-        return answer, self._name_of(finish.slave)
+        return answer, _name_of(source, finish.slave)
 
     def leave_rest(self, span: ItemSpan, fn: Callable[..., Any] | str, given: object) -> None:
         """Answer those items of a span that have a value; its members are what is left."""
@@ -99,30 +123,39 @@ class Resuming:
         row = _Row(span)
         for place in range(span.count):
             key = keys[KEY_BYTES * place : KEY_BYTES * (place + 1)]
-            finish = self._finished.get(key)
+            source, finish = self._look_up(key)
             if finish is None:
                 if self._may_come(key):
-                    members.append(RestOfSpan(span, [place], key))
+                    members.append(self._rest_of(span, [place], key))
                 else:
                     rest.append(place)
                 continue
-            if not row.goes_on(place, finish.place, finish.skip):
+            if not row.goes_on(place, source, finish):
                 row.put()
-                answer = self._value_of(finish)
+                answer = self._value_of(source, finish)
                 if answer is None:
                     row = _Row(span)
                     rest.append(place)
                     continue
-                row = _Row(span, place, finish.place, answer, self._name_of(finish.slave))
+                name = _name_of(source, finish.slave)
+                row = _Row(span, place, source, finish.place, answer, name)
             row.count += 1
         row.put()
         self.found += span.count - len(rest) - len(members)
         if len(rest) == span.count:
+            span.members = self._whole_of(span)
             return
         if rest:
             of_rest = b"".join([keys[KEY_BYTES * at : KEY_BYTES * (at + 1)] for at in rest])
-            members.append(RestOfSpan(span, rest, of_rest))
+            members.append(self._rest_of(span, rest, of_rest))
         span.members = members
+
+    def _rest_of(self, span: ItemSpan, places: Sequence[int], keys: bytes) -> RestOfSpan:
+        return RestOfSpan(span, places, keys)
+
+    def _whole_of(self, span: ItemSpan) -> Sequence[ItemSpan]:
+        """Return what is submitted for a span of which nothing was there."""
+        return (span,)
 
     def _keys(self, span: ItemSpan, fn: Callable[..., Any] | str, given: object) -> bytes:
         if callable(given):
@@ -140,13 +173,28 @@ class Resuming:
                 fn, identity, span.items, self._occurrences, starred=span.form == EACH_STARRED
             )
 
-    def _value_of(self, finish: Finish) -> Recorded | None:
-        answer = Recorded(finish.kind, finish.skip, partial(self._journal.read, finish.place))
+    def _look_up(self, key: bytes) -> tuple[Source, Finish | None]:
+        for source in self._sources:
+            finish = source.finished.get(key)
+            if finish is not None:
+                return source, finish
+        return _NOWHERE, None
+
+    def _value_of(self, source: Source, finish: Finish) -> Recorded | None:
+        answer = Recorded(finish.kind, finish.skip, partial(source.read, finish.place))
         return answer if has_value(answer) else None
 
-    def _name_of(self, slave: int) -> str:
-        known = self._slaves.get(slave)
-        return "" if known is None else known.name
+
+def _read_nothing(_: Place) -> bytes:
+    return b""
+
+
+_NOWHERE = Source(Finished(), {}, _read_nothing)
+
+
+def _name_of(source: Source, slave: int) -> str:
+    known = source.slaves.get(slave)
+    return "" if known is None else known.name
 
 
 class _Row:
@@ -156,6 +204,7 @@ class _Row:
         self,
         span: ItemSpan,
         first: int = 0,
+        source: Source | None = None,
         place: Place | None = None,
         answer: Recorded | None = None,
         slave: str = "",
@@ -163,17 +212,19 @@ class _Row:
         self.count = 0
         self._span = span
         self._first = first
+        self._source = source
         self._place = place
         self._answer = answer
         self._slave = slave
 
-    def goes_on(self, item: int, place: Place, skip: int) -> bool:
+    def goes_on(self, item: int, source: Source, finish: Finish) -> bool:
         """Tell whether this item is the next one."""
         return (
             self._answer is not None
-            and place == self._place
+            and source is self._source
+            and finish.place == self._place
             and item == self._first + self.count
-            and skip == self._answer.skip + self.count
+            and finish.skip == self._answer.skip + self.count
             and self._answer.skip >= 0
             and self._answer.kind == VALUE
         )

@@ -27,6 +27,7 @@ from masterslave.scheduler import Phase
 from masterslave.settings import FarmSettings
 
 if TYPE_CHECKING:
+    from masterslave.farm.cached import Cached
     from masterslave.farm.resuming import Resuming
 
 __all__ = ["Submitter"]
@@ -47,6 +48,7 @@ class Submitter:
         code: The script's modules that travel.
         cancel_singles: Drops tasks in one step.
         resuming: What earlier runs have left; None: there is no journal.
+        cached: What they have left of tasks that are cached, where there is no journal.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class Submitter:
     ) -> None:
         self.failed = 0
         self.resuming: Resuming | None = None
+        self.cached: Cached | None = None
         self.data_only = data_only
         self.carry = carrier.carry
         self.room = Room.of(settings)
@@ -91,13 +94,14 @@ class Submitter:
         terms = options.terms_of(function)
         after = options.after
         keys = b""
-        if self.resuming is not None:
-            keys = self.resuming.key(fn, function, args, kwargs, options.key)
-            known = self.resuming.find(keys)
+        earlier = self._earlier(is_cached=options.cache)
+        if earlier is not None:
+            keys = earlier.key(fn, function, args, kwargs, options.key)
+            known = earlier.find(keys)
             if known is not None:
                 self.check_open()
                 return FarmFuture(self, function, terms, b"").answered(keys, *known)
-            self.resuming.wait_for_room(None)
+            earlier.wait_for_room(None)
         try:
             if (args and FarmFuture in map(type, args)) or (
                 kwargs and FarmFuture in map(type, kwargs.values())
@@ -122,6 +126,8 @@ class Submitter:
             future.after = after
         if keys:
             future.keys = keys
+            if earlier is not None and earlier.keep is not None:
+                future.keep = earlier.keep
         try:
             with self._gate:
                 if self._closing:
@@ -167,12 +173,22 @@ class Submitter:
         if not self._is_of_parent:
             self._master.drop_duty(duty)
 
-    def submit_span(self, span: ItemSpan, fn: Callable[..., Any] | str, key: object = None) -> None:
-        """Submit the items of a span; raises as ``submit``."""
-        if self.resuming is not None:
+    def _earlier(self, *, is_cached: bool) -> Resuming | None:
+        """Return what earlier runs have left, and what is kept for later ones."""
+        if self.resuming is None and is_cached and self.cached is not None:
             self.check_open()
-            self.resuming.leave_rest(span, fn, key)
-            self.resuming.wait_for_room(None)
+            return self.cached.open()
+        return self.resuming
+
+    def submit_span(
+        self, span: ItemSpan, fn: Callable[..., Any] | str, options: CallOptions
+    ) -> None:
+        """Submit the items of a span; raises as ``submit``."""
+        earlier = self._earlier(is_cached=options.cache)
+        if earlier is not None:
+            self.check_open()
+            earlier.leave_rest(span, fn, options.key)
+            earlier.wait_for_room(None)
         for member in span.members:
             with self._gate:
                 self.check_open()

@@ -225,6 +225,7 @@ class Journal:
             return True
         self._is_closed = True
         is_written = self._writer.close(timeout_s)
+        self._payloads.close()
         for connection in reversed(self._connections):
             connection.close()
         log = beside(self.path, "-wal")  # which another process may still be reading

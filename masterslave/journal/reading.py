@@ -54,8 +54,15 @@ class Payloads:
         self._database = database
         self._pending = pending
         self._lock = threading.Lock()
+        self._is_closed = False
+        self._file = _file_at(path)
         self._kept: OrderedDict[int, bytes] = OrderedDict()
         self._kept_bytes = 0
+
+    def close(self) -> None:
+        """The connection is about to be closed: who reads later opens the file anew, each time."""
+        with self._lock:
+            self._is_closed = True
 
     def read(self, place: Place) -> bytes:
         """Return what lies at a place.
@@ -101,18 +108,41 @@ class Payloads:
             if kept is not None:
                 self._kept.move_to_end(row)
                 return kept
-            body = read_payload_row(self._database, row)
+            read = self._read_again if self._is_closed else self._read_now
+            body = read(row)
             if not body:
                 raise Damaged(f"row {row} of its payloads is empty")
             if len(body) <= _KEPT_BYTES // 4:
                 self._keep(row, body)
             return body
 
+    def _read_now(self, row: int) -> bytes:
+        return read_payload_row(self._database, row)
+
+    def _read_again(self, row: int) -> bytes:
+        """Read a row though the connection is closed: a future is asked after its farm's end."""
+        if _file_at(self._path) != self._file:  # another one, whose rows have other numbers
+            raise Damaged("it was written anew, or removed, since its farm has ended")
+        database = connect(self._path, read_only=True)
+        try:
+            return read_payload_row(database, row)
+        finally:
+            close_reading(self._path, database)
+
     def _keep(self, row: int, body: bytes) -> None:
         self._kept[row] = body
         self._kept_bytes += len(body)
         while self._kept_bytes > _KEPT_BYTES:
             self._kept_bytes -= len(self._kept.popitem(last=False)[1])
+
+
+def _file_at(path: Path) -> tuple[int, int] | None:
+    """Return which file this is; None: there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 class JournalReader:
@@ -186,6 +216,7 @@ class JournalReader:
         """Let go of it. Calling it again does nothing."""
         if not self._is_closed:
             self._is_closed = True
+            self._payloads.close()
             close_reading(self.path, self._database)
 
     def __enter__(self) -> JournalReader:

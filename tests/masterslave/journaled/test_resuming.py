@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from masterslave import Farm
-from masterslave.errors import JournalInUse, JournalUnusable
+from masterslave.errors import JournalInUse, JournalUnusable, NotPicklable
 from masterslave.journal import Journal, writing
 from remoteobj import BadInput
 from tests.conftest import eventually
@@ -63,6 +63,22 @@ def test_what_was_done_is_not_done_again(run: Run) -> None:
     body = "print([farm.submit(square, number).result() for number in range(5)])"
     assert run(SQUARE, body) == ("[0, 1, 4, 9, 16]\n", list("01234"))
     assert run(SQUARE, body) == ("[0, 1, 4, 9, 16]\n", [])
+
+
+@pytest.mark.parametrize("is_cached", [False, True])
+def test_what_was_done_can_be_asked_for_after_the_end(tmp_path: Path, *, is_cached: bool) -> None:
+    path = None if is_cached else tmp_path / "survey.db"
+    for _ in range(2):
+        with Farm("survey", here=True, journal=path) as farm:
+            one = farm.options(cache=True).submit(divmod, 7, 2)
+            more = farm.map(abs, [-1, 2], cache=True)
+        assert (one.result(), list(more)) == ((3, 1), [1, 2])
+    if path is not None:
+        with Farm("survey", here=True, journal=path) as farm:
+            one = farm.submit(divmod, 7, 2)
+        Journal.compact(path, "survey")
+        with pytest.raises(NotPicklable, match="written anew, or removed, since its farm"):
+            one.result()
 
 
 def test_new_tasks_run_and_those_of_a_changed_function(run: Run) -> None:
