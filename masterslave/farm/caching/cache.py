@@ -9,7 +9,6 @@ from typing import Any
 from masterslave.farm.caching import volumes
 from masterslave.farm.caching.keeper import Keeper
 from masterslave.farm.caching.places import folder_of, script_here
-from masterslave.farm.recorded import items_in
 from masterslave.farm.resuming import Resuming, Source
 from masterslave.farm.spans import ItemSpan, RestOfSpan
 from masterslave.farm.travelling import LocalCode
@@ -19,7 +18,7 @@ from masterslave.journal.journal import Journal
 from masterslave.journal.reading import JournalReader
 from masterslave.master.submission import Answer, Recorded
 from masterslave.packed import PICKLED
-from masterslave.protocol.outcomes import MIXED
+from masterslave.protocol.outcomes import MIXED, items_in
 
 __all__ = ["Cache"]
 

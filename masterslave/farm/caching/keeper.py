@@ -12,14 +12,13 @@ from typing import Any
 from masterslave.errors import JournalUnusable
 from masterslave.farm.caching import volumes
 from masterslave.farm.futures import FarmFuture
-from masterslave.farm.recorded import items_in
 from masterslave.farm.spans import ItemSpan
 from masterslave.journal.facts import KEY_BYTES, NO_KEY, FunctionKnown, Place, Settled, Submitted
 from masterslave.journal.journal import Journal
 from masterslave.journal.writing import MAX_WAITING_BYTES
 from masterslave.master.submission import Answer, Function
 from masterslave.packed import PICKLED
-from masterslave.protocol.outcomes import MIXED, VALUE, Outcome
+from masterslave.protocol.outcomes import MIXED, VALUE, Outcome, items_in
 
 __all__ = ["Keeper"]
 
