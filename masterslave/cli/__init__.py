@@ -22,6 +22,7 @@ _COMMANDS = {
     "list": "masterslave.cli.farms:list_farms",
     "master": "masterslave.cli.master:master",
     "release": "masterslave.cli.steering:release_slave",
+    "replay": "masterslave.cli.replay:replay",
     "results": "masterslave.cli.jobs:results",
     "run": "masterslave.cli.run:run",
     "show": "masterslave.cli.farms:show",

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 
 from masterslave.farm.handlers import OwnHandlers
 from masterslave.farm.resuming import Resuming, Source
 from masterslave.farm.travelling import LocalCode
 from masterslave.journal.journal import Journal
+from masterslave.journal.scripts import Script, note_script
 from masterslave.master.recording import Recording
 from masterslave.master.shell import Master
 
@@ -105,6 +107,9 @@ class Journaled(Kept):
 
     def __init__(self, path: str | os.PathLike[str], label: str) -> None:
         super().__init__(path, label)
+        file = str(getattr(sys.modules.get("__main__"), "__file__", None) or "")
+        places = tuple(map(os.path.abspath, sys.path))
+        self.journal.record(note_script(Script(self.journal.run, file, places)))
         self.recording = Recording(self.journal)
         self._resuming: Resuming | None = None
 

@@ -126,7 +126,7 @@ def story_of(reader: JournalReader, number: int) -> Story:
         state=state,
         run=None if run is None else Run(run.run, run.at, run.host, run.pid, run.python),
         steps=steps,
-        arguments=arguments_in(facts, number),
+        arguments=arguments_in(reader, facts, number),
         other_runs=tuple(one for one in numbers_with(reader, key) if one != number) if key else (),
     )
 
