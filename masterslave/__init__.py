@@ -8,8 +8,10 @@ from masterslave.errors import (
     BadModule,
     BadOffer,
     BadTaskName,
+    CannotAttach,
     CodeRefused,
     DependencyFailed,
+    Detached,
     FarmBroken,
     FarmClosed,
     FarmError,
@@ -34,6 +36,7 @@ from masterslave.handlers import Slave
 from remoteobj.late import late
 
 if TYPE_CHECKING:
+    from masterslave.farm.attached.farm import AttachedFarm
     from masterslave.farm.farm import Farm
     from masterslave.farm.futures import FarmFuture
     from masterslave.farm.handles import Handle
@@ -44,12 +47,15 @@ if TYPE_CHECKING:
     from masterslave.settings import FarmSettings
 
 __all__ = [
+    "AttachedFarm",
     "BadLabel",
     "BadModule",
     "BadOffer",
     "BadTaskName",
+    "CannotAttach",
     "CodeRefused",
     "DependencyFailed",
+    "Detached",
     "Farm",
     "FarmBroken",
     "FarmClosed",
@@ -87,6 +93,7 @@ __all__ = [
 
 # A slave has this package in its memory for days, and nothing of a script's side.
 _IN_SCRIPTS = {
+    "AttachedFarm": "masterslave.farm.attached.farm",
     "Farm": "masterslave.farm.farm",
     "FarmFuture": "masterslave.farm.futures",
     "FarmSettings": "masterslave.settings",

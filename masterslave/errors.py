@@ -12,6 +12,8 @@
         ├── NotPicklable    (TypeError)      a function, argument or result that cannot travel
         │   └── NotData                      a result that only pickle could carry
         ├── FarmClosed      (RuntimeError)   a task for a farm that was shut down
+        ├── CannotAttach                     no farm lets this script in that runs by itself
+        ├── Detached                         the script has left the farm, which goes on with it
         ├── FarmBroken      (BrokenExecutor) the initializer failed: no task can run
         ├── CodeRefused                      code would have crossed plain TCP
         ├── SlaveRefused                     the master does not take this slave
@@ -42,8 +44,10 @@ __all__ = [
     "BadModule",
     "BadOffer",
     "BadTaskName",
+    "CannotAttach",
     "CodeRefused",
     "DependencyFailed",
+    "Detached",
     "FarmBroken",
     "FarmClosed",
     "FarmError",
@@ -105,6 +109,17 @@ class NotShared(FarmError, LookupError):
 
 class FarmClosed(FarmError, RuntimeError):
     """The farm was shut down; make a new one."""
+
+
+class CannotAttach(FarmError):
+    """No farm lets this script in; the message says whom it has met, and what to do."""
+
+
+class Detached(FarmError):
+    """The script has left the farm, which goes on with its tasks.
+
+    ``Farm.attach(label, ticket=...)`` has their futures again, here or in another process.
+    """
 
 
 class FarmBroken(FarmError, BrokenExecutor):

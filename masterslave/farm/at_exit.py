@@ -12,13 +12,14 @@ import weakref
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from masterslave.farm.attached.farm import AttachedFarm
     from masterslave.farm.farm import Farm
 
 __all__ = ["open_farms"]
 
 log = logging.getLogger("masterslave")
 
-open_farms: weakref.WeakSet[Farm] = weakref.WeakSet()
+open_farms: weakref.WeakSet[Farm | AttachedFarm] = weakref.WeakSet()
 """The farms of this process that are not closed."""
 
 

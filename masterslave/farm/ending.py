@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from masterslave.farm.here.ground import Here
 from masterslave.farm.outside import Outside
@@ -47,7 +47,11 @@ def drop_open(ground: Outside | Here, master: Master, journaled: Journaled | Non
     return f"{kept}; start the script again for the other {dropped}" if dropped else ""
 
 
-def end_soon(pid: int, submitter: Submitter, master: Master, end: Callable[[], None]) -> None:
+class _Answering(Protocol):
+    def wait_until_answered(self) -> None: ...
+
+
+def end_soon(pid: int, submitter: Submitter, master: _Answering, end: Callable[[], None]) -> None:
     """Nobody holds the farm any more: when what was submitted is done, end it.
 
     Called wherever memory is taken, so it takes no lock.

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from masterslave.farm.arguments import check_arguments, settings_for
 from masterslave.farm.at_exit import open_farms
+from masterslave.farm.attaching import Attaching
 from masterslave.farm.cached import Cached
 from masterslave.farm.calls import Calls
 from masterslave.farm.ending import drop_open, end_farm, end_soon
@@ -61,7 +62,7 @@ __all__ = ["Farm"]
 log = logging.getLogger("masterslave")
 
 
-class Farm(Calls, Sharing):
+class Farm(Calls, Sharing, Attaching):
     """Runs functions on slaves that join and leave while it runs.
 
     ::
@@ -128,6 +129,8 @@ class Farm(Calls, Sharing):
 
     Threads: any thread may submit; callbacks of futures run in a thread of the farm.
     """
+
+    _master: Master
 
     def __init__(
         self,

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from numbers import Rational
 from typing import TYPE_CHECKING, Any, SupportsIndex
 
+from masterslave.errors import FarmError
 from masterslave.master.submission import Function
 from masterslave.offers import check_amounts, real
 from masterslave.protocol.joining import CODE, on_tag, task_tag
@@ -65,6 +66,7 @@ class CallOptions:
         kinds: Numbers of functions that are expected to take alike long, by their full name.
         is_here: The slots are threads of the script, which take any task: what it demands of its
             slave is not looked at.
+        is_attached: The farm runs by itself, and knows nothing of the script's classes.
 
     Attributes:
         after: Tasks that have to succeed before.
@@ -73,13 +75,18 @@ class CallOptions:
     """
 
     def __init__(
-        self, kinds: dict[str, int] | None = None, *, is_here: bool = False, **values: Any
+        self,
+        kinds: dict[str, int] | None = None,
+        *,
+        is_here: bool = False,
+        is_attached: bool = False,
+        **values: Any,
     ) -> None:
         self.after: tuple[FarmFuture[Any], ...] = ()
         self.key: object = None
         self.cache = False
         self._values = values
-        self._is_here = is_here
+        self._is_here, self._is_attached = is_here, is_attached
         self._kinds = {} if kinds is None else kinds
         self._terms: dict[tuple[str, int], TaskTerms] = {}
 
@@ -98,6 +105,8 @@ class CallOptions:
         cache: bool | None = None,
     ) -> CallOptions:
         """Return these options, with others where given."""
+        if self._is_attached:
+            _refuse_attached(retries, key)
         values = dict(self._values)
         if priority is not None:
             values["priority"] = whole(priority, "priority")
@@ -123,7 +132,9 @@ class CallOptions:
             if not isinstance(on, str):
                 raise TypeError(f"on is the name of a slave or a host, not {on!r}")
             values["tags"] = frozenset({on_tag(on)}) if on else frozenset()
-        options = CallOptions(self._kinds, is_here=self._is_here, **values)
+        options = CallOptions(
+            self._kinds, is_here=self._is_here, is_attached=self._is_attached, **values
+        )
         options.after = self.after if after is None else after
         options.key = self.key if key is None else key
         options.cache = self.cache if cache is None else bool(cache)
@@ -182,6 +193,24 @@ class CallOptions:
         if self.cache:
             values["cache"] = True
         return ", ".join(f"{name}={value!r}" for name, value in values.items())
+
+
+def _refuse_attached(retries: int | RetryPolicy | None, key: object) -> None:
+    """Refuse what a farm cannot have that runs by itself.
+
+    Raises:
+        FarmError: One of these says so.
+    """
+    if isinstance(retries, RetryPolicy) and retries.on not in (Exception, (Exception,)):
+        raise FarmError(
+            f"RetryPolicy(on={retries.on!r}) is for a farm of the script's own: one that it is "
+            "attached to does not know its classes, and retries whatever is raised; leave on out"
+        )
+    if key is not None:
+        raise FarmError(
+            "key= is for a farm of the script's own that has a journal: of a farm that it is "
+            "attached to, farm.ticket and the order of its futures say which task is which"
+        )
 
 
 def _tag_of(function: Function) -> str:

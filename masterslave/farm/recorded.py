@@ -12,9 +12,27 @@ from masterslave.master.submission import Recorded
 from masterslave.packed import PICKLED, unpack_value
 from masterslave.protocol.outcomes import MIXED, RAISED, VALUE, Outcome, items_in
 
-__all__ = ["has_value", "recorded_results"]
+__all__ = ["Bundle", "has_value", "recorded_results"]
 
 Result = tuple[Any, BaseException | None]
+
+
+class Bundle:
+    """The payload of a list of results, of which several answers are read: it is unpacked once."""
+
+    def __init__(self, payload: bytes) -> None:
+        self._payload = payload
+        self._values: list[Any] | None = None
+
+    def __call__(self) -> bytes:
+        """Return it."""
+        return self._payload
+
+    def values(self, *, data_only: bool) -> list[Any]:
+        """Return the values."""
+        if self._values is None:
+            self._values = [*_value_of(self._payload, data_only)]
+        return self._values
 
 
 def has_value(answer: Recorded) -> bool:
@@ -54,7 +72,11 @@ def _results(
     if answer.kind == MIXED:
         items = items_in(payload) or ()
         return [_one(one.kind, one.payload, slave, function, data_only) for one in items[part]]
-    return [(value, None) for value in _value_of(payload, data_only)[part]]
+    source = answer.source
+    values = source.values(data_only=data_only) if isinstance(source, Bundle) else None
+    if values is None:
+        values = _value_of(payload, data_only)
+    return [(value, None) for value in values[part]]
 
 
 def _one(kind: int, payload: bytes, slave: str, function: str, data_only: bool) -> Result:

@@ -15,9 +15,9 @@ from masterslave.blobs.writing import Contents
 from masterslave.errors import NotPicklable
 from masterslave.farm.arrays import empty_array, find_place, freeze
 from masterslave.farm.handles import Handle, hold
+from masterslave.farm.masters import AnyMaster
 from masterslave.farm.packing import reason_of
 from masterslave.farm.submitting import Submitter
-from masterslave.master.shell import Master
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,7 +34,7 @@ class Sharing:
     """Shares objects with the tasks of a farm."""
 
     _submitter: Submitter
-    _master: Master
+    _master: AnyMaster
 
     def share(self, obj: Object) -> Handle[Object]:
         """Return a handle that is the object *obj* in every task which is given it.

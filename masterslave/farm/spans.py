@@ -44,6 +44,10 @@ class Arrival:
     Attributes:
         offset: Of the first item in its span.
         count: How many there are.
+
+    Args:
+        answer: An outcome has their results in a list, of as many items as its ``count`` says; if
+            that is 0, of as many as there are.
     """
 
     __slots__ = ("_answer", "_skip", "_slave", "count", "offset", "span")
@@ -71,11 +75,12 @@ class Arrival:
             values: list[Any] = unpack_value(answer.payload, data_only=data_only)
         except BaseException:  # which of them cannot be rebuilt is told one by one
             return None
-        if type(values) is not list or len(values) != answer.count:
+        if type(values) is not list or len(values) != (answer.count or len(values)):
             return None
         if len(values) == self.count:
             return values
-        return values[self._skip : self._skip + self.count]
+        values = values[self._skip : self._skip + self.count]
+        return values if len(values) == self.count else None
 
     def results(self, *, data_only: bool) -> Iterator[tuple[Any, BaseException | None]]:
         """Yield for each item its value, or the exception in its place: one for each, always."""
@@ -132,7 +137,7 @@ class Arrival:
         self, answer: Outcome, data_only: bool
     ) -> Iterator[tuple[Any, BaseException | None]]:
         outcomes = _read_items(answer)
-        if outcomes is None:
+        if outcomes is None or len(outcomes) < self._skip + self.count:
             for _ in range(self.count):
                 yield None, self._not_whole()
         else:
@@ -243,9 +248,13 @@ class RestOfSpan(ItemSpan):
 
 
 def _read_items(outcome: Outcome) -> tuple[ItemOutcome, ...] | None:
-    """Return what became of each item, or None where a slave did not say it of each."""
+    """Return what became of each item, or None where a slave did not say it of each.
+
+    An outcome whose count is 0 is of as many as it says.
+    """
     items = items_in(outcome.payload)
-    return items if items is not None and len(items) == outcome.count else None
+    count = outcome.count
+    return items if items is not None and len(items) == (count or len(items)) else None
 
 
 def _size_of(item: Any) -> int:

@@ -11,6 +11,7 @@ from masterslave.errors import FarmClosed, NotPicklable
 from masterslave.farm.functions import FunctionPacker
 from masterslave.farm.futures import FarmFuture
 from masterslave.farm.handles import Packed, hold, notes
+from masterslave.farm.masters import AnyMaster
 from masterslave.farm.options import CallOptions, TaskTerms
 from masterslave.farm.packing import pack_arguments, pack_named
 from masterslave.farm.results import Results
@@ -19,11 +20,9 @@ from masterslave.farm.spans import ItemSpan
 from masterslave.farm.travelling import LocalCode
 from masterslave.master.carrier import Carrier
 from masterslave.master.duties import Duty
-from masterslave.master.shell import Master
 from masterslave.master.submission import Function, Single
 from masterslave.memory import reuse_large_blocks
 from masterslave.packed import PICKLED
-from masterslave.scheduler import Phase
 from masterslave.settings import FarmSettings
 
 if TYPE_CHECKING:
@@ -53,7 +52,7 @@ class Submitter:
 
     def __init__(
         self,
-        master: Master,
+        master: AnyMaster,
         carrier: Carrier,
         label: str,
         settings: FarmSettings,
@@ -197,7 +196,7 @@ class Submitter:
 
     def has_taken(self, span: ItemSpan) -> bool:
         """Tell whether a span was submitted: who was interrupted meanwhile cannot know."""
-        return self._master.view(lambda _: all(one.number >= 0 for one in span.members))
+        return self._master.has_taken(span.members)
 
     def pack(self, fn: Callable[..., Any] | str) -> Function:
         """Pickle a function, or name a task.
@@ -265,6 +264,4 @@ class Submitter:
 
     def is_out(self, future: Single) -> bool:
         """Tell whether a task is with a slave."""
-
-        number = future.number
-        return self._master.view(lambda d: d.scheduler.state.phase_of(number) is Phase.OUT)
+        return self._master.is_out(future)

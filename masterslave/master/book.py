@@ -113,6 +113,14 @@ class TaskBook:
         yield from self.singles.values()
         yield from self._spans
 
+    def spans(self) -> Iterator[Span]:
+        """Go through the spans of which something is open."""
+        yield from self._spans
+
+    def open_rows_of(self, span: Span) -> list[tuple[int, int]]:
+        """Return what is open of a span that is: first task and number of each row."""
+        return self._open_runs(span, span.number, span.number + span.count)
+
     def latest_first(self) -> list[range]:
         """Return the numbers of all that is open, the last ones first: what follows others comes
         before them, so who drops it in this order finds it open.

@@ -40,7 +40,7 @@ from masterslave.master.sharing import Blobs
 from masterslave.master.spreading import Spreading
 from masterslave.master.submission import Cancelled, Single, Span, Submission
 from masterslave.master.turns import Turn
-from masterslave.scheduler import Scheduler, SlaveReleased
+from masterslave.scheduler import Phase, Scheduler, SlaveReleased
 from masterslave.settings import FarmSettings
 
 if TYPE_CHECKING:  # it needs SQLite
@@ -167,6 +167,16 @@ class Master:
         """
         with self._turn:
             self._inbox.submit(submissions)
+
+    def has_taken(self, submissions: Sequence[Submission]) -> bool:
+        """Tell whether these were put in: who was interrupted meanwhile cannot know."""
+        with self._turn:
+            return all(one.number >= 0 for one in submissions)
+
+    def is_out(self, single: Single) -> bool:
+        """Tell whether a task is with a slave."""
+        with self._turn as decisions:
+            return decisions.scheduler.state.phase_of(single.number) is Phase.OUT
 
     def cancel(self, singles: Sequence[Single]) -> None:
         """Drop single tasks that have no answer yet, all in one step: what runs is stopped."""

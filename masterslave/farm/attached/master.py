@@ -1,0 +1,363 @@
+"""The master of a farm that runs by itself, as the script's side of a farm sees a master.
+
+::
+
+    Submitter --put, look--> inbox --> ledger --> line --submit--> reception of the farm
+    future <----------- hand over <--- ledger <-- line <-collect-- its answers
+
+One lock guards the ledger. Answers are handed over without it, since that runs code of the user's.
+A task that is given the result of another one is held back until that has come: it is then an
+object that the script shares.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import weakref
+from collections import deque
+from collections.abc import Iterable, Sequence
+from types import TracebackType
+from typing import Any, NoReturn, cast
+
+from masterslave.errors import FarmError
+from masterslave.farm.attached.answers import Reader, is_value
+from masterslave.farm.attached.ledger import Ledger, Struck
+from masterslave.farm.attached.parcels import Parcel, parcel_of, parcels_of_span
+from masterslave.farm.futures import FarmFuture
+from masterslave.farm.spans import ItemSpan
+from masterslave.master.answers import HandOver
+from masterslave.master.duties import Duty
+from masterslave.master.interrupts import Interrupts
+from masterslave.master.sharing import Blobs
+from masterslave.master.submission import (
+    Answer,
+    Cancelled,
+    Failed,
+    PredecessorFailed,
+    Single,
+    Span,
+    Submission,
+)
+from masterslave.protocol.attaching import PARTLY, Answers, SentAnswer
+from masterslave.protocol.outcomes import PART
+
+__all__ = ["RemoteMaster"]
+
+log = logging.getLogger("masterslave")
+
+
+class RemoteMaster:
+    """Keeps what has no answer, for a line that talks with the farm.  Threads: any.
+
+    Args:
+        origin: Names the farm in handles of what the script shares.
+
+    Attributes:
+        blobs: What the script has shared.
+        ledger: For who has the lock: ``with master:``.
+        bell: Rung when there is something to send.
+        waits: What tasks wait for, as the farm has said last.
+        cancelled: How many tasks were dropped here.
+        over: Why nothing is taken any more; None: it is.
+    """
+
+    def __init__(self, origin: str) -> None:
+        self.origin = origin
+        self.blobs = Blobs(lambda: None)
+        self.ledger = Ledger()
+        self.bell = threading.Event()
+        self.waits = ""
+        self.cancelled = 0
+        self._lock = threading.Lock()
+        self._interrupts = Interrupts()
+        self._changed = threading.Condition(self._lock)
+        self._inbox: deque[Parcel] = deque()
+        self._held: list[Parcel] = []
+        self._followed: weakref.WeakValueDictionary[int, Single] = weakref.WeakValueDictionary()
+        self._returned = 0
+        self._being_answered = 0
+        self._handing_over = threading.local()
+        self.over: FarmError | None = None
+
+    def __enter__(self) -> Ledger:
+        self._interrupts.hold()
+        try:
+            self._lock.acquire()
+        except BaseException:
+            self._interrupts.let_go()
+            raise
+        return self.ledger
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._lock.release()
+        if self._interrupts.let_go():
+            self._interrupts.heed()
+
+    # What the submitter asks of a master.
+
+    def put(self, submission: Submission) -> None:
+        """Take in a task, or a span; ``look`` has to follow.
+
+        Raises:
+            FarmError: The farm has refused this script, for good.
+        """
+        if self.over is not None:
+            raise self.over
+        if not submission.is_span:
+            self._inbox.append(parcel_of(submission))
+
+    def look(self, submission: Submission) -> None:
+        """Have what was put in sent; items are packed first."""
+        if submission.is_span:
+            parcels, unsent = parcels_of_span(cast(ItemSpan, submission), self.origin)
+            self._inbox.extend(parcels)
+            self._hand_over(unsent)
+        if self.over is not None:
+            self._hand_over(self._drain(self.over))
+        self.bell.set()
+
+    def has_taken(self, submissions: Sequence[Submission]) -> bool:
+        """Tell whether these were taken in."""
+        with self:
+            coming = {id(parcel.submission) for parcel in (*self._inbox, *self._held)}
+            return all(one.number >= 0 or id(one) in coming for one in submissions)
+
+    def is_out(self, single: Single) -> bool:
+        """Tell whether a task is with a slave: here only, whether the farm has it."""
+        with self as ledger:
+            return 0 <= single.number < ledger.taken and ledger.find(single.number) is single
+
+    def cancel(self, singles: Sequence[Single]) -> None:
+        """Drop single tasks that have no answer yet."""
+        self._drop(singles)
+
+    def cancel_spans(self, spans: Sequence[Span]) -> None:
+        """Drop the items of spans that have no answer yet."""
+        self._drop(spans)
+
+    def add_duty(self, duty: Duty) -> NoReturn:
+        """A farm that runs by itself takes none."""
+        raise FarmError(
+            "each_slave() is for a farm of the script's own: a farm that it attaches to has slaves "
+            "of which it knows nothing; start those with an initializer, or submit() as ever"
+        )
+
+    def drop_duty(self, duty: Duty) -> None:
+        """There is none."""
+
+    # What the farm's other parts ask.
+
+    def restore(self, first: int, futures: Sequence[Single]) -> None:
+        """Enter tasks of an earlier time, the first of which has this serial."""
+        with self as ledger:
+            ledger.restore(first, futures)
+            self._returned = ledger.submitted
+            for future in futures:
+                self._followed[future.number] = future
+
+    def cancel_all(self) -> int:
+        """Drop all that has no answer; returns how many tasks that were."""
+        with self as ledger:
+            before = self.cancelled
+            told = self._take_in()
+            told += [parcel.settle_all(Cancelled()) for parcel in reversed(self._held)]
+            self.cancelled += sum(_count(parcel) for parcel in self._held)
+            self._held = []
+            told += self._struck(ledger.drop_all(), Cancelled())
+            dropped = self.cancelled - before
+            self._being_answered += len(told)
+        self._tell(told)
+        self.bell.set()
+        return dropped
+
+    def end(self, error: FarmError) -> int:
+        """Answer all that has no answer with this error, and take no more; the farm is told
+        nothing. Returns how many tasks that were.
+        """
+        self.over = error
+        told = self._drain(error)
+        self._hand_over(told)
+        return len(told)
+
+    def wait_until_answered(self) -> None:
+        """Wait until no task is without its answer."""
+        with self._lock:
+            self._changed.wait_for(self._is_all_answered)
+
+    def wait_until_flushed(self) -> None:
+        """Wait until the farm has on its disk all that was submitted."""
+        with self._lock:
+            self._changed.wait_for(self._is_flushed)
+
+    def is_handing_over(self) -> bool:
+        """Tell whether the caller is called with an answer, and so would wait for itself."""
+        return getattr(self._handing_over, "here", False)
+
+    # What the line asks.
+
+    def take_in(self) -> None:
+        """Number what was put in."""
+        with self:
+            told = self._take_in()
+            self._being_answered += len(told)
+        self._tell(told)
+
+    def note_progress(self) -> None:
+        """The farm has taken something: who waits for that looks again."""
+        with self._lock:
+            self._changed.notify_all()
+
+    def receive(self, session: int, answers: Answers) -> None:
+        """Hand over what has come.
+
+        Raises:
+            OutOfStep: Answers are missing.
+        """
+        told: list[HandOver] = []
+        with self as ledger:
+            self.waits = answers.waits
+            for sent in ledger.receive(session, answers):
+                if sent.what == PARTLY:
+                    self._note_part(sent)
+                    continue
+                reader = Reader(sent, self._find)
+                for struck in ledger.strike_out(sent.first, sent.count):
+                    told.append(self._answered(sent, reader, struck))
+            self._being_answered += len(told)
+        self._tell(told)
+
+    def _answered(self, sent: SentAnswer, reader: Reader, struck: Struck) -> HandOver:
+        submission, offset, count = struck
+        if submission.is_span:
+            skip = max(sent.skip, 0) + submission.number + offset - sent.first
+            return submission.settle, (offset, count, reader.answer(), skip, sent.slave)
+        number = submission.number
+        is_returned = number < self._returned
+        answer = reader.recorded(number) if is_returned else reader.answer()
+        if not is_value(answer):
+            submission.has_failed = True
+        return submission.settle, (answer, sent.slave)
+
+    def _note_part(self, sent: SentAnswer) -> None:
+        submission = self.ledger.find(sent.first)
+        if submission is None:
+            return
+        if sent.kind == PART:
+            submission.note_part(sent.skip, sent.payload)
+        else:
+            submission.note_progress(sent.payload)
+
+    def _find(self, serial: int) -> Single | None:
+        return self._followed.get(serial)
+
+    # Under the lock.
+
+    def _take_in(self) -> list[HandOver]:
+        """Number what was put in, but for what has to wait; returns what is answered by that."""
+        told: list[HandOver] = []
+        coming, self._held = self._held, []
+        while self._inbox:
+            coming.append(self._inbox.popleft())
+        for parcel in coming:
+            submission, failed = parcel.submission, parcel.failed
+            if failed is not None:
+                told.append(parcel.settle_all(PredecessorFailed(failed)))
+            elif parcel.has_to_wait:
+                self._held.append(parcel)
+            elif (why := parcel.why_not) is not None:
+                told.append(parcel.settle_all(Failed(why)))
+            else:
+                after = [one for one in submission.after if not cast(FarmFuture[Any], one).done()]
+                for one in after:
+                    self._followed[one.number] = one
+                numbers = tuple(one.number for one in after)
+                self.ledger.add(submission, parcel.arguments, numbers, parcel.blobs)
+        return told
+
+    def _struck(self, struck: Iterable[Struck], answer: Answer) -> list[HandOver]:
+        """Return what gives those that were struck out this answer."""
+        told: list[HandOver] = []
+        for submission, offset, count in struck:
+            if isinstance(answer, Cancelled):
+                self.cancelled += count
+            if submission.is_span:
+                told.append((submission.settle, (offset, count, answer, 0, "")))
+            else:
+                submission.has_failed = True
+                told.append((submission.settle, (answer, "")))
+        return told
+
+    def _is_flushed(self) -> bool:
+        return self.over is not None or (
+            self.ledger.is_flushed and not self._inbox and not self._held
+        )
+
+    def _is_all_answered(self) -> bool:
+        return not (self.ledger.open or self._inbox or self._held or self._being_answered)
+
+    # Without it.
+
+    def _drop(self, submissions: Sequence[Submission]) -> None:
+        answer = Cancelled()
+        with self as ledger:
+            told = self._take_in()
+            unwanted = {id(one) for one in submissions if one.number < 0}
+            if unwanted and self._held:
+                for parcel in self._held:
+                    if id(parcel.submission) in unwanted:
+                        self.cancelled += _count(parcel)
+                        told.append(parcel.settle_all(answer))
+                self._held = [one for one in self._held if id(one.submission) not in unwanted]
+            for one in submissions:
+                if one.number >= 0:
+                    count = one.count if one.is_span else 1
+                    struck = ledger.drop(range(one.number, one.number + count))
+                    told += self._struck(struck, answer)
+            self._being_answered += len(told)
+        self._tell(told)
+        self.bell.set()
+
+    def _drain(self, error: FarmError) -> list[HandOver]:
+        """Return what gives all that is open this error."""
+        failed = Failed(error)
+        with self as ledger:
+            told = self._take_in()
+            told += [parcel.settle_all(failed) for parcel in reversed(self._held)]
+            self._held = []
+            return told + self._struck(ledger.give_up(), failed)
+
+    def _hand_over(self, told: list[HandOver]) -> None:
+        if told:
+            with self._lock:
+                self._being_answered += len(told)
+        self._tell(told)
+
+    def _tell(self, told: list[HandOver]) -> None:
+        """Hand answers over, each of them, whatever the callbacks of others do."""
+        exits: list[BaseException] = []
+        outer, self._handing_over.here = self.is_handing_over(), True
+        for settle, arguments in told:
+            try:
+                settle(*arguments)
+            except Exception:  # the others have their answers all the same
+                log.exception("an answer could not be handed over")
+            except BaseException as error:  # sys.exit() in a callback of who cancels
+                exits.append(error)
+        self._handing_over.here = outer
+        with self._lock:
+            self._being_answered -= len(told)
+            self._changed.notify_all()
+            if told and self._held:
+                self.bell.set()
+        if exits:
+            raise exits[0]
+
+
+def _count(parcel: Parcel) -> int:
+    return parcel.submission.count if parcel.submission.is_span else 1
