@@ -137,7 +137,8 @@ class Ledger:
         every = [(number, 1) for number in book.singles]
         every += [row for span in book.spans() for row in book.open_rows_of(span)]
         for first, count in sorted(every):
-            if first >= self._told:
+            count = min(count, self._told - first)
+            if count <= 0:
                 break
             if rows and sum(rows[-1]) == first:
                 rows[-1] = (rows[-1][0], rows[-1][1] + count)
