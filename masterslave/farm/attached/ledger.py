@@ -136,8 +136,8 @@ class Ledger:
         book = self._book
         every = [(number, 1) for number in book.singles]
         every += [row for span in book.spans() for row in book.open_rows_of(span)]
-        for first, count in sorted(every):
-            count = min(count, self._told - first)
+        for first, many in sorted(every):
+            count = min(many, self._told - first)
             if count <= 0:
                 break
             if rows and sum(rows[-1]) == first:

@@ -205,7 +205,7 @@ class Line:
     @staticmethod
     def _taken(answer: Taken) -> int:
         if answer.refused:
-            raise _Refused(answer.refused)
+            raise (_Lost if answer.is_out else _Refused)(answer.refused)
         return answer.taken
 
     # The thread that hears.
@@ -226,7 +226,7 @@ class Line:
                 message = Collect(self.ticket, received)
                 answers = self._call(reception, "collect", message, Answers)
                 if answers.refused:
-                    raise _Refused(answers.refused)
+                    raise (_Lost if answers.is_out else _Refused)(answers.refused)
                 master.receive(session, answers)
             except (_Lost, OutOfStep) as lost:
                 self._lose(reception, str(lost))

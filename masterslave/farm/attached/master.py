@@ -268,7 +268,7 @@ class RemoteMaster:
             submission, failed = parcel.submission, parcel.failed
             if failed is not None:
                 told.append(parcel.settle_all(PredecessorFailed(failed)))
-            elif parcel.has_to_wait:
+            elif parcel.has_to_wait(self._returned):
                 self._held.append(parcel)
             elif (why := parcel.why_not) is not None:
                 told.append(parcel.settle_all(Failed(why)))

@@ -34,13 +34,14 @@ class Parcel(NamedTuple):
         """One that has failed before it, if any has."""
         return next((one for one in self.submission.after if one.has_failed), None)
 
-    @property
-    def has_to_wait(self) -> bool:
-        """Whether it is given a result that has not come, or follows one that is not numbered."""
+    def has_to_wait(self, since: int) -> bool:
+        """Tell whether it is given a result that has not come, or follows one that has no number
+        yet, or one from before the number *since*: which may be an item.
+        """
         return any(
             isinstance(blob, Promised) and not blob.has_come.is_set() for blob in self.blobs
         ) or any(
-            one.number < 0 and not cast("FarmFuture[Any]", one).done()
+            one.number < since and not cast("FarmFuture[Any]", one).done()
             for one in self.submission.after
         )
 
