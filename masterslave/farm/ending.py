@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from collections.abc import Callable, Iterable
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from masterslave.farm.cached import Cached
     from masterslave.farm.journaled import Journaled
 
-__all__ = ["drop_open", "end_farm", "end_soon"]
+__all__ = ["drop_open", "end_farm", "end_soon", "out_of_reach"]
 
 
 def end_farm(
@@ -64,3 +65,14 @@ def end_soon(pid: int, submitter: Submitter, master: _Answering, end: Callable[[
 
     if os.getpid() == pid:  # else a fork of the script forgets it: the farm is its parent's
         threading.Thread(target=when_done, name="farm shutdown").start()
+
+
+def out_of_reach(interrupt: Callable[[], None]) -> None:
+    """Do this in a thread of its own, which Ctrl-C does not hit: another one ends the wait."""
+    if threading.current_thread() is threading.main_thread():
+        interrupting = threading.Thread(target=interrupt, name="farm shutdown")
+        with contextlib.suppress(RuntimeError):  # no thread can be started
+            interrupting.start()
+            interrupting.join()
+            return
+    interrupt()

@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import secrets
@@ -26,7 +25,7 @@ from masterslave.farm.at_exit import open_farms
 from masterslave.farm.attaching import Attaching
 from masterslave.farm.cached import Cached
 from masterslave.farm.calls import Calls
-from masterslave.farm.ending import drop_open, end_farm, end_soon
+from masterslave.farm.ending import drop_open, end_farm, end_soon, out_of_reach
 from masterslave.farm.explain import explain_task
 from masterslave.farm.functions import pack_initializer
 from masterslave.farm.futures import FarmFuture
@@ -341,16 +340,8 @@ class Farm(Calls, Sharing, Attaching):
         return f"<Farm {self.label!r}: {state}{'; ' if why else ''}{why}>"
 
     def _interrupt_whole(self, how: str = "interrupted") -> None:
-        """Do it in a thread of its own, which Ctrl-C does not hit: the second one ends the wait."""
-        if threading.current_thread() is threading.main_thread():
-            interrupting = threading.Thread(
-                target=self._interrupt, args=(how,), name="farm shutdown"
-            )
-            with contextlib.suppress(RuntimeError):  # no thread can be started
-                interrupting.start()
-                interrupting.join()
-                return
-        self._interrupt(how)
+        """Do it out of the reach of Ctrl-C: the second one ends the wait."""
+        out_of_reach(partial(self._interrupt, how))
 
     def _interrupt(self, how: str = "interrupted") -> None:
         """The block was left by an error or Ctrl-C: drop what is open, say what is kept."""

@@ -106,7 +106,7 @@ class CallOptions:
     ) -> CallOptions:
         """Return these options, with others where given."""
         if self._is_attached:
-            _refuse_attached(retries, key)
+            _refuse_attached(retries, key, cache)
         values = dict(self._values)
         if priority is not None:
             values["priority"] = whole(priority, "priority")
@@ -195,7 +195,7 @@ class CallOptions:
         return ", ".join(f"{name}={value!r}" for name, value in values.items())
 
 
-def _refuse_attached(retries: int | RetryPolicy | None, key: object) -> None:
+def _refuse_attached(retries: int | RetryPolicy | None, key: object, cache: bool | None) -> None:
     """Refuse what a farm cannot have that runs by itself.
 
     Raises:
@@ -206,9 +206,9 @@ def _refuse_attached(retries: int | RetryPolicy | None, key: object) -> None:
             f"RetryPolicy(on={retries.on!r}) is for a farm of the script's own: one that it is "
             "attached to does not know its classes, and retries whatever is raised; leave on out"
         )
-    if key is not None:
+    if key is not None or cache:
         raise FarmError(
-            "key= is for a farm of the script's own that has a journal: of a farm that it is "
+            f"{'cache=' if cache else 'key='} is for a farm of the script's own: of one that it is "
             "attached to, farm.ticket and the order of its futures say which task is which"
         )
 

@@ -33,7 +33,7 @@ from masterslave.farm.attached.finding import (
 from masterslave.farm.attached.line import Line
 from masterslave.farm.attached.master import RemoteMaster
 from masterslave.farm.calls import Calls
-from masterslave.farm.ending import end_soon
+from masterslave.farm.ending import end_soon, out_of_reach
 from masterslave.farm.futures import FarmFuture
 from masterslave.farm.inside import FarmInside, report_progress
 from masterslave.farm.options import CallOptions, TaskTerms
@@ -219,12 +219,14 @@ class AttachedFarm(Calls, Sharing):
         traceback: TracebackType | None,
     ) -> None:
         if kind is not None and not self._is_of_parent():
-            self._interrupt()
+            interrupted = issubclass(kind, KeyboardInterrupt)
+            how = "interrupted" if interrupted else f"stopped by {kind.__name__}"
+            out_of_reach(partial(self._interrupt, how))
             return
         try:
             self.shutdown()
         except BaseException:  # Ctrl-C while the last tasks are waited for
-            self._interrupt()
+            out_of_reach(self._interrupt)
             raise
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -74,7 +74,7 @@ class Script(RuleBasedStateMachine):
 
         function = self.submitter.pack(abs)
         span = ItemSpan(function, self.options.terms_of(function), EACH, numbers, put)
-        self.submitter.submit_span(span, abs)
+        self.submitter.submit_span(span, abs, self.options)
         self.items.append((numbers, span, came))
 
     @precondition(lambda self: self.futures)
