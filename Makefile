@@ -10,7 +10,7 @@ endif
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help demo test lint types contracts pytest bench-rpc bench-farm bench-nameserver simulate soak docs lock clean
+.PHONY: help demo test lint types contracts pytest bench-rpc bench-farm bench-nameserver simulate soak chaos docs lock clean
 .DEFAULT_GOAL := help
 
 help:
@@ -22,6 +22,7 @@ help:
 	@echo "make bench-nameserver  measure a name server with 100,000 names"
 	@echo "make simulate  10,000 slaves that come and go, and a million tasks, on a fake clock (SIMULATE=--seed=7: others)"
 	@echo "make soak   a million broken frames, a million broken inputs of strangers, 100,000 answers over TLS, a call of 2.4 GB, 50 killed servers (FRAMES=1000: fewer)"
+	@echo "make chaos  real processes and networks, to which things are done by a seeded plan, and a checker (SECONDS=1800: longer)"
 	@echo "make docs   write again what the docs show of the code"
 	@echo "make lock   choose the versions of dependencies anew"
 	@echo "make clean  remove the virtual environment and caches"
@@ -79,6 +80,12 @@ soak: .venv/dev
 	$(BIN)/python -m tests.fuzz.sockets --inputs $$(($(FRAMES) / 50))
 	KILLS=50 $(BIN)/python -m pytest -s tests/nameserver/test_storage_kills.py
 	ACTS=5000 $(BIN)/python -m pytest tests/masterslave/test_mix.py
+
+# A failing seed is a line that runs it again, and a folder: CHAOS="--seed 7 --seeds 1".
+SECONDS ?= 60
+CHAOS ?=
+chaos: .venv/dev
+	$(BIN)/python -m tests.chaos --seconds $(SECONDS) $(CHAOS)
 
 docs: .venv/dev
 	$(BIN)/python tools/draw_task_life.py

@@ -1,0 +1,193 @@
+"""Whether a run has kept what is promised: pure, from what was written down.
+
+* Every task that was submitted has one answer, which is the right value or its true error. One that
+  has raised, or was given up, is run again by a later run of the script; a value is final.
+* What the script was told is in the journal, also in the journal as it was when the master was
+  killed; and what was in it then is in it now.
+* No task ran on two slaves, or twice on one, without a reason: its process has died, perhaps of the
+  next task, with what it had not told yet; something was done to one of the slaves or to the
+  master; or the journal says that it was lost.
+* What ran had been handed out.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
+
+from tests.chaos.evidence import Copy, Entry, Evidence, Ran, Trouble
+from tests.chaos.script import answer_of, names_of
+
+__all__ = ["complaints"]
+
+_AFTER_S = 4.0
+"""How long a trouble may have consequences, once it is over: slaves come back, and meet hand-outs
+that were given to others meanwhile."""
+
+_UNRECORDED_S = 1.0
+"""What was handed out so shortly before the master was killed may be missing in the journal."""
+
+_REASONS = frozenset(
+    {
+        "kill_slave", "stop_slave", "kill_child", "kill_master", "stop_master", "cut", "half_open",
+        "lossy", "duplicate", "truncate",
+    }
+)  # fmt: skip
+"""Troubles for which tasks may run twice; not so what is slow, a full disk, a clock, or the end of
+a name server or a standby."""
+
+_ENDS_ITSELF = (".frail.", ".hopeless.", ".hog.")
+
+
+def complaints(evidence: Evidence) -> list[str]:
+    """Return what is wrong, a line each; nothing if all is well."""
+    found: list[str] = []
+    for rule in _RULES:
+        found += rule(evidence)
+    return found
+
+
+def _answered(entries: Iterable[Entry]) -> Iterator[Entry]:
+    return (entry for entry in entries if entry.what == "answered")
+
+
+def _answered_once(evidence: Evidence) -> Iterator[str]:
+    """A task has one answer in a run, a value is final, and nothing is handed out after it."""
+    answers: Counter[int] = Counter()
+    values: dict[str, int] = {}
+    for entry in evidence.entries:
+        name = entry.name
+        if entry.what == "handed out" and name in values:
+            yield f"{name} was handed out to {entry.slave} (run {entry.run}) after it had a value"
+        if entry.what != "answered":
+            continue
+        answers[entry.number] += 1
+        if answers[entry.number] > 1:
+            yield f"{name} was answered {answers[entry.number]} times in run {entry.run}"
+        elif name in values:
+            yield f"{name} was answered in run {entry.run}, and had a value from {values[name]}"
+        if name and entry.answer[0] == "value":
+            values[name] = entry.run
+
+
+def _answered_truly(evidence: Evidence) -> Iterator[str]:
+    """Each answer is the right one, in the journal and at the script."""
+    for entry in _answered(evidence.entries):
+        if not entry.name:
+            yield f"task {entry.number} was answered, and is none of the script's"
+        elif list(entry.answer) != answer_of(entry.name):
+            yield f"{entry.name} is {entry.answer} in the journal, not {answer_of(entry.name)}"
+    for told in evidence.told:
+        if list(told.answer) != answer_of(told.name):
+            yield f"the script was told {told.answer} of {told.name}, not {answer_of(told.name)}"
+
+
+def _all_answered(evidence: Evidence) -> Iterator[str]:
+    """Each task has its answer in the journal, and the last run of the script was told it."""
+    wanted = [name for round_ in range(evidence.rounds) for name in names_of(round_)]
+    wanted += [f"{number}.hog.0" for number in range(evidence.hogs)]
+    known = {entry.name for entry in _answered(evidence.entries)}
+    last = max((told.run for told in evidence.told), default=0)
+    told = {one.name for one in evidence.told if one.run == last}
+    for name in wanted:
+        if name not in known:
+            yield f"{name} has no answer in the journal"
+        if name not in told:
+            yield f"the script was not told of {name}"
+    known = {entry.name for entry in evidence.entries if entry.what == "submitted"}
+    for name in sorted(known - set(wanted)):
+        yield f"{name} was submitted, and the script's last run did not ask for it"
+
+
+def _told_once(evidence: Evidence) -> Iterator[str]:
+    """No run of the script was told of a task twice."""
+    for (name, run), times in Counter((one.name, one.run) for one in evidence.told).items():
+        if times > 1:
+            yield f"run {run} of the script was told of {name} {times} times"
+
+
+def _nothing_missing(evidence: Evidence) -> Iterator[str]:
+    """What was told is in the journal, and what once was in it still is."""
+    for copy in (*evidence.copies, Copy(float("inf"), evidence.entries)):
+        known = {(entry.name, entry.answer) for entry in _answered(copy.entries)}
+        for told in evidence.told:
+            if told.at < copy.at and (told.name, told.answer) not in known:
+                yield f"the script was told {told.answer} of {told.name}, {_when(copy)}"
+        if copy.entries != evidence.entries[: len(copy.entries)]:
+            lost = set(copy.entries) - set(evidence.entries)
+            yield f"the journal has lost {len(lost)} entries of its copy at {copy.at:.3f}"
+
+
+def _when(copy: Copy) -> str:
+    if copy.at == float("inf"):
+        return "and the journal does not know it in the end"
+    return f"and the journal did not know it at {copy.at:.3f}, when the master was killed"
+
+
+def _ran_twice_for_a_reason(evidence: Evidence) -> Iterator[str]:
+    """Nothing runs a second time without a reason."""
+    by_name: dict[str, list[Ran]] = defaultdict(list)
+    for ran in evidence.ran:
+        by_name[ran.name].append(ran)
+    lost = {(one.name, one.slave) for one in evidence.entries if one.what == "lost"}
+    dead = {(one.slave, one.pid): one.began for one in evidence.ran if one.ended is None}
+    for name, times in by_name.items():
+        times.sort(key=lambda ran: ran.began)
+        for first, second in pairwise(times):
+            is_reason = (
+                any(mark in name for mark in _ENDS_ITSELF)
+                or (name, first.slave) in lost
+                or first.began <= dead.get((first.slave, first.pid), -1.0) <= second.began
+                or _has_second_attempt(name, first, second)
+                or any(_explains(one, first, second) for one in evidence.troubles)
+            )
+            if not is_reason:
+                end = "did not end" if first.ended is None else f"ended at {first.ended:.3f}"
+                yield (
+                    f"{name} ran on {first.slave} from {first.began:.3f} on ({end}) and on "
+                    f"{second.slave} from {second.began:.3f} on, and there is no reason"
+                )
+
+
+def _has_second_attempt(name: str, first: Ran, second: Ran) -> bool:
+    """Whether it may be a second attempt at what took long, while the first was running."""
+    runs = first.ended is None or second.began <= first.ended
+    return ".long." in name and first.slave != second.slave and runs
+
+
+def _explains(trouble: Trouble, first: Ran, second: Ran) -> bool:
+    is_theirs = trouble.whom in (first.slave, second.slave, "master")
+    is_then = trouble.since <= second.began and trouble.until >= first.began - _AFTER_S
+    return trouble.kind in _REASONS and is_theirs and is_then
+
+
+def _ran_as_handed_out(evidence: Evidence) -> Iterator[str]:
+    """What ran had been handed out to that slave."""
+    handed = {(one.name, one.slave) for one in evidence.entries if one.what == "handed out"}
+    kills = [one.since for one in evidence.troubles if one.kind in ("kill_master", "stop_master")]
+    for ran in evidence.ran:
+        is_late = any(kill - _UNRECORDED_S <= ran.began for kill in kills)
+        if (ran.name, ran.slave) not in handed and not is_late:
+            yield f"{ran.name} ran on {ran.slave}, and had not been handed out to it"
+
+
+def _no_death_without_cause(evidence: Evidence) -> Iterator[str]:
+    """What began and did not end was ended by something that was done."""
+    for ran in evidence.ran:
+        again = Ran(ran.name, ran.slave, ran.pid, float("inf"), None)
+        is_cause = any(_explains(one, ran, again) for one in evidence.troubles)
+        if ran.ended is None and not is_cause and not any(m in ran.name for m in _ENDS_ITSELF):
+            yield f"{ran.name} began on {ran.slave} at {ran.began:.3f}, and nothing ended it"
+
+
+_RULES = (
+    _answered_once,
+    _answered_truly,
+    _all_answered,
+    _told_once,
+    _nothing_missing,
+    _ran_twice_for_a_reason,
+    _ran_as_handed_out,
+    _no_death_without_cause,
+)

@@ -1,0 +1,241 @@
+"""What is left of a run: what the journal says, what the script was told, what ran, what was done.
+
+Nothing here judges; ``checker`` does, and opens no file.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from masterslave.farm.recorded import items_in
+from masterslave.journal.facts import (
+    KEY_BYTES,
+    RUN_BITS,
+    Ended,
+    Fact,
+    HandedOut,
+    Lost,
+    RunBegan,
+    Settled,
+    SlaveKnown,
+    Submitted,
+)
+from masterslave.journal.journal import Journal
+from masterslave.journal.keys import explicit_key
+from masterslave.journal.reading import JournalReader
+from masterslave.packed import unpack_value
+from masterslave.protocol.outcomes import MIXED, RAISED, VALUE, Raised
+from tests.chaos.script import WITHOUT_TEXT, Answer, names_of
+
+__all__ = ["Copy", "Entry", "Evidence", "Ran", "Told", "Trouble", "read_evidence", "read_journal"]
+
+_MOST_ROUNDS, _MOST_HOGS = 400, 60
+_ENDS: dict[str, Answer] = {
+    "given up": ["TaskLost", ""],
+    "predecessor failed": ["DependencyFailed", ""],
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What the journal says of one task.
+
+    Attributes:
+        what: "begun" (a run, of no task), "submitted", "handed out", "answered" or "lost".
+        name: Of the task; empty where its key is none of the script's.
+    """
+
+    what: str
+    run: int
+    number: int = -1
+    name: str = ""
+    slave: str = ""
+    attempt: int = 0
+    answer: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """An answer that the script was given in one of its runs."""
+
+    name: str
+    answer: tuple[str, ...]
+    run: int
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """Once that a task ran; *ended* is None if it did not come to its end."""
+
+    name: str
+    slave: str
+    pid: int
+    began: float
+    ended: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """A fault that was done to somebody: a slave, "master", "nameserver" or "standby"."""
+
+    kind: str
+    whom: str
+    since: float
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """What the journal said when its master had just been killed."""
+
+    at: float
+    entries: tuple[Entry, ...]
+
+
+@dataclass(slots=True)
+class Evidence:
+    """All of it.
+
+    Attributes:
+        rounds: How many rounds the script has submitted in its last run, and *hogs* the same.
+    """
+
+    rounds: int = 0
+    hogs: int = 0
+    entries: tuple[Entry, ...] = ()
+    copies: list[Copy] = field(default_factory=list)
+    told: list[Told] = field(default_factory=list)
+    ran: list[Ran] = field(default_factory=list)
+    troubles: list[Trouble] = field(default_factory=list)
+
+
+def read_evidence(folder: Path, troubles: list[Trouble]) -> Evidence:
+    """Read what a run has left in its folder."""
+    evidence = Evidence(troubles=troubles)
+    evidence.entries = read_journal(folder / "disk" / "journal.db")
+    for path in sorted(folder.glob("copy-*/journal.db")):
+        at = float((path.parent / "at").read_text())
+        evidence.copies.append(Copy(at, read_journal(path)))
+    for path in sorted(folder.glob("told-*"), key=lambda path: int(path.name[5:])):
+        _read_told(path, evidence)
+    for path in sorted(folder.glob("ran-*")):
+        evidence.ran += _read_ran(path)
+    return evidence
+
+
+def _lines(path: Path) -> Iterator[list[Any]]:
+    for line in path.read_text().split("\n")[:-1]:
+        yield json.loads(line)
+
+
+def _read_told(path: Path, evidence: Evidence) -> None:
+    evidence.rounds = evidence.hogs = 0
+    for name, answer, at in _lines(path):
+        if name == "ended":
+            evidence.rounds, evidence.hogs = map(int, answer)
+        elif name != "opened":
+            evidence.told.append(Told(name, tuple(answer), int(path.name[5:]), at))
+
+
+def _read_ran(path: Path) -> list[Ran]:
+    slave, begun, ran = path.name[4:], dict[tuple[str, int], float](), list[Ran]()
+    for name, what, pid, at in _lines(path):
+        before = begun.pop((name, pid), None)
+        if what == "ends":
+            ran.append(Ran(name, slave, pid, at if before is None else before, at))
+            continue
+        if before is not None:
+            ran.append(Ran(name, slave, pid, before, None))
+        begun[name, pid] = at
+    return ran + [Ran(name, slave, pid, at, None) for (name, pid), at in begun.items()]
+
+
+def read_journal(path: Path) -> tuple[Entry, ...]:
+    """Return what a journal says, task by task, in its order; nothing where there is none yet."""
+    if not path.exists():
+        return ()
+    with Journal.read_only(path) as reader:
+        return tuple(_Entries(reader).all())
+
+
+_NAMES = {
+    explicit_key(name): name
+    for name in (
+        *(name for round_ in range(_MOST_ROUNDS) for name in names_of(round_)),
+        *(f"{number}.hog.0" for number in range(_MOST_HOGS)),
+    )
+}
+
+
+class _Entries:
+    def __init__(self, reader: JournalReader) -> None:
+        self._reader = reader
+        self._names: dict[int, str] = {}
+        self._slaves = {-1: ""}
+
+    def all(self) -> Iterator[Entry]:
+        for fact in self._reader.facts():
+            yield from self._of(fact)
+
+    def _of(self, fact: Fact) -> Iterator[Entry]:
+        match fact:
+            case RunBegan(run=run):
+                yield Entry("begun", run)
+            case SlaveKnown(index=index, name=name):
+                self._slaves[index] = name
+            case Submitted(first=first, keys=keys):
+                for at in range(len(keys) // KEY_BYTES):
+                    key = keys[KEY_BYTES * at : KEY_BYTES * (at + 1)]
+                    self._names[first + at] = _NAMES.get(key, "")
+                    yield self._entry("submitted", first + at)
+            case HandedOut(slave=slave, hand_outs=hand_outs):
+                for task, attempt, count in hand_outs:
+                    for number in range(task, task + count):
+                        yield self._entry("handed out", number, slave, attempt)
+            case Settled():
+                answers = _answers_in(fact, self._reader.read(fact.place))
+                for at in range(fact.count):
+                    number = fact.task + at
+                    yield self._entry("answered", number, fact.slave, fact.attempt, answers[at])
+            case Ended(first=first, count=count, why=why):
+                for number in range(first, first + count):
+                    yield self._entry("answered", number, answer=_ENDS.get(why, [why, ""]))
+            case Lost(task=task, attempt=attempt, count=count, slave=slave):
+                for number in range(task, task + count):
+                    yield self._entry("lost", number, slave, attempt)
+
+    def _entry(
+        self, what: str, number: int, slave: int = -1, attempt: int = 0, answer: Sequence[str] = ()
+    ) -> Entry:
+        name = self._names.get(number, "")
+        who = self._slaves.get(slave, "?")
+        return Entry(what, number >> RUN_BITS, number, name, who, attempt, tuple(answer))
+
+
+def _answers_in(fact: Settled, payload: bytes) -> list[Answer]:
+    """Return the answers of the tasks of a fact."""
+    if fact.kind == RAISED:
+        return [_said(payload)] * fact.count
+    if fact.skip < 0:
+        return [["value", repr(unpack_value(payload))]]
+    part = slice(fact.skip, fact.skip + fact.count)
+    if fact.kind == VALUE:
+        return [["value", repr(value)] for value in unpack_value(payload)[part]]
+    assert fact.kind == MIXED
+    return [
+        ["value", repr(unpack_value(one.payload))] if one.kind == VALUE else _said(one.payload)
+        for one in (items_in(payload) or ())[part]
+    ]
+
+
+def _said(payload: bytes) -> Answer:
+    raised = msgspec.msgpack.decode(payload, type=Raised)
+    name = raised.type_name.rpartition(".")[2]
+    return [name, "" if name in WITHOUT_TEXT else raised.message]

@@ -1,0 +1,210 @@
+"""A room in which things go wrong: machines, a script with a journal, and slaves."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from masterslave.testing.faults import Kind
+from tests.chaos.machines import Machine
+from tests.chaos.things import Clock, Disk, Member
+from tests.lan.hosts import Running
+from tests.pairing import Pairing
+
+__all__ = ["SCENES", "Room", "Scene"]
+
+ROOT = Path(__file__).parents[2]
+SITE = Path(__file__).with_name("site")
+_CLUSTER = "chaos"
+_SLAVES = {"anna": 2, "ben": 1, "cleo": 1}
+
+_HERE = (
+    Kind.KILL_SLAVE, Kind.STOP_SLAVE, Kind.KILL_CHILD, Kind.KILL_MASTER, Kind.STOP_MASTER,
+    Kind.FULL_DISK, Kind.CLOCK_BACK, Kind.OUT_OF_MEMORY,
+)  # fmt: skip
+_WIRES = (
+    Kind.CUT, Kind.HALF_OPEN, Kind.SLOW, Kind.LOSSY, Kind.DUPLICATE, Kind.TRUNCATE,
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """Who is in a room.
+
+    Attributes:
+        kinds: What can go wrong in it.
+        is_lan: Its machines meet in a network, by a name server; else one user's directory.
+    """
+
+    name: str
+    kinds: tuple[Kind, ...]
+    is_lan: bool = False
+
+    @property
+    def machines(self) -> tuple[str, ...]:
+        return ("hall", *_SLAVES) if self.is_lan else ("hall",)
+
+
+SCENES = {
+    "home": Scene("home", _HERE),
+    "lan": Scene("lan", (*_HERE, *_WIRES, Kind.KILL_NAMESERVER), is_lan=True),
+}
+
+
+class Room:
+    """One room, from its opening to its end.
+
+    Args:
+        folder: Where everything is written.
+        plant: A file with a bug that the master is to have.
+    """
+
+    def __init__(
+        self,
+        scene: Scene,
+        machines: dict[str, Machine],
+        folder: Path,
+        seed: int,
+        *,
+        may_mount: bool,
+        plant: Path | None = None,
+    ) -> None:
+        self.scene = scene
+        self.folder = folder
+        self.label = f"chaos{seed}"
+        self.is_enough = False
+        self.machines = machines
+        self._seed = seed
+        self._plant = plant
+        self._hall = machines["hall"]
+        self._port = 0
+        self._copies = 0
+        for part in ("clocks", "stacks"):
+            (folder / part).mkdir()
+        self.disk = Disk(folder / "disk", may_mount=may_mount)
+        self.clocks = {name: Clock(folder / "clocks" / name) for name in machines}
+        self.master = Member("master", self._begin_script)
+        self.slaves = [Member(name, lambda name=name: self._begin_slave(name)) for name in _SLAVES]
+        self.nameserver = Member("nameserver", self._begin_nameserver)
+        self.wires: dict[str, Running] = {}
+        self._wire_ports: dict[str, str] = {}
+
+    @property
+    def members(self) -> list[Member]:
+        """All who can be up."""
+        return [self.master, *self.slaves, *([self.nameserver] if self.scene.is_lan else [])]
+
+    def open(self) -> None:
+        """Start everybody."""
+        if self.scene.is_lan:
+            cluster = Pairing(_CLUSTER, self._hall.config)
+            for name in _SLAVES:
+                cluster.pair(self.machines[name].config, name, "slave")
+                self._begin_wire(name)
+            self._port = _free_port() if self._hall.address == "127.0.0.1" else 9090
+            for name, wire in self.wires.items():
+                self._wire_ports[name] = wire.wait_for(r"^\d+$").text
+        for member in reversed(self.members):
+            member.start()
+
+    def keep_copy(self) -> None:
+        """Keep the journal as it is now, with its log: nobody has it open."""
+        copy = self.folder / f"copy-{self._copies}"
+        copy.mkdir()
+        self._copies += 1
+        for name in ("journal.db", "journal.db-wal"):
+            path = self.disk.path / name
+            if path.exists():
+                shutil.copyfile(path, copy / name)
+        (copy / "at").write_text(repr(time.monotonic()))
+
+    def order_hog(self) -> None:
+        """Have the script submit a task that takes too much memory."""
+        with (self.folder / "hogs").open("ab") as file:
+            file.write(b".")
+
+    def say_enough(self) -> None:
+        """Have the script submit no more."""
+        self.is_enough = True
+        (self.folder / "enough").touch()
+
+    def close(self) -> None:
+        """End who is up, in order, and write down what they have said."""
+        for member in reversed(self.members):
+            member.go_on()
+            if member.is_up:
+                member.running.process.terminate()
+        for member in self.members:
+            if member.is_up:
+                member.running.wait(20.0)
+        for wire in self.wires.values():
+            wire.close()
+        for clock in self.clocks.values():
+            clock.close()
+
+    def write_logs(self) -> None:
+        """Write down what everybody has said."""
+        logs = self.folder / "logs"
+        logs.mkdir(exist_ok=True)
+        for member in self.members:
+            for number, running in enumerate(member.started):
+                lines = [f"{line.at:.3f} {line.text}\n" for line in running.lines]
+                (logs / f"{member.name}-{number}").write_text("".join(lines))
+
+    def _environment(self, machine: str) -> dict[str, str]:
+        found = {
+            "PYTHONPATH": f"{SITE}{os.pathsep}{ROOT}",
+            "CHAOS_FOLDER": str(self.folder),
+            "CHAOS_STACKS": str(self.folder / "stacks"),
+            "CHAOS_CLOCK": str(self.clocks[machine].path),
+        }
+        if self.scene.is_lan:
+            found["REMOTEOBJ_NAMESERVER"] = f"{self._hall.address}:{self._port}"
+        return found
+
+    def _begin_script(self) -> Running:
+        environment = self._environment("hall")
+        if self._plant is not None:
+            environment["CHAOS_PLANT"] = str(self._plant)
+        host = [self._hall.address] if self.scene.is_lan else []
+        return self._hall.python(
+            "-m", "tests.chaos.script", str(self.folder), self.label, *host, **environment
+        )
+
+    def _begin_slave(self, name: str) -> Running:
+        machine = self.machines[name if self.scene.is_lan else "hall"]
+        environment = self._environment(machine.name)
+        environment["CHAOS_RAN"] = str(self.folder / f"ran-{name}")
+        slots = _SLAVES[name]
+        command = ["slave", self.label, "--slots", str(slots), "--name", name]
+        command += ["--memory", f"{150 * slots}M"]
+        if self.scene.is_lan:
+            environment["CHAOS_WIRE"] = f"127.0.0.1:{self._wire_ports[name]}"
+        else:
+            command.append("--local")
+        return machine.python("-m", "masterslave", *command, **environment)
+
+    def _begin_nameserver(self) -> Running:
+        server = self._hall.python(
+            "-m", "nameserver", "run", "--host", self._hall.address, "--port", str(self._port),
+            "--cluster", _CLUSTER, "--no-announce", "--store", str(self.folder / "names.db"),
+            **self._environment("hall"),
+        )  # fmt: skip
+        if not self.nameserver.started:
+            server.wait_for("name server at")
+        return server
+
+    def _begin_wire(self, name: str) -> None:
+        self.wires[name] = self.machines[name].python(
+            "-m", "tests.chaos.wire", f"{self._seed} {name}", PYTHONPATH=str(ROOT)
+        )
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+    return port
