@@ -271,13 +271,14 @@ class Conversation:
 
     # What was shared.
 
-    def ask_for_blob(self, slave: str, digest: bytes) -> tuple[Seat, Blob] | None:
-        """Note that a slave needs a blob; None if it has no seat, or there is no such blob."""
+    def ask_for_blob(self, slave: str, digest: bytes) -> tuple[Seat, Blob | None] | None:
+        """Note that a slave needs a blob, which may be gone; None if that slave has no seat."""
         with self._turn.lock:
             seat, blob = self._table.seated(slave), self._blobs.find(digest)
-            if seat is None or blob is None:
+            if seat is None:
                 return None
-            seat.blobs.add(digest)
+            if blob is not None:
+                seat.blobs.add(digest)
             return seat, blob
 
     def is_seated(self, slave: str) -> bool:

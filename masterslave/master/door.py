@@ -135,14 +135,16 @@ class Door:
                 )
             )
         found = self._conversation.ask_for_blob(ask.slave, ask.digest)
-        if found is None:
+        if found is None:  # it was given up, as its connection was lost: it joins, and asks, again
+            return encode(BlobAnswer())
+        seat, blob = found
+        if blob is None:
             return encode(
                 BlobAnswer(
                     refused=f"an object that {ask.origin} has shared is gone: keep its handle for "
                     "as long as tasks may need it"
                 )
             )
-        seat, blob = found
         if isinstance(blob, Promised) and blob.why_not:
             return encode(BlobAnswer(refused=blob.why_not))
         parts = [place.part for place in blob.places]
@@ -154,7 +156,7 @@ class Door:
 
     @expose(role="slave")
     def piece(self, message: bytes) -> bytes:
-        """Return some of a blob (``PieceAsk``); empty if it is gone."""
+        """Return some of a blob (``PieceAsk``); empty if it is gone, or the slave has no seat."""
         ask = decode(message, PieceAsk)
         if not self._conversation.is_seated(ask.slave):
             return b""

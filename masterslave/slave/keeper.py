@@ -203,7 +203,7 @@ class Keeper:
             for number, piece in enumerate(coming.pieces):
                 data = route.take(number, piece) if size >= SPREAD_BYTES else None
                 if data is None:
-                    data = self._fetch_piece(caller, proxy, ask.digest, piece)
+                    data = self._fetch_piece(caller, proxy, ask, piece)
                 if len(data) != piece.size:
                     raise _Gone("a shared object was let go of while it was fetched")
                 coming.add(piece, data)
@@ -219,10 +219,17 @@ class Keeper:
         ask = structs.replace(ask, slave=self._slave())  # it may have joined anew
         return caller.call(proxy, "blob", ask, BlobAnswer)
 
-    def _fetch_piece(self, caller: Caller, proxy: Proxy, digest: bytes, piece: Piece) -> bytes:
-        ask = PieceAsk(self._slave(), digest, piece.part, piece.offset, piece.size)
-        packed = encode(ask)
-        return caller.insist(lambda: bytes(proxy.piece(packed)))
+    def _fetch_piece(self, caller: Caller, proxy: Proxy, ask: BlobAsk, piece: Piece) -> bytes:
+        """Return a piece; empty if its blob is gone."""
+        while True:
+            name = self._slave()
+            packed = encode(PieceAsk(name, ask.digest, piece.part, piece.offset, piece.size))
+            data = caller.insist(partial(_take_piece, proxy, packed))
+            if data or self._ask(caller, proxy, ask).refused:
+                return data
+            # The master had given this slave up, as its connection was lost: it joins again.
+            if caller.over.wait(_ASK_AGAIN_S):
+                raise MasterGone(caller.how)
 
     def _make_room(self, newest: bytes) -> None:
         """Let go of what was used longest ago, where there is too much."""
@@ -243,6 +250,10 @@ class Keeper:
                 evicted.append(digest)
                 too_much -= size
         self.drop(evicted)
+
+
+def _take_piece(proxy: Proxy, ask: bytes) -> bytes:
+    return bytes(proxy.piece(ask))
 
 
 def room_for_blobs() -> int:

@@ -10,10 +10,12 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from msgspec import structs
 
 from masterslave import Farm, FarmBroken, NotPicklable
 from masterslave.packed import pack_value
 from masterslave.protocol.encoding import decode, encode
+from masterslave.protocol.fetching import BlobAnswer, BlobAsk
 from masterslave.protocol.hand_outs import Stop, WireTask
 from masterslave.protocol.joining import VERSION, Introduction, Welcome
 from masterslave.protocol.outcomes import (
@@ -355,3 +357,17 @@ def test_a_broken_initializer_breaks_the_farm(lonely_farm: Farm, join: Join) -> 
             future.result(timeout=5)
     with pytest.raises(FarmBroken, match="no licence"):
         lonely_farm.submit(abs, 1)
+
+
+def test_a_slave_that_was_given_up_is_not_told_that_what_it_needs_is_gone(
+    lonely_farm: Farm, join: Join
+) -> None:
+    slave, handle = join(), lonely_farm.share(list(range(10_000)))
+    (blob,) = lonely_farm._master.blobs._blobs.values()
+    ask = BlobAsk("given up", blob.digest, lonely_farm._master.origin)
+    assert decode(slave.door.blob(encode(ask)), BlobAnswer) == BlobAnswer()
+    seated = structs.replace(ask, slave=slave.slave)
+    assert decode(slave.door.blob(encode(seated)), BlobAnswer).parts
+    gone = structs.replace(seated, digest=b"no such one")
+    assert "keep its handle" in decode(slave.door.blob(encode(gone)), BlobAnswer).refused
+    del handle

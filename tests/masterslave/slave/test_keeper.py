@@ -35,6 +35,7 @@ class Script:
         self.pieces: list[int] = []
         self.before_piece: Callable[[], None] = lambda: None
         self.tells_paths = False
+        self.seated = {"s"}
 
     def share(self, letter: bytes, size: int = 5 * MIB) -> Blob:
         body = memoryview(b"\x80\x05\x97.")  # the next buffer beside the pickle
@@ -47,6 +48,8 @@ class Script:
         blob = self.blobs.find(ask.digest)
         if blob is None:
             return encode(BlobAnswer(refused="it is gone"))
+        if ask.slave not in self.seated:
+            return encode(BlobAnswer())
         if self.tells_paths:
             return encode(BlobAnswer(tuple(place.part for place in blob.places)))
         return encode(BlobAnswer(tuple(Part("", 0, 0, 0, place.size) for place in blob.places)))
@@ -55,6 +58,8 @@ class Script:
         ask = decode(message, PieceAsk)
         self.pieces.append(ask.size)
         self.before_piece()
+        if ask.slave not in self.seated:
+            return b""
         return self.blobs.read(ask.digest, ask.part, ask.offset, ask.size)
 
 
@@ -75,9 +80,14 @@ class Slave:
         self.caller = Caller(5.0)
         proxy = cast(Any, script)
         self.keeper = Keeper(
-            self.work, self.workshop, self.caller, proxy, slave=lambda: "s", room_bytes=room_bytes
+            self.work, self.workshop, self.caller, proxy, slave=self.name, room_bytes=room_bytes
         )
         self.slot = Slot()
+        self.names = ["s"]
+
+    def name(self) -> str:
+        """What it is called at the master; the last name stays."""
+        return self.names.pop(0) if len(self.names) > 1 else self.names[0]
 
     def get(self, digest: bytes, *, is_inherited: bool = False) -> Found:
         self.keeper.want(cast(Child, self.slot), digest, "a farm", is_inherited)
@@ -162,6 +172,12 @@ def test_what_is_dropped_while_it_is_fetched_is_asked_for_again(
     script.before_piece = drop_once
     assert content(slave.get(blob.digest)) == b"a"
     assert script.asked == [blob.digest] * 2
+
+
+def test_a_slave_that_has_to_join_again_meanwhile_asks_again(script: Script, slave: Slave) -> None:
+    blob = script.share(b"a")
+    slave.names = ["old", "s", "old", "old", "s"]
+    assert content(slave.get(blob.digest)) == b"a"
 
 
 def test_what_a_master_has_shared_that_is_gone_is_had_or_given_back(
