@@ -17,6 +17,7 @@ from pathlib import Path
 
 from masterslave.journal.batch import Batch
 from masterslave.journal.database import (
+    COPY_ID,
     PAGE_BYTES,
     Damaged,
     beside,
@@ -100,7 +101,7 @@ def _write(
 ) -> None:
     """Write the new file, so that it is on the disk."""
     meta = read_meta(reading)
-    named = ("farm id", "label", "run")
+    named = ("farm id", "label", "run", COPY_ID)
     make_file(fresh, {name: meta[name] for name in named if name in meta})
     with contextlib.closing(connect(fresh)) as database:
         database.execute("PRAGMA synchronous = OFF")  # nobody needs half of it

@@ -11,10 +11,11 @@ Writing and reading use connections of their own, which do not wait for each oth
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import sqlite3
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from masterslave.journal.facts import Fact, read_facts
@@ -22,19 +23,25 @@ from remoteobj.unreadable import UNREADABLE
 
 __all__ = [
     "APPLICATION",
+    "COPY_ID",
     "FORMAT",
     "PAGE_BYTES",
     "Damaged",
     "beside",
+    "check_payload_rows",
     "checked_facts",
     "checksum",
     "connect",
+    "digest_of_facts",
+    "digest_of_payloads",
     "make_file",
     "read_fact_rows",
     "read_last",
     "read_meta",
     "read_payload_row",
+    "read_rows",
     "sync_directory",
+    "write_checked_rows",
     "write_meta",
     "write_rows",
 ]
@@ -42,6 +49,8 @@ __all__ = [
 APPLICATION = 0x726F6A6C  # "rojl", which marks the file as one of ours
 FORMAT = 1
 PAGE_BYTES = 4096
+COPY_ID = "copy id"
+"""What says which copy of a journal it is: 16 hexadecimal digits."""
 
 _SCHEMA = f"""
 CREATE TABLE meta (name TEXT NOT NULL, crc INTEGER NOT NULL, value BLOB NOT NULL);
@@ -204,6 +213,17 @@ def read_payload_row(database: sqlite3.Connection, row: int) -> bytes:
     return body
 
 
+def check_payload_rows(database: sqlite3.Connection) -> None:
+    """Look at all rows of payloads.
+
+    Raises:
+        Damaged: One is not as it was written.
+    """
+    for row, crc, body in database.execute("SELECT row, crc, body FROM payloads"):
+        if not isinstance(body, bytes) or crc != checksum(row, body):
+            raise Damaged(f"row {row} of its payloads is not as it was written")
+
+
 def read_last(database: sqlite3.Connection) -> tuple[int, int]:
     """Return the numbers of the last row of facts and of payloads; 0 where there is none.
 
@@ -219,6 +239,54 @@ def read_last(database: sqlite3.Connection) -> tuple[int, int]:
     return seq, row
 
 
+def read_rows(
+    database: sqlite3.Connection, seq: int, row: int, most_bytes: int
+) -> tuple[list[tuple[int, int, bytes]], list[tuple[int, int, bytes]]]:
+    """Return rows of facts and of payloads that come after these, with their checksums.
+
+    They are not checked here. Of both together there are about *most_bytes*; facts come only with
+    all payloads that are there, so that none is without what it names.
+    """
+    found: tuple[list[tuple[int, int, bytes]], list[tuple[int, int, bytes]]] = ([], [])
+    tables = (
+        (1, "SELECT row, crc, body FROM payloads WHERE row > ? ORDER BY row", row),
+        (0, "SELECT seq, crc, body FROM facts WHERE seq > ? ORDER BY seq", seq),
+    )
+    size = 0
+    database.execute("BEGIN")  # both tables as they are at one moment
+    try:
+        for at, query, after in tables:
+            for each in database.execute(query, (after,)):
+                if size >= most_bytes:
+                    return found
+                found[at].append(each)
+                size += len(each[2])
+    finally:
+        database.execute("ROLLBACK")
+    return found
+
+
+def digest_of_facts(database: sqlite3.Connection, last: int) -> bytes:
+    """Return a digest of the rows of facts up to one, by their numbers and checksums."""
+    return _digest(database.execute(
+        "SELECT seq, crc FROM facts WHERE seq <= ? ORDER BY seq", (last,)
+    ))  # fmt: skip
+
+
+def digest_of_payloads(database: sqlite3.Connection, last: int) -> bytes:
+    """Return a digest of the rows of payloads up to one, by their numbers and checksums."""
+    return _digest(database.execute(
+        "SELECT row, crc FROM payloads WHERE row <= ? ORDER BY row", (last,)
+    ))  # fmt: skip
+
+
+def _digest(rows: Iterable[tuple[int, int]]) -> bytes:
+    digest = hashlib.blake2b(digest_size=16)
+    for number, crc in rows:
+        digest.update(b"%d:%d," % (number, crc))
+    return digest.digest()
+
+
 def write_rows(
     database: sqlite3.Connection,
     facts: Sequence[tuple[int, bytes]],
@@ -229,22 +297,31 @@ def write_rows(
     Raises:
         sqlite3.Error: None was written; so it is with ``OSError`` and ``MemoryError``.
     """
+    write_checked_rows(database, [*map(_checked, facts)], [*map(_checked, payloads)])
+
+
+def write_checked_rows(
+    database: sqlite3.Connection,
+    facts: Sequence[tuple[int, int, bytes]],
+    payloads: Sequence[tuple[int, int, bytes]],
+) -> None:
+    """Write rows that have their checksums, as ``write_rows`` does."""
     if len(facts) == 1 and len(payloads) <= 1:
         (fact_row,) = facts
         try:
             if payloads:
-                row = (*_checked(fact_row), *_checked(payloads[0]))
+                row = (*fact_row, *payloads[0])
                 database.execute("INSERT INTO both VALUES (?, ?, ?, ?, ?, ?)", row)
             else:
-                database.execute("INSERT INTO facts VALUES (?, ?, ?)", _checked(fact_row))
+                database.execute("INSERT INTO facts VALUES (?, ?, ?)", fact_row)
         except BaseException:
             _roll_back(database)
             raise
         return
     try:
         database.execute("BEGIN IMMEDIATE")
-        database.executemany("INSERT INTO payloads VALUES (?, ?, ?)", map(_checked, payloads))
-        database.executemany("INSERT INTO facts VALUES (?, ?, ?)", map(_checked, facts))
+        database.executemany("INSERT INTO payloads VALUES (?, ?, ?)", payloads)
+        database.executemany("INSERT INTO facts VALUES (?, ?, ?)", facts)
         database.execute("COMMIT")
     except BaseException:
         _roll_back(database)

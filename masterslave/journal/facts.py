@@ -19,6 +19,7 @@ from msgspec import Raw, Struct
 from masterslave.protocol.hand_outs import RUN_BITS
 
 __all__ = [
+    "EPOCH",
     "KEY_BYTES",
     "NO_KEY",
     "NO_PLACE",
@@ -40,6 +41,9 @@ __all__ = [
     "read_facts",
     "write_facts",
 ]
+
+EPOCH = "epoch"
+"""Kind of a note: from now on the farm has this epoch, as digits; see ``RunBegan``."""
 
 KEY_BYTES = 16
 NO_KEY = bytes(KEY_BYTES)

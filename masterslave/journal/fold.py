@@ -13,6 +13,7 @@ from typing import Any
 from msgspec import Struct
 
 from masterslave.journal.facts import (
+    EPOCH,
     KEY_BYTES,
     NO_KEY,
     RUN_BITS,
@@ -116,8 +117,9 @@ class Folded:
 
     @property
     def epoch(self) -> int:
-        """The highest epoch of all runs."""
-        return max((began.epoch for began in self.runs), default=0)
+        """The highest epoch of all runs, and of those that were noted later."""
+        noted = (int(body) for body in self.notes.get(EPOCH, ()))
+        return max((*(began.epoch for began in self.runs), *noted), default=0)
 
     @property
     def out(self) -> dict[int, Out]:

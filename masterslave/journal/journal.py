@@ -5,20 +5,23 @@ from __future__ import annotations
 import logging
 import os
 import platform
+import secrets
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 
 from masterslave.errors import JournalUnusable
 from masterslave.journal import opening, starting
-from masterslave.journal.database import beside, read_meta, write_rows
-from masterslave.journal.facts import RUN_BITS, Fact, Place, RunBegan, write_facts
+from masterslave.journal.database import COPY_ID, beside, read_meta, write_meta, write_rows
+from masterslave.journal.facts import EPOCH, RUN_BITS, Fact, Noted, Place, RunBegan, write_facts
 from masterslave.journal.fold import Folded
+from masterslave.journal.following import FOLLOW_S, Following, Lead
 from masterslave.journal.ownership import Ownership
 from masterslave.journal.reading import JournalReader, Payloads
-from masterslave.journal.writing import MAX_WAITING_BYTES, OnTrouble, Writer
+from masterslave.journal.steps import Position
+from masterslave.journal.writing import MAX_WAITING_BYTES, Calls, OnTrouble, Rows, Writer
 
 __all__ = ["Journal"]
 
@@ -33,9 +36,11 @@ class Journal:
     Attributes:
         path: Of the file.
         farm_id: Random, made with the file: 16 hexadecimal digits.
+        copy_id: Of this file among the copies of the journal: 16 hexadecimal digits.
         run: Number of this run, from 1 on. Its tasks are numbered from ``first_number`` on.
         folded: What was known when it was opened; what is recorded later is not in it.
         notices: What the user is to be told: what was damaged, or is missing.
+        following: Lets copies follow on other machines; see ``let_follow``.
 
     Threads: any.
     """
@@ -48,10 +53,13 @@ class Journal:
         folded: Folded,
         writer: Writer,
         notices: tuple[str, ...],
-        farm_id: str,
+        meta: Mapping[str, bytes],
+        following: Following,
     ) -> None:
         self.path = path
-        self.farm_id = farm_id
+        self.farm_id = meta["farm id"].decode()
+        self.copy_id = meta[COPY_ID].decode()
+        self.following = following
         self.folded = folded
         self.run = folded.run
         self.first_number = self.run << RUN_BITS
@@ -75,6 +83,7 @@ class Journal:
         epoch: int = 0,
         on_trouble: OnTrouble | None = None,
         max_waiting_bytes: int = MAX_WAITING_BYTES,
+        compacts: bool = True,
     ) -> Journal:
         """Open a journal, or make it where there is none, and begin a run.
 
@@ -85,6 +94,8 @@ class Journal:
                 with None when it works again; it must not wait for the journal. The log is told
                 where there is none.
             max_waiting_bytes: More than that should not wait to be written: ``wait_for_room``.
+            compacts: Whether it is written anew where it has become much larger than it need be;
+                not where nobody can wait for that.
 
         Raises:
             JournalInUse: Another process has it; the message names it.
@@ -97,7 +108,13 @@ class Journal:
         ownership = Ownership.take(path)
         try:
             return cls._open(
-                path, label, epoch, on_trouble or _tell_log, max_waiting_bytes, ownership
+                path,
+                label,
+                epoch,
+                on_trouble or _tell_log,
+                max_waiting_bytes,
+                ownership,
+                compacts=compacts,
             )
         except BaseException:
             ownership.release(in_peace=ownership.before is None)
@@ -112,8 +129,10 @@ class Journal:
         on_trouble: OnTrouble,
         max_waiting_bytes: int,
         ownership: Ownership,
+        *,
+        compacts: bool,
     ) -> Journal:
-        (reading, folded, last), notices = starting.load(path, label, ownership)
+        (reading, folded, last), notices = starting.load(path, label, ownership, compacts=compacts)
         try:
             database = starting.connect_to_write(path)
         except BaseException:
@@ -126,7 +145,7 @@ class Journal:
                     f"one has {epoch}: it must not go on; start it anew"
                 )
             with opening.translated(path, mends=False):
-                meta = read_meta(database)
+                meta = _with_copy_id(database)
                 before = ownership.before
                 run = max(folded.run, before.run if before else 0, int(meta.get("run", b"0"))) + 1
                 began = _began(run, epoch)
@@ -140,16 +159,22 @@ class Journal:
             raise
         folded.take([began])
         ownership.note(run, last[0])
+        about = (meta["farm id"].decode(), label)
+        following = Following(path, about, Position(*last), run=run, epoch=epoch)
+
+        def on_written(position: tuple[int, int], rows: tuple[Rows, Rows], calls: Calls) -> None:
+            ownership.note(run, position[0])
+            following.wrote(position, rows, calls)
+
         writer = Writer(
             path,
             database,
             last,
             on_trouble=on_trouble,
-            on_written=lambda seq: ownership.note(run, seq),
+            on_written=on_written,
             max_waiting_bytes=max_waiting_bytes,
         )
-        farm_id = meta["farm id"].decode()
-        return cls(path, ownership, (database, reading), folded, writer, notices, farm_id)
+        return cls(path, ownership, (database, reading), folded, writer, notices, meta, following)
 
     @staticmethod
     def compact(
@@ -199,6 +224,21 @@ class Journal:
     """Wait until less waits to be written than may wait, at most so many seconds (None: for as long
     as it takes); returns whether it is so."""
 
+    def let_follow(self, lead: Lead, *, follow_s: float = FOLLOW_S) -> None:
+        """Let copies on other machines follow, through ``following``.
+
+        As long as one is in step, ``after`` waits for its disk as well.
+
+        Args:
+            lead: Tells the name server who may take over.
+            follow_s: A copy that is silent for so long is gone.
+        """
+        self.following.allow(lead, self._note_epoch, follow_s=follow_s)
+
+    def _note_epoch(self, epoch: int, callback: Callable[[], None]) -> None:
+        self.record(Noted(EPOCH, str(epoch).encode()))
+        self.after(callback)
+
     @property
     def waiting_bytes(self) -> int:
         """How many bytes wait to be written, about."""
@@ -225,6 +265,7 @@ class Journal:
             return True
         self._is_closed = True
         is_written = self._writer.close(timeout_s)
+        self.following.close()
         self._payloads.close()
         for connection in reversed(self._connections):
             connection.close()
@@ -241,6 +282,14 @@ class Journal:
     def __repr__(self) -> str:
         state = "closed" if self._is_closed else f"{self.waiting_bytes} bytes wait"
         return f"<Journal {self.path}: run {self.run}, {state}>"
+
+
+def _with_copy_id(database: sqlite3.Connection) -> dict[str, bytes]:
+    meta = read_meta(database)
+    if COPY_ID not in meta:
+        meta[COPY_ID] = secrets.token_hex(8).encode()
+        write_meta(database, COPY_ID, meta[COPY_ID])
+    return meta
 
 
 def _began(run: int, epoch: int) -> RunBegan:

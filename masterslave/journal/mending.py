@@ -19,6 +19,7 @@ from pathlib import Path
 import msgspec
 
 from masterslave.journal.database import (
+    COPY_ID,
     PAGE_BYTES,
     Damaged,
     beside,
@@ -81,9 +82,9 @@ def mend(path: Path, label: str, why: str, *, known_run: int, known_seq: int) ->
         tally = _Tally()
         with contextlib.closing(connect(copy)) as old:
             meta = _meta(old)
-            make(
-                fresh, meta.get("label", label.encode()).decode(), farm_id=meta.get("farm id", b"")
-            )
+            its = meta.get("label", label.encode()).decode()
+            more = {COPY_ID: meta[COPY_ID]} if COPY_ID in meta else {}
+            make(fresh, its, farm_id=meta.get("farm id", b""), **more)
             with contextlib.closing(connect(fresh)) as new:
                 rows = _copy_payloads(old, new, tally)
                 run = _copy_facts(old, new, rows, tally, known_seq)

@@ -31,7 +31,15 @@ from masterslave.journal.database import (
 from masterslave.journal.fold import Folded
 from nameserver.storage.wal import has_lost_changes
 
-__all__ = ["check_files", "check_meta", "close_reading", "load", "make", "translated"]
+__all__ = [
+    "check_files",
+    "check_meta",
+    "close_reading",
+    "load",
+    "make",
+    "open_checked",
+    "translated",
+]
 
 _MAGIC = b"SQLite format 3\0"
 _MARK = b"first page"  # in the table of what says which journal it is: on the second page
@@ -160,15 +168,8 @@ def load(path: Path, label: str) -> tuple[sqlite3.Connection, Folded, tuple[int,
         Damaged: It is not as it was written.
     """
     with translated(path, mends=True):
-        check_files(path)
-        with path.open("rb") as file:
-            first_page = file.read(PAGE_BYTES)
-        _finish_change_of_mode(path)
-        database = connect(path, read_only=True)
+        database, _ = open_checked(path, label)
         try:
-            meta = read_meta(database)
-            check_meta(path, meta, label)
-            _check_database(path, database, first_page, meta)
             folded = Folded()
             seq = 0
             for row, facts, unknown, _ in read_fact_rows(database):
@@ -181,6 +182,31 @@ def load(path: Path, label: str) -> tuple[sqlite3.Connection, Folded, tuple[int,
             close_reading(path, database)
             raise
     return database, folded, last
+
+
+def open_checked(path: Path, label: str) -> tuple[sqlite3.Connection, dict[str, bytes]]:
+    """Open a journal to read it, and check it; its rows are not looked at.
+
+    Returns:
+        The connection, and what says which journal it is.
+
+    Raises:
+        JournalUnusable: It cannot be used, and is not damaged.
+        Damaged: It is not as it was written; or ``sqlite3.Error``, ``OSError``: see ``translated``.
+    """
+    check_files(path)
+    with path.open("rb") as file:
+        first_page = file.read(PAGE_BYTES)
+    _finish_change_of_mode(path)
+    database = connect(path, read_only=True)
+    try:
+        meta = read_meta(database)
+        check_meta(path, meta, label)
+        _check_database(path, database, first_page, meta)
+    except BaseException:
+        close_reading(path, database)
+        raise
+    return database, meta
 
 
 def _finish_change_of_mode(path: Path) -> None:

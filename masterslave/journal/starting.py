@@ -18,7 +18,7 @@ from masterslave.journal.fold import Folded
 from masterslave.journal.mending import mend, put_in_place
 from masterslave.journal.ownership import Ownership
 
-__all__ = ["Loaded", "compact_alone", "connect_to_write", "load"]
+__all__ = ["Loaded", "compact_alone", "connect_to_write", "load", "put_in_place", "remove_fresh"]
 
 _TRIES = 3  # damage may show only when it is compacted
 _FRESH = (".new", ".mending", ".mending-2", ".mending-2.new", ".compact")
@@ -29,8 +29,13 @@ Loaded = tuple[sqlite3.Connection, Folded, tuple[int, int]]
 """A connection that reads, what is known, and the last rows of facts and of payloads."""
 
 
-def load(path: Path, label: str, ownership: Ownership) -> tuple[Loaded, tuple[str, ...]]:
+def load(
+    path: Path, label: str, ownership: Ownership, *, compacts: bool
+) -> tuple[Loaded, tuple[str, ...]]:
     """Open a journal, or make it where there is none.
+
+    Args:
+        compacts: Whether it may be compacted, which takes a while.
 
     Returns:
         It, and what the user is to be told.
@@ -58,7 +63,7 @@ def load(path: Path, label: str, ownership: Ownership) -> tuple[Loaded, tuple[st
                     "again"
                 )
                 ownership.forget_rows()
-            if is_worth_it(loaded[0], loaded[1]):
+            if compacts and is_worth_it(loaded[0], loaded[1]):
                 _compact(path, loaded, ownership)
                 del loaded  # there may not be room for two
                 loaded = opening.load(path, label)
@@ -143,10 +148,15 @@ def _compact(path: Path, loaded: Loaded, ownership: Ownership) -> None:
         _log.warning("%s could not be compacted, and is used as it is: %s", path, error)
 
 
-def _make_where_missing(path: Path, label: str, ownership: Ownership) -> None:
-    for end in _FRESH:  # what a killed process has left
+def remove_fresh(path: Path) -> None:
+    """Remove what a killed process has left of files that were to take the journal's place."""
+    for end in _FRESH:
         for more in ("", "-wal", "-shm", "-journal"):
             beside(path, end + more).unlink(missing_ok=True)
+
+
+def _make_where_missing(path: Path, label: str, ownership: Ownership) -> None:
+    remove_fresh(path)
     log = beside(path, "-wal")
     has_log = log.exists() and log.stat().st_size > 0
     if not path.exists():

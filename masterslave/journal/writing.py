@@ -28,7 +28,7 @@ from masterslave.journal.batch import Batch
 from masterslave.journal.database import write_rows
 from masterslave.journal.facts import KEY_BYTES, NO_PLACE, Fact, Place, Submitted
 
-__all__ = ["MAX_WAITING_BYTES", "OnTrouble", "Writer"]
+__all__ = ["MAX_WAITING_BYTES", "Calls", "OnTrouble", "Rows", "Writer"]
 
 OnTrouble = Callable[[str | None], None]
 """Told once that writing fails, in words, and with None that it works again."""
@@ -42,7 +42,11 @@ _UNHURRIED_BYTES = 1024 * 1024
 
 _log = logging.getLogger("masterslave")
 
-WriteRows = Callable[[list[tuple[int, bytes]], list[tuple[int, bytes]]], None]
+Rows = list[tuple[int, bytes]]
+"""Rows with their numbers."""
+
+Calls = list[Callable[[], None]]
+OnWritten = Callable[[tuple[int, int], tuple[Rows, Rows], Calls], None]
 
 
 class Writer:
@@ -53,7 +57,9 @@ class Writer:
         database: A connection of its own.
         last: Numbers of the last row of facts and of payloads.
         on_trouble: Called by the writer's thread.
-        on_written: Called by the writer's thread with the number of the last row of facts.
+        on_written: Called by the writer's thread with the numbers of the last rows that are on the
+            disk, the rows of facts and of payloads that have just been written, and what waits for
+            them: it has to call that.
 
     Threads: any, unless it is said otherwise.
     """
@@ -65,12 +71,13 @@ class Writer:
         last: tuple[int, int],
         *,
         on_trouble: OnTrouble,
-        on_written: Callable[[int], None] = lambda seq: None,
+        on_written: OnWritten,
         max_waiting_bytes: int = MAX_WAITING_BYTES,
     ) -> None:
         self._path = path
         self._database = database
         self._seq, self._row = last
+        self._written_row = self._row
         self._on_trouble = on_trouble
         self._on_written = on_written
         self._max_waiting_bytes = max_waiting_bytes
@@ -178,7 +185,8 @@ class Writer:
                 if not batch.has_work:
                     return
                 self._batch, self._writing = Batch(), batch
-            if not self._write(batch):
+            rows = batch.rows(self._seq)
+            if not self._write(*rows):
                 with self._lock:
                     self._batch = batch  # so that it is known that something was not written
                 return
@@ -186,11 +194,7 @@ class Writer:
                 self._writing = None
                 self._waiting_bytes -= batch.bytes
                 self._room.notify_all()
-            for callback in batch.callbacks:
-                try:
-                    callback()
-                except Exception:
-                    _log.exception("what waited for the journal failed")
+            self._on_written((self._seq, self._written_row), rows, batch.callbacks)
 
     def _wait_for_work(self) -> None:
         while not self._batch.has_work and not self._is_closing:
@@ -203,9 +207,8 @@ class Writer:
             self._work.wait(_UNHURRIED_S)
             self._is_unhurried = False
 
-    def _write(self, batch: Batch) -> bool:
-        """Write a batch, however long it takes; False if it was given up because of closing."""
-        facts, payloads = batch.rows(self._seq)
+    def _write(self, facts: Rows, payloads: Rows) -> bool:
+        """Write rows, however long it takes; False if it was given up because of closing."""
         if not facts and not payloads:
             return True
         is_in_trouble = False
@@ -223,9 +226,10 @@ class Writer:
             else:
                 break
         self._seq += len(facts)
+        if payloads:
+            self._written_row = payloads[-1][0]
         if is_in_trouble:
             self._tell(None)
-        self._on_written(self._seq)
         return True
 
     def _tell(self, message: str | None) -> None:
