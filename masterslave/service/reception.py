@@ -117,7 +117,10 @@ class Reception:
 
         def go(ticket: Ticket, leave: Leave) -> None:
             with self._lock:
-                self._visits.pop(ticket.made.index, None)
+                visit = self._visits.pop(ticket.made.index, None)
+                poll = self._take_poll(visit) if visit is not None else None
+            if poll is not None:
+                poll(encode(Answers(0, refused="it has left", is_out=True)))
             if leave.forget:
                 self._desk.forget(ticket)
 

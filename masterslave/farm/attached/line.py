@@ -229,6 +229,8 @@ class Line:
                     raise (_Lost if answers.is_out else _Refused)(answers.refused)
                 master.receive(session, answers)
             except (_Lost, OutOfStep) as lost:
+                if self._leaving is not None:  # nothing is waited for, and the other one may talk
+                    return
                 self._lose(reception, str(lost))
             except _Refused as refused:
                 if self._connected is reception:
