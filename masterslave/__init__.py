@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from masterslave.farm.farm import Farm
     from masterslave.farm.futures import FarmFuture
     from masterslave.farm.handles import Handle
+    from masterslave.farm.keep_going import NoResult
     from masterslave.farm.options import RetryPolicy
     from masterslave.farm.records import FarmStatistics, RunningTask, SlaveRecord, SlaveStatus
     from masterslave.master.output import TaskOutput
@@ -65,6 +66,7 @@ __all__ = [
     "FarmStatistics",
     "Handle",
     "HandlersUnusable",
+    "NoResult",
     "NotData",
     "NotPicklable",
     "NotShared",
@@ -99,6 +101,7 @@ _IN_SCRIPTS = {
     "FarmSettings": "masterslave.settings",
     "FarmStatistics": "masterslave.farm.records",
     "Handle": "masterslave.farm.handles",
+    "NoResult": "masterslave.farm.keep_going",
     "Pool": "masterslave.pool",
     "RetryPolicy": "masterslave.farm.options",
     "RunningTask": "masterslave.farm.records",

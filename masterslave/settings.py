@@ -33,6 +33,12 @@ class FarmSettings:
     """With ``cache=True``: how many bytes the results of all scripts of this user may take, about;
     those that were not of use for longest are forgotten first."""
 
+    keep_going: bool | None = None
+    """Whether a task that raises leaves the others of a ``map`` or a stream alone. Then in the
+    place of its result stands a ``NoResult``, which raises its error where it is used,
+    ``imap_unordered`` leaves it out, and what has failed is listed in the end. None: as
+    ``REMOTEOBJ_FARM_KEEP_GOING`` says, which ``masterslave run --keep-going`` sets."""
+
     max_attempts: int = 3
     """Hand-outs of one task that may be lost with their slave or child before the task is given
     up. Two deaths may be bad luck of a machine; the third speaks against the task."""

@@ -92,6 +92,8 @@ def own_machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         "REMOTEOBJ_CLUSTER",
         "REMOTEOBJ_FARM_HANDLERS",
         "REMOTEOBJ_FARM_HERE",
+        "REMOTEOBJ_FARM_KEEP_GOING",
+        "REMOTEOBJ_FARM_TRACE",
         "REMOTEOBJ_IDENTITY",
         "REMOTEOBJ_INSECURE",
         "REMOTEOBJ_NAMESERVER",

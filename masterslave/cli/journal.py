@@ -6,23 +6,30 @@ import contextlib
 import json
 import time
 from collections import Counter
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
+import msgspec
 import rich
 from rich.table import Table
 from rich.text import Text
 
+from masterslave.errors import JournalUnusable
 from masterslave.farm.caching.places import folder_of, results_dir, volumes_in
 from masterslave.journal.facts import Invalidated
 from masterslave.journal.fold import Folded
 from masterslave.journal.journal import Journal
-from masterslave.protocol.outcomes import RAISED
+from masterslave.journal.reading import JournalReader
+from masterslave.printed import show_text
+from masterslave.protocol.outcomes import MIXED, RAISED, Raised, items_in
+from masterslave.stories.finding import failed_tasks, in_run
+from remoteobj.unreadable import UNREADABLE
 
 __all__ = ["invalidate", "status"]
 
+_MOST_SHOWN = 20
 _FILE = click.Path(path_type=Path)
 
 
@@ -46,7 +53,13 @@ def status(journal: Path | None, as_json: bool, debug: bool) -> None:
     with contextlib.ExitStack() as opened:
         readers = [opened.enter_context(Journal.read_only(path)) for path in files]
         facts = _facts_of([reader.folded for reader in readers])
-        facts = {"journal": str(readers[0].path), "label": readers[0].label, **facts}
+        failed = [one for reader in readers for one in _failed_in(reader)]
+        facts = {
+            "journal": str(readers[0].path),
+            "label": readers[0].label,
+            **facts,
+            "failed": failed,
+        }
     if as_json:
         click.echo(json.dumps(facts, indent=2))
         return
@@ -61,6 +74,8 @@ def status(journal: Path | None, as_json: bool, debug: bool) -> None:
         cells = (function["name"], *(function[key] for key in ("results", "raised", "out")))
         table.add_row(*(Text(str(cell)) for cell in cells))
     rich.print(table)
+    for line in _failed_in_words(facts["failed"], journal):
+        click.echo(line)
 
 
 @click.command()
@@ -170,6 +185,47 @@ def _facts_of(found: Sequence[Folded]) -> dict[str, Any]:
         ],
         "lost": sum(folded.counts.lost for folded in found),
     }
+
+
+def _failed_in(reader: JournalReader) -> list[dict[str, str]]:
+    """Return the tasks that have failed, each once, though it may have failed in several runs."""
+    folded = reader.folded
+    latest = {folded.key_of(one.number) or one.number: one for one in failed_tasks(reader)}
+    return [
+        {
+            "task": in_run(one.number),
+            "function": one.function,
+            "why": one.why,
+            "error": _error_of(reader, one.number),
+        }
+        for one in latest.values()
+    ]
+
+
+def _error_of(reader: JournalReader, number: int) -> str:
+    """Return what a task has raised, in a line; empty: it has not, or that is not known."""
+    finish = reader.folded.finished.get(reader.folded.key_of(number) or b"")
+    if finish is None:
+        return ""
+    try:
+        payload = reader.read(finish.place)
+        if finish.kind == MIXED:
+            payload = (items_in(payload) or ())[finish.skip].payload
+        raised = msgspec.msgpack.decode(payload, type=Raised)
+    except (IndexError, JournalUnusable, *UNREADABLE):
+        return ""
+    return " ".join(f"{raised.type_name}: {raised.message}".split())
+
+
+def _failed_in_words(failed: Sequence[Mapping[str, str]], journal: Path) -> Iterator[str]:
+    if not failed:
+        return
+    yield f"{len(failed)} tasks have failed, and run again when the script is started next:"
+    for one in failed[-_MOST_SHOWN:]:
+        yield show_text(f"  {one['task']}  {one['function']}: {one['error'] or one['why']}")
+    if len(failed) > _MOST_SHOWN:
+        yield f"  (the last {_MOST_SHOWN} of them; --json tells all)"
+    yield f"'masterslave show {journal} TASK' tells more of each"
 
 
 def _name_of(folded: Folded, number: int) -> str:

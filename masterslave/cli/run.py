@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import click
 
 from masterslave.farm.handlers import HANDLERS_VARIABLE
 from masterslave.farm.here.ground import HERE_VARIABLE
+from masterslave.farm.keep_going import KEEP_GOING_VARIABLE
 from masterslave.launch.local import SIGNAL_S, LocalSlave
 from masterslave.slave.capacity import usable_cpus
 from masterslave.slave.offer import look_at
@@ -51,6 +53,11 @@ _LEAVE_S = 3.0
     help="Named tasks of this class, a masterslave.Slave, for the script's farms that do not say "
     "themselves; may be given again.",
 )
+@click.option(
+    "--keep-going",
+    is_flag=True,
+    help="A task that raises does not end the run: the others go on, and those are listed.",
+)
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 @click.argument("script", type=click.Path(path_type=Path))
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
@@ -59,6 +66,7 @@ def run(
     here: bool,
     threads: int | None,
     handlers: tuple[str, ...],
+    keep_going: bool,
     debug: bool,
     script: Path,
     arguments: tuple[str, ...],
@@ -71,6 +79,12 @@ def run(
     With --handlers its local slaves do named tasks, and so does --here, as if each Farm() had
     handlers=[...] (REMOTEOBJ_FARM_HANDLERS says so).
 
+    With --keep-going a task that raises costs no other: map and imap give something in the place of
+    its result that raises its error where it is used, imap_unordered leaves it out. In the end the
+    farms list what has failed, and the exit code is 1. With a journal, or cache=True, only that
+    runs when the script is started again. Each Farm() then has FarmSettings(keep_going=True), which
+    REMOTEOBJ_FARM_KEEP_GOING says.
+
     Options that are not ours go to the script, and so does all that follows --. The exit code is
     the script's.
     """
@@ -82,11 +96,15 @@ def run(
         raise click.UsageError("--threads is for --here: give both")
     if here:
         slaves = 0
+    environment = _environment(here, threads, handlers, script)
+    told = _file_for_failures() if keep_going else None
+    if told is not None:
+        environment[KEEP_GOING_VARIABLE] = str(told)
     # Ctrl-C reaches the script through the terminal; we wait for what it makes of it.
     signal.signal(signal.SIGINT, lambda *_: None)
     process = subprocess.Popen(
         [sys.executable, str(script), *arguments],
-        env={**os.environ, **_environment(here, threads, handlers, script)},
+        env={**os.environ, **environment},
     )
     signal.signal(signal.SIGTERM, lambda *_: process.terminate())
     count = 2 if slaves is None else slaves
@@ -102,7 +120,17 @@ def run(
     deadline = time.monotonic() + _LEAVE_S
     for slave in started:
         slave.wait(deadline)
+    if told is not None:
+        code = code or (1 if told.stat().st_size else 0)
+        told.unlink()
     return code if code >= 0 else 128 - code
+
+
+def _file_for_failures() -> Path:
+    """Make the file to which the script's farms add a line if tasks have failed."""
+    file, path = tempfile.mkstemp(prefix="masterslave-failed-")
+    os.close(file)
+    return Path(path)
 
 
 def _environment(

@@ -83,8 +83,8 @@ class Calls(Executor):
     ) -> Iterator[Result]:
         """Return an iterator of ``fn``'s results for the items, in their order.
 
-        As in the standard library, all items are taken at once, and the first exception ends it.
-        Items of an endless iterable are for ``imap``.
+        As in the standard library, all items are taken at once, and the first exception ends it
+        (but see ``FarmSettings.keep_going``). Items of an endless iterable are for ``imap``.
 
         Args:
             timeout: Seconds from now after which ``TimeoutError`` is raised; None: never.
@@ -118,7 +118,10 @@ class Calls(Executor):
         span.after = options.after
         self._submitter.submit_span(span, fn, options)
         submitter = self._submitter
-        return map_results(span, arrivals, end_s, submitter.cancel_spans_soon, submitter.data_only)
+        return map_results(
+            span, arrivals, end_s, submitter.cancel_spans_soon, submitter.data_only,
+            submitter.failures,
+        )  # fmt: skip
 
     def imap(
         self,
@@ -251,6 +254,7 @@ class Calls(Executor):
             "progress": bar,
             "max_bytes": self._submitter.max_open_bytes,
             "data_only": self._submitter.data_only,
+            "failures": self._submitter.failures,
         }
 
     def options(

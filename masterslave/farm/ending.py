@@ -15,21 +15,28 @@ from masterslave.master.carrier import Carrier
 from masterslave.master.shell import Master
 
 if TYPE_CHECKING:
-    from masterslave.farm.cached import Cached
     from masterslave.farm.journaled import Journaled
 
-__all__ = ["drop_open", "end_farm", "end_soon", "out_of_reach"]
+__all__ = ["Closing", "drop_open", "end_farm", "end_soon", "out_of_reach"]
+
+
+class Closing(Protocol):
+    """What a farm closes in the end."""
+
+    def close(self) -> None:
+        """Write, or say, what is left."""
 
 
 def end_farm(
-    ground: Outside | Here, master: Master, carrier: Carrier, kept: Iterable[Journaled | Cached]
+    ground: Outside | Here, master: Master, carrier: Carrier, kept: Iterable[Closing | None]
 ) -> None:
     """Close the doors, then what is behind them."""
     ground.close_first()
     master.close()
     carrier.close()
     for one in kept:
-        one.close()
+        if one is not None:
+            one.close()
     ground.close_last()
 
 

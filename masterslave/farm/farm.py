@@ -32,6 +32,7 @@ from masterslave.farm.futures import FarmFuture
 from masterslave.farm.handlers import Handlers, own_handlers
 from masterslave.farm.here.ground import Here, threads_here
 from masterslave.farm.inside import FarmInside, report_progress
+from masterslave.farm.keep_going import failures_of
 from masterslave.farm.lacking import Lacking
 from masterslave.farm.modules import search_path
 from masterslave.farm.options import CallOptions, whole
@@ -223,7 +224,8 @@ class Farm(Calls, Sharing, Attaching):
                 ),
             )  # fmt: skip
         self._journaled = journaled
-        kept = (cached,) if journaled is None else (journaled, cached)
+        self._submitter.failures = failures_of(label, self._settings.keep_going, journaled)
+        kept = (journaled, cached, self._submitter.failures)
         self._end = partial(end_farm, self._ground, self._master, self._carrier, kept)
         self._forgotten = weakref.finalize(
             self, end_soon, os.getpid(), self._submitter, self._master, self._end
@@ -321,7 +323,7 @@ class Farm(Calls, Sharing, Attaching):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if kind is not None and not self._is_of_parent():
+        if kind and not self._submitter.goes_on_after(kind) and not self._is_of_parent():
             interrupted = issubclass(kind, KeyboardInterrupt)
             self._interrupt_whole("interrupted" if interrupted else f"stopped by {kind.__name__}")
             return

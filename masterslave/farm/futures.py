@@ -266,7 +266,7 @@ class FarmFuture(Future[Result], Single):
             if error is None:
                 self._result_or_error = value
         if error is not None:
-            self._owner.failed += 1
+            self._owner.note_failed(self, error)
             self._result_or_error = _Error(error)
         self._finish(FINISHED, answer)
 
@@ -295,7 +295,7 @@ class FarmFuture(Future[Result], Single):
     def fail(self, error: Exception) -> None:
         """Settle it with an error of this process: the master never sees it."""
         self.has_failed = True
-        self._owner.failed += 1
+        self._owner.note_failed(self, error)
         self._result_or_error = _Error(error)
         self._finish(FINISHED)
 

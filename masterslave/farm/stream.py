@@ -15,6 +15,7 @@ from queue import Empty, SimpleQueue
 from typing import Any, Generic, Protocol, Self, TypeVar
 
 from masterslave.errors import FarmBroken, FarmClosed
+from masterslave.farm.keep_going import Failures, short
 from masterslave.farm.spans import Arrival, ItemSpan
 from masterslave.farm.waiting import Waiters
 
@@ -62,24 +63,28 @@ Drop = Callable[[list[ItemSpan]], None]
 
 
 def map_results(
-    span: ItemSpan, arrivals: SimpleQueue[Arrival], end_s: float | None, drop: Drop, data_only: bool
+    span: ItemSpan,
+    arrivals: SimpleQueue[Arrival],
+    end_s: float | None,
+    drop: Drop,
+    data_only: bool,
+    failures: Failures | None = None,
 ) -> Iterator[Any]:
     """Yield the results of a span in order; the first exception of an item ends it.
 
     Args:
         end_s: Monotonic time at which ``TimeoutError`` is raised.
+        failures: Takes in exceptions, and the others go on. Who is given what stands in the place
+            of a result may raise; so before that, all others have their answers.
     """
     ready: dict[int, Arrival] = {}
-    at = 0
+    at = come = 0
     try:
         while at < span.count:
             while at not in ready:
-                left = None if end_s is None else max(0.0, end_s - time.monotonic())
-                try:
-                    arrival = arrivals.get(timeout=left)
-                except Empty:
-                    raise TimeoutError("not all results came in time") from None
+                arrival = _next_of(arrivals, end_s)
                 ready[arrival.offset] = arrival
+                come += arrival.count
             arrival = ready.pop(at)
             values = arrival.values(data_only=data_only)
             at += arrival.count
@@ -88,22 +93,39 @@ def map_results(
                 while values:
                     yield values.pop()  # nothing here holds on to what was taken
                 continue
-            for value, error in arrival.results(data_only=data_only):
-                if error is not None:
+            for place, (value, error) in enumerate(arrival.results(data_only=data_only)):
+                if error is None:
+                    yield value
+                elif failures is None or not failures.are(error):
                     at = 0
                     raise error
-                yield value
+                else:
+                    while come < span.count:
+                        later = _next_of(arrivals, end_s)
+                        ready[later.offset] = later
+                        come += later.count
+                    item = span.items[arrival.offset + place]
+                    yield failures.stand_in(span.function.name, item, error)
                 del value
     finally:
         if at < span.count:
             drop([span])
 
 
+def _next_of(arrivals: SimpleQueue[Arrival], end_s: float | None) -> Arrival:
+    left = None if end_s is None else max(0.0, end_s - time.monotonic())
+    try:
+        return arrivals.get(timeout=left)
+    except Empty:
+        raise TimeoutError("not all results came in time") from None
+
+
 class Results(Iterator[Any]):
     """An iterator over what the items of a stream gave; the base of both kinds of stream.
 
     A task that raised makes ``next()`` raise its exception, with a note that names the item; the
-    next ``next()`` goes on, so that one bad item costs no other. When the items themselves raise,
+    next ``next()`` goes on, so that one bad item costs no other (with ``failures``, none raises:
+    see ``masterslave.farm.keep_going``). When the items themselves raise,
     or the farm is closed, what was taken before is done first. ``async for`` works, too: then items
     are taken by the loop's thread, so they should come without waiting.
 
@@ -126,6 +148,7 @@ class Results(Iterator[Any]):
         max_bytes: int | None,
         ordered: bool,
         data_only: bool,
+        failures: Failures | None,
     ) -> None:
         self._exhausted = True  # for __del__, should what follows fail
         self._spans: dict[ItemSpan, int] = {}  # and how many of its items have no row yet
@@ -141,6 +164,7 @@ class Results(Iterator[Any]):
         self._max_bytes = max_bytes
         self._progress = progress
         self._data_only = data_only
+        self._failures = failures
         self._arrivals = _Arrivals()
         self._early: dict[tuple[ItemSpan, int], Arrival] | None = {} if ordered else None
         self._exhausted = False
@@ -209,7 +233,7 @@ class Results(Iterator[Any]):
         del ready[0]
         item, _, failure = row
         if failure is not None:
-            failure.add_note(f"in the task for item {_short(item)}")
+            failure.add_note(f"in the task for item {short(item)}")
             raise failure
         return row
 
@@ -240,6 +264,8 @@ class Results(Iterator[Any]):
         else:
             results = arrival.results(data_only=self._data_only)
             ready = deque([(item, *each) for item, each in zip(items, results, strict=True)])
+            if self._failures is not None:
+                ready = self._go_on(ready, span.function.name, self._failures)
         self._ready = ready
         self._without_row -= count
         if left:
@@ -250,6 +276,21 @@ class Results(Iterator[Any]):
             del come[0]
         else:
             del self._early[span, arrival.offset]
+
+    def _go_on(self, rows: deque[_Row], function: str, failures: Failures) -> deque[_Row]:
+        """Return rows without errors: with something else in their place, or, where each row has
+        its item, without them.
+        """
+        found: deque[_Row] = deque()
+        for item, value, error in rows:
+            if error is None or not failures.are(error):
+                found.append((item, value, error))
+            elif self._early is not None:
+                found.append((item, failures.stand_in(function, item, error), None))
+            else:
+                failures.note(function, short(item), error)
+                self._progress.advance()
+        return found
 
     def _refill(self) -> None:
         """Submit more items when there is room for a good number, or nothing else to wait for."""
@@ -342,11 +383,3 @@ class OrderedStream(Results, Generic[Result], Iterator[Result]):
     @staticmethod
     def _result_of(row: _Row) -> Any:
         return row[1]
-
-
-def _short(item: Any) -> str:
-    try:
-        text = repr(item)
-    except Exception:
-        text = f"a {type(item).__qualname__} without a repr()"
-    return text if len(text) <= 100 else text[:97] + "..."

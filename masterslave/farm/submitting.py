@@ -23,10 +23,12 @@ from masterslave.master.duties import Duty
 from masterslave.master.submission import Function, Single
 from masterslave.memory import reuse_large_blocks
 from masterslave.packed import PICKLED
+from masterslave.protocol.hand_outs import RUN_BITS
 from masterslave.settings import FarmSettings
 
 if TYPE_CHECKING:
     from masterslave.farm.cached import Cached
+    from masterslave.farm.keep_going import Failures
     from masterslave.farm.resuming import Resuming
 
 __all__ = ["Submitter"]
@@ -47,6 +49,7 @@ class Submitter:
         code: The script's modules that travel.
         cancel_singles: Drops tasks in one step.
         resuming: What earlier runs have left; None: there is no journal.
+        failures: Takes in what has failed, while the others go on; None: the first one ends a map.
         cached: What they have left of tasks that are cached, where there is no journal.
     """
 
@@ -64,6 +67,7 @@ class Submitter:
         self.failed = 0
         self.resuming: Resuming | None = None
         self.cached: Cached | None = None
+        self.failures: Failures | None = None
         self.data_only = data_only
         self.carry = carrier.carry
         self.room = Room.of(settings)
@@ -138,6 +142,20 @@ class Submitter:
             raise
         self._master.look(future)
         return future
+
+    def note_failed(self, future: FarmFuture[Any], error: BaseException) -> None:
+        """A single task has an error for its answer."""
+        self.failed += 1
+        if self.failures is not None and self.failures.are(error):
+            number = future.number
+            which = "" if number < 0 else f"task {number & (1 << RUN_BITS) - 1}"
+            self.failures.note(future.function.name, which, error)
+
+    def goes_on_after(self, kind: type[BaseException]) -> bool:
+        """Tell whether what is open is to be done though the farm's block is left by an exception:
+        by one that is no interrupt, after a task has failed.
+        """
+        return bool(self.failures and self.failures.count) and issubclass(kind, Exception)
 
     def _hold(self, arguments: bytes) -> bytes:
         """Have arguments keep what they refer to.
