@@ -1,0 +1,142 @@
+"""Two processes that would lead, and a name server that is killed, stopped, and forgets."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from queue import SimpleQueue
+from threading import Thread
+
+import pytest
+
+from tests.conftest import PATIENCE_S, StartScript, eventually
+
+FARM, A, B = "0f" * 8, "a" * 16, "b" * 16
+LEASE_S = 2.0
+
+SERVER = """
+import sys, threading, warnings
+warnings.simplefilter("ignore")
+from nameserver import MemoryStorage, NameServer, SqliteStorage
+storage = SqliteStorage(sys.argv[2]) if sys.argv[2:] else MemoryStorage()
+server = NameServer("127.0.0.1", int(sys.argv[1]), insecure=True, announce=False, storage=storage)
+server.start()
+print(server.address, flush=True)
+threading.Event().wait()
+"""
+
+
+@dataclass
+class Contender:
+    """A process that would lead, and what it has said."""
+
+    process: subprocess.Popen[str]
+    acted: Path
+    lines: SimpleQueue[str] = field(default_factory=SimpleQueue)
+
+    def __post_init__(self) -> None:
+        Thread(target=self._read, daemon=True).start()
+
+    def expect(self, beginning: str) -> str:
+        """Return the next line, which begins so."""
+        line = self.lines.get(timeout=PATIENCE_S)
+        assert line.startswith(beginning), line
+        return line
+
+    def name(self, successor: str) -> None:
+        """Have it name a successor."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(f"{successor}\n")
+        self.process.stdin.flush()
+        self.expect(f"said {successor}")
+
+    def moments(self) -> list[tuple[float, int]]:
+        """Return when it acted, and in which epoch."""
+        *whole, _ = self.acted.read_text().split("\n")
+        return [(float(at), int(epoch)) for at, epoch in map(str.split, whole)]
+
+    def last_moment(self) -> float:
+        """Return when it acted last."""
+        return self.moments()[-1][0]
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.lines.put(line.strip())
+
+
+@pytest.fixture
+def contend(start_script: StartScript, tmp_path: Path) -> Callable[[str, str], Contender]:
+    def contend(address: str, copy: str) -> Contender:
+        acted = tmp_path / f"{copy}.acted"
+        module = "tests.masterslave.leading.contender"
+        return Contender(start_script("-m", module, address, str(acted), FARM, copy), acted)
+
+    return contend
+
+
+def test_never_two_act(
+    start_script: StartScript, contend: Callable[[str, str], Contender], tmp_path: Path
+) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    file = str(tmp_path / "names.db")
+
+    def serve(*storage: str) -> subprocess.Popen[str]:
+        hall = start_script("-c", SERVER, str(port), *storage)
+        assert hall.stdout is not None
+        assert hall.stdout.readline()
+        return hall
+
+    hall = serve(file)
+    anna = contend(f"127.0.0.1:{port}", A)
+    anna.expect("leads 1")
+    ben = contend(f"127.0.0.1:{port}", B)
+    anna.name(B)
+
+    # The holder is stopped for longer than its lease, and goes on after that.
+    anna.process.send_signal(signal.SIGSTOP)
+    stopped_at = time.monotonic()
+    ben.expect("leads 2")
+    assert time.monotonic() - stopped_at < LEASE_S + 1.0
+    ben.name(A)
+    anna.process.send_signal(signal.SIGCONT)
+    anna.expect("lost")
+
+    # The name server is killed: who leads goes on, and nobody else comes.
+    for storage in ((file,), ()):
+        hall.kill()
+        hall.wait()
+        hall = serve(*storage)
+    since = time.monotonic()
+    eventually(lambda: ben.last_moment() > since + LEASE_S, "the holder acts on")
+
+    # It is stopped, longer than the lease: the holder stops, by its own clock.
+    hall.send_signal(signal.SIGSTOP)
+    stopped_at = time.monotonic()
+    assert "could not be renewed in time" in ben.expect("lost")
+    assert time.monotonic() - stopped_at < LEASE_S
+    assert ben.last_moment() - stopped_at < 0.75 * LEASE_S
+    hall.send_signal(signal.SIGCONT)
+    eventually(lambda: not (anna.lines.empty() and ben.lines.empty()), "somebody leads again")
+    (anna if ben.lines.empty() else ben).expect("leads 3")
+
+    assert_never_two(anna.moments(), ben.moments())
+
+
+def assert_never_two(*acted: list[tuple[float, int]]) -> None:
+    """Fail where two acted in turns within one epoch, or went back to an older one."""
+    in_order = sorted(
+        (at, epoch, number) for number, moments in enumerate(acted) for at, epoch in moments
+    )
+    epochs = [epoch for _, epoch, _ in in_order]
+    assert epochs == sorted(epochs), "who was succeeded acted on"
+    holders = {(epoch, number) for _, epoch, number in in_order}
+    assert len(holders) == len(set(epochs)), f"two had one epoch: {sorted(holders)}"
+    assert set(epochs) == {1, 2, 3}
