@@ -1,12 +1,12 @@
-"""Functions that scripts have left with a farm, and the code that they want (pure).
+"""Functions that scripts have left with a farm, the code that they want, and shared objects (pure).
 
 Each is a note whose payloads are in the journal: parts of code sets by their hashes; which parts a
-code set has; functions by their digests.
+code set has; functions by their digests; shared objects by what handles name them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 
 import msgspec
 from msgspec import Struct
@@ -18,20 +18,25 @@ __all__ = [
     "FUNCTION",
     "LEFT",
     "PART",
+    "SHARED",
     "KnownCode",
     "KnownFunction",
+    "KnownObject",
     "name_in",
     "note_code",
     "note_function",
+    "note_object",
     "note_part",
     "read_code",
     "read_function",
+    "read_object",
     "wanted_code",
+    "wanted_objects",
 ]
 
-PART, CODE, FUNCTION = "part", "code set", "function"
-LEFT = (PART, CODE, FUNCTION)
-"""Kinds of notes about functions and code."""
+PART, CODE, FUNCTION, SHARED = "part", "code set", "function", "shared object"
+LEFT = (PART, CODE, FUNCTION, SHARED)
+"""Kinds of notes about functions, code and shared objects."""
 
 
 class KnownFunction(Struct, frozen=True, array_like=True):
@@ -55,8 +60,23 @@ class KnownCode(Struct, frozen=True, array_like=True):
     parts: tuple[bytes, ...]
 
 
+class KnownObject(Struct, frozen=True, array_like=True):
+    """An object that a ticket's tasks share; its pieces, in their order, are the note's payloads.
+
+    Attributes:
+        ticket: Number of the ticket.
+        digest: What handles name it by.
+        sizes: Of its parts, in bytes.
+    """
+
+    ticket: int
+    digest: bytes
+    sizes: tuple[int, ...]
+
+
 _encode = msgspec.msgpack.encode
 read_function = msgspec.msgpack.Decoder(KnownFunction).decode
+read_object = msgspec.msgpack.Decoder(KnownObject).decode
 read_code = msgspec.msgpack.Decoder(KnownCode).decode
 
 
@@ -75,6 +95,20 @@ def note_function(known: KnownFunction, place: Place) -> Noted:
     return Noted(FUNCTION, _encode(known), (place,))
 
 
+def note_object(known: KnownObject, pieces: tuple[Place, ...]) -> Noted:
+    """Return the fact that a shared object is there."""
+    return Noted(SHARED, _encode(known), pieces)
+
+
+def wanted_objects(notes: Sequence[Noted], tickets: Container[int]) -> set[bytes]:
+    """Return what tasks of these tickets share, by what ``name_in`` says."""
+    return {
+        note.body
+        for note in notes
+        if note.kind == SHARED and read_object(note.body).ticket in tickets
+    }
+
+
 def wanted_code(notes: Sequence[Noted], functions: Iterable[bytes]) -> set[bytes]:
     """Return what these functions need: their digests, names of code sets, and hashes of parts."""
     wanted = set(functions)
@@ -87,7 +121,7 @@ def wanted_code(notes: Sequence[Noted], functions: Iterable[bytes]) -> set[bytes
 
 
 def name_in(note: Noted) -> bytes:
-    """Return the digest, name or hash of what a note is about."""
-    if note.kind == PART:
+    """Return the digest, name or hash of what a note is about; of an object, all that it says."""
+    if note.kind in (PART, SHARED):
         return note.body
     return read_code(note.body).name if note.kind == CODE else read_function(note.body).digest

@@ -29,7 +29,7 @@ from masterslave.journal.facts import (
     Submitted,
 )
 from masterslave.journal.fold import Folded, Out, keys_in
-from masterslave.journal.left_code import LEFT, name_in, wanted_code
+from masterslave.journal.left_code import LEFT, name_in, wanted_code, wanted_objects
 from masterslave.journal.numbers import OPEN
 from masterslave.journal.tickets import MADE, NOTES
 from masterslave.journal.tickets import OPEN as UNANSWERED
@@ -56,7 +56,9 @@ class Needed:
         self._tickets = folded.tickets
         self._are_noted = False
         used = {row.function for ticket in folded.tickets for row in ticket.rows}
-        self._wanted_code = wanted_code(folded.left, used)
+        self._wanted_left = wanted_code(folded.left, used) | wanted_objects(
+            folded.left, folded.tickets.by_index
+        )
         self._ends: dict[bytes, int] = {}
         for end in folded.ends:
             for number in range(end.first, end.first + end.count):
@@ -102,7 +104,7 @@ class Needed:
 
     def _noted(self, fact: Noted) -> Iterator[Fact]:
         if fact.kind in LEFT:
-            if name_in(fact) in self._wanted_code:
+            if name_in(fact) in self._wanted_left:
                 yield fact
         elif fact.kind not in NOTES:
             yield fact

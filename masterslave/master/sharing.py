@@ -124,6 +124,25 @@ class Blobs:
                 weakref.finalize(blob, self._drop, digest).atexit = False
             return blob
 
+    def place(self, size: int) -> Place:
+        """Return memory for a part of a blob.
+
+        Raises:
+            OSError: There is none.
+        """
+        return self._arena.place(size)
+
+    def adopt(self, digest: bytes, places: list[Place]) -> Blob:
+        """Return the blob of this name: one with these parts, unless there is one."""
+        for place in places:
+            place.finish()
+        with self._lock:
+            blob = self._blobs.get(digest)
+            if blob is None:
+                blob = self._blobs[digest] = Blob(digest, places, ())
+                weakref.finalize(blob, self._drop, digest).atexit = False
+            return blob
+
     def promise(self) -> Promised:
         """Return the blob of a result that has yet to come."""
         blob = Promised()

@@ -34,6 +34,7 @@ from masterslave.protocol.hand_outs import CALL, EACH, EACH_STARRED, MAX_PAYLOAD
 from masterslave.scheduler import Terms
 from masterslave.service.functions import Functions, NotTaken
 from masterslave.service.ledger import Ledger
+from masterslave.service.objects import SharedObjects
 from masterslave.service.submissions import HELD_BYTES, Answered, PackedSingle, PackedSpan, Places
 from masterslave.service.terms import TermsBook
 
@@ -51,7 +52,8 @@ class Desk(Answered):
     """The tickets of a farm, and what is done with them.  Threads: any.
 
     Args:
-        master: Set when there is one.
+        master: Set when there is one, and so are
+        objects: What scripts share.
         on_told: Hears of tasks that have their answers: the ticket's number, first and count.
         on_part: Hears what tasks yield: the ticket's number, serial, kind, item and payload.
     """
@@ -68,6 +70,7 @@ class Desk(Answered):
         self.ledger = ledger
         self.functions = functions
         self.master: Master
+        self.objects: SharedObjects
         self.is_closing = False
         self._label = label
         self._on_told, self._on_part = on_told, on_part
@@ -91,6 +94,7 @@ class Desk(Answered):
         """A ticket is wanted no more: what is open of it is dropped."""
         with self._lock:
             self._cancel(ticket, [(0, ticket.count)])
+            self.objects.forget(ticket)
             self.ledger.record(note_forgotten(ticket.made.index))
 
     # Tasks.

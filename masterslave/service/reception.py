@@ -23,6 +23,7 @@ from masterslave.protocol.attaching import (
     Collect,
     Greeting,
     Leave,
+    Offer,
     Request,
     SentAnswer,
     Taken,
@@ -105,6 +106,20 @@ class Reception:
     def submit(self, message: bytes) -> bytes | DeferredReply:
         """Take tasks in (``Request -> Taken``), and say so when they are on the disk."""
         return self._do(Request, message, self._desk.submit)
+
+    @expose
+    def offer(self, message: bytes) -> bytes | DeferredReply:
+        """Take some of a shared object (``Offer -> Taken``): 1 when all of it is on the disk."""
+        offer = decode(message, Offer)
+        visit = self._visit(offer.ticket)
+        if visit is None:
+            return encode(Taken(refused=_NOT_HERE, is_out=True))
+        try:
+            is_whole = self._desk.objects.take(visit.ticket, offer)
+        except NotTaken as error:
+            return encode(Taken(refused=str(error)))
+        taken = encode(Taken(int(is_whole)))
+        return self._when_on_disk(lambda: taken) if is_whole else taken
 
     @expose
     def cancel(self, message: bytes) -> bytes | DeferredReply:

@@ -26,6 +26,7 @@ from masterslave.protocol.joining import Welcome
 from masterslave.service.desk import Desk
 from masterslave.service.functions import Functions
 from masterslave.service.ledger import Ledger
+from masterslave.service.objects import SharedObjects
 from masterslave.service.reception import Reception
 from masterslave.service.recording import TicketRecording
 from masterslave.service.taking_up import take_up
@@ -147,6 +148,7 @@ class Service:
             self.label, ledger, functions, on_told=reception.tell, on_part=reception.tell_part
         )
         self._desk.master = self.master
+        self._desk.objects = SharedObjects(ledger, self.master.blobs, self.journal.folded.left)
         return self._desk
 
     def open(self) -> None:
@@ -156,6 +158,7 @@ class Service:
         """
         self._carrier.start()
         self._kept.inherit(self.master, wait_s=self._settings.patience_s)
+        self._desk.objects.restore()
         taken = take_up(self._desk)
         if taken:
             log.warning("farm %r: %d tasks of earlier runs are taken up", self.label, taken)

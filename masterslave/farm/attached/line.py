@@ -185,8 +185,12 @@ class Line:
                 for piece in pieces_of(sizes):
                     data = blob.places[piece.part].read(piece.offset, piece.size)
                     offer = Offer(self.ticket, blob.digest, sizes, piece.part, piece.offset, data)
-                    if self._taken(self._ask("offer", offer, Taken)):
-                        break  # it has all of it
+                    try:
+                        if self._taken(self._ask("offer", offer, Taken)):
+                            break  # it has all of it
+                    except _Refused as refused:  # the tasks that need it will say so, too
+                        log.warning("farm %r: %s", self.label, refused)
+                        break
                 self._offered[blob.digest] = blob
 
     def _ask(self, verb: str, message: msgspec.Struct, kind: type[_Answer]) -> _Answer:
