@@ -39,6 +39,14 @@ class FarmSettings:
     ``imap_unordered`` leaves it out, and what has failed is listed in the end. None: as
     ``REMOTEOBJ_FARM_KEEP_GOING`` says, which ``masterslave run --keep-going`` sets."""
 
+    trace: bool | str | None = None
+    """Whether all that the scheduler hears is traced, in a ring of files, for `masterslave trace`:
+    True beside the journal, or a path to which ".trace" is added. None: as
+    ``REMOTEOBJ_FARM_TRACE`` says."""
+
+    trace_bytes: int = 64 * 1024 * 1024
+    """How many bytes a trace takes at most."""
+
     max_attempts: int = 3
     """Hand-outs of one task that may be lost with their slave or child before the task is given
     up. Two deaths may be bad luck of a machine; the third speaks against the task."""
@@ -66,7 +74,13 @@ class FarmSettings:
             _check(name, getattr(self, name), may_be_0=False)
         for name in ("patience_s", "keep_s", "explain_after_s", "auto_slaves_after_s"):
             _check(name, getattr(self, name), may_be_0=True)
-        for name in ("cache_bytes", "max_attempts", "max_open_tasks", "max_open_bytes"):
+        for name in (
+            "cache_bytes",
+            "trace_bytes",
+            "max_attempts",
+            "max_open_tasks",
+            "max_open_bytes",
+        ):
             number = getattr(self, name)
             if number is not None or not name.startswith("max_open"):
                 if not isinstance(number, int):

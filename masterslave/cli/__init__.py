@@ -29,6 +29,7 @@ _COMMANDS = {
     "slave": "masterslave.cli.slave:slave",
     "status": "masterslave.cli.journal:status",
     "stop": "masterslave.cli.steering:stop",
+    "trace": "masterslave.cli.trace:trace",
     "who": "masterslave.cli.who:who",
 }
 

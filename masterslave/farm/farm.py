@@ -44,6 +44,7 @@ from masterslave.farm.requests import Requests
 from masterslave.farm.sharing import Sharing
 from masterslave.farm.steering import Steering
 from masterslave.farm.submitting import Submitter
+from masterslave.farm.tracing import trace_of
 from masterslave.farm.travelling import LocalCode
 from masterslave.master.carrier import Carrier
 from masterslave.master.output import TaskOutput
@@ -168,11 +169,13 @@ class Farm(Calls, Sharing, Attaching):
             with forks.whole:
                 from masterslave.farm.journaled import Journaled
             journaled = Journaled(journal, label)
+        trace = trace_of(label, self._settings, journaled)
         self._carrier = Carrier()
         self._master = Master(
             self._settings,
             self._carrier,
             recording=None if journaled is None else journaled.recording,
+            trace=trace,
             data_only=results == "data",
             origin=f"farm {label!r} ({secrets.token_hex(4)})",
             look_at=Lacking().sort_out,
@@ -225,7 +228,7 @@ class Farm(Calls, Sharing, Attaching):
             )  # fmt: skip
         self._journaled = journaled
         self._submitter.failures = failures_of(label, self._settings.keep_going, journaled)
-        kept = (journaled, cached, self._submitter.failures)
+        kept = (journaled, cached, self._submitter.failures, trace)
         self._end = partial(end_farm, self._ground, self._master, self._carrier, kept)
         self._forgotten = weakref.finalize(
             self, end_soon, os.getpid(), self._submitter, self._master, self._end

@@ -7,6 +7,7 @@ again: it is a report of a bug, and a test. It is off unless asked for.
 
     FILE.trace        the latest events        each part:  header, then frames
     FILE.trace.1      those before them        each frame: length, checksum, (now, name, event)
+                                               or what was decided: (now, "", checksum of orders)
 
 When the newer part is full it takes the place of the older one. Each event is in the system's hands
 before the next one comes, so a killed process leaves all of them; a machine that loses its power
@@ -15,12 +16,13 @@ may lose the last.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import struct
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +33,7 @@ from masterslave.errors import JournalUnusable
 from masterslave.journal.database import beside
 from remoteobj.unreadable import UNREADABLE
 
-__all__ = ["MAX_TRACE_BYTES", "Stretch", "Trace", "read_trace"]
+__all__ = ["MAX_TRACE_BYTES", "Stretch", "Trace", "checksum_of", "read_trace"]
 
 MAX_TRACE_BYTES = 64 * 1024 * 1024
 
@@ -52,10 +54,18 @@ class _Header(Struct, frozen=True, array_like=True):
 def _builtin(value: object) -> object:
     if isinstance(value, range):  # of tasks: what reads it takes any sequence
         return list(value)
+    if isinstance(value, type):  # which exceptions are retried: the scheduler does not look at it
+        return value.__qualname__
     raise TypeError(f"{type(value).__name__} cannot be traced")
 
 
 _encode = msgspec.msgpack.Encoder(enc_hook=_builtin).encode
+_spell = msgspec.msgpack.Encoder(enc_hook=_builtin, order="deterministic").encode
+
+
+def checksum_of(orders: Sequence[Struct]) -> int:
+    """Return a checksum of what a scheduler has decided, the same in each process."""
+    return zlib.crc32(_spell([(type(order).__name__, order) for order in orders]))
 
 
 class Trace:
@@ -89,6 +99,7 @@ class Trace:
         self._about = dict(about or {})
         self._max_part_bytes = max_bytes // 2
         self._count = 0
+        self._decided = b""
         self._fd = -1
         self._begin_part()
 
@@ -98,17 +109,35 @@ class Trace:
             return
         try:
             frame = _frame((now, type(event).__name__, event))
-            if self._size + len(frame) > self._max_part_bytes:
+            decided, self._decided = self._decided, b""
+            if self._size + len(decided) + len(frame) > self._max_part_bytes:
+                self._write(decided)
+                decided = b""
                 self._begin_part()
-            self._write(frame)
+            self._write(decided + frame)
             self._count += 1
         except (OSError, TypeError, ValueError, OverflowError) as error:
-            self.failure = f"{self._newer} is not written any more: {error}"
-            _log.warning("%s", self.failure)
-            self.close()
+            self._fail(error)
+
+    def note_decided(self, now: float, orders: Sequence[Struct]) -> None:
+        """Write what it has said to that, with the next event."""
+        try:
+            self._decided = _frame((now, "", checksum_of(orders)))
+        except (TypeError, ValueError, OverflowError) as error:
+            self._fail(error)
+
+    def _fail(self, error: Exception) -> None:
+        self.failure = f"{self._newer} is not written any more: {error}"
+        _log.warning("%s", self.failure)
+        self._decided = b""
+        self.close()
 
     def close(self) -> None:
         """Let go of the file. Calling it again does nothing."""
+        if self._fd >= 0 and self._decided:
+            decided, self._decided = self._decided, b""
+            with contextlib.suppress(OSError):
+                self._write(decided)
         fd, self._fd = self._fd, -1
         if fd >= 0:
             os.close(fd)
@@ -137,12 +166,14 @@ class Stretch:
     Attributes:
         first: Number of the first of them, counted from 0: the ring has dropped those before.
         events: With the time at which the scheduler heard each.
+        decided: For each, ``checksum_of`` what it said to it; None where that is not known.
     """
 
     run: int
     first: int
     about: Mapping[str, Any]
     events: list[tuple[float, Any]]
+    decided: list[int | None] = field(default_factory=list)
 
 
 def read_trace(journal: Path, kinds: Iterable[type[Struct]]) -> list[Stretch]:
@@ -165,7 +196,7 @@ def read_trace(journal: Path, kinds: Iterable[type[Struct]]) -> list[Stretch]:
             header = msgspec.msgpack.decode(next(frames, b""), type=_Header)
             if header.format != _FORMAT:
                 raise msgspec.ValidationError(f"format {header.format}")
-            events = [_event(frame, decoders) for frame in frames]
+            events, decided = _events(frames, decoders)
         except (KeyError, *UNREADABLE) as error:
             raise JournalUnusable(
                 f"{path} cannot be read by this release ({error}): use the one that wrote it"
@@ -176,8 +207,9 @@ def read_trace(journal: Path, kinds: Iterable[type[Struct]]) -> list[Stretch]:
             header.first,
         ):
             last.events.extend(events)
+            last.decided.extend(decided)
         else:
-            stretches.append(Stretch(header.run, header.first, header.about, events))
+            stretches.append(Stretch(header.run, header.first, header.about, events, decided))
     if not stretches:
         raise JournalUnusable(f"there is no trace of {journal}: have the farm write one")
     return stretches
@@ -186,9 +218,22 @@ def read_trace(journal: Path, kinds: Iterable[type[Struct]]) -> list[Stretch]:
 _read_entry = msgspec.msgpack.Decoder(tuple[float, str, Raw]).decode
 
 
-def _event(frame: bytes, decoders: Mapping[str, msgspec.msgpack.Decoder[Any]]) -> tuple[float, Any]:
-    now, name, event = _read_entry(frame)
-    return now, decoders[name].decode(event)
+_read_number = msgspec.msgpack.Decoder(int).decode
+
+
+def _events(
+    frames: Iterator[bytes], decoders: Mapping[str, msgspec.msgpack.Decoder[Any]]
+) -> tuple[list[tuple[float, Any]], list[int | None]]:
+    events: list[tuple[float, Any]] = []
+    decided: list[int | None] = []
+    for frame in frames:
+        now, name, content = _read_entry(frame)
+        if name:
+            events.append((now, decoders[name].decode(content)))
+            decided.append(None)
+        elif decided:
+            decided[-1] = _read_number(content)
+    return events, decided
 
 
 def _frame(content: object) -> bytes:

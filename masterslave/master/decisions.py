@@ -34,6 +34,7 @@ from masterslave.master.submission import (
     Submission,
 )
 from masterslave.master.table import Table
+from masterslave.master.tracing import asking
 from masterslave.protocol.outcomes import RAISED, Outcome
 from masterslave.scheduler import (
     AnswerUnable,
@@ -57,6 +58,7 @@ from masterslave.scheduler import (
 )
 
 if TYPE_CHECKING:  # it needs SQLite
+    from masterslave.journal.trace import Trace
     from masterslave.master.recording import Recording
 
 __all__ = ["Decisions"]
@@ -83,6 +85,7 @@ class Decisions:
     Args:
         lender: Takes back what was lent.
         recording: Writes down what becomes of tasks.
+        trace: Writes down what the scheduler hears.
         data_only: Whether results that only pickle can read are refused.
     """
 
@@ -93,9 +96,11 @@ class Decisions:
         lender: Lender,
         recording: Recording | None = None,
         *,
+        trace: Trace | None = None,
         data_only: bool = False,
     ) -> None:
         self.scheduler = scheduler
+        self._ask = asking(scheduler, trace)
         self.recording = recording
         self.book = TaskBook(0 if recording is None else recording.first)
         self.answers = Answers(self.book, recording, data_only=data_only)
@@ -116,7 +121,7 @@ class Decisions:
         Args:
             outcomes: Those that the event is about.
         """
-        for order in self.scheduler.handle(event, time.monotonic()):
+        for order in self._ask(event, time.monotonic()):
             self._carry_out(order, event, outcomes or {})
 
     def _carry_out(self, order: Order, event: Event, outcomes: Outcomes) -> None:

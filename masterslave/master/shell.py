@@ -44,6 +44,7 @@ from masterslave.scheduler import Phase, Scheduler, SlaveReleased
 from masterslave.settings import FarmSettings
 
 if TYPE_CHECKING:  # it needs SQLite
+    from masterslave.journal.trace import Trace
     from masterslave.master.recording import Recording
 
 __all__ = ["Master"]
@@ -56,6 +57,7 @@ class Master:
 
     Args:
         recording: Writes down what becomes of tasks.
+        trace: Writes down what the scheduler hears.
         origin: Names the farm in handles of what it shares.
 
     Attributes:
@@ -74,6 +76,7 @@ class Master:
         carrier: Carrier,
         *,
         recording: Recording | None = None,
+        trace: Trace | None = None,
         data_only: bool = False,
         origin: str = "a farm",
         look_at: LookAt = lambda outcomes, name, host: (outcomes, ()),
@@ -83,7 +86,7 @@ class Master:
         scheduler = Scheduler(silence_s=settings.silence_s, feeding=settings.feeding)
         self._lender = Lender()
         self._decisions = Decisions(
-            scheduler, carrier, self._lender, recording, data_only=data_only
+            scheduler, carrier, self._lender, recording, trace=trace, data_only=data_only
         )
         self._table = self._decisions.table
         self._inbox = Inbox(self._decisions)

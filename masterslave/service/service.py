@@ -17,6 +17,7 @@ from masterslave.farm.outside import Outside
 from masterslave.farm.reach import choose_reach
 from masterslave.farm.records import statistics_of
 from masterslave.farm.steering import Steering
+from masterslave.farm.tracing import trace_of
 from masterslave.journal.journal import Journal
 from masterslave.master.carrier import Carrier
 from masterslave.master.shell import Master
@@ -99,9 +100,11 @@ class Service:
         functions = Functions(ledger, kept.journal.folded.left)
         self._carrier = Carrier()
         origin = f"farm {label!r} ({kept.farm_id[:8]})"
+        self._trace = trace_of(label, settings, kept)
         self.master = Master(
             settings,
             self._carrier,
+            trace=self._trace,
             recording=TicketRecording(kept.journal, ledger, functions.place),
             origin=origin,
             look_at=Lacking().sort_out,
@@ -205,6 +208,8 @@ class Service:
         self.master.close()
         self._carrier.close()
         self._kept.close()
+        if self._trace is not None:
+            self._trace.close()
         self._outside.close_last()
 
     def _status(self) -> dict[str, Any]:
