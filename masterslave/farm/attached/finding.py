@@ -14,11 +14,10 @@ from pathlib import Path
 
 from masterslave.errors import CannotAttach
 from masterslave.naming import PREFIX, FarmRecord, read_record
-from masterslave.protocol.attaching import ATTACHING, RECEPTION_ID, Admission, Greeting
+from masterslave.protocol.attaching import ATTACHING, Admission, Greeting, reception_at
 from masterslave.protocol.encoding import decode, encode
 from nameserver import Directory, NameServerNotFound, locate
 from remoteobj import (
-    URI,
     ConnectionLost,
     DeadlinePassed,
     Identity,
@@ -192,7 +191,7 @@ def find(
             continue
         who = f"{record.script} on {record.host} (process {record.pid})"
         reception = Proxy(
-            URI(f"PYRO:{RECEPTION_ID}@{record.uri.location}"),
+            reception_at(record.uri),
             identity=around.identity,
             node=record.node or None,
             settings=_CALLS,
