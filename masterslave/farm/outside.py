@@ -38,6 +38,9 @@ class Outside:
         reach: How far the farm reaches.
         script: What is at work here, for people; empty: the file that was started.
         beside: What else is served where the door is, by its ids.
+
+    Attributes:
+        local_uri: Where the door is for this user's processes on this machine.
     """
 
     def __init__(
@@ -55,6 +58,7 @@ class Outside:
     ) -> None:
         self._beside = beside or {}
         self._doors = Doors(reach.host, reach.identity)
+        self.local_uri = self._doors.local_uri
         self._local_slaves = local_slaves
         if not script:
             script = (

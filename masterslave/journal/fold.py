@@ -92,7 +92,8 @@ class Folded:
         losses: Hand-outs that were lost with a post-mortem.
         notes: The bodies of each kind, in their order; those about tickets are not among them.
         tickets: Tasks that scripts have left with the farm.
-        left: Notes about functions that they have left, in their order; not among the others.
+        left: Notes about functions and objects that they have left, in their order; not among the
+            others.
         live_bytes: What the results take in the file, about.
     """
 
@@ -276,15 +277,24 @@ class Folded:
     def _note(self, fact: Noted) -> None:
         if fact.kind in NOTES:
             forgotten = self.tickets.note(fact)
-            ticket = None if forgotten is None else self.tickets.forget(forgotten)
-            if ticket is not None:
-                name = ticket.made.name
-                self._forget({key_of(name, serial) for serial in range(ticket.count)})
+            if forgotten is not None:
+                self._forget_ticket(forgotten)
             return
         if fact.kind in LEFT:
             self.left.append(fact)
             return
         self.notes.setdefault(fact.kind, []).append(fact.body)
+
+    def _forget_ticket(self, index: int) -> None:
+        ticket = self.tickets.forget(index)
+        for number in self.tickets.numbers_of(index):
+            self._holders.pop(number, None)
+            found = self.numbers.find(number)
+            if found is not None:
+                found[0].forget_key(found[1])
+        if ticket is not None:
+            for serial in range(ticket.count):
+                self._drop(key_of(ticket.made.name, serial))
 
 
 _TAKE: dict[type, Callable[[Folded, Any], None]] = {

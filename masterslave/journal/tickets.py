@@ -20,7 +20,7 @@ from operator import attrgetter
 import msgspec
 from msgspec import Struct
 
-from masterslave.journal.facts import KEY_BYTES, Ended, Noted, Place, Settled, Submitted
+from masterslave.journal.facts import KEY_BYTES, NO_PLACE, Ended, Noted, Place, Settled, Submitted
 
 __all__ = [
     "ANSWERS",
@@ -228,10 +228,13 @@ class Ticket:
         rows.append(sent)
 
     def number(self, serial: int, number: int, place: Place) -> None:
-        """A task has got a number; *place* is where its arguments are."""
-        if serial == self.count:
-            self._known += _FORM.pack(number, place.row, place.offset, place.size, -1, -1, OPEN, 0)
-        elif serial < self.count and self.what(serial) == OPEN:
+        """A task has got a number; *place* is where its arguments are.
+
+        In a file that was compacted, tasks that were taken up later come after others.
+        """
+        if serial >= self.count:
+            self._known += bytes(_SIZE) * (serial - self.count + 1)
+        if self.what(serial) == OPEN:
             self._put(serial, number, place, -1, -1, OPEN, 0)
 
     def answer(
@@ -313,6 +316,12 @@ class Tickets:
             if row.index in self.by_index:
                 yield note_numbered(row.index, row.first, row.number, row.count)
 
+    def numbers_of(self, index: int) -> Iterator[int]:
+        """Return all numbers that tasks of a ticket have had."""
+        for row in self._rows:
+            if row.index == index:
+                yield from range(row.number, row.number + row.count)
+
     def is_latest(self, number: int) -> bool:
         """Tell whether a task is a ticket's, by its latest number."""
         found = self.find(number)
@@ -341,10 +350,12 @@ class Tickets:
 
     def submit(self, fact: Submitted) -> None:
         """Tasks were submitted, or are so again."""
-        for at, place in enumerate(fact.arguments):
+        arguments = fact.arguments
+        for at in range(len(fact.keys) // KEY_BYTES):
             found = self.find(fact.first + at)
             ticket = self.by_index.get(found[0]) if found else None
             if ticket is not None and found is not None:
+                place = arguments[at] if at < len(arguments) else NO_PLACE  # nobody runs it again
                 ticket.number(found[1], fact.first + at, place)
 
     def settle(self, fact: Settled) -> None:
@@ -355,7 +366,7 @@ class Tickets:
 
     def end(self, fact: Ended) -> None:
         """Tasks were answered without an outcome."""
-        place = fact.place or Place(0, 0, 0)
+        place = fact.place or NO_PLACE
         what = ANSWERS.index(fact.why) if fact.why in ANSWERS else ANSWERS.index("failed")
         for at in range(fact.count):
             self._answer(fact.first + at, what, 0, place, -1, -1)

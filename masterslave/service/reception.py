@@ -10,7 +10,7 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, TypeVar
 
@@ -183,25 +183,26 @@ class Reception:
         return self._rows(self._found(ticket))
 
     @expose
-    def results(self, ticket: str, first: int, most: int) -> bytes:
+    def results(self, ticket: str, first: int, most: int) -> DeferredReply:
         """Return answers of a ticket (``Answers``), those of *most* tasks from serial *first* on.
 
         Raises:
             BadInput: There is no such ticket.
         """
         found = self._found(ticket)
-        ledger = self._desk.ledger
+        told = encode(Answers(first, tuple(self._answers(found, first, min(most, found.count)))))
+        return self._when_on_disk(lambda: told)
+
+    def _answers(self, ticket: Ticket, first: int, count: int) -> Iterator[SentAnswer]:
+        ledger, size = self._desk.ledger, 0
         with ledger.lock:
-            rows = list(found.runs(first, min(most, found.count), are_open=False))
-        answers: list[SentAnswer] = []
-        size = 0
+            rows = list(ticket.runs(first, count, are_open=False))
         for row in rows:
-            for answer in answers_of(ledger, found, *row):
-                answers.append(answer)
+            for answer in answers_of(ledger, ticket, *row):
+                yield answer
                 size += len(answer.payload)
                 if size > _MOST_BYTES:
-                    return encode(Answers(first, tuple(answers)))
-        return encode(Answers(first, tuple(answers)))
+                    return
 
     @expose
     def forget(self, ticket: str) -> DeferredReply:
@@ -291,7 +292,7 @@ class Reception:
             self._visits[ticket.made.index] = visit
         if poll is not None:
             poll(encode(Answers(0, refused="it was attached anew, from elsewhere", is_out=True)))
-        # What is recorded from here on is told by ``tell``; what was before may come twice.
+        # What is told from here on is; what was recorded before may not be on the disk yet.
         rows = ((0, ticket.count),) if greeting.is_whole else greeting.open
         with self._desk.ledger.lock:
             done = [run for row in rows for run in ticket.runs(*row, are_open=False)]
@@ -377,7 +378,8 @@ class Reception:
     def _keep_answering(self) -> None:
         while True:
             with self._lock:
-                self._has_due.wait_for(lambda: self._due or self._is_closed, self._seconds())
+                if not (self._due or self._is_closed):
+                    self._has_due.wait(self._seconds())
                 if self._is_closed:
                     return
                 now = time.monotonic()

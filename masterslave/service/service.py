@@ -175,6 +175,15 @@ class Service:
         return self._outside.uri
 
     @property
+    def local_uri(self) -> URI:
+        """Where it is for this user's processes on this machine."""
+        return self._outside.local_uri
+
+    def jobs(self) -> list[dict[str, Any]]:
+        """Return each ticket as plain data."""
+        return self._reception.jobs()
+
+    @property
     def servers(self) -> tuple[str, ...]:
         """Addresses of the name servers where the farm is registered now."""
         return self._outside.servers
@@ -220,7 +229,7 @@ class Service:
             "statistics": asdict(counts),
             "waits": self.why_waiting(),
             "journal": str(self.journal.path),
-            "jobs": self._reception.jobs(),
+            "jobs": self.jobs(),
             "slaves": [asdict(slave) for slave in self._steering.slaves()],
             "former_slaves": [asdict(slave) for slave in self._steering.former_slaves()],
         }

@@ -59,7 +59,7 @@ class _TakingUp:
 
     def __iter__(self) -> Iterator[Submission]:
         for row in self._ticket.rows:
-            runs = list(self._ticket.runs(row.first, row.count, are_open=True))
+            runs = list(self._open_runs(row))
             if not runs:
                 continue
             try:
@@ -78,6 +78,20 @@ class _TakingUp:
                     if after:
                         one.after = after
                     yield one
+
+    def _open_runs(self, row: Sent) -> Iterator[tuple[int, int]]:
+        """Return what is open, save what a file that was damaged has lost."""
+        ticket, count = self._ticket, 0
+        for first, many in ticket.runs(row.first, row.count, are_open=True):
+            for serial in range(first, first + many + 1):
+                if serial < first + many and ticket[serial].place.size:
+                    count += 1
+                    continue
+                if count:
+                    yield serial - count, count
+                    count = 0
+                if serial < first + many:
+                    log.error("ticket %s: task %d is lost", ticket.made.name, serial)
 
     def _singles(
         self, row: Sent, first: int, count: int, function: Function, terms: Terms

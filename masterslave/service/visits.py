@@ -117,21 +117,32 @@ class Visit:
         self._gathering = threading.Lock()
         self._lock = threading.Lock()
         self._ready: deque[tuple[int, int]] = deque()
+        self._told = bytearray()
         self._parts: deque[SentAnswer] = deque()
         self._parts_bytes = 0
         self._since = 0
         self._sent: list[SentAnswer | tuple[int, int]] = []
 
     def tell(self, first: int, count: int) -> None:
-        """Tasks have their answers."""
+        """Tasks have their answers; of those that were told before nothing is said."""
         with self._lock:
-            ready = self._ready
-            if ready and sum(ready[-1]) == first:
-                ready[-1] = (ready[-1][0], ready[-1][1] + count)
-            else:
-                ready.append((first, count))
+            told, end = self._told, first + count
+            if len(told) < end:
+                told += bytes(end - len(told))
+            while (start := told.find(0, first, end)) >= 0:
+                stop = told.find(1, start, end)
+                first = end if stop < 0 else stop
+                told[start:first] = b"\1" * (first - start)
+                self._add(start, first - start)
         if self.poll is not None:
             self._wake(self)
+
+    def _add(self, first: int, count: int) -> None:
+        ready = self._ready
+        if ready and sum(ready[-1]) == first:
+            ready[-1] = (ready[-1][0], ready[-1][1] + count)
+        else:
+            ready.append((first, count))
 
     def tell_part(self, serial: int, kind: int, item: int, payload: bytes) -> None:
         """A task has yielded something, or told how far it is; too much of it is dropped."""

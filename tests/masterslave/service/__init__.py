@@ -1,0 +1,1 @@
+"""A farm as a service: its tickets, its reception, and what a start takes up again."""
