@@ -13,6 +13,7 @@ from masterslave.scheduler.entries import (
     OPEN,
     Ask,
     Key,
+    Line,
     Moment,
     Out,
     Seat,
@@ -21,6 +22,7 @@ from masterslave.scheduler.entries import (
 from masterslave.scheduler.estimates import WINDOW, bar_of
 from masterslave.scheduler.events import HandOut, Terms
 from masterslave.scheduler.feeding import Feeding
+from masterslave.scheduler.shares import Shares
 
 __all__ = ["Accounts"]
 
@@ -76,7 +78,10 @@ class Accounts:
         self.free_seats: dict[str, Seat] = {}
         self.able = 0
         self.recalls = 0
-        self.last_fresh: dict[tuple[Ask, int], tuple[int, int, int]] = {}
+        self.last_fresh: dict[Line, tuple[int, int, int]] = {}
+        self.owners: defaultdict[tuple[Ask, int], Counter[str]] = defaultdict(Counter)
+        """Whose tasks wait, and how many, by what they ask for and by priority."""
+        self.shares = Shares(feeding.feed_ahead_s)
         self.followers: dict[int, list[Submission]] = {}
         self._released = 0
         self._touched: dict[str, Seat] = {}
@@ -160,7 +165,9 @@ class Accounts:
         if bar_of(ordered) < bar_before_s and function in self.known_since:
             self.known_since[function] = self.now
 
-    def _end_attempt(self, hand_out: HandOut, slave: str) -> Out | None:
+    def _end_attempt(
+        self, hand_out: HandOut, slave: str, took_s: float | None = None
+    ) -> Out | None:
         """Note that a hand-out is not out any more; returns what it was, None if it was not out,
         or with another slave.
         """
@@ -169,6 +176,7 @@ class Accounts:
         if out is None or len(out.tasks) != hand_out.count or out.slave != slave:
             return None
         del self.out[key]
+        self.shares.settle(key, self._took_s(out) if took_s is None else took_s)
         self.moment.stops.discard(key)
         seat = self.seats.get(out.slave)
         if seat is not None:
@@ -190,6 +198,9 @@ class Accounts:
         if freed:
             self._wait(self.submission_of(out.tasks.start), freed)
         return out
+
+    def _took_s(self, out: Out) -> float:
+        return 0.0 if out.since is None else self.now - out.since
 
     def _unseat_hand_out(self, seat: Seat, key: Key, out: Out) -> None:
         if key in seat.started:
@@ -255,11 +266,14 @@ class Accounts:
     def _wait(self, submission: Submission, count: int) -> None:
         ask = self.ask_of(submission.terms)
         submission.waiting += count
-        self.waiting[ask, submission.terms.priority] += count
+        line = (ask, submission.terms.priority)
+        self.waiting[line] += count
         self.waiting_of[ask] += count
         self.waiting_count += count
+        self.owners[line][submission.terms.owner] += count
         if count > 0:
             self.moment.stirred.add(ask)
+            self.shares.enter(submission.terms.owner)
         if self.waiting_of[ask]:
             self.last_waited[ask] = self.now
 

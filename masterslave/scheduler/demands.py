@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from masterslave.scheduler.events import Terms
 from masterslave.scheduler.feeding import Feeding
 from masterslave.scheduler.levels import Levels
+from masterslave.scheduler.queue import Queue
+from masterslave.scheduler.shares import Shares
 from masterslave.scheduler.slaves import ANY_FUNCTION, RECALL_WORTH_S, Demand, Needs, Slave
 
 __all__ = ["Demands"]
@@ -34,6 +36,7 @@ class Demands:
         "_feeding",
         "_known",
         "_known_terms",
+        "_shares",
         "_sweep_at",
         "by_key",
         "partial",
@@ -41,12 +44,13 @@ class Demands:
         "uneven",
     )
 
-    def __init__(self, feeding: Feeding) -> None:
+    def __init__(self, feeding: Feeding, shares: Shares) -> None:
         self.by_key: dict[Key, Demand] = {}
         self.partial: set[int] = set()
         self.stirred: dict[Demand, None] = {}
         self.uneven: dict[Demand, None] = {}
         self._feeding = feeding
+        self._shares = shares
         self._all: dict[str, Slave] = {}
         self._by_tag: dict[str, dict[str, Slave]] = {}
         self._sweep_at = _SWEEP_AT
@@ -77,6 +81,7 @@ class Demands:
             function,
             Levels(RECALL_WORTH_S, longest_s),
             Levels(RECALL_WORTH_S, longest_s),
+            Queue(self._shares),
         )
         self.by_key[needs, tags, function] = demand
         having = [self._by_tag.get(tag, {}) for tag in sorted(tags)]

@@ -17,6 +17,7 @@ __all__ = [
     "OPEN",
     "Ask",
     "Key",
+    "Line",
     "Moment",
     "Out",
     "Seat",
@@ -30,6 +31,10 @@ Key = tuple[int, int]
 
 Ask = tuple[tuple[tuple[str, float], ...], frozenset[str], int]
 """What tasks ask of a slave: needs, tags, and the function if some slave cannot run it, else -1."""
+
+
+Line = tuple[Ask, int, str]
+"""Where tasks wait in their order: what they ask for, their priority and their owner."""
 
 
 class Submission(Struct):
@@ -152,8 +157,7 @@ class Moment(Struct):
         follow: Tasks that have to fail, as one did that they were to follow.
         failed: Of the answers, those that are exceptions.
         waited: Items of spans that waited before any of them was handed out, by their first one.
-        fresh: The last of the tasks that were handed out for the first time, by what they asked
-            for and by priority.
+        fresh: The last of the tasks that were handed out for the first time, by their line.
         fed_ahead: Tasks that were given ahead, by slave; ``asked_ahead``: what they asked for.
     """
 
@@ -173,6 +177,6 @@ class Moment(Struct):
     failed: frozenset[int] = frozenset()
     unable: set[int] = field(default_factory=set)
     waited: dict[int, int] = field(default_factory=dict)
-    fresh: dict[tuple[Ask, int], tuple[int, int, int]] = field(default_factory=dict)
+    fresh: dict[Line, tuple[int, int, int]] = field(default_factory=dict)
     fed_ahead: Counter[str] = field(default_factory=Counter)
     asked_ahead: set[Ask] = field(default_factory=set)

@@ -38,7 +38,7 @@ class Terms(Struct, frozen=True):
 
     Attributes:
         function: Number of their function: tasks of one function are expected to take alike long.
-        priority: Higher ones are handed out first; tasks of one priority in their order.
+        priority: Higher ones are handed out first; tasks of one priority and owner in their order.
         retries: How often a task that raised is run again.
         delay_s: Before the first of these runs, in seconds; ``factor`` times as long before each
             next one.
@@ -48,6 +48,7 @@ class Terms(Struct, frozen=True):
         timeout_s: How long it may run, in seconds; 0: for ever. Its slave sees to that.
         needs: What a hand-out uses up of its slave's offers while it runs: names and amounts.
         tags: What a slave has to have to get them.
+        owner: On whose behalf. Owners of tasks of one priority get the same share of the slots.
     """
 
     function: int
@@ -61,6 +62,7 @@ class Terms(Struct, frozen=True):
     timeout_s: float = 0.0
     needs: tuple[tuple[str, float], ...] = ()
     tags: frozenset[str] = frozenset()
+    owner: str = ""
 
     def pause_s(self, failures: int) -> float:
         """Return how long to wait before the next run of a task that has raised so often before."""

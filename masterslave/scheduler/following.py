@@ -80,4 +80,4 @@ def _count_down(state: State, first: int) -> None:
         piece.phase = next_phase(piece.phase, Trigger.PREDECESSORS_DONE)
         demand = state.note_waiting(piece, piece.count_open())
         state.roster.ask_again(demand)
-        demand.queue.append(piece.terms.priority, (piece,))
+        demand.queue.append(piece.terms, (piece,))

@@ -142,6 +142,8 @@ class Hearing(Accounts):
                 self.waiting[before, terms.priority] -= count
                 self.waiting_of[before] -= count
                 self.waiting[ask, terms.priority] += count
+                self.owners[before, terms.priority][terms.owner] -= count
+                self.owners[ask, terms.priority][terms.owner] += count
                 self.waiting_of[ask] += count
                 self.moment.stirred.add(ask)
 
@@ -154,7 +156,7 @@ class Hearing(Accounts):
         self.moment.raised, self.moment.failed = event.to_retry, event.failed
         self._note_trial(event)
         for hand_out, seconds in zip(event.hand_outs, event.seconds, strict=True):
-            out = self._end_attempt(hand_out, event.slave)
+            out = self._end_attempt(hand_out, event.slave, seconds)
             if out is not None:
                 self.moment.returned.add((hand_out.task, hand_out.attempt))
                 self._learn(out.terms.function, seconds / hand_out.count)

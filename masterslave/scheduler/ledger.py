@@ -14,6 +14,7 @@ from masterslave.scheduler.entries import (
     DONE,
     GIVEN_UP,
     OPEN,
+    Ask,
     Key,
     Moment,
     Out,
@@ -42,6 +43,7 @@ from masterslave.scheduler.orders import (
     SettleTasks,
     StopTasks,
 )
+from masterslave.scheduler.shares import SWEEP_S
 
 __all__ = ["Ledger"]
 
@@ -64,6 +66,7 @@ class Ledger(Hearing):
     def handle(self, event: Event, now: float) -> list[Order]:
         """Pass an event on, and write down what it led to."""
         self.now, self.event, self.moment = now, event, Moment()
+        self.shares.now = now
         self._note_event(event)
         self._end_delays()
         orders = self.scheduler.handle(event, now)
@@ -186,6 +189,9 @@ class Ledger(Hearing):
             self._wait(submission, -len(tasks))
             first.update(dict.fromkeys(tasks, key))
         self.out[key] = out
+        expected_s = self.scheduler.state.tasks[key[0]].expected_s
+        slots = self.slots_of[self.ask_of(terms)]
+        self.shares.charge(terms.owner, key, expected_s, slots)
         self._seat_hand_out(seat, key, out)
 
     def _seat_hand_out(self, seat: Seat, key: Key, out: Out) -> None:
@@ -237,18 +243,31 @@ class Ledger(Hearing):
     def _check_turn(self, name: str, hand_out: HandOut, tasks: range, terms: Terms) -> None:
         """Note it when tasks are handed out that should not be, or not yet."""
         ask, submission = self.ask_of(terms), self.submission_of(tasks.start)
+        self._check_share(ask, terms)
         if submission.blocked_by:
             self.faults["sent before its predecessors"].append(hand_out)
         self.moment.sent.setdefault(name, []).append((terms.priority, ask))
         if self.delayed and any(task in self.delayed for task in tasks):
             self.faults["sent before its delay"].append(hand_out)
         if hand_out.attempt == 1:
-            line, fresh = (ask, terms.priority), self.moment.fresh
+            line, fresh = (ask, terms.priority, terms.owner), self.moment.fresh
             first = submission.turn or (tasks.start, 1, 0)
             if self.last_fresh.get(line, _NONE) > first:
                 self.faults["out of order"].append(hand_out)
             last = submission.turn or (tasks[-1], 1, 0)
             fresh[line] = max(fresh.get(line, _NONE), last)
+
+    def _check_share(self, ask: Ask, terms: Terms) -> None:
+        """Note it when a task is handed out though one of another owner was to be."""
+        waiting = self.owners[ask, terms.priority]
+        if sum(map(bool, waiting.values())) < 2:
+            return
+        slots, ahead_s = self.slots_of[ask], self.feeding.feed_ahead_s
+        used_s = self.shares.used_s(terms.owner)
+        most_s = min(self.shares.used_s(name) for name, count in waiting.items() if count)
+        most_s += ahead_s * (3 + 2 * slots) + SWEEP_S * slots  # who is forgotten, and when
+        if used_s > most_s:
+            self.faults["served out of turn"].append((terms, used_s, most_s))
 
     def _check_ahead(self, seat: Seat, out: Out) -> None:
         feed, function = self.feeding, out.terms.function

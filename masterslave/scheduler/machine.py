@@ -78,8 +78,14 @@ class Scheduler:
     def handle(self, event: Event, now: float) -> list[Order]:
         """Take in what happened, and return what is to be done, in this order."""
         step = Step(now)
+        state, demands, shares = self.state, self.state.roster.demands, self.state.shares
+        shares.now = now
         self._take_in(event, step)
-        state, demands = self.state, self.state.roster.demands
+        if shares.is_shared:
+            if shares.is_new:
+                state.charge_all()
+            elif shares.sweep_at <= now:
+                state.forget_owners()
         if step.gone and state.followers:
             following.note_failed(state, step)
         if step.stops:
@@ -168,7 +174,7 @@ class Scheduler:
         if state.roster.demands.partial:
             state.roster.ask_again(demand)
         demand.open += count
-        demand.queue.append(terms.priority, pieces)
+        demand.queue.append(terms, pieces)
         demand.waiting += count
         state.waiting += count
         state.counts.submitted += count

@@ -32,9 +32,8 @@ def take_in(state: State, event: TasksReturned, step: Step) -> None:
         ValueError: There is not one time for each hand-out; nothing has changed then.
     """
     name, to_retry, all_seconds = event.slave, event.to_retry, event.seconds
-    if len(all_seconds) != len(event.hand_outs):
-        raise ValueError(f"{len(all_seconds)} times for {len(event.hand_outs)} hand-outs")
-    by_first, drop = state.pieces.by_first, state.pieces.drop
+    _check_times(event)
+    by_first, drop, is_shared = state.pieces.by_first, state.pieces.drop, state.shares.is_shared
     slave = state.roster.hear(name, step.now)
     settled: list[HandOut] = []
     settle = settled.append
@@ -76,6 +75,8 @@ def take_in(state: State, event: TasksReturned, step: Step) -> None:
             slave.leave_ahead(piece)
         elif slave.needs_of:
             slave.end_use(number)
+        if is_shared:
+            state.shares.settle((number, hand_out.attempt), seconds)
         settle(hand_out)
         briefly += count
     if demand is not None:
@@ -91,6 +92,11 @@ def take_in(state: State, event: TasksReturned, step: Step) -> None:
     if settled:
         state.counts.done += done
         _settle(state, settled, event.failed, step)
+
+
+def _check_times(event: TasksReturned) -> None:
+    if len(event.seconds) != len(event.hand_outs):
+        raise ValueError(f"{len(event.seconds)} times for {len(event.hand_outs)} hand-outs")
 
 
 def _settle(state: State, settled: list[HandOut], failed: frozenset[int], step: Step) -> None:
@@ -113,7 +119,7 @@ def _take_in_one(
     if hand_out.count < 1:
         return 0
     first, stop = hand_out.task, hand_out.task + hand_out.count
-    out = state.end_attempt(hand_out, event.slave)
+    out = state.end_attempt(hand_out, event.slave, seconds)
     if out is not None:
         measured.setdefault(out.terms.function, []).append(seconds / hand_out.count)
     done = 0

@@ -59,7 +59,7 @@ def _separate(state: State, function: int) -> None:
     for demand in dict.fromkeys(before.values()):
         for piece in demand.queue.take_out(function):
             new, count = roster.demand_of(piece.terms), piece.count_open()
-            new.queue.append(piece.terms.priority, (piece,))
+            new.queue.append(piece.terms, (piece,))
             new.waiting += count
             demand.waiting -= count
             demands.stirred[new] = None

@@ -1,5 +1,7 @@
 """Who gets what: free slots first, one each in turn; then slaves are fed ahead, evenly.
 
+Of one priority, owners take turns by what they use (``shares``).
+
 What is fed ahead is bounded in estimated seconds, so nobody is fed ahead with tasks of a function
 that has not come back yet, or that take longer than all that a slot may have ahead. Tasks that need
 amounts are never fed ahead: a slave starts what it holds without a look at what it offers. And what
@@ -141,10 +143,10 @@ def _feed_one_ahead(
     terms: Terms | None = None
     mean_s = 0.0
     give, line_up = hand_outs.append, slave.ahead.append
-    top = queue.top
+    top, is_shared = queue.top, state.shares.is_shared
     given = singles = again = 0
     while given < share and slave.ahead_s < longest_s and slave.ahead_count < most:
-        if top and top[0].phase is Phase.WAITING:
+        if not is_shared and top and top[0].phase is Phase.WAITING:
             piece = top[0]
         else:
             head = queue.head()
@@ -175,12 +177,13 @@ def _feed_one_ahead(
         hand_out = HandOut(piece.first, attempt)
         give(hand_out)
         line_up(hand_out)
+        if is_shared:
+            state.charge(piece, attempt, demand)
         slave.ahead_s += mean_s
         slave.ahead_count += 1
         given += 1
         singles += 1
-        if attempt > 1:
-            again += 1
+        again += attempt > 1
     slave.held_count += singles
     _count_fed(state, demand, singles, again)
     if given:
@@ -227,6 +230,8 @@ def _hand_out(state: State, demand: Demand, piece: Piece, slave: Slave, mean_s: 
     state.counts.handed_out += count
     if piece.attempts > 1:
         state.counts.handed_out_again += count
+    if state.shares.is_shared:
+        state.charge(piece, piece.attempts, demand)
     return HandOut(piece.first, piece.attempts, count)
 
 

@@ -134,6 +134,8 @@ def _double(state: State, piece: Piece, holder: Slave, step: Step) -> bool:
     piece.change_past(is_doubled=True)
     slave.start(piece.first, needs, step.now)
     slave.held_count += count
+    if state.shares.is_shared:
+        state.charge(piece, piece.attempts, roster.demand_of(piece.terms))
     roster.line_up(slave)
     state.counts.handed_out += count
     state.counts.handed_out_again += count

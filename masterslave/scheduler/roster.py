@@ -9,6 +9,7 @@ from masterslave.scheduler.demands import Demands
 from masterslave.scheduler.events import Terms
 from masterslave.scheduler.feeding import Feeding
 from masterslave.scheduler.pieces import Pieces
+from masterslave.scheduler.shares import Shares
 from masterslave.scheduler.slaves import ANY_FUNCTION, RECALL_WORTH_S, Demand, Slave
 
 __all__ = ["Roster"]
@@ -38,10 +39,10 @@ class Roster:
         "touched",
     )
 
-    def __init__(self, feeding: Feeding) -> None:
+    def __init__(self, feeding: Feeding, shares: Shares) -> None:
         self._feeding = feeding
         self.by_name: OrderedDict[str, Slave] = OrderedDict()
-        self.demands = Demands(feeding)
+        self.demands = Demands(feeding, shares)
         self.free: dict[str, Slave] = {}
         self.free_slots = 0
         self.able = 0

@@ -186,7 +186,7 @@ class Demand(Struct, eq=False):
     function: int
     hungry: Levels[Slave]
     rich: Levels[Slave]
-    queue: Queue = field(default_factory=Queue)
+    queue: Queue
     waiting: int = 0
     open: int = 0
     slaves: dict[str, Slave] = field(default_factory=dict)
@@ -195,15 +195,15 @@ class Demand(Struct, eq=False):
     free: OrderedDict[str, Slave] = field(default_factory=OrderedDict)
     free_slots: int = 0
 
-    def turn(self) -> tuple[int, int, int]:
+    def turn(self) -> tuple[int, float, int, int]:
         """Return what orders demands of which something waits, the one whose turn it is first.
 
-        By priority; then the one that fewer slaves could run, for it has fewer to go to; then the
-        one whose task is older.
+        By priority; then the one whose owner has used less; then the one that fewer slaves could
+        run, for it has fewer to go to; then the one whose task is older.
         """
         head = self.queue.head()
         assert head is not None
-        return -head.terms.priority, len(self.slaves), head.first
+        return -head.terms.priority, self.queue.used_s(head), len(self.slaves), head.first
 
     def __repr__(self) -> str:
         return f"<Demand {self.needs} {sorted(self.tags)}: {self.waiting} of {self.open} wait>"

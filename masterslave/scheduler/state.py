@@ -14,6 +14,7 @@ from masterslave.scheduler.feeding import Feeding
 from masterslave.scheduler.orders import Held, Order, StopTasks
 from masterslave.scheduler.pieces import Piece, Pieces
 from masterslave.scheduler.roster import Roster
+from masterslave.scheduler.shares import Shares
 from masterslave.scheduler.slaves import Demand, Slave
 from masterslave.scheduler.transitions import Phase, Trigger, next_phase
 
@@ -106,6 +107,7 @@ class State:
 
     Attributes:
         waiting: Tasks in the queues of all demands.
+        shares: What each owner uses, of several.
         followers: First tasks of the pieces that wait for a task to succeed, by that task.
         blocked: For how many each of these waits.
         trials: When which slave in quarantine is to be tried, at the soonest; a heap.
@@ -124,6 +126,7 @@ class State:
         "look_at",
         "pieces",
         "roster",
+        "shares",
         "trials",
         "waiting",
     )
@@ -135,7 +138,8 @@ class State:
         self.followers: dict[int, list[int]] = {}
         self.blocked: dict[int, int] = {}
         self.delays = Delays()
-        self.roster = Roster(feeding)
+        self.shares = Shares(feeding.feed_ahead_s)
+        self.roster = Roster(feeding, self.shares)
         self.estimates = Estimates()
         self.counts = Counts()
         self.trials: list[tuple[float, str]] = []
@@ -166,9 +170,16 @@ class State:
             for row in piece.open_within(piece.first, piece.stop)
         ]
 
-    def release(self, piece: Piece, attempt: int) -> None:
-        """An attempt of a piece is not out any more."""
-        piece.former = (*piece.former, (attempt, piece.holder_of(attempt)))
+    def release(self, piece: Piece, attempt: int, seconds: float | None = None) -> None:
+        """An attempt of a piece is not out any more; it took so long, if that is known."""
+        holder = piece.holder_of(attempt)
+        if self.shares.is_shared:
+            if seconds is None:
+                slave = self.roster.by_name.get(holder)
+                since = None if slave is None else slave.started.get(piece.first)
+                seconds = 0.0 if since is None else self.shares.now - since
+            self.shares.settle((piece.first, attempt), seconds)
+        piece.former = (*piece.former, (attempt, holder))
         if piece.attempt == attempt:
             self._release_from(piece.holder, piece)
             piece.attempt, piece.holder = piece.second or (0, "")
@@ -177,13 +188,15 @@ class State:
             self._release_from(piece.second[1], piece)
         piece.second = None
 
-    def end_attempt(self, hand_out: HandOut, slave: str) -> Piece | None:
+    def end_attempt(
+        self, hand_out: HandOut, slave: str, seconds: float | None = None
+    ) -> Piece | None:
         """Return the piece of which this was out with a slave, and is not any more; None if it was
-        not, or is out with another one.
+        not, or is out with another one. It took so long, if that is known.
         """
         piece = self.find_out(hand_out, slave)
         if piece is not None:
-            self.release(piece, hand_out.attempt)
+            self.release(piece, hand_out.attempt, seconds)
         return piece
 
     def find_out(self, hand_out: HandOut, slave: str) -> Piece | None:
@@ -205,6 +218,24 @@ class State:
             held.append(Held(HandOut(first, attempt, piece.stop - first), is_started=True))
         ahead = (hand_out for hand_out in slave.ahead if slave.is_live(hand_out, by_first))
         return held + [Held(hand_out, is_started=False) for hand_out in ahead]
+
+    def charge(self, piece: Piece, attempt: int, demand: Demand) -> None:
+        """An attempt of a piece is out, and several owners share the slots."""
+        key = (piece.first, attempt)
+        self.shares.charge(piece.terms.owner, key, piece.expected_s, demand.slots)
+
+    def charge_all(self) -> None:
+        """Charge what is out: there was one owner by now, for which nothing was counted."""
+        self.shares.is_new = False
+        by_first = self.pieces.by_first
+        for slave in self.slaves.values():
+            for held in self.held_by(slave.name):
+                piece = by_first[held.hand_out.task]
+                self.charge(piece, held.hand_out.attempt, self.roster.demand_of(piece.terms))
+
+    def forget_owners(self) -> None:
+        """Forget the owners that have nothing here any more."""
+        self.shares.sweep(set().union(*(demand.queue.owners() for demand in self.roster.demands)))
 
     def _release_from(self, name: str, piece: Piece) -> None:
         slave = self.roster.by_name.get(name)

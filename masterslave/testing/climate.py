@@ -40,6 +40,7 @@ class Climate(Struct, frozen=True, kw_only=True):
     """Of tasks, those that are items of spans."""
 
     priorities: int = 1
+    owners: int = 1
     retry_share: float = 0.0
     """Of submissions, those whose tasks are retried, twice, when they raise."""
 
@@ -114,4 +115,5 @@ class Climate(Struct, frozen=True, kw_only=True):
             culprit_share=random.choice((0.0, 0.7, 1.0)),
             mishap_every_s=random.choice((0.0, 0.1, 1.0)),
             duplicate_share=some(0.2),
+            owners=random.choice((1, 1, 3)),
         )

@@ -110,6 +110,7 @@ class Workload:
             timeout_s=20 * climate.task_s[function] if has_limit else 0.0,
             needs=needs,
             tags=random.choice(places) if random.random() < climate.place_share else frozenset(),
+            owner=random.choice("abcdefgh"[: climate.owners]) if climate.owners > 1 else "",
         )
 
     def cancellations(self) -> list[TasksCancelled]:

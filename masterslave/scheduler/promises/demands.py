@@ -33,7 +33,7 @@ def chunks_never_mix_spans(ledger: Ledger) -> None:
 
 def priorities_are_kept(ledger: Ledger) -> None:
     """While a task of a higher priority waits that a slave could take, it is handed none of a lower
-    one; and tasks of one priority that ask for the same go out in their order.
+    one; and tasks of one priority and owner that ask for the same go out in their order.
     """
     all_sent = ledger.moment.sent
     waiting = [line for line, count in ledger.waiting.items() if count] if all_sent else ()
@@ -92,6 +92,13 @@ def who_is_unable_is_spared(ledger: Ledger) -> None:
     none(ledger.faults["answered though somebody is able"])
 
 
+def owners_take_turns(ledger: Ledger) -> None:
+    """Of those whose tasks of one priority wait for the same, the one goes next that has used less
+    of the slots; and who comes late is not owed the past.
+    """
+    none(ledger.faults["served out of turn"])
+
+
 MOMENTARY = (
     what_follows_a_failure_fails,
     priorities_are_kept,
@@ -104,4 +111,5 @@ LASTING = (
     chunks_never_mix_spans,
     needs_are_never_exceeded,
     tasks_run_where_their_tags_are,
+    owners_take_turns,
 )

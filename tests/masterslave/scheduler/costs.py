@@ -79,6 +79,17 @@ def all_at_once(slaves: int = 2, tasks: int = 100_000) -> float:
     return (time.process_time() - begin) / tasks
 
 
+def two_owners(slaves: int = 2, tasks: int = 100_000) -> float:
+    scheduler = farm(slaves)
+    begin = time.process_time()
+    orders = []
+    for first in range(1, tasks, 1000):
+        terms = Terms(1, owner="one" if first % 2000 == 1 else "other")
+        orders += scheduler.handle(TasksSubmitted(range(first, first + 1000), terms), 1.0)
+    return_all(scheduler, orders, 100, 1e-6)
+    return (time.process_time() - begin) / tasks
+
+
 def one_by_one(slaves: int = 2, tasks: int = 20_000) -> float:
     scheduler = farm(slaves)
     begin = time.process_time()
@@ -124,6 +135,7 @@ def median_us(measure: Callable[[], float]) -> float:
 if __name__ == "__main__":
     print(f"singles, 1,000 a batch, 2 slaves:  {median_us(batches_of_singles):6.2f} us a task")
     print(f"singles, all at once, 2 slaves:    {median_us(all_at_once):6.2f} us a task")
+    print(f"the same, of two owners:           {median_us(two_owners):6.2f} us a task")
     print(f"one task alone, 2 slaves:          {median_us(one_by_one):6.2f} us a task")
     print(
         f"one task alone, 10,000 slaves:     {median_us(lambda: one_by_one(10_000)):6.2f} us a task"

@@ -53,6 +53,7 @@ terms = st.builds(
     chunk=st.sampled_from((0, 0, 0, 1, 4)),
     needs=st.sampled_from(((), (), (), (("gpu", 1.0),), (("gpu", 0.7), ("ram", 0.1)))),
     tags=st.sampled_from((frozenset(), frozenset(), frozenset("x"), frozenset("xy"))),
+    owner=st.sampled_from(("", "", "one", "other")),
 )
 OFFERS = ({}, {"gpu": 1.0}, {"gpu": 2.5, "ram": 0.3})
 TAGS = (frozenset(), frozenset("x"), frozenset("xyz"))
