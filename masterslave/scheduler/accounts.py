@@ -22,7 +22,7 @@ from masterslave.scheduler.entries import (
 from masterslave.scheduler.estimates import WINDOW, bar_of
 from masterslave.scheduler.events import HandOut, Terms
 from masterslave.scheduler.feeding import Feeding
-from masterslave.scheduler.shares import Shares
+from masterslave.scheduler.shares import SWEEP_S, Shares
 
 __all__ = ["Accounts"]
 
@@ -82,6 +82,8 @@ class Accounts:
         self.owners: defaultdict[tuple[Ask, int], Counter[str]] = defaultdict(Counter)
         """Whose tasks wait, and how many, by what they ask for and by priority."""
         self.shares = Shares(feeding.feed_ahead_s)
+        self.longest_s = SWEEP_S
+        """What a hand-out took, at most."""
         self.followers: dict[int, list[Submission]] = {}
         self._released = 0
         self._touched: dict[str, Seat] = {}
@@ -176,7 +178,10 @@ class Accounts:
         if out is None or len(out.tasks) != hand_out.count or out.slave != slave:
             return None
         del self.out[key]
-        self.shares.settle(key, self._took_s(out) if took_s is None else took_s)
+        if took_s is None:
+            took_s = 0.0 if out.since is None else self.now - out.since
+        self.shares.settle(key, took_s)
+        self.longest_s = max(self.longest_s, took_s)
         self.moment.stops.discard(key)
         seat = self.seats.get(out.slave)
         if seat is not None:
@@ -198,9 +203,6 @@ class Accounts:
         if freed:
             self._wait(self.submission_of(out.tasks.start), freed)
         return out
-
-    def _took_s(self, out: Out) -> float:
-        return 0.0 if out.since is None else self.now - out.since
 
     def _unseat_hand_out(self, seat: Seat, key: Key, out: Out) -> None:
         if key in seat.started:

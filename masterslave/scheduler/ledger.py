@@ -43,7 +43,6 @@ from masterslave.scheduler.orders import (
     SettleTasks,
     StopTasks,
 )
-from masterslave.scheduler.shares import SWEEP_S
 
 __all__ = ["Ledger"]
 
@@ -265,7 +264,7 @@ class Ledger(Hearing):
         slots, ahead_s = self.slots_of[ask], self.feeding.feed_ahead_s
         used_s = self.shares.used_s(terms.owner)
         most_s = min(self.shares.used_s(name) for name, count in waiting.items() if count)
-        most_s += ahead_s * (3 + 2 * slots) + SWEEP_S * slots  # who is forgotten, and when
+        most_s += ahead_s * (3 + 2 * slots) + self.longest_s * slots  # who is forgotten, and when
         if used_s > most_s:
             self.faults["served out of turn"].append((terms, used_s, most_s))
 

@@ -51,12 +51,12 @@ def take_back_all(state: State, slave: Slave, reason: str, step: Step, *, in_pea
     for hand_out in reversed(slave.ahead):
         if slave.is_live(hand_out, by_first):
             piece = by_first[hand_out.task]
-            state.release(piece, hand_out.attempt)
+            state.release(piece, hand_out.attempt, 0.0)
             wait_again(state, piece, Trigger.GIVEN_BACK)
-    for first in reversed(list(slave.started)):
+    for first, since in reversed(list(slave.started.items())):
         piece = by_first[first]
         attempt = next(number for number, holder in piece.live() if holder == slave.name)
-        state.release(piece, attempt)
+        state.release(piece, attempt, step.now - since)
         if in_peace:
             wait_again(state, piece, Trigger.GIVEN_BACK)
         elif piece.stop - piece.first == 1:
