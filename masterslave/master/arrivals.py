@@ -43,6 +43,7 @@ __all__ = ["Arrivals"]
 
 _GOES_ON = (PART, PROGRESS)
 _LONGEST_S = 1e9
+_MOST_FROM_GONE = 10_000
 _NONE: frozenset[int] = frozenset()
 
 
@@ -52,6 +53,7 @@ class Arrivals:
     def __init__(self, decisions: Decisions) -> None:
         self._decisions = decisions
         self._claims = Claims(decisions.book, decisions.scheduler.state)
+        self._from_gone: set[tuple[str, int, int]] = set()
 
     def take(
         self, token: str, sequence: int, outcomes: Sequence[Outcome], to_retry: frozenset[int]
@@ -68,7 +70,27 @@ class Arrivals:
         if self._decisions.recording is None:
             seat.recorded = seat.delivered
         if new > 0:
-            self._sort(seat, self._pass_on(seat, outcomes[-new:]), to_retry)
+            fresh = outcomes[-new:]
+            if self._decisions.table.seated(token) is None:
+                self._remember(seat, fresh)
+            elif self._from_gone:
+                fresh = [one for one in fresh if not self._has_come(seat, one)]
+            self._sort(seat, self._pass_on(seat, fresh), to_retry)
+
+    def _remember(self, seat: Seat, outcomes: Sequence[Outcome]) -> None:
+        """A slave that was given up brings these; it is to join anew, and brings them again."""
+        if len(self._from_gone) > _MOST_FROM_GONE:
+            self._from_gone.clear()  # what is forgotten is counted as late twice
+        self._from_gone.update(
+            (seat.slave, one.task, one.attempt) for one in outcomes if one.kind in ENDS
+        )
+
+    def _has_come(self, seat: Seat, outcome: Outcome) -> bool:
+        if outcome.kind not in ENDS:
+            return False
+        known = {(name, outcome.task, outcome.attempt) for name in seat.names} & self._from_gone
+        self._from_gone -= known
+        return bool(known)
 
     def note_holds(self, seat: Seat, holds: Sequence[Hold]) -> None:
         """A slave that joins has these still."""
