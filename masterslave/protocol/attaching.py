@@ -66,6 +66,8 @@ class Greeting(Struct, frozen=True):
         epoch: The latest of that farm that it has heard of.
         is_whole: Every answer of the ticket is wanted; else those of *open* only.
         open: Serials that it waits for: ``(first, count)`` of each row.
+        visitor: Drawn by the script when it comes, and said again when it has lost its connection;
+            then it is let in only if nobody else has come with its ticket meanwhile.
     """
 
     version: int
@@ -78,6 +80,7 @@ class Greeting(Struct, frozen=True):
     epoch: int = 0
     is_whole: bool = True
     open: tuple[tuple[int, int], ...] = ()
+    visitor: str = ""
 
 
 class Admission(Struct, frozen=True):

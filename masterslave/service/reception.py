@@ -93,11 +93,13 @@ class Reception:
             if ticket is None:
                 reason = f"there is no ticket {greeting.ticket[:100]!r} here (any more): "
                 reason += "'masterslave jobs' lists those that there are"
+            elif not greeting.is_whole and self._has_another(ticket, greeting):
+                reason = f"somebody else has come with ticket {ticket.made.name} since"
         if reason:
             return encode(Admission(refused=reason))
         if ticket is None:
             ticket = self._desk.make(greeting)
-        visit = Visit(self._desk.ledger, ticket, _caller(), self._wake)
+        visit = Visit(self._desk.ledger, ticket, _caller(), greeting.visitor, self._wake)
         self._welcome(visit, greeting)
         on_disconnect(partial(self._gone, visit))
         return self._when_on_disk(lambda: encode(self._admission_of(ticket)))
@@ -302,6 +304,12 @@ class Reception:
                 visit.tell(*run)
 
         self._desk.ledger.after(tell)
+
+    def _has_another(self, ticket: Ticket, greeting: Greeting) -> bool:
+        """Tell whether somebody else is here with the ticket of who comes again."""
+        with self._lock:
+            visit = self._visits.get(ticket.made.index)
+        return visit is not None and visit.visitor != greeting.visitor
 
     def _gone(self, visit: Visit) -> None:
         with self._lock:

@@ -98,6 +98,7 @@ class Visit:
 
     Args:
         whose: What its calls have in common.
+        visitor: What it calls itself.
         wake: Called when it may be answered; must not wait.
 
     Attributes:
@@ -106,10 +107,16 @@ class Visit:
     """
 
     def __init__(
-        self, ledger: Ledger, ticket: Ticket, whose: object, wake: Callable[[Visit], None]
+        self,
+        ledger: Ledger,
+        ticket: Ticket,
+        whose: object,
+        visitor: str,
+        wake: Callable[[Visit], None],
     ) -> None:
         self.ticket = ticket
         self.whose = whose
+        self.visitor = visitor
         self.poll: Callable[[bytes], None] | None = None
         self.until = 0.0
         self._ledger = ledger

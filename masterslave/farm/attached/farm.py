@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 import threading
 import time
 import weakref
@@ -98,7 +99,7 @@ class AttachedFarm(Calls, Sharing):
     _submitter: Submitter
     _options: CallOptions
 
-    def __init__(self, label: str, around: Around, door: Door) -> None:
+    def __init__(self, label: str, around: Around, door: Door, visitor: str) -> None:
         admission = door.admission
         self.label = label
         self.ticket = admission.ticket
@@ -120,7 +121,7 @@ class AttachedFarm(Calls, Sharing):
         self.futures = self._restore(admission)
         with self._remote as ledger:
             ledger.admit(admission.taken)
-        self._line = Line(around, door, self._remote)
+        self._line = Line(around, door, self._remote, visitor)
         self._end = partial(_end, self._line, self._carrier)
         self._forgotten = weakref.finalize(
             self, end_soon, os.getpid(), self._submitter, self._remote,
@@ -304,10 +305,11 @@ def attach(
         check_label(label), nameserver=nameserver, identity=identity, insecure=insecure,
         cluster=cluster,
     )  # fmt: skip
+    visitor = secrets.token_hex(8)
     end_s, pause_s = time.monotonic() + timeout_s, _FIRST_RETRY_S
     while True:
         try:
-            door = find(around, greeting(ticket), suits=lambda _: "")
+            door = find(around, greeting(ticket, visitor), suits=lambda _: "")
             break
         except Refused as refused:
             raise CannotAttach(f"farm {label!r} does not let this script in: {refused}") from None
@@ -316,7 +318,7 @@ def attach(
                 raise none_found(label, str(nobody)) from None
         time.sleep(pause_s)
         pause_s = min(2 * pause_s, _RETRY_S)
-    farm = AttachedFarm(label, around, door)
+    farm = AttachedFarm(label, around, door, visitor)
     log.info("attached to farm %r on %s; ticket %s", label, door.record.host, farm.ticket)
     return farm
 

@@ -35,9 +35,11 @@ from remoteobj import release as let_go
 from remoteobj.identity import AUTO, Auto, choose_identity
 from remoteobj.identity.places import HOW_TO_PAIR
 
-__all__ = ["Around", "Door", "NotFound", "Refused", "find", "greeting", "none_found"]
+__all__ = ["ANSWER_S", "Around", "Door", "NotFound", "Refused", "find", "greeting", "none_found"]
 
-_CALLS = Settings(connect_timeout_s=2.0, call_timeout_s=15.0)
+ANSWER_S = 15.0
+"""So long an answer is waited for, before the connection is given up."""
+_CALLS = Settings(connect_timeout_s=2.0, call_timeout_s=ANSWER_S)
 _LOOK_S = 2.0
 
 
@@ -145,6 +147,7 @@ class Around:
 
 def greeting(
     ticket: str,
+    visitor: str,
     farm_id: str = "",
     epoch: int = 0,
     rows: tuple[tuple[int, int], ...] | None = None,
@@ -152,6 +155,7 @@ def greeting(
     """Return what this script says when it comes.
 
     Args:
+        visitor: Drawn when it comes first.
         rows: What it has no answer to, if it was here before in this process; None: it was not.
     """
     script = Path(sys.argv[0]).name if sys.argv and sys.argv[0] else "an interactive session"
@@ -166,6 +170,7 @@ def greeting(
         epoch,
         is_whole=rows is None,
         open=rows or (),
+        visitor=visitor,
     )
 
 

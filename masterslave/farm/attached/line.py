@@ -16,7 +16,15 @@ from typing import TypeVar
 import msgspec
 
 from masterslave.errors import CannotAttach, Detached, FarmError
-from masterslave.farm.attached.finding import Around, Door, NotFound, Refused, find, greeting
+from masterslave.farm.attached.finding import (
+    ANSWER_S,
+    Around,
+    Door,
+    NotFound,
+    Refused,
+    find,
+    greeting,
+)
 from masterslave.farm.attached.ledger import OutOfStep
 from masterslave.farm.attached.master import RemoteMaster
 from masterslave.farm.attached.sending import Told
@@ -33,7 +41,7 @@ from masterslave.protocol.attaching import (
 )
 from masterslave.protocol.encoding import decode, encode
 from masterslave.protocol.fetching import pieces_of
-from remoteobj import Proxy, RemoteObjError
+from remoteobj import Proxy, RemoteObjError, options
 from remoteobj import release as let_go
 
 __all__ = ["Line"]
@@ -45,6 +53,8 @@ _MOST_BYTES = 16 << 20
 _FIRST_RETRY_S, _RETRY_S = 0.05, 0.5
 _WARN_AFTER_S = 10.0
 _LEAVE_S = 5.0
+_LARGE_BYTES, _SLOWEST = 1 << 20, 200_000
+"""What is larger may take longer; and how many bytes a slow network carries in a second."""
 
 _Answer = TypeVar("_Answer", bound=msgspec.Struct)
 
@@ -62,6 +72,7 @@ class Line:
 
     Args:
         door: The farm, which has let the script in.
+        visitor: What the script has called itself there.
 
     Attributes:
         trouble: Why there is no connection now, in words; empty: there is one.
@@ -73,11 +84,13 @@ class Line:
         around: Around,
         door: Door,
         master: RemoteMaster,
+        visitor: str,
     ) -> None:
         self.trouble = ""
         self.sessions = 1
         self._around = around
         self._door = door
+        self._visitor = visitor
         self._master = master
         self._told = Told()
         self._offered: weakref.WeakValueDictionary[bytes, Blob] = weakref.WeakValueDictionary()
@@ -201,8 +214,11 @@ class Line:
 
     @staticmethod
     def _call(reception: Proxy, verb: str, message: msgspec.Struct, kind: type[_Answer]) -> _Answer:
+        packed = encode(message)
+        if len(packed) > _LARGE_BYTES:  # it may take long until it is there
+            reception = options(reception, timeout_s=ANSWER_S + len(packed) / _SLOWEST)
         try:
-            return decode(getattr(reception, verb)(encode(message)), kind)
+            return decode(getattr(reception, verb)(packed), kind)
         except (RemoteObjError, AttributeError) as error:
             raise _Lost(str(error)) from error
 
@@ -302,7 +318,7 @@ class Line:
         known = self._door.admission
         with self._master as ledger:
             rows = ledger.open_rows()
-        return greeting(known.ticket, known.farm_id, known.epoch, rows)
+        return greeting(known.ticket, self._visitor, known.farm_id, known.epoch, rows)
 
     def _why_not(self, admission: Admission) -> str:
         """Return why this is not the farm that was lost."""

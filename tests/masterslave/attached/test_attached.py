@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import CancelledError, as_completed
+from concurrent.futures import CancelledError
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from masterslave import (
@@ -24,10 +22,14 @@ from masterslave import (
     NotPicklable,
     RetryPolicy,
 )
+from masterslave.farm.attached.finding import Around, NotFound, Refused, find, greeting
+from masterslave.naming import PREFIX
+from masterslave.protocol.attaching import reception_at
+from nameserver import Directory
+from remoteobj import Proxy
 from tests.conftest import StartScript, eventually
 from tests.masterslave.attached.conftest import StartService
 from tests.masterslave.conftest import StartSlave
-from tests.masterslave.gates import wait_at
 
 
 def square(number: int) -> int:
@@ -47,8 +49,7 @@ def noted(number: int, folder: Path) -> int:
     return number * number
 
 
-def wait_and_note(name: str, folder: Path) -> str:
-    wait_at(folder / "gate")
+def note(name: str, folder: Path) -> str:
     with (folder / "order").open("a") as file:
         file.write(f"{name}\n")
     return name
@@ -99,21 +100,16 @@ def test_a_farm_that_is_attached_to_is_used_as_any_other(start_service: StartSer
         assert farm.submit(square, 7).result(30) == 49
     with pytest.raises(FarmClosed):
         farm.submit(square, 1)
+    with Farm.attach("lab") as one, Farm.attach("lab") as other:  # two scripts at once
+        ours, theirs = one.map(square, range(500)), other.map(refuse, range(100, 600))
+        assert list(ours) == [n * n for n in range(500)]
+        assert list(theirs) == list(range(100, 600))
+        assert {job["ticket"] for job in jobs()} == {one.ticket, other.ticket}
+    with pytest.raises(KeyError), Farm.attach("lab") as farm:
+        future = farm.submit(time.sleep, 3600)
+        raise KeyError("stop")
+    assert future.cancelled()
     assert jobs() == []
-
-
-def test_priorities_of_attached_scripts(start_service: StartService, tmp_path: Path) -> None:
-    start_service("--local-slaves", "1")
-    with Farm.attach("lab") as farm:
-        first = farm.submit(wait_and_note, "first", tmp_path)
-        eventually(first.running, "the farm has it")
-        futures = [farm.submit(wait_and_note, "low", tmp_path)]
-        futures.append(farm.options(priority=5).submit(wait_and_note, "high", tmp_path))
-        eventually(lambda: farm.statistics().on_disk == 3, "all is on its disk")
-        (tmp_path / "gate").touch()
-        assert {one.result(30) for one in as_completed([first, *futures])}
-    order = (tmp_path / "order").read_text().split()
-    assert order.index("high") < order.index("low")
 
 
 LEAVES = """
@@ -154,37 +150,56 @@ with Farm.attach("lab", ticket=sys.argv[1]) as farm:
     print(*(future.result().x for future in others))
     print(farm.submit(abs, -5).result(30))
 """
+DIES = """
+import os, sys, pathlib
+from masterslave import Farm
+sys.path.insert(0, sys.argv[1])
+
+def wait_for(number, gate):
+    import os, threading
+    while not os.path.exists(gate):
+        threading.Event().wait(0.005)
+    return number + 0.5
+
+farm = Farm.attach("lab")
+futures = [farm.submit(wait_for, number, sys.argv[1] + "/gate") for number in range(20)]
+while farm.statistics().on_disk < 20:
+    pass
+print(farm.ticket, flush=True)
+os.kill(os.getpid(), 9)
+"""
 
 
-def test_a_script_leaves_and_another_one_comes_back_with_its_ticket(
+def test_tickets_of_scripts_that_have_left_and_of_one_that_was_killed(
     start_service: StartService, start_slave: StartSlave, start_script: StartScript, tmp_path: Path
 ) -> None:
     start_service()
-    (tmp_path / "leaves.py").write_text(LEAVES)
-    (tmp_path / "returns.py").write_text(RETURNS)
-    ticket, errors = start_script(str(tmp_path / "leaves.py")).communicate(timeout=30)
+    for name, script in (("leaves.py", LEAVES), ("dies.py", DIES), ("returns.py", RETURNS)):
+        (tmp_path / name).write_text(script)
+    left, errors = start_script(str(tmp_path / "leaves.py")).communicate(timeout=30)
     assert not errors, errors
     (job,) = jobs()
-    assert (job["ticket"], job["state"], job["tasks"]) == (ticket.strip(), "detached", 6)
+    assert (job["ticket"], job["state"], job["tasks"]) == (left.strip(), "detached", 6)
     start_slave("lab", "--slots", "1")
-    said, errors = start_script(str(tmp_path / "returns.py"), ticket.strip()).communicate(
-        timeout=30
-    )
+    returns = start_script(str(tmp_path / "returns.py"), left.strip())
+    said, errors = returns.communicate(timeout=30)
     assert said.splitlines() == ["10 11 100 101 102", "5"], errors
     assert jobs() == []  # it has left for good
-
-
-def test_futures_of_who_has_left_say_where_they_are(start_service: StartService) -> None:
-    start_service()
-    farm = Farm.attach("lab")
-    future, results = farm.submit(square, 2), farm.map(square, [1, 2])
-    ticket = farm.detach()
-    for ask in (future.result, lambda: next(results)):
-        with pytest.raises(Detached, match=ticket):
-            ask()
-    assert farm.detach() == ticket
-    with pytest.raises(FarmClosed):
-        farm.submit(square, 3)
+    dies = start_script(str(tmp_path / "dies.py"), str(tmp_path))
+    killed = dies.communicate(timeout=30)[0]
+    eventually(lambda: [job["state"] for job in jobs()] == ["detached"], "it is gone")
+    (job,) = jobs()
+    assert (job["ticket"], job["script"], job["tasks"]) == (killed.strip(), "dies.py", 20)
+    with Farm.attach("lab", ticket=killed.strip()) as farm:
+        first, second = farm.futures[:2]
+        eventually(first.running, "the farm has it")
+        low = farm.options(after=[second]).submit(note, "low", tmp_path)
+        high = farm.options(priority=5).submit(note, "high", tmp_path)
+        eventually(lambda: farm.statistics().on_disk >= 21, "the farm has them")
+        (tmp_path / "gate").touch()
+        assert [one.result(30) for one in farm.futures] == [n + 0.5 for n in range(20)]
+        assert (low.result(30), high.result(30)) == ("low", "high")
+    assert (tmp_path / "order").read_text().split() == ["high", "low"]
 
 
 def test_a_service_that_is_killed_in_the_middle_costs_no_result(
@@ -218,62 +233,6 @@ def test_a_service_that_is_killed_in_the_middle_costs_no_result(
     )
 
 
-DIES = """
-import os, sys, pathlib
-from masterslave import Farm
-sys.path.insert(0, sys.argv[1])
-
-def wait_for(number, gate):
-    import os, threading
-    while not os.path.exists(gate):
-        threading.Event().wait(0.005)
-    return number + 0.5
-
-farm = Farm.attach("lab")
-first = farm.submit(abs, -1)
-futures = [farm.submit(wait_for, number, sys.argv[1] + "/gate") for number in range(20)]
-first.result()
-while farm.statistics().on_disk < 21:
-    pass
-print(farm.ticket, flush=True)
-os.kill(os.getpid(), 9)
-"""
-
-
-def test_a_script_that_is_killed_leaves_its_ticket(
-    start_service: StartService, start_script: StartScript, tmp_path: Path
-) -> None:
-    start_service("--local-slaves", "1")
-    (tmp_path / "dies.py").write_text(DIES)
-    ticket = start_script(str(tmp_path / "dies.py"), str(tmp_path)).communicate(timeout=30)[0]
-    eventually(lambda: [job["state"] for job in jobs()] == ["detached"], "the script is gone")
-    (job,) = jobs()
-    assert (job["ticket"], job["script"], job["done"]) == (ticket.strip(), "dies.py", 1)
-    (tmp_path / "gate").touch()
-    with Farm.attach("lab", ticket=job["ticket"]) as farm:
-        assert [one.result(30) for one in farm.futures] == [1, *(n + 0.5 for n in range(20))]
-
-
-def test_two_scripts_at_once(start_service: StartService) -> None:
-    start_service("--local-slaves", "2")
-    with Farm.attach("lab") as one, Farm.attach("lab") as other:
-        assert one.ticket != other.ticket
-        ours = one.map(square, range(500))
-        theirs = other.map(refuse, range(100, 600))
-        assert list(ours) == [n * n for n in range(500)]
-        assert list(theirs) == list(range(100, 600))
-        assert {job["state"] for job in jobs()} == {"attached"}
-
-
-def test_a_block_that_is_left_by_an_error_drops_what_is_open(start_service: StartService) -> None:
-    start_service()
-    with pytest.raises(KeyError), Farm.attach("lab") as farm:
-        future = farm.submit(square, 1)
-        raise KeyError("stop")
-    assert future.cancelled()
-    assert jobs() == []
-
-
 def test_who_cannot_attach_is_told_why(start_service: StartService) -> None:
     with pytest.raises(CannotAttach, match=r"no farm 'lab' is found.*masterslave master lab"):
         Farm.attach("lab", timeout_s=0)
@@ -282,33 +241,34 @@ def test_who_cannot_attach_is_told_why(start_service: StartService) -> None:
     start_service()
     with pytest.raises(CannotAttach, match=r"no ticket 'lab-0'.*masterslave jobs"):
         Farm.attach("lab", ticket="lab-0")
+    around = Around("lab", None, asks=False, nameserver=None, insecure=False, cluster=None)
+    for change, words in (
+        ({"python": (3, 1)}, r"3\.1, and this farm"),
+        ({"version": 77}, "install the same release"),
+        ({"epoch": 9}, "a later master"),
+        ({"farm_id": "another"}, None),
+    ):
+        changed = msgspec.structs.replace(greeting("", "somebody"), **change)
+        with pytest.raises(Refused if words else NotFound, match=words):
+            find(around, changed, suits=lambda _: "")
 
 
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [({"python": (3, 1)}, "3.1, and this farm"), ({"version": 77}, "install the same release")],
-)
-def test_a_script_of_another_python_or_release_is_told(
-    start_service: StartService, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any], words: str
-) -> None:
-    from masterslave.farm.attached import farm as attaching
-
+def test_who_has_left_and_what_cannot_be_had_is_said(start_service: StartService) -> None:
     start_service()
-    real = attaching.greeting
-    monkeypatch.setattr(attaching, "greeting", lambda ticket: replaced(real(ticket), change))
-    with pytest.raises(CannotAttach, match=words):
-        Farm.attach("lab")
-
-
-def replaced(greeting: Any, change: dict[str, Any]) -> Any:
-    import msgspec
-
-    return msgspec.structs.replace(greeting, **change)
-
-
-def test_what_an_attached_farm_cannot_do_it_says(start_service: StartService) -> None:
-    start_service()
-    with Farm.attach("lab") as farm:
+    farm = Farm.attach("lab")
+    future, results = farm.submit(square, 2), farm.map(square, [1, 2])
+    ticket = farm.detach()
+    for ask in (future.result, lambda: next(results)):
+        with pytest.raises(Detached, match=ticket):
+            ask()
+    assert farm.detach() == ticket
+    with pytest.raises(FarmClosed):
+        farm.submit(square, 3)
+    with Farm.attach("lab", ticket=ticket) as old, Farm.attach("lab", ticket=ticket) as farm:
+        for of_old in old.futures:
+            with pytest.raises(CannotAttach, match="somebody else has come"):
+                of_old.result(timeout=30)
+        assert [one.cancel() for one in farm.futures] == [True] * 3
         for refused, words in (
             (lambda: farm.options(retries=RetryPolicy(2, on=KeyError)), "whatever is raised"),
             (lambda: farm.options(priority=1).options(key="a"), "farm.ticket"),
@@ -323,7 +283,8 @@ def test_what_an_attached_farm_cannot_do_it_says(start_service: StartService) ->
 
 
 def jobs() -> list[dict[str, Any]]:
-    command = [sys.executable, "-m", "masterslave", "jobs", "lab", "--json"]
-    run = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
-    found: list[dict[str, Any]] = json.loads(run.stdout)
-    return found
+    with Directory() as directory:
+        (record,) = directory.list(PREFIX)
+    with Proxy(reception_at(record.uri)) as reception:
+        found: list[dict[str, Any]] = reception.jobs()
+        return found
