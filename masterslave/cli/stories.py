@@ -69,6 +69,9 @@ def show_task(look: Look, where: str, task: str, *, as_json: bool) -> None:
         story = story_of(reader, find_task(reader, task))
     if as_json:
         facts: dict[str, Any] = msgspec.to_builtins(story)
+        for told, step in zip(facts["steps"], story.steps, strict=True):
+            if step.post_mortem is not None:  # whole, with what is not known
+                told["post_mortem"] = msgspec.structs.asdict(step.post_mortem)
         facts["arguments"] = story.arguments.why_not or "kept"
         click.echo(json.dumps(facts, indent=2))
         return

@@ -17,6 +17,7 @@ __all__ = ["LocalSlaves"]
 log = logging.getLogger("masterslave")
 
 _LEAVE_S = 3.0
+_MOST_ENDS = 100
 MAX_RESTARTS, WITHIN_S = 5, 30.0
 """Slaves that die are replaced, but so many of them in so many seconds: more are no bad luck."""
 
@@ -31,6 +32,9 @@ class LocalSlaves:
         self._lock = threading.Lock()
         self._slaves: list[LocalSlave] = []
         self._restarts: deque[float] = deque()
+        self._has_ended = threading.Condition(self._lock)
+        self._ends: dict[int, str] = {}
+        """How those have ended that were ended last."""
         self._closed = False
         self._threads = 1
 
@@ -52,6 +56,12 @@ class LocalSlaves:
         with self._lock:
             return any(slave.pid == pid for slave in self._slaves)
 
+    def how_ended(self, pid: int, timeout_s: float) -> str:
+        """Return how a process of them has ended, in words; empty if it has not within so long."""
+        with self._lock:
+            self._has_ended.wait_for(lambda: pid in self._ends, timeout_s)
+            return self._ends.pop(pid, "")
+
     def close(self) -> None:
         """End all of them. Blocks until they are gone, at most a few seconds."""
         with self._lock:
@@ -70,9 +80,14 @@ class LocalSlaves:
 
     def _ended(self, slave: LocalSlave, code: int) -> None:
         """A slave's process is gone; one that was not told to leave is replaced at once."""
+        how = f"signal {-code}" if code < 0 else f"exit code {code}"
         with self._lock:
             if slave not in self._slaves:
                 return
+            self._ends[slave.pid] = f"its agent died by {how}"
+            while len(self._ends) > _MOST_ENDS:
+                del self._ends[next(iter(self._ends))]
+            self._has_ended.notify_all()
             self._slaves.remove(slave)
             slave.stop()  # which closes its pipe
             if self._closed or code == 0:  # it was drained, or its farm has ended
@@ -82,7 +97,6 @@ class LocalSlaves:
                 self._restarts.popleft()
             if code < 0:
                 remove_stale()  # it could not
-            how = f"signal {-code}" if code < 0 else f"exit code {code}"
             if len(self._restarts) >= MAX_RESTARTS:
                 log.error(
                     "a local slave (pid %d) died by %s, and %d died within %g s before: it is not "

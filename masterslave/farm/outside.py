@@ -85,6 +85,7 @@ class Outside:
             release=master.release,
             steer=steer,
             is_own=self._local.has,
+            how_ended=self._local.how_ended,
         )
         self._places = Places(
             replace(self._record, uri=self._doors.local_uri),

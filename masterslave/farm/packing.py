@@ -30,6 +30,7 @@ from masterslave.farm.here.tracebacks import give_back
 from masterslave.master.submission import GivenUp
 from masterslave.packed import NotData as NotDataOnly
 from masterslave.packed import pack_value, unpack_value
+from masterslave.printed import show_text
 from masterslave.protocol.hand_outs import MAX_PAYLOAD_BYTES
 from masterslave.protocol.outcomes import (
     NOT_DATA,
@@ -208,7 +209,10 @@ def unpack_exception(
         pass
     stopped = _OF_STOPPED.get(raised.type_name)
     if stopped is not None:
-        return stopped(f"{function}() on slave {slave}: {raised.message}")
+        ended = stopped(f"{function}() on slave {slave}: {show_text(raised.message)}")
+        if raised.post_mortem is not None and raised.post_mortem.stacks:
+            ended.__cause__ = SlaveTraceback(slave, show_text(raised.traceback))
+        return ended
     kind = _OF_RESULTS.get(raised.type_name)
     in_words = kind(raised.message) if kind else TaskFailed(raised.type_name, raised.message)
     if not give_back(in_words, payload, is_last=bool(slave)):

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from masterslave.master.seats import Poll
+from masterslave.master.seats import Poll, Seat
 from masterslave.master.sharing import Promised
 from masterslave.master.shell import Master
 from masterslave.protocol.encoding import decode, encode
@@ -31,6 +31,7 @@ __all__ = ["Door", "Refusal"]
 log = logging.getLogger("masterslave")
 
 _MOST_SAID = 300
+_ENDS_S = 0.1
 """Characters of what a slave says that does not join."""
 
 Refusal = Callable[[str, str], None]
@@ -46,6 +47,7 @@ class Door:
         welcome: What every slave is told when it is let in.
         on_refused: Called when a slave is refused.
         is_own: Tells whether the farm itself has started the process with this id.
+        how_ended: Waits so long for such a process to end; tells how, in words, or nothing.
         status: Returns plain data about the farm, for ``masterslave show``.
         release: Ends the quarantine of a slave, by its id.
         steer: Asks a slave, by its id, to "drain", "stop", or for its "status".
@@ -61,6 +63,7 @@ class Door:
         release: Callable[[str], None],
         steer: Callable[[str, str], Future[dict[str, Any]]],
         is_own: Callable[[int], bool],
+        how_ended: Callable[[int, float], str] = lambda pid, timeout_s: "",
     ) -> None:
         self._master = master
         self._conversation = master.conversation
@@ -68,7 +71,7 @@ class Door:
         self._on_refused = on_refused
         self._status = status
         self._release, self._steer = release, steer
-        self._is_own = is_own
+        self._is_own, self._how_ended = is_own, how_ended
 
     @expose(role="slave")
     def join(self, message: bytes) -> bytes:
@@ -89,7 +92,7 @@ class Door:
             tasks = tuple(dict.fromkeys([*introduction.tasks, *handlers.tasks]))
             introduction = msgspec.structs.replace(introduction, tasks=tasks)
         seat = self._conversation.join(introduction, peer, is_own=is_own)
-        on_disconnect(lambda: self._conversation.leave(seat.slave, "its connection closed"))
+        on_disconnect(lambda: self._left(seat))
         path = self._welcome.search_path if peer == THIS_MACHINE else ()
         welcome = msgspec.structs.replace(
             self._welcome, slave=seat.token, search_path=path, handlers=handlers
@@ -101,6 +104,14 @@ class Door:
                 welcome, no_code=no_code, data_only=True, initializer=b"", search_path=()
             )
         return encode(welcome)
+
+    def _left(self, seat: Seat) -> None:
+        """The connection of a slave has closed."""
+        how = ""
+        if seat.is_own and not seat.is_gone:
+            how = self._how_ended(seat.introduction.pid, _ENDS_S)
+        reason = f"its connection closed; {how}" if how else "its connection closed"
+        self._conversation.leave(seat.slave, reason)
 
     @expose(role="slave")
     def decline(self, message: bytes) -> None:

@@ -17,10 +17,11 @@ from typing import NamedTuple
 import msgspec
 
 from masterslave.protocol.hand_outs import WireTask
-from masterslave.protocol.outcomes import Outcome, Raised
+from masterslave.protocol.outcomes import Outcome, PostMortem, Raised
 from masterslave.slave.child.frames import (
     CLOSED_EXIT,
     MARK_RUNS,
+    MARK_SINCE,
     MARK_TASK,
     CloseLane,
     Flush,
@@ -33,11 +34,13 @@ from masterslave.slave.child.frames import (
     read_frame,
     write_frame,
 )
+from masterslave.slave.child.stacks import ASK
 from masterslave.slave.equipment import Equipment
 from masterslave.slave.lines import Said
 from masterslave.slave.load import Load
+from masterslave.slave.out_of_memory import kills_so_far, who_killed
 from masterslave.slave.output import Output
-from masterslave.slave.processes import end_strays, ends_soon, was_out_of_memory
+from masterslave.slave.processes import end_strays, ends_soon, wait_for
 from masterslave.slave.scratch import remove_scratch
 from masterslave.slave.wires import ANY, Conditions, Wires, own_session, start_child
 from remoteobj.unreadable import UNREADABLE
@@ -45,16 +48,13 @@ from remoteobj.unreadable import UNREADABLE
 __all__ = ["Child", "Frame", "LaneClosed", "Told", "Verdict", "describe_exit", "raised_for"]
 
 _RECLAIM_AT_ONCE = 400  # a frame of PIPE_BUF bytes is written whole, or not at all
+_MOST_WORDS = 500
 _LAST_WORDS_S = 0.2
 _ENDS_S = 0.1
 """A process whose pipe has closed ends within this, in seconds, or it has closed the pipe alone."""
 _SIGKILL = getattr(signal, "SIGKILL", 9)
-_BY_WHOM = {
-    True: ", not by this slave: the system has just run out of memory and killed processes for it; "
-    "give the slave fewer --slots, or each slot a limit with --memory",
-    False: ", not by this slave: the system kills so when memory runs out (dmesg shows it), and "
-    "whoever runs kill -9",
-}
+_FOR_MEMORY = "; give the slave fewer --slots, or each slot a limit with --memory"
+_BY_SOMEBODY = "the system kills so when memory runs out (dmesg shows it), and whoever runs kill -9"
 
 
 class LaneClosed(msgspec.Struct, tag="X", array_like=True):
@@ -105,10 +105,11 @@ class Verdict(NamedTuple):
     seconds: float
 
 
-def raised_for(verdict: Verdict, output: str) -> Raised:
-    """Return what the call raises, with the last that its process has printed."""
+def raised_for(verdict: Verdict, post_mortem: PostMortem) -> Raised:
+    """Return what the call raises: where it was as its traceback, and the last that it printed."""
+    output = post_mortem.output[-_MOST_WORDS:]
     words = f"{verdict.words}; its last output: {output}" if output else verdict.words
-    return Raised(verdict.type_name, words, words)
+    return Raised(verdict.type_name, words, post_mortem.stacks or words, post_mortem=post_mortem)
 
 
 class Child:
@@ -116,8 +117,7 @@ class Child:
 
     Args:
         on_frame: Called with the child and a frame that came from it, in a thread of the child's.
-        on_death: Called once, with the child, how it died in words, and the last that it printed,
-            in the same thread.
+        on_death: Called once, with the child and how it died, in the same thread.
         on_lines: As ``Output`` wants it, with the child.
         conditions: What holds for it.
         started: Its process, if that was started before.
@@ -129,7 +129,7 @@ class Child:
     def __init__(
         self,
         on_frame: Callable[[Child, Frame], None],
-        on_death: Callable[[Child, str, str], None],
+        on_death: Callable[[Child, PostMortem], None],
         on_lines: Callable[[Child, list[Said], int], int] = lambda child, found, left_out: 1,
         *,
         conditions: Conditions = ANY,
@@ -154,6 +154,7 @@ class Child:
         self._has_ended = self._is_killed = False
         self.printed_last = (-1, -1)
         """Of which farm and task it has printed something last."""
+        self._kills_before = kills_so_far()
         self._process, self._wires = started or start_child(conditions)
         self._output = Output(self._wires.output, self.runs_now, partial(on_lines, self))
         self._attend_lock = threading.Lock()
@@ -171,6 +172,18 @@ class Child:
         """Return the number of the call that it has started last, and the item of it."""
         mark = self._wires.mark
         return mark[0], mark[1]
+
+    def last_words(self, task: int) -> str:
+        """Return the last that it printed for a task, by its number at the master; or at all."""
+        return self._output.last_of(task)
+
+    def kill_and_ask(self) -> None:
+        """Kill it, and have it write before where its threads are. Blocks for a moment."""
+        with self._end_lock:
+            if self.is_ready and not self._has_ended:
+                self._is_killed = True
+                self._wires.stacks.ask(self.pid)
+        self.kill()
 
     def post(self, frames: list[msgspec.Struct], tail: bytes = b"") -> None:
         """Note frames that ``flush`` is to write, in the order in which it is called.
@@ -312,14 +325,22 @@ class Child:
         has_hung_up = not (self._is_killed or ends_soon(self.pid, _ENDS_S))
         with self._end_lock:  # while it is not waited for, its id means nobody else
             _kill_group(self._process)
-            code = self._process.wait()
+            code, peak_bytes = wait_for(self._process)
+            code = -_SIGKILL if self._is_killed and code == -ASK < 0 else code
             self._has_ended = True
+        since_s = self._wires.mark[MARK_SINCE] / 1e6
+        seconds = max(0.0, time.perf_counter() - since_s) if since_s > 0 else 0.0
         end_strays(self.pid)
         self._output.wait(_LAST_WORDS_S)  # what it has left in a session of its own may print on
-        how = describe_exit(CLOSED_EXIT if has_hung_up else code)
+        how, memory = describe_exit(CLOSED_EXIT if has_hung_up else code), ""
         if code == -_SIGKILL and not (self._is_killed or has_hung_up):
-            how += _BY_WHOM[was_out_of_memory()]
-        self._on_death(self, how, self._output.last)
+            memory = who_killed(self.pid, self._kills_before, kills_so_far())
+            by_whom = memory + _FOR_MEMORY if memory else _BY_SOMEBODY
+            how += f", not by this slave: {by_whom}"
+        stacks, pid = self._wires.stacks.read(), self.pid
+        self._on_death(
+            self, PostMortem(how, "", code, memory, peak_bytes, stacks, -1, seconds, pid)
+        )
         with self._write_lock:
             self._wires.close()
         remove_scratch(self._wires.scratch)

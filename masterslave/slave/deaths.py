@@ -32,7 +32,7 @@ def after_death(child: Child, post_mortem: PostMortem) -> Iterator[tuple[list[Jo
         if verdict is None:
             work.give_up(jobs[0], post_mortem, item)
         elif verdict.number == number:
-            raised = raised_for(verdict, post_mortem.output)
+            raised = raised_for(verdict, post_mortem)
             work.raise_for(jobs[0], raised, verdict.seconds)
         else:  # it had just been started when the one before was to be ended
             work.put_back(jobs)

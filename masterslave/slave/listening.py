@@ -10,6 +10,8 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 
+import msgspec
+
 from masterslave.protocol.outcomes import PostMortem
 from masterslave.slave.child.frames import Ready, Unstarted, Want
 from masterslave.slave.children import Child, Frame, LaneClosed, Told
@@ -96,10 +98,10 @@ class Listener:
                 farm.on_lane_closed(frame.answer)
             farm.on_outcomes(child)
 
-    def died(self, child: Child, how: str, output: str) -> None:
+    def died(self, child: Child, said: PostMortem) -> None:
         """A child is gone; in its own thread."""
-        post_mortem = PostMortem(how, output)
         with self._lock:
+            post_mortem = self._look_at(child, said)
             now = time.monotonic()
             self._farms.forget(child)
             lane_of = self._lanes.mourn(child, post_mortem)
@@ -115,6 +117,17 @@ class Listener:
             if lane_of is farm.work:
                 farm.on_lane_closed(b"")
             farm.on_outcomes(None)
+
+    def _look_at(self, child: Child, told: PostMortem) -> PostMortem:
+        """Say what it ran, and what it printed then; the lock is held."""
+        number, item = child.runs_now()
+        job = child.load.jobs.get(number)
+        task = -1 if job is None else job.task.task + max(0, item)
+        if child in self._lanes and child.lane_mark.runs >= 0:
+            task = child.lane_mark.task
+        seconds = told.seconds if task >= 0 else 0.0
+        output = child.last_words(task)
+        return msgspec.structs.replace(told, task=task, seconds=seconds, output=output)
 
     def _take_back(self, child: Child, numbers: list[int], now: float) -> list[Served]:
         """Calls were not started after all; returns the farms that are to hear of it."""

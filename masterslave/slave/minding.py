@@ -99,7 +99,10 @@ class Minder:
             if runs and deadline is not None and now >= deadline:
                 child.verdict = verdict
                 child.is_doomed = True  # it is given nothing that the kill would hit
-                child.kill()
+                if verdict is None:
+                    child.kill()
+                else:  # somebody will want to know where it was
+                    child.kill_and_ask()
             else:  # the moment begins when it is seen to run
                 due = deadline or (now + _GRACE_S if runs else None)
                 left.append((due, child, number, verdict))

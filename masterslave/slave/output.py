@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable
 from typing import BinaryIO
 
 from masterslave.protocol.outcomes import PART, PROGRESS, Outcome
-from masterslave.slave.child.frames import BEGIN, CLOSE
+from masterslave.slave.child.frames import BEGIN, CLOSE, SEPARATOR
 from masterslave.slave.lines import BURST_LINES, Said, Splitter, Writer
 
 __all__ = ["Output", "show"]
@@ -59,10 +59,19 @@ class Output:
         self._thread = threading.Thread(target=self._read_on, name="output", daemon=True)
         self._thread.start()
 
-    @property
-    def last(self) -> str:
-        """The last that was printed, by whichever task."""
-        text = _MARK.sub(b"", bytes(self._kept))
+    def last_of(self, task: int) -> str:
+        """Return the last that was printed, without what was by another task before; -1: by any."""
+        kept = bytes(self._kept)
+        start, is_others = 0, False
+        for mark in _MARK.finditer(kept) if task >= 0 else ():
+            fields = mark[0].split(SEPARATOR)
+            is_end = len(fields) == 1
+            if is_others and is_end:
+                start = mark.end()
+            is_others = not is_end and fields[1] != b"%d" % task
+            if is_others:
+                start = len(kept)
+        text = _MARK.sub(b"", kept[start:])
         return text[-_KEPT_BYTES:].decode(errors="replace").strip()
 
     def catch_up(self, outcomes: Iterable[Outcome]) -> None:

@@ -10,11 +10,11 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 __all__ = [
     "become_reaper",
@@ -23,7 +23,7 @@ __all__ = [
     "ends_soon",
     "memory_of",
     "starting",
-    "was_out_of_memory",
+    "wait_for",
 ]
 
 _SET_CHILD_SUBREAPER = 36  # prctl's PR_SET_CHILD_SUBREAPER, of Linux
@@ -86,6 +86,19 @@ def ends_soon(pid: int, seconds: float) -> bool:
         return True
 
 
+def wait_for(process: subprocess.Popen[bytes]) -> tuple[int, int]:
+    """Wait for the end of a child of this process; returns its exit code, as ``subprocess`` tells
+    it, and how many bytes of memory it had at its peak: no less than this process had when it
+    started that one. Where the system does not tell (Windows: untried), 0.
+    """
+    if not hasattr(os, "wait4") or process.returncode is not None:
+        return process.wait(), 0
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    unit = 1 if sys.platform == "darwin" else 1024
+    return process.returncode, usage.ru_maxrss * unit
+
+
 def below(pid: int) -> list[int]:
     """Return a process and all below it (Linux; elsewhere it alone: untried)."""
     found = [pid]
@@ -106,22 +119,6 @@ def memory_of(pids: list[int], limit_bytes: int) -> int:
     if rough <= limit_bytes or len(pids) == 1:
         return rough
     return min(rough, sum(map(_proportional_bytes, pids)))
-
-
-def was_out_of_memory() -> bool:
-    """Tell whether the system has killed a process for lack of memory since this was asked last
-    (Linux; elsewhere no).
-    """
-    try:
-        lines = Path("/proc/vmstat").read_text().splitlines()
-        count = next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), 0)
-    except (OSError, ValueError):
-        return False
-    before, _kills[0] = _kills[0], count
-    return before is not None and count > before
-
-
-_kills: list[int | None] = [None]
 
 
 def _children_of(pid: int) -> list[int]:

@@ -17,6 +17,7 @@ from masterslave.slave.capacity import thread_limits
 from masterslave.slave.child.frames import MARK_BYTES
 from masterslave.slave.processes import starting
 from masterslave.slave.scratch import make_scratch, remove_scratch
+from masterslave.slave.stacks import Stacks
 
 __all__ = ["ANY", "CHILD_PROGRAM", "Conditions", "Wires", "hold_standard_streams", "start_child"]
 
@@ -52,6 +53,7 @@ class Wires:
         lanes: Takes connections to the child; None where the system cannot hand them over.
         life: Nothing is written to it: the child's group is killed when it closes.
         scratch: The child's folder for temporary files.
+        stacks: Where it writes them.
     """
 
     tasks: int
@@ -62,6 +64,7 @@ class Wires:
     mark: memoryview
     life: int
     scratch: Path
+    stacks: Stacks
 
     def hang_up(self, *, now: bool = True) -> None:
         """Close what is written to: the child ends, or if not *now*, when it has done its tasks."""
@@ -78,6 +81,7 @@ class Wires:
         if self.lanes is not None:
             self.lanes.close()
         self.mark.release()
+        self.stacks.close()
 
 
 def hold_standard_streams() -> None:
@@ -133,7 +137,10 @@ def start_child(
         handed = str(lanes.fileno() if lanes is not None else -1)
         scratch = make_scratch()
         ours.callback(remove_scratch, scratch)
+        stacks = Stacks()
+        ours.callback(stacks.close)
         inherited = [*_inherit(tasks, results, control), handed, name, *_inherit(life)]
+        inherited.append(str(stacks.descriptor))
         with starting() as known:
             process = subprocess.Popen(
                 [sys.executable, "-P", CHILD_PROGRAM, *inherited, *_terms(conditions)],
@@ -142,7 +149,7 @@ def start_child(
                 stderr=output,
                 start_new_session=own_session(),
                 env=_environment(conditions, scratch),
-                **_passing(tasks, results, control, int(handed), memory, life),
+                **_passing(tasks, results, control, int(handed), memory, life, stacks.descriptor),
                 **_lowered(conditions.nice),
             )
             known.add(process.pid)
@@ -158,6 +165,7 @@ def start_child(
         memoryview(shared).cast("q"),
         our_life,
         scratch,
+        stacks,
     )
 
 

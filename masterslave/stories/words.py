@@ -65,14 +65,17 @@ def _step_in_words(step: Step) -> Iterator[str]:
     yield from (show_text(line, _INSIDE) for line in rest)
     if step.post_mortem is not None:
         yield from post_mortem_in_words(step.post_mortem)
-    if step.traceback.strip() and step.traceback.strip() != step.error.partition(": ")[2].strip():
+    known = [step.error.partition(": ")[2].strip()]
+    known += [step.post_mortem.stacks.strip()] if step.post_mortem is not None else []
+    if step.traceback.strip() and step.traceback.strip() not in known:
         yield show_text(step.traceback.rstrip("\n"), _INSIDE)
 
 
 def post_mortem_in_words(mortem: PostMortem) -> Iterator[str]:
     """Return what a post-mortem knows beside how it was in a line."""
-    if mortem.pid or mortem.seconds:
-        yield f"{_INSIDE}process {mortem.pid} had run it for {mortem.seconds:.3g} s"
+    if mortem.pid:
+        ran = f" had run it for {mortem.seconds:.3g} s" if mortem.task >= 0 else " ran nothing"
+        yield f"{_INSIDE}process {mortem.pid}{ran}"
     code = mortem.exit_code
     if code is not None:
         ending = f"exit code {code}" if code >= 0 else f"signal {-code} ({_name_of(-code)})"

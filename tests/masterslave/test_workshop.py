@@ -13,7 +13,15 @@ import pytest
 
 from masterslave.protocol.hand_outs import Stop, WireTask
 from masterslave.protocol.joining import Welcome
-from masterslave.protocol.outcomes import GIVEN_BACK, LOST, RAISED, TIMED_OUT, VALUE, Outcome
+from masterslave.protocol.outcomes import (
+    GIVEN_BACK,
+    LOST,
+    RAISED,
+    TIMED_OUT,
+    VALUE,
+    Outcome,
+    PostMortem,
+)
 from masterslave.slave.child.frames import Ready, Run, Unstarted
 from masterslave.slave.children import Child, Frame, Told, Verdict
 from masterslave.slave.equipment import Equipment
@@ -29,7 +37,7 @@ class ByHand(Child):
     def __init__(
         self,
         on_frame: Callable[[Child, Frame], None],
-        on_death: Callable[[Child, str, str], None],
+        on_death: Callable[[Child, PostMortem], None],
         on_lines: object = None,
     ) -> None:
         self.say = partial(on_frame, self)
@@ -70,10 +78,16 @@ class ByHand(Child):
         self.say(Told([*numbers], outcomes))
 
     def die(self) -> None:
-        self._on_death(self, "killed", "")
+        self._on_death(self, PostMortem("killed"))
+
+    def last_words(self, task: int) -> str:
+        return ""
 
     def kill(self) -> None:
         self.is_killed = True
+
+    def kill_and_ask(self) -> None:
+        self.kill()
 
     def wait(self) -> None:
         pass

@@ -29,6 +29,7 @@ from .frames import (
     EACH_STARRED,
     GIVEN_BACK,
     LARGE_BYTES,
+    MARK_SINCE,
     MAX_PAYLOAD_BYTES,
     MIXED,
     NAMED,
@@ -131,11 +132,12 @@ class Caller:
     def run(self, number: int, call: Call, farm: Farm) -> float:
         """Run a call and post its outcome; returns when it was done."""
         mark = self._mark
+        start = _clock()
+        mark[MARK_SINCE] = int(start * 1e6)
         mark[1] = 0
         mark[0] = number
         self._farm = farm.number
         self.now = number, call, farm.number
-        start = _clock()
         try:
             if farm.initializer or farm.broken:
                 self._initialize(farm)

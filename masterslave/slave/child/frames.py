@@ -37,6 +37,7 @@ __all__ = [
     "MARK_BYTES",
     "MARK_RUNS",
     "MARK_SEQUENCE",
+    "MARK_SINCE",
     "MARK_TASK",
     "MAX_PAYLOAD_BYTES",
     "MIXED",
@@ -95,12 +96,12 @@ NOT_SHARED = "masterslave.errors.NotShared"
 CLOSED_EXIT = 97
 """Exit code of a child whose task has closed what the child hears and tells by."""
 
-MARK_BYTES = 56
-"""The mark is signed numbers of 8 bytes: the call that was started last and the item of it; and of
-a lane the hand-out that it has brought last (task, attempt), how far it is (batch, sequence), and
-the call that runs, or -1."""
+MARK_BYTES = 64
+"""The mark is signed numbers of 8 bytes: the call that was started last and the item of it; of a
+lane the hand-out that it has brought last (task, attempt), how far it is (batch, sequence), and the
+call that runs, or -1; and when the call was started, in microseconds of ``time.perf_counter``."""
 
-MARK_TASK, MARK_ATTEMPT, MARK_BATCH, MARK_SEQUENCE, MARK_RUNS = range(2, 7)
+MARK_TASK, MARK_ATTEMPT, MARK_BATCH, MARK_SEQUENCE, MARK_RUNS, MARK_SINCE = range(2, 8)
 
 LARGE_BYTES = 32 * 1024
 """From this size on, arguments and payloads travel as a tail."""

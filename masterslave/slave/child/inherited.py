@@ -26,6 +26,7 @@ class Inherited(NamedTuple):
     lanes: socket.socket | None
     mark: memoryview
     memory_bytes: int
+    stacks: int
 
 
 def open_inherited(arguments: list[str]) -> Inherited:
@@ -37,14 +38,16 @@ def open_inherited(arguments: list[str]) -> Inherited:
         results = msvcrt.open_osfhandle(int(arguments[2]), os.O_BINARY)
         control = msvcrt.open_osfhandle(int(arguments[3]), os.O_RDONLY | os.O_BINARY)
         shared, lanes = mmap.mmap(-1, MARK_BYTES, tagname=arguments[5]), None
-        memory_bytes = 0
+        memory_bytes, stacks = 0, -1
     else:
-        *numbers, memory, life, memory_bytes, nice = map(int, arguments[1:9])
-        tasks, results, control, handed = map(lift, numbers)
+        *numbers, memory, life, stacks, memory_bytes, nice = map(int, arguments[1:10])
+        tasks, results, control, handed, stacks = map(lift, (*numbers, stacks))
         shared = mmap.mmap(memory, MARK_BYTES)
         os.close(memory)
         end_with(lift(life))
-        os.register_at_fork(after_in_child=partial(_disown, tasks, results, control, handed))
+        os.register_at_fork(
+            after_in_child=partial(_disown, tasks, results, control, handed, stacks)
+        )
         lanes = socket.socket(fileno=handed)
         os.nice(nice)
         if memory_bytes:
@@ -57,6 +60,7 @@ def open_inherited(arguments: list[str]) -> Inherited:
         lanes,
         memoryview(shared).cast("q"),
         memory_bytes,
+        stacks,
     )
 
 

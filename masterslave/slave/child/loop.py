@@ -39,6 +39,7 @@ from .lane import Lanes
 from .limits import become_reaper
 from .outbox import Outbox
 from .output import Output
+from .stacks import write_to
 from .tidy import Tidier
 
 __all__ = ["main"]
@@ -88,6 +89,8 @@ def main(arguments: list[str]) -> None:
     """Run tasks until the agent closes the pipes."""
     reuse_large_blocks()
     pipes = open_inherited(arguments)
+    if pipes.stacks >= 0:
+        write_to(pipes.stacks)
     outbox = Outbox(pipes.results)
     tidier = Tidier()
     tidier.install()

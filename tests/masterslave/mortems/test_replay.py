@@ -22,7 +22,8 @@ from masterslave.journal import (
     Submitted,
 )
 from masterslave.protocol.hand_outs import CALL
-from tests.masterslave.mortems.victims import HOSTILE, exits, fails, masterslave, story_of
+from tests.masterslave.mortems.commands import masterslave, story_of
+from tests.masterslave.mortems.victims import HOSTILE, exits, fails
 
 SCRIPT = """
 import sys

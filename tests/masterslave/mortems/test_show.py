@@ -15,13 +15,12 @@ from masterslave.errors import TaskLost
 from masterslave.journal import RUN_BITS, Journal
 from tests.conftest import eventually
 from tests.masterslave.conftest import StartSlave
+from tests.masterslave.mortems.commands import masterslave, story_of
 from tests.masterslave.mortems.victims import (
     dies,
     exits,
     fails,
     is_killed,
-    masterslave,
-    story_of,
     waits,
 )
 

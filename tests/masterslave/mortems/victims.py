@@ -1,48 +1,32 @@
-"""Tasks that come to a bad end, for a farm in a test; and the command line that tells of it."""
+"""Tasks that come to a bad end. Nothing is imported that takes its time: each child does it."""
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
-import io
-import json
 import os
 import signal
-import sys
 from pathlib import Path
-from typing import Any
 
-import click
-
-from masterslave.cli import main_group
-from remoteobj import RemoteObjError
 from tests.masterslave.gates import wait_at
 
 __all__ = [
-    "dies", "exits", "fails", "is_killed", "masterslave", "story_of", "waits",
-]  # fmt: skip
+    "HOSTILE",
+    "blocks_in_c",
+    "dies",
+    "dies_at",
+    "eats",
+    "exits",
+    "fails",
+    "forks_and_crashes",
+    "hangs",
+    "is_killed",
+    "is_lost_once",
+    "prints",
+    "waits",
+]
 
 HOSTILE = "\x1b[2J\x1b]0;owned\x07\u202e"
 """What clears a terminal, names its window, and turns what follows around."""
-
-
-def masterslave(*arguments: str) -> str:
-    """Run a command in this process, which is ten times as fast; returns what it says."""
-    said, path = io.StringIO(), sys.path.copy()
-    with contextlib.redirect_stdout(said):
-        try:
-            main_group.main(list(arguments), "masterslave", standalone_mode=False)
-        except (RemoteObjError, click.ClickException) as error:
-            return f"{said.getvalue()}masterslave: {error}"
-        finally:
-            sys.path[:] = path
-    return said.getvalue()
-
-
-def story_of(journal: Path | str, task: object) -> dict[str, Any]:
-    """Return the story of a task, as ``masterslave show`` tells it to programs."""
-    told: dict[str, Any] = json.loads(masterslave("show", str(journal), str(task), "--json"))
-    return told
 
 
 def fails(number: int) -> int:
@@ -75,4 +59,44 @@ def waits(gate: Path, begun: Path, once: Path) -> str:
         return "after all"
     begun.touch()
     wait_at(gate)
+    return "at once"
+
+
+def hangs(gate: str) -> None:
+    print("hanging")
+    wait_at(gate)
+
+
+def blocks_in_c() -> None:
+    ctypes.PyDLL(None).pause()  # which holds the interpreter's lock
+
+
+def eats() -> None:
+    eaten = []
+    while True:
+        eaten.append(bytearray(b"x") * (4 << 20))
+
+
+def prints(text: str) -> None:
+    print(text)
+
+
+def forks_and_crashes() -> int:
+    pid = os.fork()
+    if not pid:
+        ctypes.string_at(0)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def dies_at(number: int) -> int:
+    if number == 7:
+        ctypes.string_at(0)
+    return number
+
+
+def is_lost_once(begun: Path) -> str:
+    if begun.exists():
+        return "after all"
+    begun.touch()
+    wait_at(begun.with_name("never"))
     return "at once"
