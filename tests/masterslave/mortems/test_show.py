@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +19,7 @@ from tests.masterslave.mortems.victims import (
     dies,
     exits,
     fails,
+    fails_unless,
     is_killed,
     waits,
 )
@@ -175,13 +175,8 @@ def test_a_failed_task_that_succeeds_later_is_listed_no_more(tmp_path: Path) -> 
     flag = tmp_path / "flag"
     for _ in range(2):
         with Farm("survey", local_slaves=1, journal=tmp_path / "j.db") as farm:
-            farm.submit(_fails_unless, flag).exception(20)
+            farm.submit(fails_unless, flag).exception(20)
         flag.touch()
     assert "no task has failed" in masterslave("show", str(tmp_path / "j.db"))
     told = story_of(tmp_path / "j.db", "1:0")
     assert told["other_runs"] == [2 << RUN_BITS]
-
-
-def _fails_unless(flag: Path) -> None:
-    if not os.path.exists(flag):
-        raise OSError("not yet")

@@ -17,6 +17,7 @@ __all__ = [
     "eats",
     "exits",
     "fails",
+    "fails_unless",
     "forks_and_crashes",
     "hangs",
     "is_killed",
@@ -100,3 +101,9 @@ def is_lost_once(begun: Path) -> str:
     begun.touch()
     wait_at(begun.with_name("never"))
     return "at once"
+
+
+def fails_unless(flag: Path) -> None:
+    """Raise as long as there is no such file."""
+    if not os.path.exists(flag):
+        raise OSError("not yet")
