@@ -39,7 +39,7 @@ def test_lanes_speak_the_wire_of_remoteobj() -> None:
 
 def test_numbers_are_those_of_the_protocol() -> None:
     names = [name for name in frames.__all__ if name.isupper() and name in PROTOCOL]
-    assert len(names) == 18
+    assert len(names) == 20
     for name in names:
         assert getattr(frames, name) == PROTOCOL[name], name
     assert packed.MAX_PAYLOAD_BYTES == hand_outs.MAX_PAYLOAD_BYTES
