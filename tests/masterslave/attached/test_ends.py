@@ -1,0 +1,66 @@
+"""How scripts end that are attached: without a block, forgotten, by Ctrl-C, as forks of another."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from pathlib import Path
+
+from masterslave import Farm
+from tests.conftest import StartScript, eventually
+from tests.masterslave.attached.conftest import StartService
+from tests.masterslave.attached.test_attached import jobs, square
+
+WITHOUT_A_BLOCK = """
+from masterslave import Farm
+farm = Farm.attach("lab")
+farm.submit(abs, -7).add_done_callback(lambda future: print(future.result(), flush=True))
+"""
+INTERRUPTED = """
+import logging, os, signal, time
+from masterslave import Farm
+logging.basicConfig()
+with Farm.attach("lab") as farm:
+    farm.submit(time.sleep, 3600)
+    done = farm.submit(abs, -7).result()
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(60)
+"""
+FORKS = """
+import os
+from masterslave import Farm, FarmClosed
+with Farm.attach("lab") as farm:
+    first = farm.submit(abs, -7)
+    child = os.fork()
+    if not child:
+        try:
+            farm.submit(abs, -8)
+        except FarmClosed:
+            farm.shutdown()
+            assert farm.detach() == farm.ticket
+            os._exit(5)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), first.result())
+"""
+
+
+def test_how_attached_scripts_end(
+    start_service: StartService, start_script: StartScript, tmp_path: Path
+) -> None:
+    start_service("--local-slaves", "2")
+    scripts = {"plain": WITHOUT_A_BLOCK, "interrupted": INTERRUPTED, "forks": FORKS}
+    running = {}
+    for name, text in scripts.items():
+        (tmp_path / f"{name}.py").write_text(text)
+        running[name] = start_script(str(tmp_path / f"{name}.py"))
+    said = {name: script.communicate(timeout=30) for name, script in running.items()}
+    assert said["plain"] == ("7\n", "")
+    assert said["forks"] == ("5 7\n", "")
+    assert "farm 'lab' interrupted: 1 tasks under way are dropped" in said["interrupted"][1]
+    assert jobs() == []
+    farm = Farm.attach("lab")
+    future, gone = farm.submit(square, 3), weakref.ref(farm)
+    del farm
+    gc.collect()
+    assert gone() is None
+    assert future.result(timeout=30) == 9
+    eventually(lambda: jobs() == [], "it has left")
