@@ -27,6 +27,7 @@ _COMMANDS = {
     "run": "masterslave.cli.run:run",
     "show": "masterslave.cli.farms:show",
     "slave": "masterslave.cli.slave:slave",
+    "standby": "masterslave.cli.standby:standby",
     "status": "masterslave.cli.journal:status",
     "stop": "masterslave.cli.steering:stop",
     "trace": "masterslave.cli.trace:trace",

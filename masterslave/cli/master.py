@@ -13,9 +13,10 @@ import click
 from masterslave.cli.identities import identity_for
 from masterslave.naming import check_label
 from masterslave.service.service import Service
+from nameserver import NotLeader
 from remoteobj.cli import IdentityFiles, identity_option, insecure_option
 
-__all__ = ["log_to_stderr", "master"]
+__all__ = ["log_to_stderr", "master", "say_if_lost"]
 
 
 @click.command()
@@ -95,7 +96,22 @@ def master(
         service.close()
         raise
     service.run_until(ended)
+    say_if_lost(service)
     click.echo(f"farm {label!r} ended; what is open goes on when it is started again: {journal}")
+
+
+def say_if_lost(service: Service) -> None:
+    """Say that another master acts for the farm, if it is so.
+
+    Raises:
+        NotLeader: It is.
+    """
+    if service.lost:
+        raise NotLeader(
+            f"farm {service.label!r} is no more led from here: {service.lost}. Slaves and scripts "
+            f"go to its next master; to follow that: masterslave standby {service.label} --journal "
+            f"{service.journal.path}"
+        )
 
 
 def log_to_stderr() -> None:

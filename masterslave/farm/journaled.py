@@ -24,7 +24,7 @@ class Kept:
 
     Args:
         path: Of the file; it is made where there is none.
-        epoch: See ``Journal.open``.
+        epoch: See ``Journal.open``, and so is *compacts*.
 
     Attributes:
         journal: Open, until this is closed.
@@ -35,10 +35,14 @@ class Kept:
         JournalInUse, JournalUnusable: See ``Journal.open``.
     """
 
-    def __init__(self, path: str | os.PathLike[str], label: str, *, epoch: int = 0) -> None:
+    def __init__(
+        self, path: str | os.PathLike[str], label: str, *, epoch: int = 0, compacts: bool = True
+    ) -> None:
         self.trouble = ""
         self._label = label
-        self.journal = Journal.open(path, label, epoch=epoch, on_trouble=self._note_trouble)
+        self.journal = Journal.open(
+            path, label, epoch=epoch, on_trouble=self._note_trouble, compacts=compacts
+        )
         for notice in self.journal.notices:
             log.warning("farm %r: %s", label, notice)
         self.path = self.journal.path

@@ -126,6 +126,10 @@ class Outside:
         self.close_first()
         self._doors.close()
 
+    def shut_doors(self) -> None:
+        """Serve nobody any more, at once; ``shut`` has to follow."""
+        self._doors.close()
+
     def close_last(self) -> None:
         """The master has ended, and the slaves were told."""
         self._local.close()

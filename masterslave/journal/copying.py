@@ -31,7 +31,7 @@ from masterslave.journal.database import (
     write_checked_rows,
     write_meta,
 )
-from masterslave.journal.facts import EPOCH, Fact, Noted, RunBegan
+from masterslave.journal.facts import ARBITER, EPOCH, Fact, Noted, RunBegan
 from masterslave.journal.ownership import Ownership
 from masterslave.protocol.following import FOLLOWING, Hello, Met, Poll, Rows
 
@@ -51,6 +51,7 @@ class Copy:
         copy_id: Of this copy; empty: there is nothing yet.
         farm_id: Of the farm; empty: it is not known yet.
         epoch: The highest that it knows of.
+        arbiter: Where the name server is that decides who leads; empty: as the cluster has it.
         notice: What the user is to be told of how it was found; empty: nothing.
         is_in_step: The name server knows it as the one that may take over, says the master.
         why_not: Why it does not, says the master.
@@ -60,7 +61,7 @@ class Copy:
 
     def __init__(self, path: Path, label: str, ownership: Ownership) -> None:
         self.path = path
-        self.copy_id = self.farm_id = self.why_not = self.notice = ""
+        self.copy_id = self.farm_id = self.arbiter = self.why_not = self.notice = ""
         self.epoch = 0
         self.is_in_step = False
         self._label = label
@@ -113,13 +114,23 @@ class Copy:
             self._seq, self._row = read_last(database)
             last = 0
             for seq, facts, _, _ in read_fact_rows(database):
-                self.epoch = max([self.epoch, *map(_epoch_of, facts)])
+                for fact in facts:
+                    self._hear(fact)
                 last = seq
             if self._seq != last or self._ownership.missing_after(last):
                 raise Damaged("its last facts are missing")
             check_payload_rows(database)
         finally:
             opening.close_reading(self.path, database)
+
+    def _hear(self, fact: Fact) -> None:
+        match fact:
+            case RunBegan(epoch=epoch):
+                self.epoch = max(self.epoch, epoch)
+            case Noted(kind=kind, body=body) if kind == EPOCH:
+                self.epoch = max(self.epoch, int(body))
+            case Noted(kind=kind, body=body) if kind == ARBITER:
+                self.arbiter = body.decode()
 
     def _give_id(self) -> None:
         assert self._database is not None
@@ -159,7 +170,7 @@ class Copy:
         if met.is_anew:
             self._make_anew(met.farm_id)
             return False
-        self._session = met.session
+        self._session, self.arbiter = met.session, met.arbiter
         return True
 
     def poll(self, *, is_leaving: bool = False) -> Poll:
@@ -264,12 +275,3 @@ class Copy:
     def __repr__(self) -> str:
         state = "in step" if self.is_in_step else "behind"
         return f"<Copy {self.path}: {self._seq} rows, {state}>"
-
-
-def _epoch_of(fact: Fact) -> int:
-    match fact:
-        case RunBegan(epoch=epoch):
-            return epoch
-        case Noted(kind=kind, body=body) if kind == EPOCH:
-            return int(body)
-    return 0

@@ -19,6 +19,7 @@ from msgspec import Raw, Struct
 from masterslave.protocol.hand_outs import RUN_BITS
 
 __all__ = [
+    "ARBITER",
     "EPOCH",
     "KEY_BYTES",
     "NO_KEY",
@@ -44,6 +45,9 @@ __all__ = [
 
 EPOCH = "epoch"
 """Kind of a note: from now on the farm has this epoch, as digits; see ``RunBegan``."""
+
+ARBITER = "arbiter"
+"""Kind of a note: the address of the name server that decides who leads the farm."""
 
 KEY_BYTES = 16
 NO_KEY = bytes(KEY_BYTES)

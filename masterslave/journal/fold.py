@@ -13,6 +13,7 @@ from typing import Any
 from msgspec import Struct
 
 from masterslave.journal.facts import (
+    ARBITER,
     EPOCH,
     KEY_BYTES,
     NO_KEY,
@@ -121,6 +122,11 @@ class Folded:
         """The highest epoch of all runs, and of those that were noted later."""
         noted = (int(body) for body in self.notes.get(EPOCH, ()))
         return max((*(began.epoch for began in self.runs), *noted), default=0)
+
+    @property
+    def arbiter(self) -> str:
+        """Where the name server is that decides who leads; empty: it is not noted."""
+        return self.notes.get(ARBITER, [b""])[-1].decode()
 
     @property
     def out(self) -> dict[int, Out]:

@@ -49,12 +49,22 @@ _NEAR_ROWS = 64
 
 _log = logging.getLogger("masterslave")
 
-NoteEpoch = Callable[[int, Callable[[], None]], None]
+NoteEpoch = Callable[[int, str, Callable[[], None]], None]
 Written = Sequence[tuple[int, bytes]]
 
 
 class Lead(Protocol):
     """Says to the name server who acts for the farm, and who may after that."""
+
+    @property
+    def address(self) -> str:
+        """Where the name server is, where another one must not be asked; else empty."""
+        ...
+
+    @property
+    def trouble(self) -> str:
+        """What is wrong with it now, in words; empty: nothing that is known."""
+        ...
 
     def take(self) -> int:
         """Have the lead; returns the epoch. It is kept from then on.
@@ -64,8 +74,8 @@ class Lead(Protocol):
         """
         ...
 
-    def name(self, copy_id: str) -> None:
-        """Have this copy known as the one that may take over; "": none.
+    def name(self, copy_id: str, node: str) -> None:
+        """Have this copy, on this machine, known as the one that may take over; "": none.
 
         Raises:
             RemoteObjError: The name server has not said yes.
@@ -114,7 +124,7 @@ class Following:
         self._lead: Lead | None = None
         self._note_epoch: NoteEpoch = _note_nothing
         self._session = secrets.randbits(62) + 1
-        self._met: set[str] = set()
+        self._met: dict[str, str] = {}  # the machine of each
         self._steps = Steps(written, follow_s=FOLLOW_S)
         self._steps.may_name = epoch > 0
         self._has_lead = epoch > 0
@@ -200,8 +210,11 @@ class Following:
 
     # The copies'.
 
-    def meet(self, hello: Hello) -> Met:
+    def meet(self, hello: Hello, node: str = "") -> Met:
         """A copy says what it has; tells whether it may follow.
+
+        Args:
+            node: Its machine, by its certificate.
 
         Blocks: on the disk, for seconds where there are very many rows.
         """
@@ -216,10 +229,11 @@ class Following:
                 )
         with self._lock:
             if is_ours:
-                self._met.add(hello.copy_id)
+                self._met[hello.copy_id] = node
             if not self._threads and not self._is_closed:
                 self._start_threads()
-        return Met("", not is_ours, self._farm_id, self.epoch, self._session, _POLL_S)
+        address = self._lead.address if self._lead is not None else ""
+        return Met("", not is_ours, self._farm_id, self.epoch, self._session, _POLL_S, address)
 
     def _why_refused(self, hello: Hello) -> Iterator[str]:
         if hello.version != FOLLOWING:
@@ -247,12 +261,12 @@ class Following:
                 "taken over from it"
             )
 
-    def follow(self, poll: Poll) -> DeferredReply:
+    def follow(self, poll: Poll, node: str = "") -> DeferredReply:
         """All up to here is on a copy's disk; the answer has what comes next."""
         reply, has, now = DeferredReply(), Position(poll.seq, poll.row), time.monotonic()
         parked, old = _Parked(reply, has, now), None
         with self._lock:
-            is_known = poll.session == self._session and poll.copy_id in self._met
+            is_known = poll.session == self._session and self._met.get(poll.copy_id) == node
             if not is_known or self._is_closed:
                 reply.set(encode(Rows(self.epoch, self._run, is_unknown=True)))
                 return reply
@@ -297,7 +311,7 @@ class Following:
                 found.facts,
                 found.payloads,
                 self._steps.is_in_step(copy_id),
-                found.why_not or self.why_not,
+                found.why_not or self.why_not or (self._lead.trouble if self._lead else ""),
             )
             self._steps.answered(copy_id, time.monotonic())
         parked.reply.set(encode(found))
@@ -387,24 +401,25 @@ class Following:
         """Take the lead; returns why it could not be had."""
         try:
             epoch = lead.take()
-        except RemoteObjError as error:
+        except (RemoteObjError, OSError) as error:
             return f"the master has not got the lead, so nobody may take over: {error}"
+        self._note_epoch(epoch, lead.address, lambda: self.lead_is(epoch))
         with self._lock:
             self.why_not = ""
             self._has_lead = True
             self.epoch = epoch
-        self._note_epoch(epoch, self._begin_to_wait)
         return ""
 
-    def _begin_to_wait(self) -> None:
-        """The journal says which epoch it is: from now on copies may come into step."""
+    def lead_is(self, epoch: int) -> None:
+        """The master has the lead, and the journal says so: from now on copies come into step."""
         with self._lock:
-            self._steps.may_name = True
+            self.epoch = epoch
+            self._has_lead = self._steps.may_name = True
 
     def _say(self, lead: Lead, order: str) -> str:
         """Have the name server know who may take over; returns why it does not."""
         try:
-            lead.name(order)
+            lead.name(order, self._met.get(order, ""))
         except RemoteObjError as error:
             what = "the standby is in step" if order else "the standby is gone"
             return f"the name server does not know yet that {what}: {error}"
@@ -422,7 +437,7 @@ class Following:
         return ""
 
 
-def _note_nothing(epoch: int, callback: Callable[[], None]) -> None:
+def _note_nothing(epoch: int, address: str, callback: Callable[[], None]) -> None:
     callback()
 
 

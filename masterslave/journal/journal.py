@@ -7,6 +7,7 @@ import os
 import platform
 import secrets
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
@@ -15,7 +16,16 @@ from pathlib import Path
 from masterslave.errors import JournalUnusable
 from masterslave.journal import opening, starting
 from masterslave.journal.database import COPY_ID, beside, read_meta, write_meta, write_rows
-from masterslave.journal.facts import EPOCH, RUN_BITS, Fact, Noted, Place, RunBegan, write_facts
+from masterslave.journal.facts import (
+    ARBITER,
+    EPOCH,
+    RUN_BITS,
+    Fact,
+    Noted,
+    Place,
+    RunBegan,
+    write_facts,
+)
 from masterslave.journal.fold import Folded
 from masterslave.journal.following import FOLLOW_S, Following, Lead
 from masterslave.journal.ownership import Ownership
@@ -235,7 +245,19 @@ class Journal:
         """
         self.following.allow(lead, self._note_epoch, follow_s=follow_s)
 
-    def _note_epoch(self, epoch: int, callback: Callable[[], None]) -> None:
+    def lead_with(self, epoch: int, arbiter: str) -> None:
+        """Note that this run has this epoch, and which name server has given it.
+
+        Blocks: until it is on the disk.
+        """
+        is_noted = threading.Event()
+        self._note_epoch(epoch, arbiter, is_noted.set)
+        is_noted.wait()
+        self.following.lead_is(epoch)
+
+    def _note_epoch(self, epoch: int, arbiter: str, callback: Callable[[], None]) -> None:
+        if arbiter and arbiter != self.folded.arbiter:
+            self.record(Noted(ARBITER, arbiter.encode()))
         self.record(Noted(EPOCH, str(epoch).encode()))
         self.after(callback)
 

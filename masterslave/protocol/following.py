@@ -59,6 +59,7 @@ class Met(Struct, frozen=True):
         is_anew: It is no beginning of this journal: it has to be made anew, and to say hello again.
         session: To be said with each poll.
         poll_s: After so long a poll is answered, also with nothing.
+        arbiter: Address of the name server that decides who leads; empty: as the cluster has it.
     """
 
     refused: str = ""
@@ -67,6 +68,7 @@ class Met(Struct, frozen=True):
     epoch: int = 0
     session: int = 0
     poll_s: float = 0.0
+    arbiter: str = ""
 
 
 class Poll(Struct, frozen=True, array_like=True):

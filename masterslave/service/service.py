@@ -23,9 +23,12 @@ from masterslave.master.carrier import Carrier
 from masterslave.master.shell import Master
 from masterslave.naming import check_label
 from masterslave.protocol.attaching import RECEPTION_ID, Admission
+from masterslave.protocol.following import FOLLOW_ID
 from masterslave.protocol.joining import Welcome
 from masterslave.service.desk import Desk
+from masterslave.service.following import FollowDoor
 from masterslave.service.functions import Functions
+from masterslave.service.leadership import FarmLead
 from masterslave.service.ledger import Ledger
 from masterslave.service.objects import SharedObjects
 from masterslave.service.reception import Reception
@@ -51,7 +54,7 @@ class Service:
     Args:
         label: Of the farm.
         journal: Path of the file; it is made where there is none.
-        epoch: Of the farm, where masters take it over from each other; else 0.
+        lead: Of the farm, of a standby that has it; None: it is taken as soon as it is needed.
         local_slaves: How many to start on this machine; they end with this.
         nameserver: Where to register, as of ``Farm``, and so are *identity*, *insecure*, *cluster*
             and *host*.
@@ -63,8 +66,10 @@ class Service:
         farm_id: The same in each run.
         master: Hands the tasks out.
         journal: The file, opened.
+        lost: Why it acts no more, in words: another master may; empty while it acts.
 
     Raises:
+        NotLeader: Another master acts for the farm; the message says what to do.
         JournalInUse, JournalUnusable: The journal cannot be had; the message says what to do.
         BadLabel, BadName, CodeRefused, IdentityUnusable, BadInput: As of ``Farm``.
 
@@ -76,7 +81,7 @@ class Service:
         label: str,
         journal: str | os.PathLike[str],
         *,
-        epoch: int = 0,
+        lead: FarmLead | None = None,
         local_slaves: int = 0,
         nameserver: str | bool | None = None,
         identity: Identity | Auto | None = AUTO,
@@ -93,8 +98,18 @@ class Service:
             label, host=host, identity=identity, nameserver=nameserver, insecure=insecure,
             cluster=cluster,
         )  # fmt: skip
-        self._kept = kept = Kept(journal, label, epoch=epoch)
+        self.lost = ""
+        self._kept = kept = Kept(
+            journal, label, epoch=lead.epoch if lead else 0, compacts=lead is None
+        )
         self.journal: Journal = kept.journal
+        self._lead = lead or FarmLead.of(kept.journal, reach)
+        self._may_be_followed = bool(reach.nameserver)
+        try:
+            epoch = self._lead.begin(kept.journal)
+        except BaseException:
+            kept.close()
+            raise
         self.farm_id = kept.farm_id
         ledger = Ledger(kept.journal)
         functions = Functions(ledger, kept.journal.folded.left)
@@ -141,7 +156,10 @@ class Service:
             steer=self._steering.begin,
             reach=reach,
             script="masterslave master",
-            beside={RECEPTION_ID: self._reception},
+            beside={
+                RECEPTION_ID: self._reception,
+                FOLLOW_ID: FollowDoor(kept.journal.following),
+            },
         )
         self._lock = threading.Lock()
         self._is_closed = False
@@ -159,6 +177,8 @@ class Service:
 
         Blocks: on the disk, as long as it takes to read what is open.
         """
+        if self._may_be_followed:
+            self.journal.let_follow(self._lead)
         self._carrier.start()
         self._kept.inherit(self.master, wait_s=self._settings.patience_s)
         self._desk.objects.restore()
@@ -168,6 +188,7 @@ class Service:
         self.master.start()
         self._reception.start()
         self._outside.open()
+        self._lead.when_lost(self._stop_acting)
 
     @property
     def uri(self) -> URI:
@@ -193,9 +214,9 @@ class Service:
         return self._kept.trouble or self._outside.why_waiting()
 
     def run_until(self, stop: threading.Event) -> None:
-        """Serve until this is set, then close. Blocks until then."""
+        """Serve until this is set, or another master may act, then close. Blocks until then."""
         try:
-            while not stop.wait(_SIGNAL_S):  # a signal just before it does not interrupt it
+            while not self.lost and not stop.wait(_SIGNAL_S):  # a signal just before: no interrupt
                 pass
         finally:
             self.close()
@@ -216,10 +237,21 @@ class Service:
         self.master.abandon()
         self.master.close()
         self._carrier.close()
+        self.journal.following.shut()  # nobody is told any more, so nothing waits for a copy
+        self._lead.close(resigns=not self.lost)
         self._kept.close()
         if self._trace is not None:
             self._trace.close()
         self._outside.close_last()
+
+    def _stop_acting(self, why: str) -> None:
+        """Another master may act from now on: acknowledge nothing, and hand nothing out."""
+        self.journal.following.shut()
+        self._desk.is_closing = True
+        self.master.abandon()
+        self._outside.shut_doors()
+        self.lost = why
+        log.error("farm %r has stopped here: %s", self.label, why)
 
     def _status(self) -> dict[str, Any]:
         spreading = self.master.spreading

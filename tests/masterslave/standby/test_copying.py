@@ -21,7 +21,7 @@ from masterslave.journal.database import COPY_ID, connect, read_meta
 from masterslave.journal.facts import RUN_BITS
 from masterslave.protocol.encoding import decode, encode
 from masterslave.protocol.following import Met, Rows
-from masterslave.standby import FollowDoor
+from masterslave.service.following import FollowDoor
 from remoteobj import ConnectionLost
 from tests.conftest import StartScript, eventually
 from tests.masterslave.standby.two_processes import FileLead
@@ -206,7 +206,7 @@ def test_a_master_that_cannot_say_so_acknowledges_nothing(
     pair.come_into_step()
     silent = threading.Event()
 
-    def name(copy_id: str) -> None:
+    def name(copy_id: str, node: str) -> None:
         if not silent.is_set():
             raise ConnectionLost("the name server is gone", executed="maybe")
         pair.lead.write(1, copy_id)

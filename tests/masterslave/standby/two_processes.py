@@ -19,7 +19,8 @@ from pathlib import Path
 from masterslave.journal import HandedOut, Journal, Settled, Submitted
 from masterslave.journal.copying import Copy
 from masterslave.protocol.following import FOLLOW_ID
-from masterslave.standby import FollowDoor, Follower
+from masterslave.service.following import FollowDoor
+from masterslave.standby import Follower
 from remoteobj import URI, ConnectionLost, Daemon, DeadlinePassed
 
 __all__ = ["FOLLOW_S", "FileLead"]
@@ -30,6 +31,8 @@ SIZES = [1, 10, 100, 700, 6_000]
 
 class FileLead:
     """A lead that a file tells of, which is written in one step."""
+
+    address = trouble = ""
 
     def __init__(self, path: Path, uri: str = "") -> None:
         self._path = path
@@ -52,7 +55,7 @@ class FileLead:
         """Have the lead: nobody else wants it."""
         return self.read()[0]
 
-    def name(self, copy_id: str) -> None:
+    def name(self, copy_id: str, node: str) -> None:
         """Name a successor."""
         self.write(self.read()[0], copy_id)
 

@@ -6,6 +6,7 @@ from masterslave.journal.following import Following
 from masterslave.protocol.encoding import decode, encode
 from masterslave.protocol.following import Hello, Poll
 from remoteobj import DeferredReply, expose
+from remoteobj.callers import current_caller
 
 __all__ = ["FollowDoor"]
 
@@ -23,9 +24,9 @@ class FollowDoor:
     @expose
     def meet(self, message: bytes) -> bytes:
         """Say whether a copy may follow (``Hello -> Met``)."""
-        return encode(self._following.meet(decode(message, Hello)))
+        return encode(self._following.meet(decode(message, Hello), current_caller().node))
 
     @expose
     def follow(self, message: bytes) -> DeferredReply:
         """Hear what a copy has, and give it more (``Poll -> Rows``); holds no thread."""
-        return self._following.follow(decode(message, Poll))
+        return self._following.follow(decode(message, Poll), current_caller().node)

@@ -1,0 +1,200 @@
+"""The lead of a farm: when its master needs it, takes it, and has to stop without it.
+
+A farm that never had a standby needs none. From the first standby on the journal says so, and no
+master begins on a copy of it before the name server has said yes.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+from masterslave.farm.reach import Reach
+from masterslave.journal.journal import Journal
+from masterslave.leading import Arbiter, Leading, choose_arbiter
+from nameserver import NotLeader
+from remoteobj import RemoteObjError
+
+__all__ = ["FAILED", "FarmLead"]
+
+log = logging.getLogger("masterslave")
+
+LEASE_S = 2.0
+FAILED = (RemoteObjError, OSError)
+"""What asking for the lead may raise."""
+
+_PATIENCE_S = 15.0  # a lease of five seconds, and as long again after the name server's start
+_TRY_AGAIN_S = 0.25
+
+
+class FarmLead:
+    """The lead of one farm for one copy of its journal; see ``masterslave.leading``.
+
+    Args:
+        farm_id: Of the farm.
+        copy_id: Of the copy.
+        seen: The highest epoch that the copy knows of.
+        reach: How far the farm reaches: its name server decides.
+        remembered: Where that is, as the journal has it.
+        as_successor: It is wanted after another master.
+
+    Attributes:
+        epoch: Of the lead; 0: it was not taken yet.
+        address: Of the name server that decides; empty: the one with the cluster's authority.
+
+    Threads: any.
+    """
+
+    def __init__(
+        self,
+        farm_id: str,
+        copy_id: str,
+        seen: int,
+        reach: Reach,
+        *,
+        remembered: str = "",
+        as_successor: bool = False,
+    ) -> None:
+        self.copy_id = copy_id
+        self.epoch = 0
+        self.address = remembered
+        self._farm_id, self._seen, self._reach = farm_id, seen, reach
+        self._as_successor = as_successor
+        self._lock = threading.Lock()
+        self._arbiter: Arbiter | None = None
+        self._leading: Leading | None = None
+        self._lost = ""
+        self._on_lost: Callable[[str], None] | None = None
+        self._is_closed = False
+
+    @classmethod
+    def of(cls, journal: Journal, reach: Reach) -> FarmLead:
+        """Return the lead for the master that has a journal open."""
+        folded = journal.folded
+        return cls(journal.farm_id, journal.copy_id, folded.epoch, reach, remembered=folded.arbiter)
+
+    def begin(self, journal: Journal) -> int:
+        """Have the lead where the journal has had a standby, before anything is done with it.
+
+        Returns:
+            The epoch; 0: it needs none.
+
+        Raises:
+            NotLeader: Another master acts for the farm; the message says what to do.
+            RemoteObjError: The name server does not answer.
+
+        Blocks: on the network, as long as the lease of a master that is gone may run.
+        """
+        if self.epoch or not journal.folded.epoch:
+            return self.epoch
+        until = time.monotonic() + _PATIENCE_S
+        while True:
+            try:
+                self.take()
+                break
+            except FAILED as error:
+                if time.monotonic() > until or self._is_led_elsewhere():
+                    raise NotLeader(
+                        f"{journal.path} has had a standby, so the name server has to say that the "
+                        f"farm may be led from here, and it does not: {error}. To follow whoever "
+                        "leads it, start 'masterslave standby' with this file"
+                    ) from error
+            time.sleep(_TRY_AGAIN_S)
+        journal.lead_with(self.epoch, self.address)
+        return self.epoch
+
+    def _is_led_elsewhere(self) -> bool:
+        arbiter = self._arbiter
+        if arbiter is None:
+            return False
+        try:
+            with arbiter.find() as client:
+                told = client.leader(self._farm_id)
+        except FAILED:
+            return False
+        if told is None or not told.holder:
+            return False
+        return self.copy_id not in (told.holder, told.successor)
+
+    def take(self) -> int:
+        """Have the lead, from now on; returns the epoch. Once it is had, that is all.
+
+        Raises:
+            NotLeader: It is not given now; the message says why. Asking again may help.
+            RemoteObjError, OSError: The name server is not found, or does not answer. Ask again.
+
+        Blocks: on the network, for a few seconds at most.
+        """
+        if self.epoch:
+            return self.epoch
+        reach = self._reach
+        if self._arbiter is None:
+            self._arbiter = choose_arbiter(
+                self.address,
+                nameserver=reach.nameserver,
+                identity=reach.identity,
+                insecure=reach.insecure,
+                cluster=reach.cluster,
+            )
+            self.address = self._arbiter.address
+        if self._leading is None:
+            self._leading = Leading(
+                self._arbiter.find,
+                self._farm_id,
+                self.copy_id,
+                self._seen + 1,
+                on_lost=self._lose,
+                lease_s=LEASE_S,
+                as_successor=self._as_successor,
+            )
+        self._leading.take()
+        self.epoch = self._leading.epoch
+        return self.epoch
+
+    def name(self, copy_id: str, node: str) -> None:
+        """Have this copy, on this machine, known as the one that may take over; "": none.
+
+        Raises:
+            NotLeader: The lead was lost meanwhile.
+
+        Blocks: until the name server has said yes.
+        """
+        assert self._leading is not None
+        self._leading.set_successor(copy_id, node=node)
+
+    @property
+    def trouble(self) -> str:
+        """What is wrong with the name server now, in words; empty: nothing that is known."""
+        return self._leading.trouble if self._leading is not None else ""
+
+    def when_lost(self, stop: Callable[[str], None]) -> None:
+        """Have this called, with the reason, when the lead is lost; at once where it was."""
+        with self._lock:
+            self._on_lost = stop
+            lost = self._lost
+        if lost:
+            stop(lost)
+
+    def _lose(self, words: str) -> None:
+        with self._lock:
+            self._lost = words
+            stop = self._on_lost
+        if stop is not None:
+            stop(words)
+
+    def close(self, *, resigns: bool = True) -> None:
+        """Have it no more; *resigns*: whoever may come next need not wait for the lease's end.
+
+        The master acts no more. Calling it again does nothing.
+        Blocks: on the name server, a second or two.
+        """
+        with self._lock:
+            leading, was_closed, self._is_closed = self._leading, self._is_closed, True
+        if leading is None or was_closed:
+            return
+        if resigns and self.epoch:
+            leading.resign()
+        else:
+            leading.close()
