@@ -68,8 +68,8 @@ class Carrier:
 
     def _come_to_its_end(self) -> None:
         """Wait for the script, which has nothing against it any more."""
-        master, deadline = self._room.master, time.monotonic() + _LONGEST_S
-        while master.is_up or not master.is_wanted:
+        script, deadline = self._room.script, time.monotonic() + _LONGEST_S
+        while script.is_up or not script.is_wanted:
             if time.monotonic() > deadline:
                 self.surprises.append(f"the script has not ended within {_LONGEST_S:g} s")
                 for member in self._room.members:
@@ -87,14 +87,12 @@ class Carrier:
             if not member.is_wanted or member.is_up:
                 continue
             code = member.running.process.returncode
-            if member is self._room.master:
-                if code == 0 and self._room.is_enough:
-                    continue
-                if code and self._room.disk.is_full:  # then it is started when it is not
-                    member.is_wanted = False
-                    self._plan(time.monotonic() + 0.2, self._start_where_there_is_room)
-                    continue
+            if member is self._room.script and code == 0 and self._room.is_enough:
+                continue
             member.is_wanted = False
+            if member is self._room.master and code and self._room.disk.is_full:
+                self._start_where_there_is_room()
+                continue
             said = " | ".join(line.text for line in member.running.lines[-3:])
             self.surprises.append(f"{member.name} has ended by itself with {code}: {said}")
 
@@ -147,7 +145,7 @@ class Carrier:
         return self._stop(self._slave(fault))
 
     def _stop_master(self, fault: Fault) -> _Done | None:
-        return self._stop(self._room.master)
+        return self._stop(self._master_or_script(fault))
 
     def _stop(self, member: Member) -> _Done | None:
         if not member.is_up or member.is_stopped:
@@ -156,12 +154,17 @@ class Carrier:
         return member.name, member.go_on
 
     def _kill_master(self, fault: Fault) -> _Done | None:
-        master = self._room.master
-        if not master.is_up:
+        member = self._master_or_script(fault)
+        if not member.is_up:
             return None
-        master.kill(with_children=True)
-        self._room.keep_copy()
-        return master.name, master.start
+        member.kill(with_children=True)
+        if member is self._room.master:
+            self._room.keep_copy()
+        return member.name, member.start
+
+    def _master_or_script(self, fault: Fault) -> Member:
+        """Where the script is attached to the master, sometimes it is that which is hurt."""
+        return self._room.script if fault.target // 8 % 3 == 0 else self._room.master
 
     def _kill_nameserver(self, fault: Fault) -> _Done | None:
         server = self._room.nameserver

@@ -16,8 +16,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
 
-from tests.chaos.evidence import Copy, Entry, Evidence, Ran, Trouble
-from tests.chaos.script import answer_of, names_of
+from tests.chaos.evidence import Copy, Entry, Evidence, Ran, Told, Trouble
+from tests.chaos.script import answer_of
 
 __all__ = ["complaints"]
 
@@ -67,7 +67,7 @@ def _answered_once(evidence: Evidence) -> Iterator[str]:
             yield f"{name} was answered {answers[entry.number]} times in run {entry.run}"
         elif name in values:
             yield f"{name} was answered in run {entry.run}, and had a value from {values[name]}"
-        if name and entry.answer[0] == "value":
+        if name and (evidence.is_final or entry.answer[0] == "value"):
             values[name] = entry.run
 
 
@@ -78,31 +78,36 @@ def _answered_truly(evidence: Evidence) -> Iterator[str]:
             yield f"task {entry.number} was answered, and is none of the script's"
         elif list(entry.answer) != answer_of(entry.name):
             yield f"{entry.name} is {entry.answer} in the journal, not {answer_of(entry.name)}"
-    for told in evidence.told:
-        if list(told.answer) != answer_of(told.name):
-            yield f"the script was told {told.answer} of {told.name}, not {answer_of(told.name)}"
+    for name, told in _told(evidence):
+        if not name:
+            yield f"the script was told of {told.name}, which is not in the journal"
+        elif list(told.answer) != answer_of(name):
+            yield f"the script was told {told.answer} of {name}, not {answer_of(name)}"
+
+
+def _told(evidence: Evidence) -> Iterator[tuple[str, Told]]:
+    """Yield what was told, each with the name of its task."""
+    for one in evidence.told:
+        yield (evidence.by_serial.get(one.name, "") if one.name[0] == "#" else one.name), one
 
 
 def _all_answered(evidence: Evidence) -> Iterator[str]:
     """Each task has its answer in the journal, and the last run of the script was told it."""
-    wanted = [name for round_ in range(evidence.rounds) for name in names_of(round_)]
-    wanted += [f"{number}.hog.0" for number in range(evidence.hogs)]
     known = {entry.name for entry in _answered(evidence.entries)}
+    submitted = {entry.name for entry in evidence.entries if entry.what == "submitted"}
     last = max((told.run for told in evidence.told), default=0)
-    told = {one.name for one in evidence.told if one.run == last}
-    for name in wanted:
+    told = {name for name, one in _told(evidence) if one.run == last}
+    wanted = dict.fromkeys(evidence.wanted)
+    for name in (*wanted, *sorted(submitted - wanted.keys())):
         if name not in known:
             yield f"{name} has no answer in the journal"
         if name not in told:
             yield f"the script was not told of {name}"
-    known = {entry.name for entry in evidence.entries if entry.what == "submitted"}
-    for name in sorted(known - set(wanted)):
-        yield f"{name} was submitted, and the script's last run did not ask for it"
 
 
 def _told_once(evidence: Evidence) -> Iterator[str]:
     """No run of the script was told of a task twice."""
-    for (name, run), times in Counter((one.name, one.run) for one in evidence.told).items():
+    for (name, run), times in Counter((name, one.run) for name, one in _told(evidence)).items():
         if times > 1:
             yield f"run {run} of the script was told of {name} {times} times"
 
@@ -111,9 +116,13 @@ def _nothing_missing(evidence: Evidence) -> Iterator[str]:
     """What was told is in the journal, and what once was in it still is."""
     for copy in (*evidence.copies, Copy(float("inf"), evidence.entries)):
         known = {(entry.name, entry.answer) for entry in _answered(copy.entries)}
-        for told in evidence.told:
-            if told.at < copy.at and (told.name, told.answer) not in known:
-                yield f"the script was told {told.answer} of {told.name}, {_when(copy)}"
+        for name, told in _told(evidence):
+            if told.at < copy.at and (name, told.answer) not in known:
+                yield f"the script was told {told.answer} of {name}, {_when(copy)}"
+        kept = {entry.name for entry in copy.entries if entry.what == "submitted"}
+        taken = max((one.count for one in evidence.taken if one.at < copy.at), default=0)
+        if len(kept) < taken:
+            yield f"{taken} tasks were taken ({len(kept)} are in the journal), {_when(copy)}"
         if copy.entries != evidence.entries[: len(copy.entries)]:
             lost = set(copy.entries) - set(evidence.entries)
             yield f"the journal has lost {len(lost)} entries of its copy at {copy.at:.3f}"
@@ -121,8 +130,8 @@ def _nothing_missing(evidence: Evidence) -> Iterator[str]:
 
 def _when(copy: Copy) -> str:
     if copy.at == float("inf"):
-        return "and the journal does not know it in the end"
-    return f"and the journal did not know it at {copy.at:.3f}, when the master was killed"
+        return "and the journal does not know that in the end"
+    return f"and the journal did not know that at {copy.at:.3f}, when the master was killed"
 
 
 def _ran_twice_for_a_reason(evidence: Evidence) -> Iterator[str]:

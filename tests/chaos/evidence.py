@@ -6,6 +6,7 @@ Nothing here judges; ``checker`` does, and opens no file.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,11 +30,22 @@ from masterslave.journal.facts import (
 from masterslave.journal.journal import Journal
 from masterslave.journal.keys import explicit_key
 from masterslave.journal.reading import JournalReader
+from masterslave.journal.tickets import key_of
 from masterslave.packed import unpack_value
 from masterslave.protocol.outcomes import MIXED, RAISED, VALUE, Raised
 from tests.chaos.script import WITHOUT_TEXT, Answer, names_of
 
-__all__ = ["Copy", "Entry", "Evidence", "Ran", "Told", "Trouble", "read_evidence", "read_journal"]
+__all__ = [
+    "Copy",
+    "Entry",
+    "Evidence",
+    "Ran",
+    "Taken",
+    "Told",
+    "Trouble",
+    "read_evidence",
+    "read_journal",
+]
 
 _MOST_ROUNDS, _MOST_HOGS = 400, 60
 _ENDS: dict[str, Answer] = {
@@ -62,10 +74,23 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """An answer that the script was given in one of its runs."""
+    """An answer that the script was given in one of its runs.
+
+    Attributes:
+        name: Of the task; "#7" where it is the one with serial 7 of a ticket that it came back to.
+    """
 
     name: str
     answer: tuple[str, ...]
+    run: int
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A service has said that so many tasks of the script are on its disk."""
+
+    count: int
     run: int
     at: float
 
@@ -104,22 +129,29 @@ class Evidence:
     """All of it.
 
     Attributes:
-        rounds: How many rounds the script has submitted in its last run, and *hogs* the same.
+        wanted: Tasks that the script has submitted in its last run.
+        by_serial: Their names, where the script came back to a ticket: by "#" and serial.
+        is_final: What has raised is not run again by a later run: the farm is a service.
     """
 
-    rounds: int = 0
-    hogs: int = 0
+    wanted: list[str] = field(default_factory=list)
+    by_serial: dict[str, str] = field(default_factory=dict)
+    is_final: bool = False
     entries: tuple[Entry, ...] = ()
     copies: list[Copy] = field(default_factory=list)
     told: list[Told] = field(default_factory=list)
+    taken: list[Taken] = field(default_factory=list)
     ran: list[Ran] = field(default_factory=list)
     troubles: list[Trouble] = field(default_factory=list)
 
 
-def read_evidence(folder: Path, troubles: list[Trouble]) -> Evidence:
+def read_evidence(folder: Path, troubles: list[Trouble], *, is_final: bool) -> Evidence:
     """Read what a run has left in its folder."""
-    evidence = Evidence(troubles=troubles)
-    evidence.entries = read_journal(folder / "disk" / "journal.db")
+    evidence = Evidence(troubles=troubles, is_final=is_final)
+    path, ticket = folder / "disk" / "journal.db", folder / "ticket"
+    evidence.entries = read_journal(path)
+    if ticket.exists():
+        evidence.by_serial = _by_serial(path, ticket.read_text())
     for path in sorted(folder.glob("copy-*/journal.db")):
         at = float((path.parent / "at").read_text())
         evidence.copies.append(Copy(at, read_journal(path)))
@@ -136,12 +168,14 @@ def _lines(path: Path) -> Iterator[list[Any]]:
 
 
 def _read_told(path: Path, evidence: Evidence) -> None:
-    evidence.rounds = evidence.hogs = 0
-    for name, answer, at in _lines(path):
-        if name == "ended":
-            evidence.rounds, evidence.hogs = map(int, answer)
-        elif name != "opened":
-            evidence.told.append(Told(name, tuple(answer), int(path.name[5:]), at))
+    run, evidence.wanted = int(path.name[5:]), []
+    for what, told, at in _lines(path):
+        if what == "submits":
+            evidence.wanted += told
+        elif what == "taken":
+            evidence.taken.append(Taken(int(told[0]), run, at))
+        else:
+            evidence.told.append(Told(what, tuple(told), run, at))
 
 
 def _read_ran(path: Path) -> list[Ran]:
@@ -178,6 +212,7 @@ class _Entries:
     def __init__(self, reader: JournalReader) -> None:
         self._reader = reader
         self._names: dict[int, str] = {}
+        self.by_key = dict(_NAMES)
         self._slaves = {-1: ""}
 
     def all(self) -> Iterator[Entry]:
@@ -193,7 +228,9 @@ class _Entries:
             case Submitted(first=first, keys=keys):
                 for at in range(len(keys) // KEY_BYTES):
                     key = keys[KEY_BYTES * at : KEY_BYTES * (at + 1)]
-                    self._names[first + at] = _NAMES.get(key, "")
+                    if fact.arguments and key not in self.by_key:
+                        self.by_key[key] = _name_in(self._reader.read(fact.arguments[at]))
+                    self._names[first + at] = self.by_key.get(key, "")
                     yield self._entry("submitted", first + at)
             case HandedOut(slave=slave, hand_outs=hand_outs):
                 for task, attempt, count in hand_outs:
@@ -217,6 +254,21 @@ class _Entries:
         name = self._names.get(number, "")
         who = self._slaves.get(slave, "?")
         return Entry(what, number >> RUN_BITS, number, name, who, attempt, tuple(answer))
+
+
+def _by_serial(path: Path, ticket: str) -> dict[str, str]:
+    with Journal.read_only(path) as reader:
+        entries = _Entries(reader)
+        for _ in entries.all():
+            pass
+        keys = ((serial, key_of(ticket, serial)) for serial in range(len(entries.by_key)))
+        return {f"#{serial}": entries.by_key[key] for serial, key in keys if key in entries.by_key}
+
+
+def _name_in(arguments: bytes) -> str:
+    """Return the name that is a task's first argument, however that is packed."""
+    found = re.search(rb"\d+\.[a-z]+\.\d+", arguments)
+    return "" if found is None else found[0].decode()
 
 
 def _answers_in(fact: Settled, payload: bytes) -> list[Answer]:

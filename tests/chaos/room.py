@@ -41,11 +41,13 @@ class Scene:
     Attributes:
         kinds: What can go wrong in it.
         is_lan: Its machines meet in a network, by a name server; else one user's directory.
+        is_service: The master runs by itself, and the script is attached to it.
     """
 
     name: str
     kinds: tuple[Kind, ...]
     is_lan: bool = False
+    is_service: bool = False
 
     @property
     def machines(self) -> tuple[str, ...]:
@@ -54,6 +56,7 @@ class Scene:
 
 SCENES = {
     "home": Scene("home", _HERE),
+    "service": Scene("service", _HERE, is_service=True),
     "lan": Scene("lan", (*_HERE, *_WIRES, Kind.KILL_NAMESERVER), is_lan=True),
 }
 
@@ -90,7 +93,9 @@ class Room:
             (folder / part).mkdir()
         self.disk = Disk(folder / "disk", may_mount=may_mount)
         self.clocks = {name: Clock(folder / "clocks" / name) for name in machines}
-        self.master = Member("master", self._begin_script)
+        is_service = scene.is_service
+        self.master = Member("master", self._begin_master if is_service else self._begin_script)
+        self.script = Member("script", self._begin_script) if is_service else self.master
         self.slaves = [Member(name, lambda name=name: self._begin_slave(name)) for name in _SLAVES]
         self.nameserver = Member("nameserver", self._begin_nameserver)
         self.wires: dict[str, Running] = {}
@@ -99,7 +104,9 @@ class Room:
     @property
     def members(self) -> list[Member]:
         """All who can be up."""
-        return [self.master, *self.slaves, *([self.nameserver] if self.scene.is_lan else [])]
+        script = [self.script] if self.scene.is_service else []
+        server = [self.nameserver] if self.scene.is_lan else []
+        return [*script, self.master, *self.slaves, *server]
 
     def open(self) -> None:
         """Start everybody."""
@@ -171,12 +178,22 @@ class Room:
 
     def _begin_script(self) -> Running:
         environment = self._environment("hall")
-        if self._plant is not None:
-            environment["CHAOS_PLANT"] = str(self._plant)
-        host = [self._hall.address] if self.scene.is_lan else []
-        return self._hall.python(
-            "-m", "tests.chaos.script", str(self.folder), self.label, *host, **environment
-        )
+        if self.scene.is_service:
+            how = ["attached", str(self.folder), self.label]
+        else:
+            environment |= self._planted()
+            how = ["own", str(self.folder), self.label]
+            how += [self._hall.address] if self.scene.is_lan else []
+        return self._hall.python("-m", "tests.chaos.script", *how, **environment)
+
+    def _begin_master(self) -> Running:
+        environment = self._environment("hall") | self._planted()
+        journal = str(self.disk.path / "journal.db")
+        command = ["master", self.label, "--journal", journal]
+        return self._hall.python("-m", "masterslave", *command, **environment)
+
+    def _planted(self) -> dict[str, str]:
+        return {} if self._plant is None else {"CHAOS_PLANT": str(self._plant)}
 
     def _begin_slave(self, name: str) -> Running:
         machine = self.machines[name if self.scene.is_lan else "hall"]

@@ -1,6 +1,6 @@
 """The script of a chaos run, and the answers of its tasks, which are known beforehand.
 
-    python -m tests.chaos.script FOLDER LABEL [HOST]
+    python -m tests.chaos.script own|attached FOLDER LABEL [HOST]
 
 It submits rounds of tasks until there is a file "enough" in the folder, and writes down what it was
 told, after it was told it: ``told-N``, a line each, on the disk before the next. Tasks write down
@@ -17,7 +17,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from queue import SimpleQueue
@@ -33,6 +33,7 @@ SETTINGS = FarmSettings(
 SPAN = 12
 _OPEN_ROUNDS = 3
 _LEAST_ROUNDS = 3
+_ATTACH_S = 40.0
 _HOG_BYTES = 260 << 20
 
 Answer = list[str]
@@ -176,25 +177,34 @@ class Told:
 
 
 class Run:
-    """One run of the script."""
+    """One run of the script.
 
-    def __init__(self, farm: Any, folder: Path, told: Told) -> None:
+    Args:
+        first: The first round that it submits.
+        has_keys: Tasks are known by keys in other runs; else by the serials of a ticket.
+    """
+
+    def __init__(self, farm: Any, folder: Path, told: Told, *, first: int, has_keys: bool) -> None:
         self._farm = farm
         self._folder = folder
         self._told = told
+        self._first = first
+        self._has_keys = has_keys
         self._done: SimpleQueue[tuple[str, Answer]] = SimpleQueue()
         self._open: dict[int, int] = {}
         self._hogs = 0
 
     def work(self) -> None:
         """Submit rounds, and write down what comes of them, until it is enough."""
-        enough, round_ = self._folder / "enough", 0
-        begun = self._folder / "rounds"  # by any run of the script: a later one asks for no fewer
+        enough, round_ = self._folder / "enough", self._first
+        begun = self._folder / "rounds"  # by any run of the script
         begun.touch()
-        while not enough.exists() or round_ < max(_LEAST_ROUNDS, begun.stat().st_size):
+        least = max(self._first + _LEAST_ROUNDS, begun.stat().st_size)
+        while round_ < least or not enough.exists():
             if round_ >= begun.stat().st_size:
                 with begun.open("ab") as file:
                     file.write(b".")
+            self._told.write(["submits", names_of(round_)])
             self._submit(round_)
             round_ += 1
             self._obey()
@@ -202,13 +212,18 @@ class Run:
                 self._take()
         while self._open:
             self._take()
-        self._told.write(["ended", [str(round_), str(self._hogs)]])
+
+    def come_back_to(self, futures: Sequence[Future[Any]]) -> None:
+        """Wait for tasks of an earlier run, too, which are known by their serials."""
+        for serial, future in enumerate(futures):
+            self._note(f"#{serial}", future)
 
     def _obey(self) -> None:
         """Submit what takes too much memory, as often as the run was told to."""
         hogs = self._folder / "hogs"
         wanted = hogs.stat().st_size if hogs.exists() else 0
         while self._hogs < wanted:
+            self._told.write(["submits", [f"{self._hogs}.hog.0"]])
             self._one(hog, f"{self._hogs}.hog.0")
             self._hogs += 1
 
@@ -227,15 +242,18 @@ class Run:
             elif kind != "item":
                 futures[name] = self._one(_FUNCTIONS[kind], name)
         items = [name for name in names_of(round_) if ".item." in name]
-        results = self._farm.options(key=lambda name: name, repeatable=False).map(item, items)
+        results = self._view(key=lambda name: name, repeatable=False).map(item, items)
         self._open[round_] += len(items)
         threading.Thread(target=self._follow, args=(items, results), daemon=True).start()
 
     def _one(self, function: Callable[..., int], name: str, *args: Any, **terms: Any) -> Any:
-        view = self._farm.options(key=name, repeatable=".long." in name, **terms)
+        view = self._view(key=name, repeatable=".long." in name, **terms)
         future = view.submit(function, name, *(args or (number_of(name),)))
         self._note(name, future)
         return future
+
+    def _view(self, *, key: object, **terms: Any) -> Any:
+        return self._farm.options(**({"key": key} if self._has_keys else {}), **terms)
 
     def _follow(self, items: list[str], results: Iterator[int]) -> None:
         """Take the results of a map, in a thread of its own."""
@@ -270,7 +288,8 @@ _FUNCTIONS: dict[str, Callable[..., int]] = {
 
 
 def _round_of(name: str) -> int:
-    return -1 if ".hog." in name else int(name.split(".", 1)[0])
+    """Return the round of a task; -1 of those that are of none."""
+    return -1 if ".hog." in name or name.startswith("#") else int(name.split(".", 1)[0])
 
 
 def said_by(future: Future[Any]) -> Answer:
@@ -287,16 +306,55 @@ def said_of(error: BaseException) -> Answer:
     return [name, "" if name in WITHOUT_TEXT else str(error)]
 
 
-def main(folder: Path, label: str, host: str | None = None) -> None:
-    number = len(list(folder.glob("told-*")))
-    told = Told(folder / f"told-{number}")
+def run_own(folder: Path, label: str, told: Told, host: str | None) -> None:
+    """Have the tasks done by a farm of the script's own, with a journal."""
     with Farm(
         label, local_slaves=0, journal=folder / "disk" / "journal.db", output="none",
         settings=SETTINGS, host=host,
     ) as farm:  # fmt: skip
-        told.write(["opened", []])
-        Run(farm, folder, told).work()
+        Run(farm, folder, told, first=0, has_keys=True).work()
+
+
+def run_attached(folder: Path, label: str, told: Told) -> None:
+    """Have the tasks done by a farm that runs by itself; come back to a ticket, if there is one."""
+    path = folder / "ticket"
+    known = path.read_text() if path.exists() else ""
+    farm = Farm.attach(label, ticket=known, timeout_s=_ATTACH_S)
+    told.write(["taken", [str(len(farm.futures))]])
+    if not known:
+        fresh = path.with_suffix(".new")
+        fresh.write_text(farm.ticket)
+        fresh.rename(path)
+    rounds = folder / "rounds"
+    first = rounds.stat().st_size if rounds.exists() else 0
+    run = Run(farm, folder, told, first=first, has_keys=False)
+    run.come_back_to(farm.futures)
+    over = threading.Event()
+    threading.Thread(target=_note_taken, args=(farm, folder, told, over), daemon=True).start()
+    run.work()
+    over.set()
+    farm.detach()
+    told.write(["taken", [str(farm.statistics().on_disk)]])
+
+
+def _note_taken(farm: Any, folder: Path, told: Told, over: threading.Event) -> None:
+    """Write down how many tasks are said to be on the disk, whenever these are more."""
+    before = 0
+    while not over.wait(0.02):
+        taken = farm.statistics().on_disk
+        if taken > before:
+            told.write(["taken", [str(taken)]])
+            before = taken
+
+
+def main(how: str, folder: Path, label: str, host: str | None = None) -> None:
+    number = len(list(folder.glob("told-*")))
+    told = Told(folder / f"told-{number}")
+    if how == "own":
+        run_own(folder, label, told, host)
+    else:
+        run_attached(folder, label, told)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), *sys.argv[2:])
+    main(sys.argv[1], Path(sys.argv[2]), *sys.argv[3:])

@@ -35,5 +35,5 @@ def test_an_acknowledgement_that_comes_too_early_is_found(tmp_path: Path) -> Non
         "--plant", str(PLANTS / "acknowledges_early.py"), "--keep", str(tmp_path / "kept"),
     )  # fmt: skip
     assert code == 1, said
-    assert "and the journal did not know it" in said
+    assert "and the journal did not know that" in said
     assert list((tmp_path / "kept").glob("*/story.txt"))

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from tests.chaos.checker import complaints
-from tests.chaos.evidence import Copy, Entry, Evidence, Ran, Told, Trouble
+from tests.chaos.evidence import Copy, Entry, Evidence, Ran, Taken, Told, Trouble
 from tests.chaos.script import answer_of, names_of
 
 VALUE = "0.square.3"
@@ -17,7 +17,7 @@ RAISED = "0.refuse.0"
 @pytest.fixture
 def evidence() -> Evidence:
     """Of a run in which one round was done by one slave, and nothing happened."""
-    right = Evidence(rounds=1)
+    right = Evidence(wanted=names_of(0))
     entries = [Entry("begun", 1)]
     for number, name in enumerate(names_of(0)):
         answer = tuple(answer_of(name))
@@ -65,7 +65,7 @@ def test_an_answer_that_is_lost(evidence: Evidence) -> None:
     )
     lost, told = complaints(evidence)
     assert lost == f"{VALUE} has no answer in the journal"
-    assert f"told ('value', '9') of {VALUE}, and the journal does not know it in the end" in told
+    assert f"told ('value', '9') of {VALUE}, and the journal does not know that in the end" in told
 
 
 def test_an_answer_that_was_told_before_it_was_in_the_journal(evidence: Evidence) -> None:
@@ -161,3 +161,23 @@ def test_a_task_that_nothing_has_ended(evidence: Evidence) -> None:
     evidence.ran[place] = replace(evidence.ran[place], ended=None)
     (found,) = complaints(evidence)
     assert "nothing ended it" in found
+
+
+def test_what_a_service_has_taken_and_does_not_know(evidence: Evidence) -> None:
+    evidence.taken = [Taken(30, 0, 5.0)]
+    (found,) = complaints(evidence)
+    assert found.startswith("30 tasks were taken (27 are in the journal), and the journal does not")
+
+
+def test_what_has_raised_is_not_run_again_by_a_service(evidence: Evidence) -> None:
+    evidence.is_final = True
+    _add(evidence, "handed out", RAISED, run=2, number=100)
+    assert complaints(evidence) == [f"{RAISED} was handed out to ben (run 2) after it had a value"]
+
+
+def test_a_script_that_comes_back_to_a_ticket(evidence: Evidence) -> None:
+    evidence.told[3] = replace(evidence.told[3], name="#3")
+    evidence.by_serial = {"#3": VALUE}
+    assert complaints(evidence) == []
+    evidence.by_serial = {}
+    assert complaints(evidence)[0] == "the script was told of #3, which is not in the journal"
