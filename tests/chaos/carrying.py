@@ -12,6 +12,7 @@ from tests.chaos.evidence import Trouble
 from tests.chaos.room import Room
 from tests.chaos.things import Member
 from tests.conftest import eventually
+from tests.lan.hosts import Line, Running
 
 __all__ = ["Carrier"]
 
@@ -90,10 +91,10 @@ class Carrier:
             if member is self._room.script and code == 0 and self._room.is_enough:
                 continue
             member.is_wanted = False
-            if member is self._room.master and code and self._room.disk.is_full:
+            said = " | ".join(line.text for line in _last_lines(member.running))
+            if member is self._room.master and code and "make room" in said:
                 self._start_where_there_is_room()
                 continue
-            said = " | ".join(line.text for line in member.running.lines[-3:])
             self.surprises.append(f"{member.name} has ended by itself with {code}: {said}")
 
     def _start_where_there_is_room(self) -> None:
@@ -203,6 +204,12 @@ class Carrier:
     def _take_memory(self, fault: Fault) -> _Done | None:
         self._room.order_hog()
         return "", None
+
+
+def _last_lines(running: Running) -> list[Line]:
+    """Return what a process that has ended has said in the end."""
+    running.wait()  # for all of it
+    return running.lines[-3:]
 
 
 _CLOCK_TIMES = (1.0, 60.0, 3600.0)
