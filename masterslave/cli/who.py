@@ -25,7 +25,8 @@ def who(as_json: bool, debug: bool) -> None:
 
     Of each farm: its script and machine, which of a farm on another machine is what its certificate
     says; tasks that run and that were done here, and since when. Also the farms that --allow keeps
-    away. What a farm's own slaves run is its own script's.
+    away. What a farm's own slaves run is its own script's. Of a farm whose script has ended it says
+    that what the slave has of it is kept for the next run.
 
     With --json: a list of slaves, each with only, allow, farms and refused.
     """
@@ -56,6 +57,7 @@ def _facts_of(slave: SlaveSeen) -> dict[str, Any]:
             "running": len(said["runs"]),
             "done": said["done"],
             "since": None,
+            "kept": False,
         }
         for farm, _, said in slave.seats
     ]
@@ -68,7 +70,7 @@ def _show(slaves: list[dict[str, Any]]) -> None:
     for slave in slaves:
         name = slave["name"]
         for farm in slave["farms"]:
-            _add_row(table, name, farm, farm["running"], farm["done"], _since(farm["since"]))
+            _add_row(table, name, farm, farm["running"], farm["done"], _since(farm))
             name = ""
         for farm in slave["refused"]:
             _add_row(table, name, farm, "-", "-", "not served (--allow)")
@@ -89,5 +91,8 @@ def _add_row(table: Table, name: str, farm: dict[str, Any], *cells: object) -> N
     table.add_row(*(Text(str(cell)) for cell in (name, farm["label"], script, whose, *cells)))
 
 
-def _since(since: float | None) -> str:
+def _since(farm: dict[str, Any]) -> str:
+    if farm.get("kept"):
+        return "its script has ended; kept for its next run"
+    since = farm["since"]
     return "" if since is None else time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(since))

@@ -2,7 +2,8 @@
 
 A task of that kind is not handed out again for as long as somebody may have it: until the time is
 over in which its slave would have come back, or until that slave has come and gone. What comes of
-it is the answer of the task with the same key, whatever its number is now.
+it is the answer of the task with the same key, whatever its number is now. But what has raised is
+run again, if the task has retries: those of this run are counted anew.
 
 Who uses it holds the master's lock.
 """
@@ -10,6 +11,7 @@ Who uses it holds the master's lock.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from masterslave.master.answers import Answers
@@ -17,7 +19,7 @@ from masterslave.master.inheritance import Inheritance
 from masterslave.master.seats import Seat, bare_name
 from masterslave.master.submission import Recorded, Submission
 from masterslave.protocol.joining import Hold
-from masterslave.protocol.outcomes import ENDS, Outcome
+from masterslave.protocol.outcomes import ENDS, MIXED, RAISED, Outcome, items_in
 from masterslave.scheduler import HandOut
 
 if TYPE_CHECKING:  # it needs SQLite
@@ -69,6 +71,8 @@ class Inherited(Inheritance):
         key = submission.keys
         if key in self._come:
             answer, slave = self._come.pop(key)
+            if submission.terms.retries and _has_raised(answer):
+                return False
             self._settle(submission, answer, slave)
         elif key in self._numbers:
             self._waiting[key] = submission
@@ -136,10 +140,7 @@ class Inherited(Inheritance):
         if outcome.kind not in ENDS:
             self._drop([number for number in numbers if self._holders.get(number) is seat])
             return True
-        slave = bare_name(seat.slave)
-        _, is_item = self._keys[numbers[0]]
-        hand_out = HandOut(outcome.task, outcome.attempt, outcome.count)
-        self._recording.note_settled(hand_out, slave, outcome, is_item=is_item)
+        slave, settled = bare_name(seat.slave), []
         for number in numbers:
             key, is_item = self._keys.pop(number)
             self._holders.pop(number, None)
@@ -147,11 +148,19 @@ class Inherited(Inheritance):
             self.came += 1
             answer = Recorded(outcome.kind, number - outcome.task if is_item else -1, outcome)
             submission = self._waiting.pop(key, None)
+            if submission is not None and submission.terms.retries and _has_raised(answer):
+                self.released.append(submission)
+                continue
+            settled.append((number, is_item))
             if submission is None:
                 self._come[key] = answer, slave
             else:
                 self._settle(submission, answer, slave)
                 self.let_go(submission.number)
+        for _, row in groupby(enumerate(settled), lambda one: one[1][0] - one[0]):
+            numbers = [number for _, (number, is_item) in row]
+            hand_out = HandOut(numbers[0], outcome.attempt, len(numbers))
+            self._recording.note_settled(hand_out, slave, outcome, is_item=is_item)
         return True
 
     def _settle(self, submission: Submission, answer: Recorded, slave: str) -> None:
@@ -184,3 +193,10 @@ class Inherited(Inheritance):
                 submission = self._waiting.pop(key, None)
                 if submission is not None:
                     self.released.append(submission)
+
+
+def _has_raised(answer: Recorded) -> bool:
+    if answer.kind != MIXED:
+        return answer.kind == RAISED
+    items = items_in(answer.payload())
+    return items is not None and answer.skip < len(items) and items[answer.skip].kind == RAISED

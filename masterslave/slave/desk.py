@@ -79,6 +79,7 @@ class Desk:
                     "running": self._agent.running_for(guest),
                     "done": guest.link.work.done,
                     "since": guest.since,
+                    "kept": guest.link.is_keeping,
                 }
                 for guest in self._agent.guests()
             ],

@@ -196,6 +196,11 @@ class Link:
 
     # Masters that come one after the other.
 
+    @property
+    def is_keeping(self) -> bool:
+        """Whether the master is gone, and what is held is kept for the next one."""
+        return self._succession.state is State.KEPT
+
     def wants_master(self, *, is_same: bool) -> bool:
         """Tell whether a master of this farm that was found is of use.
 

@@ -26,7 +26,8 @@ journal, gate = sys.argv[1:]
 def wait_at(gate):
     Path(gate + ".reached").touch()
     with open(gate) as file:  # until somebody writes to it
-        file.read()
+        if said := file.read():
+            raise ValueError(said)
     with open(gate + ".passed", "a") as file:
         file.write("once")
     return "passed"
@@ -69,8 +70,8 @@ class Earlier:
         self._slave.kill()
         self._slave.wait()
 
-    def open_gate(self) -> None:
-        self._gate.write_text("")
+    def open_gate(self, raising: str = "") -> None:
+        self._gate.write_text(raising)
 
     @property
     def passed(self) -> str:
@@ -105,6 +106,41 @@ def test_a_slave_brings_what_it_had(earlier: Earlier, by: signal.Signals) -> Non
         earlier.open_gate()
         assert future.result(20) == "passed"
     assert earlier.passed == "once"
+
+
+@pytest.mark.parametrize("comes_before", [True, False])
+def test_what_a_slave_brings_that_has_raised_is_tried_again(
+    earlier: Earlier, *, comes_before: bool
+) -> None:
+    earlier.end(signal.SIGKILL)
+    with earlier.next(60.0) as farm:
+        task = farm.options(key="the task", retries=1)
+        if comes_before:
+            earlier.open_gate("no star")
+            eventually(lambda: _has_come(farm), "its outcome has come", 20.0)
+            future = task.submit(_again)
+        else:
+            future = task.submit(_again)
+            eventually(lambda: "is at slave" in farm.explain(future), "the slave has come with it")
+            earlier.open_gate("no star")
+        assert future.result(20) == "ran again"
+
+
+def test_what_a_slave_brings_that_has_raised_is_the_answer_of_a_task_without_retries(
+    earlier: Earlier,
+) -> None:
+    earlier.end(signal.SIGKILL)
+    with earlier.next(60.0) as farm:
+        future = farm.options(key="the task").submit(_again)
+        eventually(lambda: "is at slave" in farm.explain(future), "the slave has come with it")
+        earlier.open_gate("no star")
+        with pytest.raises(ValueError, match="no star"):
+            future.result(20)
+
+
+def _has_come(farm: Farm) -> bool:
+    inherited = farm._master.inherited
+    return inherited is not None and inherited.came == 1
 
 
 def test_what_nobody_comes_with_is_handed_out_again(earlier: Earlier) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -138,6 +139,27 @@ def test_after_keep_s_it_is_dropped_and_said(
     second = start_master(2)
     assert second.ask("farm.submit(abs, -7).result(timeout=20)") == 7
     assert second.ask("inherited.holds") == [[]]
+
+
+def test_whose_work_a_slave_keeps_is_told(
+    start_master: StartMaster, slave: subprocess.Popen[str], tmp_path: Path
+) -> None:
+    first, gate = start_master(1), tmp_path / "gate"
+    hang(first, tmp_path / "ran", gate)
+    assert "kept for its next run" not in _who()
+    first.kill()
+    line_with(slave, "kept for")
+    assert "its script has ended; kept for its next run" in _who()
+    gate.touch()
+
+
+def _who() -> str:
+    command = [sys.executable, "-m", "masterslave", "who"]
+    said = subprocess.run(
+        command, env={**os.environ, "COLUMNS": "200"},
+        capture_output=True, text=True, timeout=60, check=True,
+    ).stdout  # fmt: skip
+    return " ".join(said.split())
 
 
 def test_a_slave_that_was_stopped_meanwhile_drops_nothing(
