@@ -39,6 +39,10 @@ def jobs(look: Look, label: str, as_json: bool) -> None:
     """
     seen = look(check_label(label) if label else None)
     found = [{"label": farm["label"], **job} for farm in seen.farms for job in farm.get("jobs", ())]
+    for farm in seen.farms:
+        if "unreachable" in farm:
+            why = f"farm {farm['label']!r} does not answer: {farm['unreachable']}"
+            click.echo(f"masterslave: {why}", err=True)
     if as_json:
         click.echo(json.dumps(found, indent=2))
         return

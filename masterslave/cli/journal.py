@@ -96,6 +96,11 @@ def invalidate(journal: Path, functions: tuple[str, ...], every: bool, debug: bo
     for path in files:
         with Journal.read_only(path) as reader:
             labels[path] = reader.label
+            if reader.folded.tickets:
+                raise click.UsageError(
+                    f"{path} is of a farm that runs as a service: what a script has left with it "
+                    "is dropped by 'masterslave forget TICKET', and submitted anew"
+                )
             known |= {one.name for one in reader.folded.functions.values()}
     unknown = sorted({*functions} - known)
     if unknown:

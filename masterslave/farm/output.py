@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from masterslave.master.output import TaskOutput
 from masterslave.printed import show_line
 
-__all__ = ["log_levels", "shower"]
+__all__ = ["Show", "log_levels", "shower"]
 
 _MOST_LEVELS = 200
 

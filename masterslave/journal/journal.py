@@ -261,6 +261,10 @@ class Journal:
         self.record(Noted(EPOCH, str(epoch).encode()))
         self.after(callback)
 
+    def forget_folded(self) -> None:
+        """Let go of what was known when it was opened: who needs some of it has it."""
+        self.folded = Folded()
+
     @property
     def waiting_bytes(self) -> int:
         """How many bytes wait to be written, about."""

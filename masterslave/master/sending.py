@@ -78,8 +78,12 @@ class Sender:
                     continue
             else:
                 form, arguments = CALL, submission.arguments
-                if type(arguments) is not bytes:  # they keep what they refer to
-                    arguments = bytes(arguments)
+                if type(arguments) is not bytes:  # they keep what they refer to, or are read now
+                    try:
+                        arguments = bytes(arguments)
+                    except Exception as error:
+                        self._refuse(seat, hand_out, error)
+                        continue
             if seat.is_own and len(arguments) >= _LEND_BYTES:
                 arguments = self._lend(seat, hand_out, arguments)
             task = WireTask(number, hand_out.attempt, count, form, digest, arguments)
@@ -122,6 +126,12 @@ class Sender:
             else:
                 loans.add(hand_out, reference, seat.slave)
         return reference
+
+    def _refuse(self, seat: Seat, hand_out: HandOut, error: Exception) -> None:
+        """The arguments of a task cannot be read: that is its answer."""
+        with self._turn as decisions:
+            seat.mailbox.unpost(hand_out)
+            decisions.fail((hand_out.task,), Failed(error))
 
     def _refuse_items(
         self, seat: Seat, hand_out: HandOut, span: Span, cause: BaseException

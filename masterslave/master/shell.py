@@ -122,6 +122,13 @@ class Master:
             keys, decisions.answers, decisions.recording, until=time.monotonic() + wait_s
         )
 
+    def wait_for_inherited(self, wait_s: float) -> None:
+        """Slaves that have something may come now, and have so long for it."""
+        with self._turn as decisions:
+            if decisions.inherited is not None and decisions.inherited.due is not None:
+                decisions.inherited.due = time.monotonic() + wait_s
+        self._kick()
+
     @property
     def inherited(self) -> Inherited | None:
         """What slaves may bring of earlier runs; for who looks."""

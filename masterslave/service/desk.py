@@ -107,8 +107,11 @@ class Desk(Answered):
         """
         with self._lock:
             self.functions.add(request.functions)
-            taken, rows = ticket.count, []
+            taken = ticket.count
+            rows: list[tuple[SentTasks, Function, Terms]] = []
             for sent in request.tasks:
+                if sent.first < 0:
+                    raise NotTaken(f"serials are counted from 0, and {sent.first} is none")
                 tasks = _without_known(sent, taken)
                 if not tasks.arguments:
                     continue
@@ -117,7 +120,7 @@ class Desk(Answered):
                         f"tasks from serial {tasks.first} on came before those from {taken} on: "
                         "send all tasks in their order"
                     )
-                rows.append((tasks, *self._looked_at(ticket, tasks)))
+                rows.append((tasks, *self._looked_at(ticket, tasks, rows)))
                 taken += len(tasks.arguments)
             if taken > _MOST_TASKS:
                 raise NotTaken(f"ticket {ticket.made.name} has {ticket.count} tasks: attach anew")
@@ -125,7 +128,9 @@ class Desk(Answered):
             made = [self._make(ticket, *row, known) for row in rows]
             self.master.take_in([one for each in made for one in each])
 
-    def _looked_at(self, ticket: Ticket, tasks: SentTasks) -> tuple[Function, Terms]:
+    def _looked_at(
+        self, ticket: Ticket, tasks: SentTasks, before: Sequence[tuple[SentTasks, Function, Terms]]
+    ) -> tuple[Function, Terms]:
         function = self.functions.find(tasks.function)
         largest = max(map(len, tasks.arguments))
         if largest > MAX_PAYLOAD_BYTES:
@@ -136,7 +141,11 @@ class Desk(Answered):
         if not largest or tasks.form not in (CALL, EACH, EACH_STARRED):
             raise NotTaken(f"tasks of {function.name}() are in no form that is known here")
         for serial in tasks.after:
-            if not 0 <= serial < tasks.first or self._is_item(ticket, serial):
+            is_item = self._is_item(ticket, serial) or any(
+                one.form != CALL and one.first <= serial < one.first + len(one.arguments)
+                for one, _, _ in before
+            )
+            if not 0 <= serial < tasks.first or is_item:
                 raise NotTaken(
                     f"tasks of {function.name}() are to follow serial {serial}, which is no single "
                     "task that was sent before"
@@ -147,7 +156,7 @@ class Desk(Answered):
 
     def _is_item(self, ticket: Ticket, serial: int) -> bool:
         with self.ledger.lock:
-            return serial < ticket.count and ticket.row_of(serial).form != CALL
+            return 0 <= serial < ticket.count and ticket.row_of(serial).form != CALL
 
     def _make(
         self,

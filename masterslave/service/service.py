@@ -12,9 +12,9 @@ from typing import Any
 from masterslave.farm.journaled import Kept
 from masterslave.farm.lacking import Lacking
 from masterslave.farm.modules import search_path
-from masterslave.farm.output import log_levels, shower
+from masterslave.farm.output import Show, log_levels, shower
 from masterslave.farm.outside import Outside
-from masterslave.farm.reach import choose_reach
+from masterslave.farm.reach import Reach, choose_reach
 from masterslave.farm.records import statistics_of
 from masterslave.farm.steering import Steering
 from masterslave.farm.tracing import trace_of
@@ -99,18 +99,23 @@ class Service:
             cluster=cluster,
         )  # fmt: skip
         self.lost = ""
-        self._kept = kept = Kept(
-            journal, label, epoch=lead.epoch if lead else 0, compacts=lead is None
-        )
-        self.journal: Journal = kept.journal
-        self._lead = lead or FarmLead.of(kept.journal, reach)
+        self._settings = settings
+        self._lock = threading.Lock()
+        self._is_closed = False
+        self._kept = Kept(journal, label, epoch=lead.epoch if lead else 0, compacts=lead is None)
+        self.journal: Journal = self._kept.journal
+        self.farm_id = self._kept.farm_id
+        self._lead = lead or FarmLead.of(self.journal, reach)
         self._may_be_followed = bool(reach.nameserver)
         try:
-            epoch = self._lead.begin(kept.journal)
+            epoch = self._lead.begin(self.journal)
+            self._build(epoch, local_slaves, reach, show_output)
         except BaseException:
-            kept.close()
+            self._kept.close()
             raise
-        self.farm_id = kept.farm_id
+
+    def _build(self, epoch: int, local_slaves: int, reach: Reach, show_output: Show | None) -> None:
+        label, kept, settings = self.label, self._kept, self._settings
         ledger = Ledger(kept.journal)
         functions = Functions(ledger, kept.journal.folded.left)
         self._carrier = Carrier()
@@ -125,7 +130,6 @@ class Service:
             look_at=Lacking().sort_out,
             show_output=show_output,
         )
-        self._settings = settings
         self._steering = Steering(label, self.master, is_here=False)
         admission = Admission(
             label=label,
@@ -161,8 +165,6 @@ class Service:
                 FOLLOW_ID: FollowDoor(kept.journal.following),
             },
         )
-        self._lock = threading.Lock()
-        self._is_closed = False
 
     def _make_desk(self, ledger: Ledger, functions: Functions, reception: Reception) -> Desk:
         self._desk = Desk(
@@ -180,7 +182,7 @@ class Service:
         if self._may_be_followed:
             self.journal.let_follow(self._lead)
         self._carrier.start()
-        self._kept.inherit(self.master, wait_s=self._settings.patience_s)
+        self._kept.inherit(self.master, wait_s=float("inf"))
         self._desk.objects.restore()
         taken = take_up(self._desk)
         if taken:
@@ -188,6 +190,8 @@ class Service:
         self.master.start()
         self._reception.start()
         self._outside.open()
+        self.master.wait_for_inherited(self._settings.patience_s)  # they could not come before
+        self.journal.forget_folded()
         self._lead.when_lost(self._stop_acting)
 
     @property
@@ -255,13 +259,14 @@ class Service:
 
     def _status(self) -> dict[str, Any]:
         spreading = self.master.spreading
-        failed = sum(ticket.failed for ticket in self._desk.ledger.tickets)
+        jobs = self.jobs()
+        failed = sum(job["failed"] for job in jobs)
         counts = self.master.view(lambda d: statistics_of(d.scheduler.state, failed, spreading))
         return {
             "statistics": asdict(counts),
             "waits": self.why_waiting(),
             "journal": str(self.journal.path),
-            "jobs": self.jobs(),
+            "jobs": jobs,
             "slaves": [asdict(slave) for slave in self._steering.slaves()],
             "former_slaves": [asdict(slave) for slave in self._steering.former_slaves()],
         }

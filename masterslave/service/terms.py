@@ -81,7 +81,4 @@ class TermsBook:
         if key not in self._numbers:
             self._next += 1
             self._numbers[key] = self._next
-        changes: dict[str, object] = {"function": self._numbers[key]}
-        if "owner" in Terms.__struct_fields__:
-            changes["owner"] = ticket
-        return msgspec.structs.replace(terms, **changes)
+        return msgspec.structs.replace(terms, function=self._numbers[key], owner=ticket)
