@@ -15,11 +15,13 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from masterslave.master.answers import Answers
+from masterslave.master.evidence import post_mortem_of
 from masterslave.master.inheritance import Inheritance
 from masterslave.master.seats import Seat, bare_name
 from masterslave.master.submission import Recorded, Submission
+from masterslave.protocol.encoding import encode
 from masterslave.protocol.joining import Hold
-from masterslave.protocol.outcomes import ENDS, MIXED, RAISED, Outcome, items_in
+from masterslave.protocol.outcomes import ENDS, LOST, MIXED, RAISED, Outcome, items_in
 from masterslave.scheduler import HandOut
 
 if TYPE_CHECKING:  # it needs SQLite
@@ -138,6 +140,8 @@ class Inherited(Inheritance):
         if not numbers:
             return False
         if outcome.kind not in ENDS:
+            if outcome.kind == LOST:
+                self._note_loss(seat, outcome)
             self._drop([number for number in numbers if self._holders.get(number) is seat])
             return True
         slave, settled = bare_name(seat.slave), []
@@ -166,6 +170,14 @@ class Inherited(Inheritance):
     def _settle(self, submission: Submission, answer: Recorded, slave: str) -> None:
         submission.after = ()  # its future may live for long
         self._answers.settle_one(submission, answer, slave)
+
+    def _note_loss(self, seat: Seat, outcome: Outcome) -> None:
+        post_mortem = post_mortem_of(outcome.payload)
+        culprit = outcome.task + outcome.item if outcome.item >= 0 else -1
+        lost = HandOut(outcome.task, outcome.attempt, outcome.count)
+        self._recording.note_lost(
+            bare_name(seat.slave), lost, post_mortem.how, encode(post_mortem), culprit
+        )
 
     def left(self, seat: Seat) -> None:
         """See Inheritance."""

@@ -6,7 +6,14 @@ from pathlib import Path
 
 from masterslave.journal import NO_PLACE, ArgumentsKnown, Fact, Journal, Lost
 from masterslave.master import recording
+from masterslave.master.answers import Answers
+from masterslave.master.book import TaskBook
+from masterslave.master.inherited import Inherited
 from masterslave.master.recording import Recording
+from masterslave.master.seats import Seat
+from masterslave.protocol.encoding import encode
+from masterslave.protocol.joining import Introduction
+from masterslave.protocol.outcomes import LOST, Outcome, PostMortem
 from masterslave.scheduler import (
     DismissSlave,
     Feeding,
@@ -18,6 +25,7 @@ from masterslave.scheduler import (
     Terms,
     TimePassed,
 )
+from remoteobj import THIS_MACHINE
 
 HELD = [Held(HandOut(0, 1), is_started=True), Held(HandOut(1, 1), is_started=False)]
 
@@ -82,3 +90,16 @@ def test_arguments_that_are_too_large_are_not_kept(tmp_path: Path) -> None:
     ]
     assert known[0].why_not == "they take 16 MiB, at most 16 are kept"
     assert "failed before it in its run take 256 MiB" in known[2].why_not
+
+
+def test_what_a_slave_says_of_an_earlier_run_is_written_down(tmp_path: Path) -> None:
+    with Journal.open(tmp_path / "j.db", "survey") as journal:
+        notes = Recording(journal)
+        answers = Answers(TaskBook(notes.first), notes, data_only=False)
+        inherited = Inherited({7: (bytes(16), False)}, answers, notes, until=0.0)
+        introduction = Introduction(1, "box", "host", 1, 1, (3, 11))
+        seat = Seat("box#1", "token", introduction, THIS_MACHINE)
+        assert inherited.take(seat, Outcome(7, 2, 1, LOST, encode(PostMortem("killed")), item=0))
+    (lost,) = written(tmp_path, Lost)
+    assert isinstance(lost, Lost)
+    assert (lost.task, lost.attempt, lost.reason, lost.may_come) == (7, 2, "killed", False)
