@@ -105,7 +105,7 @@ def identity(facts: Facts) -> Iterator[Finding]:
     """Look at who this machine is on the network."""
     held = facts.credentials
     if held.problem or held.subject:
-        yield certificate(held)
+        yield certificate(held, facts.system)
     else:
         yield ok(
             "identity",

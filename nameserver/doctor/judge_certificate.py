@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from nameserver.doctor.facts import Credentials
+from nameserver.doctor.facts import Credentials, System
+from nameserver.doctor.mending import mend_identity
 from nameserver.doctor.verdict import Finding, note, ok, wrong
 
 __all__ = ["certificate"]
@@ -10,16 +11,15 @@ __all__ = ["certificate"]
 _SOON_DAYS = 14.0
 
 
-def certificate(held: Credentials, how: str = "") -> Finding:
+def certificate(held: Credentials, system: System, how: str = "") -> Finding:
     """Look at credentials that there are, or that there were to be.
 
     Args:
         how: What is said before whom they name.
     """
     if held.problem:
-        return wrong(
-            "identity", held.problem, "openssl x509 -noout -subject -issuer -dates -in CERTIFICATE"
-        )
+        show = "openssl x509 -noout -subject -issuer -dates -in CERTIFICATE"
+        return wrong("identity", held.problem, mend_identity(held.problem, system) or show)
     who = f"{how}{held.subject!r}"
     if held.cluster:
         who += f", {held.role} of the cluster {held.cluster!r}"

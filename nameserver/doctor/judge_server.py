@@ -14,14 +14,13 @@ __all__ = ["clock", "identity", "name_server", "objects"]
 
 _EARLIEST = datetime(2025, 1, 1, tzinfo=UTC).timestamp()  # nothing of this is older
 _APART_S, _TOO_FAR_S = 5.0, 60.0
-_JOIN = "nameserver join, after 'nameserver invite' on the machine that has the name server"
 
 
 def identity(facts: Facts) -> Iterator[Finding]:
     """Look at how TCP is spoken here."""
     held = facts.credentials
     if held.problem or held.subject:
-        yield certificate(held, "TLS as ")
+        yield certificate(held, facts.system, "TLS as ")
     elif held.is_insecure:
         yield note(
             "identity", "plain TCP: anyone on the network can read and change names and addresses"
@@ -31,7 +30,7 @@ def identity(facts: Facts) -> Iterator[Finding]:
             "identity",
             "this account is in no cluster, and neither --identity nor --insecure was given: a "
             "name server on TCP cannot be asked",
-            _JOIN,
+            mending.JOIN,
         )
 
 
@@ -123,7 +122,8 @@ def _missing(facts: Facts, missing: Missing) -> tuple[str, str]:
             mend = f"export REMOTEOBJ_NAMESERVER=ADDRESS:{missing.port}"
         case _ if missing.is_refused:
             files = "nameserver doctor --identity CA CERTIFICATE KEY"
-            mend = files if facts.credentials.has_files else _JOIN
+            is_known = mending.mend_identity(said, facts.system)
+            mend = is_known or (files if facts.credentials.has_files else mending.JOIN)
         case _ if missing.is_for_choice:
             mend = "export REMOTEOBJ_CLUSTER=NAME"
         case _ if not host:

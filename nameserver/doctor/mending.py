@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from nameserver.doctor.facts import Card, Facts
+import re
+
+from nameserver.doctor.facts import Card, Facts, System
 
 __all__ = [
+    "JOIN",
     "bring_up",
     "let_in_mdns",
     "let_in_network",
     "let_in_port",
     "let_out_mdns",
+    "mend_identity",
     "set_clock",
     "show_mdns_port",
     "start_server",
@@ -17,8 +21,10 @@ __all__ = [
 ]
 
 MDNS_PORT = 5353
+JOIN = "nameserver join, after 'nameserver invite' on the machine that has the name server"
 SAY_WHERE = "export REMOTEOBJ_NAMESERVER=HOST:PORT"
 
+_SHOWN = re.compile("'(ch(?:mod|own) [^']+)'")
 _WINDOWS = "netsh advfirewall firewall add rule action=allow"
 _MACOS = "sudo /usr/libexec/ApplicationFirewall/socketfilterfw --unblockapp $(which python3)"
 _FIREWALLD = "sudo firewall-cmd --permanent {} && sudo firewall-cmd --reload"
@@ -100,9 +106,25 @@ def lead_multicast(facts: Facts, name: str) -> str:
             return f"sudo ip route add 224.0.0.0/4 dev {name}"
 
 
+def mend_identity(said: str, system: System) -> str:
+    """Return what mends a certificate or a file of an identity, by what was said of it; empty where
+    that does not tell.
+    """
+    shown = _SHOWN.search(said)
+    if shown is not None:
+        return shown[1]
+    if "expired" in said:
+        return f"{_clock(system)}   # if the date is right: {JOIN}"
+    return _clock(system) if "clock" in said or "not yet valid" in said else ""
+
+
 def set_clock(facts: Facts) -> str:
     """Return what sets a clock by the network."""
-    match facts.system:
+    return _clock(facts.system)
+
+
+def _clock(system: System) -> str:
+    match system:
         case "macos":
             return "sudo sntp -sS time.apple.com"
         case "windows":

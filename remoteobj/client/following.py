@@ -20,6 +20,7 @@ import queue
 import socket
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 
 from remoteobj import _pyro
@@ -28,6 +29,7 @@ from remoteobj.client.pool import Pool, pools_of
 from remoteobj.client.trusting import ANY_MEMBER, Wanted
 from remoteobj.errors import DeadlinePassed, RemoteObjError
 from remoteobj.identity import Identity
+from remoteobj.identity.revoked import Revoked
 from remoteobj.settings import Settings
 from remoteobj.transport.link import Link
 from remoteobj.uri import URI
@@ -46,6 +48,7 @@ _ROUND_S = 600.0
 _ASIDE_S = 60.0
 """The same where the name server is away, and somebody else is asked: is it back?"""
 _HAND_ON_S = 2.0
+_AT_ONCE = 16
 _SETTINGS = Settings(connect_timeout_s=4.0)
 _AUTHORITY = Wanted(role="operator")
 
@@ -171,22 +174,46 @@ class Follower:
             return False
 
     def _hand_on(self) -> None:
-        """Give the list to the daemons that this process calls."""
+        """Give the list to the daemons that this process calls, some at a time: one that does not
+        answer holds up no other for long.
+        """
         revoked = self._identity.revoked
-        for pool in pools_of(self._identity):
-            until = time.monotonic() + _HAND_ON_S
-            link = None
-            try:
-                link = pool.take()
-                if link is None:  # those that are there are in use: another one says hello
-                    link, _ = pool.connect(_daemon_at(pool.uri.location or ""), until)
-                else:
-                    call_daemon(link, "note_revoked", (revoked.number, revoked.pem), until)
-                pool.give(link)
-            except Exception as error:  # whatever it has raised
-                _log.debug("%s was not told of revocations: %s", pool.uri.location, error)
-                if link is not None:
-                    link.close()
+        waiting = deque(pools_of(self._identity))
+
+        def tell_next() -> None:
+            with contextlib.suppress(IndexError):
+                while True:
+                    _tell(waiting.popleft(), revoked)
+
+        beside = [
+            threading.Thread(target=tell_next, name="remoteobj-revoked", daemon=True)
+            for _ in range(min(len(waiting), _AT_ONCE) - 1)
+        ]
+        started = []
+        for each in beside:
+            with contextlib.suppress(RuntimeError):  # no thread can be started
+                each.start()
+                started.append(each)
+        tell_next()
+        for each in started:
+            each.join()
+
+
+def _tell(pool: Pool, revoked: Revoked) -> None:
+    """Give the list to one daemon. Blocks: on the network, two seconds at most."""
+    until = time.monotonic() + _HAND_ON_S
+    link = None
+    try:
+        link = pool.take()
+        if link is None:  # those that are there are in use: another one says hello
+            link, _ = pool.connect(_daemon_at(pool.uri.location or ""), until)
+        else:
+            call_daemon(link, "note_revoked", (revoked.number, revoked.pem), until)
+        pool.give(link)
+    except Exception as error:  # whatever it has raised
+        _log.debug("%s was not told of revocations: %s", pool.uri.location, error)
+        if link is not None:
+            link.close()
 
 
 def _daemon_at(location: str) -> URI:

@@ -229,6 +229,35 @@ def test_how_tcp_is_spoken(held: Credentials, level: str, words: str, mends: str
     assert (found.level, words in found.text, mends in found.mend) == (level, True, True)
 
 
+CLOCK = "sudo timedatectl set-ntp true"
+
+
+@pytest.mark.parametrize(
+    ("said", "mend"),
+    [
+        ("the certificate of hall is valid from 2027 on: set this machine's clock", CLOCK),
+        ("the certificate x.pem is valid from 2027 on: set the clock, or wait", CLOCK),
+        ("its certificate is not trusted: certificate is not yet valid", CLOCK),
+        ("the certificate x.pem expired at 2026: renew it, or set the clock", CLOCK + "   # if"),
+        (
+            "others can read the key x.pem (mode 0644): run 'chmod 600 x.pem', and",
+            "chmod 600 x.pem",
+        ),
+    ],
+)
+def test_what_is_wrong_with_clock_or_modes_is_mended_there(said: str, mend: str) -> None:
+    mine = Credentials(problem=said)
+    assert only("identity", "wrong", credentials=mine).mend.startswith(mend)
+    for held in (mine, Credentials(subject="anna", cluster="lab", days_left=300)):
+        found = only(
+            "name server", "wrong", server=Missing(said, is_refused=True), credentials=held
+        )
+        assert found.mend.startswith(mend)
+    joined = Missing("it is of another cluster", is_refused=True)
+    found = only("name server", "wrong", server=joined, credentials=Credentials())
+    assert found.mend.startswith("nameserver join")
+
+
 @pytest.mark.parametrize(
     ("dialled", "words", "mend"),
     [

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from remoteobj import Daemon, DeadlinePassed, Identity, PeerRefused, Proxy, Settings, expose
+from remoteobj.client import following
 from remoteobj.client.following import Follower
 from remoteobj.client.trusting import ANY_MEMBER
 from tests.certificates import Authority
@@ -167,6 +168,27 @@ def test_what_a_process_hears_it_hands_on_to_whom_it_calls(town: Town) -> None:
         town.two.note_revoked(town.revoking_three())
         Follower(town.two)._hand_on()
         assert town.one.revoked.number == 1
+
+
+def test_daemons_that_do_not_answer_hold_up_no_other(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    together = threading.Barrier(4)
+    monkeypatch.setattr(following, "_HAND_ON_S", 30.0)
+
+    def take(number: int, pem: bytes) -> None:
+        together.wait(10.0)  # for the others, which one after another would not come
+
+    with contextlib.ExitStack() as ends:
+        for _ in range(4):
+            daemon = ends.enter_context(Daemon("127.0.0.1", identity=town.one))
+            monkeypatch.setattr(daemon._published.tidings, "take", take)
+            uri = daemon.register(Bell(), "bell")
+            daemon.start()
+            ends.enter_context(Proxy(uri, identity=town.two)).ring()
+        town.two.note_revoked(town.revoking_three())
+        Follower(town.two)._hand_on()
+        assert not together.broken
 
 
 def test_who_knows_nothing_of_it_is_not_dialled_every_second(

@@ -74,7 +74,7 @@ SILENT = replace(SURVEY, problem="no answer")
         (
             "identity",
             "has expired",
-            "openssl x509",
+            "sudo timedatectl set-ntp true   # if the date is right: nameserver join",
             {"credentials": Credentials(problem="the certificate has expired")},
         ),
         ("name server", "nobody answers", "nameserver doctor", {"server": NO_SERVER}),
