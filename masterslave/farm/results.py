@@ -72,6 +72,7 @@ class Results:
             if future.done() and len(_pack(future)) <= _INLINE_BYTES:
                 return future.result()
             promised = self._promised[future] = self._blobs.promise()
+            promised.of = weakref.ref(future)
             self.wanted[future] = promised  # before the look: who settles it looks after that
             if future.done() and self.wanted.pop(future, None) is not None:
                 self._blobs.keep(promised, _pack(future))

@@ -85,6 +85,7 @@ class Sent(Struct, array_like=True):
     form: int
     after: tuple[int, ...] = ()
     item_bytes: int = 0
+    given: tuple[tuple[bytes, int], ...] = ()
 
 
 class _Numbered(Struct, frozen=True, array_like=True):

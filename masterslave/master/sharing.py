@@ -12,12 +12,15 @@ import weakref
 from collections import deque
 from collections.abc import Callable
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from masterslave.blobs.reading import RESULT, read_blob
 from masterslave.blobs.segments import Arena, Place
 from masterslave.blobs.writing import Contents, store
 from masterslave.protocol.fetching import HASHES_AT_A_TIME, Piece, hash_of_piece, pieces_of
+
+if TYPE_CHECKING:
+    from masterslave.master.submission import Single
 
 __all__ = ["Blob", "Blobs", "Promised"]
 
@@ -66,10 +69,15 @@ class Blob:
 
 
 class Promised(Blob):
-    """The result of a task that has yet to end, packed; its name is drawn."""
+    """The result of a task that has yet to end, packed; its name is drawn.
 
-    def __init__(self) -> None:
-        super().__init__(secrets.token_bytes(16), [], ())
+    Attributes:
+        of: The task, for who has submitted it.
+    """
+
+    def __init__(self, digest: bytes = b"") -> None:
+        super().__init__(digest or secrets.token_bytes(16), [], ())
+        self.of: weakref.ref[Single] | None = None
         self.has_come = threading.Event()
         self.why_not = ""
         """Why it could not be kept, in words."""
@@ -143,9 +151,9 @@ class Blobs:
                 weakref.finalize(blob, self._drop, digest).atexit = False
             return blob
 
-    def promise(self) -> Promised:
-        """Return the blob of a result that has yet to come."""
-        blob = Promised()
+    def promise(self, digest: bytes = b"") -> Promised:
+        """Return the blob of a result that has yet to come, of this name, if it has one."""
+        blob = Promised(digest)
         with self._lock:
             self._blobs[blob.digest] = blob
         weakref.finalize(blob, self._drop, blob.digest).atexit = False

@@ -135,6 +135,8 @@ class SentTasks(Struct, frozen=True, array_like=True):
         form: CALL, or of items EACH or EACH_STARRED.
         after: Serials of tasks of this ticket that have to succeed before.
         item_bytes: Of the largest item, about.
+        given: Results of single tasks of this ticket that these refer to as shared objects: what
+            handles name each by, and the serial of its task, which is in *after* as well.
     """
 
     first: int
@@ -144,6 +146,7 @@ class SentTasks(Struct, frozen=True, array_like=True):
     form: Form = CALL
     after: tuple[int, ...] = ()
     item_bytes: int = 0
+    given: tuple[tuple[bytes, int], ...] = ()
 
 
 class Request(Struct, frozen=True, array_like=True):

@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import groupby
 
+import msgspec
+
 from masterslave.journal.facts import NO_PLACE, Ended
 from masterslave.journal.tickets import (
     OPEN,
@@ -150,6 +152,8 @@ class Desk(Answered):
                     f"tasks of {function.name}() are to follow serial {serial}, which is no single "
                     "task that was sent before"
                 )
+        if any(serial not in tasks.after for _, serial in tasks.given):
+            raise NotTaken(f"tasks of {function.name}() do not follow what they are given")
         is_pickled = function.is_named and any(one[:1] == PICKLED for one in tasks.arguments)
         terms = self.terms.read(ticket.made.name, function, tasks.terms, is_pickled=is_pickled)
         return function, terms
@@ -173,10 +177,11 @@ class Desk(Answered):
             note_sent(
                 Sent(
                     index, tasks.first, len(places), tasks.function, tasks.terms, tasks.form,
-                    tasks.after, tasks.item_bytes,
+                    tasks.after, tasks.item_bytes, tasks.given,
                 )
             )
         )  # fmt: skip
+        self.objects.promise(ticket, tasks.given)
         after = self.predecessors(ticket, tasks.after, known) if tasks.after else ()
         made: list[Submission] = []
         if tasks.form != CALL:
@@ -250,6 +255,7 @@ class Desk(Answered):
         if self.is_closing:
             return
         if is_on_disk:
+            self.objects.note_answers(ticket, first, count)
             self._on_told(ticket, first, count)
         else:
             self.ledger.after(partial(self._on_told, ticket, first, count))
@@ -268,10 +274,8 @@ def _without_known(tasks: SentTasks, taken: int) -> SentTasks:
     known = min(max(0, taken - tasks.first), len(tasks.arguments))
     if not known:
         return tasks
-    return SentTasks(
-        tasks.first + known, tasks.function, tasks.terms, tasks.arguments[known:], tasks.form,
-        tasks.after, tasks.item_bytes,
-    )  # fmt: skip
+    first, arguments = tasks.first + known, tasks.arguments[known:]
+    return msgspec.structs.replace(tasks, first=first, arguments=arguments)
 
 
 def _open_numbers(ticket: Ticket, first: int, count: int) -> Iterator[Sequence[int]]:

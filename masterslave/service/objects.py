@@ -14,8 +14,8 @@ from masterslave.blobs.segments import Place as Memory
 from masterslave.errors import JournalUnusable
 from masterslave.journal.facts import Noted, Place
 from masterslave.journal.left_code import SHARED, KnownObject, note_object, read_object
-from masterslave.journal.tickets import Ticket
-from masterslave.master.sharing import Blob, Blobs
+from masterslave.journal.tickets import OPEN, Ticket
+from masterslave.master.sharing import Blob, Blobs, Promised
 from masterslave.protocol.attaching import Offer
 from masterslave.protocol.fetching import Piece, pieces_of
 from masterslave.service.functions import NotTaken
@@ -44,6 +44,8 @@ class SharedObjects:
         self._lock = threading.Lock()
         self._held: dict[int, dict[bytes, Blob]] = {}
         self._coming: dict[tuple[int, bytes], _Coming] = {}
+        self._wanted: dict[int, dict[int, list[Promised]]] = {}
+        """Results that are given to tasks, by ticket and serial."""
 
     def restore(self) -> None:
         """Have again what the journal has, of tickets that there are. Blocks: on the disk."""
@@ -61,6 +63,48 @@ class SharedObjects:
                 log.error("an object that a script has shared cannot be had again: %s", error)
                 continue
             self._hold(known, places)
+        for ticket in list(self._ledger.tickets):
+            for row in ticket.rows:
+                if row.given and any(ticket.runs(row.first, row.count, are_open=True)):
+                    self.promise(ticket, row.given)
+
+    def promise(self, ticket: Ticket, given: Iterable[tuple[bytes, int]]) -> None:
+        """Results of these tasks are given to others: keep each, now or when it is there.
+
+        Args:
+            given: What handles name each by, and the serial of its task.
+        """
+        index = ticket.made.index
+        for digest, serial in given:
+            with self._lock:
+                held = self._held.setdefault(index, {})
+                if digest in held:
+                    continue
+                promised = held[digest] = self._blobs.promise(digest)
+                wanted = self._wanted.setdefault(index, {})
+                wanted.setdefault(serial, []).append(promised)
+            with self._ledger.lock:
+                is_answered = serial < ticket.count and ticket.what(serial) != OPEN
+            if is_answered:
+                self.note_answers(index, serial, 1)
+
+    def note_answers(self, index: int, first: int, count: int) -> None:
+        """Tasks of a ticket have their answers. Blocks: on the disk, if one is given to others."""
+        wanted = self._wanted.get(index)
+        ticket = self._ledger.tickets.by_index.get(index)
+        if not wanted or ticket is None:
+            return
+        with self._lock:
+            come = [serial for serial in wanted if first <= serial < first + count]
+            promised = [(serial, wanted.pop(serial)) for serial in come]
+        for serial, blobs in promised:
+            with self._ledger.lock:
+                has_failed, place = ticket.has_failed(serial), ticket[serial].place
+            for blob in () if has_failed else blobs:
+                try:
+                    self._blobs.keep(blob, self._ledger.read(place))
+                except JournalUnusable as error:
+                    self._blobs.refuse(blob, str(error))
 
     def take(self, ticket: Ticket, offer: Offer) -> bool:
         """Take some of an object; tells whether all of it is here.
@@ -98,6 +142,7 @@ class SharedObjects:
         index = ticket.made.index
         with self._lock:
             self._held.pop(index, None)
+            self._wanted.pop(index, None)
             for key in [key for key in self._coming if key[0] == index]:
                 del self._coming[key]
 

@@ -144,7 +144,7 @@ class AttachedFarm(Calls, Sharing):
             CannotAttach: The farm has refused this script; the message says why.
 
         Blocks: until the farm has all on its disk; while it cannot be reached, as long as that
-            takes; and where a task is given the result of another one, until that has come.
+            takes; and where a task follows one of ``futures``, until that has its answer.
         Threads: any.
         """
         if self._is_of_parent() or self._closed:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from masterslave.master.book import TaskBook
 from masterslave.master.submission import Single, Submission
@@ -40,13 +40,15 @@ class Portion:
         first: Serial of the first.
         arguments: Of each, packed.
         after: Serials of tasks that have to succeed before.
-        holds: What is referred to in them.
+        given: Results of other tasks that are referred to in them: as ``SentTasks.given``.
+        holds: What else is referred to.
     """
 
     submission: Submission
     first: int
     arguments: Sequence[bytes]
     after: tuple[int, ...] = ()
+    given: tuple[tuple[bytes, int], ...] = ()
     holds: tuple[object, ...] = ()
 
 
@@ -92,11 +94,13 @@ class Ledger:
         submission: Submission,
         arguments: Sequence[bytes],
         after: tuple[int, ...] = (),
+        given: tuple[tuple[bytes, int], ...] = (),
         holds: tuple[object, ...] = (),
     ) -> None:
         """Number a submission; it is to be sent."""
         self._book.add(submission)
-        self._untaken.append(Portion(submission, submission.number, arguments, after, holds))
+        portion = Portion(submission, submission.number, arguments, after, given, holds)
+        self._untaken.append(portion)
 
     def restore(self, first: int, tasks: Iterable[Single]) -> None:
         """Enter tasks of an earlier time, the first of which has this serial; they are taken."""
@@ -239,6 +243,4 @@ def _part(portion: Portion, start: int, end: int) -> Portion:
     if not start and end == len(portion.arguments):
         return portion
     arguments = portion.arguments[start:end]
-    return Portion(
-        portion.submission, portion.first + start, arguments, portion.after, portion.holds
-    )
+    return replace(portion, first=portion.first + start, arguments=arguments)

@@ -6,8 +6,8 @@
     future <----------- hand over <--- ledger <-- line <-collect-- its answers
 
 One lock guards the ledger. Answers are handed over without it, since that runs code of the user's.
-A task that is given the result of another one is held back until that has come: it is then an
-object that the script shares.
+A task that is given the result of another one travels with the serial of that: the farm keeps the
+result for it. If that one came with the ticket, it is held back until the result has come.
 """
 
 from __future__ import annotations
@@ -273,11 +273,19 @@ class RemoteMaster:
             elif (why := parcel.why_not) is not None:
                 told.append(parcel.settle_all(Failed(why)))
             else:
-                after = [one for one in submission.after if not cast(FarmFuture[Any], one).done()]
-                for one in after:
-                    self._followed[one.number] = one
-                numbers = tuple(one.number for one in after)
-                self.ledger.add(submission, parcel.arguments, numbers, parcel.blobs)
+                given = parcel.given
+                after = {one.number: one for one in given.values()}
+                for one in submission.after:
+                    if not cast(FarmFuture[Any], one).done():
+                        after[one.number] = one
+                self._followed.update(after)
+                self.ledger.add(
+                    submission,
+                    parcel.arguments,
+                    tuple(after),
+                    tuple((digest, one.number) for digest, one in given.items()),
+                    tuple(blob for blob in parcel.blobs if blob.digest not in given),
+                )
         return told
 
     def _struck(self, struck: Iterable[Struck], answer: Answer) -> list[HandOver]:

@@ -35,15 +35,23 @@ class Parcel(NamedTuple):
         return next((one for one in self.submission.after if one.has_failed), None)
 
     def has_to_wait(self, since: int) -> bool:
-        """Tell whether it is given a result that has not come, or follows one that has no number
-        yet, or one from before the number *since*: which may be an item.
+        """Tell whether it follows, or is given the result of, a task that has no number yet, or
+        one from before the number *since*: which may be an item.
         """
-        return any(
-            isinstance(blob, Promised) and not blob.has_come.is_set() for blob in self.blobs
-        ) or any(
+        return any(one.number < since for one in self.given.values()) or any(
             one.number < since and not cast("FarmFuture[Any]", one).done()
             for one in self.submission.after
         )
+
+    @property
+    def given(self) -> dict[bytes, Single]:
+        """Tasks whose results it is given, and that are not here: by what handles name those."""
+        return {
+            blob.digest: task
+            for blob in self.blobs
+            if isinstance(blob, Promised) and not blob.has_come.is_set()
+            if blob.of is not None and (task := blob.of()) is not None
+        }
 
     @property
     def why_not(self) -> NotShared | None:

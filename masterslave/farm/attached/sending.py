@@ -64,6 +64,7 @@ class _Alike(NamedTuple):
     function: bytes
     terms: Terms
     after: tuple[int, ...]
+    given: tuple[tuple[bytes, int], ...]
 
 
 def pack_terms(terms: Terms) -> bytes:
@@ -84,9 +85,11 @@ def _rows(portions: Sequence[Portion]) -> Iterator[SentTasks]:
             submission.form if submission.is_span else CALL,
             alike.after,
             submission.item_bytes if submission.is_span else 0,
+            alike.given,
         )
 
 
 def _alike(portion: Portion) -> _Alike:
     one = portion.submission
-    return _Alike(one.number if one.is_span else -1, one.function.digest, one.terms, portion.after)
+    span = one.number if one.is_span else -1
+    return _Alike(span, one.function.digest, one.terms, portion.after, portion.given)

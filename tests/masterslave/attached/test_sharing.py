@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from masterslave import DependencyFailed, Farm, Handle
+from tests.conftest import eventually
 from tests.masterslave.attached.conftest import StartService
 from tests.masterslave.conftest import StartSlave
 from tests.masterslave.gates import wait_at
@@ -52,17 +53,26 @@ def test_shared_objects_and_results_of_tasks_go_to_tasks(
         assert cancelled.cancel()
 
 
-def test_what_is_shared_outlives_script_and_service(
-    start_service: StartService, start_slave: StartSlave
+def test_what_is_shared_or_given_outlives_script_and_service(
+    start_service: StartService, start_slave: StartSlave, tmp_path: Path
 ) -> None:
     service = start_service()
     farm = Farm.attach("lab")
     shared: Handle[np.ndarray] = farm.share(np.ones(2_000_000))
     farm.map(total, [shared] * 3, [1, 2, 3])
+    early, late = farm.submit(table_of, 5), farm.submit(table_of, 10, tmp_path / "gate")
+    farm.submit(total, early, 1)
+    farm.submit(total, late, 2)
     ticket = farm.detach()
-    service.kill()
-    service.wait()
-    start_service()
     start_slave("lab", "--slots", "1")
     with Farm.attach("lab", ticket=ticket) as farm:
-        assert [one.result(30) for one in farm.futures] == [2e6, 4e6, 6e6]
+        assert [one.result(30) for one in farm.futures[:4]][:3] == [2e6, 4e6, 6e6]
+        again = farm.submit(total, farm.futures[4], 3)  # waits in the script
+        eventually(farm.futures[4].running, "the farm has it")
+        service.kill()
+        service.wait()
+        start_service()
+        (tmp_path / "gate").touch()
+        assert farm.futures[6].result(30) == 90.0
+        assert farm.futures[5].result(30) == 10.0
+        assert again.result(30) == 135.0
