@@ -26,6 +26,7 @@ __all__ = [
 PREFIX = "masterslave."
 SLAVE_PREFIX = "masterslave-slave."
 _MOST_OF_NAME = 400
+_MOST_DIGITS = 17
 ANY_LABEL = "*"
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 
@@ -41,6 +42,7 @@ class FarmRecord:
         node: The machine that registered it, as a name server says that its certificate said; empty
             where none does.
         farm_id: Of a farm that is kept, the same in each of its runs; empty: it is not kept.
+        epoch: Of the master, when it was registered: of two of one farm, the higher one acts.
     """
 
     label: str
@@ -51,6 +53,7 @@ class FarmRecord:
     script: str
     node: str = ""
     farm_id: str = ""
+    epoch: int = 0
 
 
 def check_label(label: str) -> str:
@@ -75,7 +78,11 @@ def name_of(label: str, farm: str) -> str:
 def metadata_of(record: FarmRecord) -> frozenset[str]:
     """Return what is told of a farm beside its URI."""
     facts = {f"host={record.host}", f"pid={record.pid}", f"script={record.script}"}
-    return frozenset(facts | ({f"farm-id={record.farm_id}"} if record.farm_id else set()))
+    if record.farm_id:
+        facts.add(f"farm-id={record.farm_id}")
+    if record.epoch:
+        facts.add(f"epoch={record.epoch}")
+    return frozenset(facts)
 
 
 def read_record(record: Record) -> FarmRecord | None:
@@ -85,17 +92,23 @@ def read_record(record: Record) -> FarmRecord | None:
         return None
     _, label, farm = name.split(".")
     facts = dict(fact.partition("=")[::2] for fact in record.metadata)
-    pid = facts.get("pid", "0")
     return FarmRecord(
         label=label,
         farm=farm,
         uri=record.uri,
         host=facts.get("host", "?"),
-        pid=int(pid) if pid.isdigit() else 0,
+        pid=_number(facts.get("pid", "0")),
         script=facts.get("script", "?"),
         node=getattr(record, "node", None) or "",
         farm_id=facts.get("farm-id", ""),
+        epoch=_number(facts.get("epoch", "0")),
     )
+
+
+def _number(text: str) -> int:
+    """Return what a record says; 0 where that is no number, or one that nobody has."""
+    is_one = text.isascii() and text.isdigit() and len(text) < _MOST_DIGITS
+    return int(text) if is_one else 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,7 @@ class Outside:
         reach: How far the farm reaches.
         script: What is at work here, for people; empty: the file that was started.
         beside: What else is served where the door is, by its ids.
+        on_superseded: As the door wants it.
 
     Attributes:
         local_uri: Where the door is for this user's processes on this machine.
@@ -55,6 +56,7 @@ class Outside:
         reach: Reach,
         script: str = "",
         beside: Mapping[str, Any] | None = None,
+        on_superseded: Callable[[int], None] | None = None,
     ) -> None:
         self._beside = beside or {}
         self._doors = Doors(reach.host, reach.identity)
@@ -66,7 +68,7 @@ class Outside:
             )
         self._record = FarmRecord(
             welcome.label, secrets.token_hex(4), self._doors.uri, socket.gethostname(), os.getpid(),
-            script, farm_id=welcome.farm_id,
+            script, farm_id=welcome.farm_id, epoch=welcome.epoch,
         )  # fmt: skip
         self._local = LocalSlaves(self._doors.local_uri)
         self._watchman = Watchman(
@@ -86,6 +88,7 @@ class Outside:
             steer=steer,
             is_own=self._local.has,
             how_ended=self._local.how_ended,
+            on_superseded=on_superseded,
         )
         self._places = Places(
             replace(self._record, uri=self._doors.local_uri),
@@ -96,6 +99,7 @@ class Outside:
             cluster=reach.cluster,
         )
         self.add_local_slaves = self._local.add
+        self.lead_with = self._door.lead_with
         self.why_waiting = self._watchman.why_waiting
 
     def open(self) -> None:

@@ -48,6 +48,8 @@ class Door:
         on_refused: Called when a slave is refused.
         is_own: Tells whether the farm itself has started the process with this id.
         how_ended: Waits so long for such a process to end; tells how, in words, or nothing.
+        on_superseded: Called with the epoch of a later master of the farm, which a slave says that
+            it has seen; as often as slaves say so. A slave may lie: ask the name server.
         status: Returns plain data about the farm, for ``masterslave show``.
         release: Ends the quarantine of a slave, by its id.
         steer: Asks a slave, by its id, to "drain", "stop", or for its "status".
@@ -64,6 +66,7 @@ class Door:
         steer: Callable[[str, str], Future[dict[str, Any]]],
         is_own: Callable[[int], bool],
         how_ended: Callable[[int, float], str] = lambda pid, timeout_s: "",
+        on_superseded: Callable[[int], None] | None = None,
     ) -> None:
         self._master = master
         self._conversation = master.conversation
@@ -72,6 +75,11 @@ class Door:
         self._status = status
         self._release, self._steer = release, steer
         self._is_own, self._how_ended = is_own, how_ended
+        self._on_superseded = on_superseded
+
+    def lead_with(self, epoch: int) -> None:
+        """Tell slaves that come from now on that the master has this epoch."""
+        self._welcome = msgspec.structs.replace(self._welcome, epoch=epoch)
 
     @expose(role="slave")
     def join(self, message: bytes) -> bytes:
@@ -79,7 +87,7 @@ class Door:
         introduction = decode(message, Introduction)
         peer = current_peer()
         no_code = _why_no_code(introduction)
-        reason = _why_not(introduction, no_code)
+        reason = _why_not(introduction, no_code) or self._why_superseded(introduction)
         if reason:
             self._on_refused(f"{introduction.name} at {peer}", reason)
             return encode(Welcome(refused=reason))
@@ -112,6 +120,18 @@ class Door:
             how = self._how_ended(seat.introduction.pid, _ENDS_S)
         reason = f"its connection closed; {how}" if how else "its connection closed"
         self._conversation.leave(seat.slave, reason)
+
+    def _why_superseded(self, introduction: Introduction) -> str:
+        """Return why the slave would not believe this master; empty if it would."""
+        ours, epoch = self._welcome, introduction.epoch
+        if introduction.farm_id != ours.farm_id or not ours.farm_id or epoch <= ours.epoch:
+            return ""
+        if self._on_superseded is not None:
+            self._on_superseded(epoch)
+        return (
+            f"it has served a later master of this farm, with epoch {epoch}, and this one has "
+            f"{ours.epoch}: the farm was taken over, or this is an older copy of its journal"
+        )
 
     @expose(role="slave")
     def decline(self, message: bytes) -> None:

@@ -61,6 +61,7 @@ class Introduction(Struct, frozen=True):
             addresses of its machine (``0.0.0.0``) stand for the one that it comes from.
         farm_id: It has served this farm before, which is kept (``Welcome.farm_id``): *holds* are
             what it still has of it, from whichever of its masters.
+        epoch: The highest epoch of that farm that it has seen; it believes no earlier master.
     """
 
     version: int
@@ -77,6 +78,7 @@ class Introduction(Struct, frozen=True):
     gives: str = ""
     farm_id: str = ""
     holds: tuple[Hold, ...] = ()
+    epoch: int = 0
 
 
 class Decline(Struct, frozen=True):
@@ -125,6 +127,8 @@ class Welcome(Struct, frozen=True):
             the other. Empty: there is one only.
         keep_s: So long the slave goes on with what it has of such a farm when its master is gone,
             and keeps outcomes for the next one, in seconds.
+        epoch: Of the master, where one takes a farm over from another: who comes after another one
+            has a higher one. Else 0.
     """
 
     slave: str = ""
@@ -141,6 +145,7 @@ class Welcome(Struct, frozen=True):
     handlers: GivenHandlers = GivenHandlers()
     farm_id: str = ""
     keep_s: float = 0.0
+    epoch: int = 0
 
 
 def on_tag(name: str) -> str:

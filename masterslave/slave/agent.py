@@ -26,6 +26,7 @@ from masterslave.protocol.joining import VERSION, Introduction
 from masterslave.slave.avoiding import Avoided
 from masterslave.slave.calling import Caller, MasterGone
 from masterslave.slave.children import Child
+from masterslave.slave.epochs import Epochs
 from masterslave.slave.giving import Giver
 from masterslave.slave.guests import Guest, Look, decline, why_not
 from masterslave.slave.housekeeping import Housekeeper
@@ -119,6 +120,7 @@ class Agent:
         self.allowed = Allowed(allow)
         self._refusals = Refusals()
         self._avoided = Avoided()
+        self._epochs = Epochs()
         self._guests: dict[str, Guest] = {}
         self._meets: dict[str, Caller] = {}
         """Farms that are asked who they are."""
@@ -163,7 +165,7 @@ class Agent:
         guest = self._guest_of(farm)
         if guest is None:
             return not self._leaving.is_set()
-        return guest.link.wants_master(is_same=farm.farm == guest.farm.farm)
+        return guest.link.wants_master(is_same=farm.farm == guest.farm.farm, epoch=farm.epoch)
 
     def _guest_of(self, farm: FarmRecord) -> Guest | None:
         """Return the same farm as a guest, with whichever master; the lock is held."""
@@ -251,8 +253,8 @@ class Agent:
         for link in links:
             link.rest(reason)
 
-    def introduction(self) -> Introduction:
-        """Return who the slave is."""
+    def introduction(self, farm_id: str = "") -> Introduction:
+        """Return who the slave is, for a farm of which it may have seen a master before."""
         return Introduction(
             version=VERSION,
             name=self.name,
@@ -265,6 +267,7 @@ class Agent:
             offers=self._offers,
             takes_handlers=self._only_pid is not None,
             gives="" if self._giver is None else str(self._giver.uri),
+            farm_id=farm_id if self._epochs.of(farm_id) else "",
         )
 
     def _meet(self, farm: FarmRecord, where: str, caller: Caller) -> None:
@@ -297,13 +300,14 @@ class Agent:
         link = Link(
             farm.uri,
             self._workshop,
-            self.introduction(),
+            self.introduction(farm.farm_id),
             patience_s=self._patience_s,
             identity=self._identity,
             giver=self._giver,
             report=self._report,
             node=owner.node or None,
             keeps=not self._once and self._only_pid is None,
+            epochs=self._epochs,
         )
         link.rest(self._rests)
         guest = self._guests[farm.farm] = Guest(farm, owner, time.time(), link)

@@ -19,6 +19,7 @@ from masterslave.protocol.joining import Introduction, Welcome
 from masterslave.protocol.outcomes import REPORT, Outcome
 from masterslave.slave.calling import MasterGone
 from masterslave.slave.children import Child
+from masterslave.slave.epochs import Epochs
 from masterslave.slave.giving import Giver
 from masterslave.slave.keeper import Keeper
 from masterslave.slave.keeping import KEPT_BYTES, Countdown, Happening, State
@@ -33,8 +34,7 @@ __all__ = ["Link"]
 
 _DRAINS = "it finishes what runs, and leaves"
 _PATIENCE_S = 2.0
-"""So long a master is tried that was found for what is kept: if it does not answer, it is found
-again."""
+"""So long a master is tried that was found for what is kept; then it is found again."""
 _LANE_S = 2.0
 """A lane that is not closed by then runs a call that holds Python's lock; its mark tells of it."""
 _LONGEST_S = 7 * 24 * 3600.0
@@ -57,6 +57,7 @@ class Link:
         keeps: Whether what is held of a farm that is kept outlives its master: somebody has to
             look for the next one, and ``offer`` it.
         most_kept_bytes: About so much of outcomes is kept.
+        epochs: Of masters that were seen, also by other links.
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class Link:
         node: str | None = None,
         keeps: bool = False,
         most_kept_bytes: int = KEPT_BYTES,
+        epochs: Epochs | None = None,
     ) -> None:
         self.work = FarmWork(only_named=introduction.only_named)
         self._why_resting = ""
@@ -80,7 +82,7 @@ class Link:
         self._patience_s, self._identity = patience_s, identity
         self._giver, self._report = giver, report
         self._keeps, self._most_kept_bytes = keeps, most_kept_bytes
-        self._succession = Succession()
+        self._succession, self._epochs = Succession(), epochs or Epochs()
         self._closing: list[threading.Thread] = []
         self._session = self._session_with(uri, node, patience_s)
         self._keeper = Keeper(
@@ -201,19 +203,20 @@ class Link:
         """Whether the master is gone, and what is held is kept for the next one."""
         return self._succession.state is State.KEPT
 
-    def wants_master(self, *, is_same: bool) -> bool:
+    def wants_master(self, *, is_same: bool, epoch: int = 0) -> bool:
         """Tell whether a master of this farm that was found is of use.
 
         Args:
             is_same: It is the one that was served last.
+            epoch: Of the farm, as its record says: a later master is of use whenever it comes.
         """
-        is_silent = not is_same and self._session.is_silent(time.monotonic())
-        return self._is_of_kept_farm() and self._succession.wants(is_silent=is_silent)
+        is_over = epoch > self.welcome.epoch or self._session.is_silent(time.monotonic())
+        return self._is_of_kept_farm() and self._succession.wants(is_over=is_over and not is_same)
 
     def offer(self, successor: Successor) -> None:
         """Go on with this master, which is wanted, if it lets the slave in."""
         if self._succession.offer(successor):
-            self._session.abandon("does not answer, and another master of the farm was found")
+            self._session.abandon("does not answer or was succeeded, and another one was found")
 
     def what_is_dropped(self) -> str:
         """Return in words what is lost if the slave ends now; empty: nothing."""
@@ -226,7 +229,8 @@ class Link:
             session, is_kept = self._session, self._is_of_kept_farm()
             happening = session.serve_aside() if is_kept else session.serve()
             held, how = self._held_in_words(), session.caller.how
-            keeps = is_kept and bool(held) and not succession.is_told_to_drop
+            holds = bool(held) or session.is_abandoned
+            keeps = is_kept and holds and not succession.is_told_to_drop
             if succession.step(happening, keeps=keeps) is State.OVER:
                 is_dropped = is_kept and held and happening is not Happening.ENDED
                 return f"{how}; dropped: {held}" if is_dropped else how
@@ -248,7 +252,7 @@ class Link:
         how = session.caller.how
         self._report(
             f"farm {self.welcome.label!r}: its master {how}; kept for the next one, for "
-            f"{keep_s:g} s: {self._held_in_words()}"
+            f"{keep_s:g} s: {self._held_in_words() or 'nothing'}"
         )
         countdown = Countdown(keep_s, time.monotonic())
         while True:
@@ -263,7 +267,7 @@ class Link:
                 how = "was left before its next master came"
             else:
                 how += f", and no other master of it came within {keep_s:g} s"
-            return f"{how}; dropped: {self._held_in_words()}"
+            return f"{how}; dropped: {self._held_in_words() or 'nothing'}"
 
     def _go_on_with(self, found: Successor) -> bool:
         """Join a master with what is held; tells whether it has let the slave in."""
@@ -295,7 +299,7 @@ class Link:
 
     def _follow(self, session: Session, found: Successor) -> None:
         """Serve another master, which has let the slave in."""
-        held, self._session = self._held_in_words(), session
+        held, self._session = self._held_in_words() or "nothing", session
         session.caller.patience_s = self._patience_s
         with self._workshop.lock:
             self.work.end_keeping()
@@ -347,14 +351,13 @@ class Link:
         with self._workshop.lock:
             return self.work.held_in_words(self._workshop.jobs_of(self.work))
 
-    # What one session needs.
-
     def _session_with(self, uri: URI, node: str | None, patience_s: float) -> Session:
         return Session(
             uri,
             self.work,
             self._workshop,
             self._introduce,
+            self._epochs,
             patience_s=patience_s,
             identity=self._identity,
             node=node,

@@ -18,6 +18,7 @@ from masterslave.protocol.joining import GivenHandlers, Introduction, Welcome
 from masterslave.slave.asking import Asker
 from masterslave.slave.calling import Caller, MasterGone
 from masterslave.slave.courier import Courier
+from masterslave.slave.epochs import Epochs
 from masterslave.slave.intake import Intake
 from masterslave.slave.keeping import Happening
 from masterslave.slave.rights import without_code_in
@@ -40,6 +41,7 @@ class Session:
         work: What is held for the farm.
         workshop: Where tasks are run.
         introduce: Returns who the slave is, and what it holds.
+        epochs: Of masters that were seen: no earlier one is believed.
         patience_s: How long a master that does not answer is tried, in seconds.
         identity: Who this machine is, for a door on TCP; it is never called over plain TCP.
         node: Which machine the master has to be on, by its certificate; None: any of the cluster.
@@ -61,6 +63,7 @@ class Session:
         work: FarmWork,
         workshop: Workshop,
         introduce: Callable[[], Introduction],
+        epochs: Epochs,
         *,
         patience_s: float,
         identity: Identity | None,
@@ -76,7 +79,7 @@ class Session:
         self._asking: threading.Thread | None = None
         self.caller = Caller(patience_s)
         self._work, self._workshop = work, workshop
-        self._introduce, self._report = introduce, report
+        self._introduce, self._report, self._epochs = introduce, report, epochs
         self._join_lock = threading.Lock()
         proxy = Proxy(uri, identity=identity, node=node)
         self.talk = options(proxy, timeout_s=_ANSWER_S)
@@ -172,15 +175,20 @@ class Session:
 
         Raises:
             SlaveRefused: The master does not take this slave.
-            MasterGone: As ``Caller.insist``.
+            MasterGone: As ``Caller.insist``; or the master was succeeded, and need not know it.
         """
         with self._join_lock:
             if self.welcome.slave != unknown:
                 return  # the other thread has done it meanwhile
-            introduction = structs.replace(self._introduce(), formerly=unknown)
+            introduction = self._introduce()
+            seen = self._epochs.of(introduction.farm_id)
+            introduction = structs.replace(introduction, formerly=unknown, epoch=seen)
             welcome = self.caller.call(self.talk, "join", introduction, Welcome)
             if welcome.refused:
                 raise SlaveRefused(welcome.refused)
+            succeeded = self._epochs.note(welcome)
+            if succeeded:
+                raise MasterGone(succeeded)
             if introduction.only_named:
                 welcome = without_code_in(welcome)
             elif welcome.no_code and not unknown:

@@ -62,16 +62,17 @@ class Succession:
                 self.kept_since = time.monotonic()
             return self.state
 
-    def wants(self, *, is_silent: bool) -> bool:
+    def wants(self, *, is_over: bool) -> bool:
         """Tell whether a master that was found is of use.
 
         Args:
-            is_silent: The one that is served owes an answer, and the one that was found is another.
+            is_over: The one that is served owes an answer, or was succeeded; and the one that was
+                found is another.
         """
         with self.changed:
             if self._offered is not None or self.is_told_to_drop:
                 return False
-            return self.state is State.KEPT or (self.state is State.SERVING and is_silent)
+            return self.state is State.KEPT or (self.state is State.SERVING and is_over)
 
     def offer(self, successor: Successor) -> bool:
         """Go on with this one; tells whether another one has to be left for it."""

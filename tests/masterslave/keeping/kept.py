@@ -65,12 +65,13 @@ def kept_farm(
     keep_s: float,
     run: int,
     inherited: Inherited | None = None,
+    epoch: int = 0,
     **options: Any,
 ) -> Farm:
     """Return a farm that is kept, with numbers of this run."""
 
     def welcome(**given: Any) -> Welcome:
-        return Welcome(**{**given, "farm_id": farm_id, "keep_s": keep_s})
+        return Welcome(**{**given, "farm_id": farm_id, "keep_s": keep_s, "epoch": epoch})
 
     with mock.patch.object(farm_module, "Welcome", welcome):
         farm = Farm(label, **options)

@@ -53,10 +53,10 @@ class Slave:
     def _run(self) -> None:
         self.how = self.link.run()
 
-    def offer(self, master: FakeMaster, *, is_same: bool = False) -> None:
+    def offer(self, master: FakeMaster, *, is_same: bool = False, epoch: int = 0) -> None:
         """Find another master of the farm, as soon as one is wanted."""
         wants = self.link.wants_master
-        eventually(lambda: wants(is_same=is_same), "another master is wanted")
+        eventually(lambda: wants(is_same=is_same, epoch=epoch), "another master is wanted")
         joined = threading.Event()
         useless = threading.Event()
         successor = Successor(master.uri, None, is_same, "next.py", joined.set, useless.set)
