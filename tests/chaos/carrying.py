@@ -175,18 +175,25 @@ class Carrier:
         return server.name, server.start
 
     def _hurt_wire(self, fault: Fault) -> _Done | None:
-        name, kind = self._slave(fault).name, fault.kind
-        wire, machine = self._room.wires[name], self._room.machines[name]
+        names, kind = list(self._room.wires), fault.kind
+        name = names[fault.target % len(names)]
+        wire = self._room.wires[name]
         if (kind, name) in self._going_on:
             return None
-        if kind is Kind.HALF_OPEN:
-            wire.say(kind)
-            return name, None
-        if kind is Kind.CUT and machine.can_cut:
-            machine.cut()
-            return name, machine.mend
         wire.say(kind)
+        if kind is Kind.HALF_OPEN:
+            return name, None
         return name, lambda: wire.say(f"mend {kind}")
+
+    def _cut(self, fault: Fault) -> _Done | None:
+        cables = self._room.cables
+        name = list(cables)[fault.target % len(cables)]
+        if not cables[name].can_cut:
+            return self._hurt_wire(fault)
+        if (fault.kind, name) in self._going_on:
+            return None
+        cables[name].cut()
+        return name, cables[name].mend
 
     def _fill_disk(self, fault: Fault) -> _Done | None:
         disk, master = self._room.disk, self._room.master
@@ -225,8 +232,9 @@ _ACTS: dict[Kind, Callable[[Carrier, Fault], _Done | None]] = {
     Kind.FULL_DISK: Carrier._fill_disk,
     Kind.CLOCK_BACK: Carrier._set_clock_back,
     Kind.OUT_OF_MEMORY: Carrier._take_memory,
+    Kind.CUT: Carrier._cut,
     **dict.fromkeys(
-        (Kind.CUT, Kind.HALF_OPEN, Kind.SLOW, Kind.LOSSY, Kind.DUPLICATE, Kind.TRUNCATE),
+        (Kind.HALF_OPEN, Kind.SLOW, Kind.LOSSY, Kind.DUPLICATE, Kind.TRUNCATE),
         Carrier._hurt_wire,
     ),
 }

@@ -160,7 +160,7 @@ def _ran_twice_for_a_reason(evidence: Evidence) -> Iterator[str]:
 
 
 def _has_second_attempt(name: str, first: Ran, second: Ran) -> bool:
-    """Whether it may be a second attempt at what took long, while the first was running."""
+    """Whether they may be two attempts at what took long, one of which ended the other."""
     runs = first.ended is None or second.began <= first.ended
     return ".long." in name and first.slave != second.slave and runs
 
@@ -182,11 +182,18 @@ def _ran_as_handed_out(evidence: Evidence) -> Iterator[str]:
 
 
 def _no_death_without_cause(evidence: Evidence) -> Iterator[str]:
-    """What began and did not end was ended by something that was done."""
+    """What began and did not end was ended by something that was done, or by another attempt."""
+    by_name: dict[str, list[Ran]] = defaultdict(list)
+    for ran in evidence.ran:
+        by_name[ran.name].append(ran)
     for ran in evidence.ran:
         again = Ran(ran.name, ran.slave, ran.pid, float("inf"), None)
-        is_cause = any(_explains(one, ran, again) for one in evidence.troubles)
-        if ran.ended is None and not is_cause and not any(m in ran.name for m in _ENDS_ITSELF):
+        is_cause = (
+            any(_explains(one, ran, again) for one in evidence.troubles)
+            or any(mark in ran.name for mark in _ENDS_ITSELF)
+            or any(_has_second_attempt(ran.name, ran, one) for one in by_name[ran.name])
+        )
+        if ran.ended is None and not is_cause:
             yield f"{ran.name} began on {ran.slave} at {ran.began:.3f}, and nothing ended it"
 
 

@@ -23,6 +23,9 @@ _CLUSTER = "chaos"
 _PAIRED_S = 10 * 86_400.0
 """How long ago the machines are paired: longer than any clock is set back."""
 
+_MASTER, _SCRIPT = "dora", "gina"
+"""Their machines, where they have some: else the hall."""
+
 _SLAVES = {"anna": 2, "ben": 1, "cleo": 1}
 
 _HERE = (
@@ -32,6 +35,7 @@ _HERE = (
 _WIRES = (
     Kind.CUT, Kind.HALF_OPEN, Kind.SLOW, Kind.LOSSY, Kind.DUPLICATE, Kind.TRUNCATE,
 )  # fmt: skip
+_THERE = (*_HERE, *_WIRES, Kind.KILL_NAMESERVER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +55,16 @@ class Scene:
 
     @property
     def machines(self) -> tuple[str, ...]:
-        return ("hall", *_SLAVES) if self.is_lan else ("hall",)
+        if not self.is_lan:
+            return ("hall",)
+        return ("hall", *_SLAVES, *((_MASTER, _SCRIPT) if self.is_service else ()))
 
 
 SCENES = {
     "home": Scene("home", _HERE),
     "service": Scene("service", _HERE, is_service=True),
-    "lan": Scene("lan", (*_HERE, *_WIRES, Kind.KILL_NAMESERVER), is_lan=True),
+    "lan": Scene("lan", _THERE, is_lan=True),
+    "office": Scene("office", _THERE, is_lan=True, is_service=True),
 }
 
 
@@ -87,6 +94,8 @@ class Room:
         self._seed = seed
         self._plant = plant
         self._hall = machines["hall"]
+        self._office = machines.get(_MASTER, self._hall)
+        self._desk = machines.get(_SCRIPT, self._hall)
         self._port = 0
         self._copies = 0
         for part in ("clocks", "stacks"):
@@ -102,6 +111,14 @@ class Room:
         self._wire_ports: dict[str, str] = {}
 
     @property
+    def cables(self) -> dict[str, Machine]:
+        """The machines that have one, by who is hurt when it is cut."""
+        found = {name: self.machines[name] for name in self.wires}
+        if self._office is not self._hall and self._office.can_cut:
+            found["master"] = self._office
+        return found
+
+    @property
     def members(self) -> list[Member]:
         """All who can be up."""
         script = [self.script] if self.scene.is_service else []
@@ -112,9 +129,13 @@ class Room:
         """Start everybody."""
         if self.scene.is_lan:
             cluster = Pairing(_CLUSTER, self._hall.config, age_s=_PAIRED_S)
-            for name in _SLAVES:
-                cluster.pair(self.machines[name].config, name, "slave")
-                self._begin_wire(name)
+            for name, machine in self.machines.items():
+                if name in _SLAVES:
+                    cluster.pair(machine.config, name, "slave")
+                elif machine is not self._hall:
+                    cluster.pair(machine.config, name)
+                if name in _SLAVES or machine is self._desk is not self._hall:
+                    self._begin_wire(name)
             self._port = _free_port() if self._hall.address == "127.0.0.1" else 9090
             for name, wire in self.wires.items():
                 self._wire_ports[name] = wire.wait_for(r"^\d+$").text
@@ -174,23 +195,26 @@ class Room:
         }
         if self.scene.is_lan:
             found["REMOTEOBJ_NAMESERVER"] = f"{self._hall.address}:{self._port}"
+        if machine in self._wire_ports:
+            found["CHAOS_WIRE"] = f"127.0.0.1:{self._wire_ports[machine]}"
         return found
 
     def _begin_script(self) -> Running:
-        environment = self._environment("hall")
+        environment = self._environment(self._desk.name)
         if self.scene.is_service:
             how = ["attached", str(self.folder), self.label]
         else:
             environment |= self._planted()
             how = ["own", str(self.folder), self.label]
-            how += [self._hall.address] if self.scene.is_lan else []
-        return self._hall.python("-m", "tests.chaos.script", *how, **environment)
+            how += [self._desk.address] if self.scene.is_lan else []
+        return self._desk.python("-m", "tests.chaos.script", *how, **environment)
 
     def _begin_master(self) -> Running:
-        environment = self._environment("hall") | self._planted()
-        journal = str(self.disk.path / "journal.db")
-        command = ["master", self.label, "--journal", journal]
-        return self._hall.python("-m", "masterslave", *command, **environment)
+        environment = self._environment(self._office.name) | self._planted()
+        command = ["master", self.label, "--journal", str(self.disk.path / "journal.db")]
+        if self.scene.is_lan:
+            command += ["--host", self._office.address]
+        return self._office.python("-m", "masterslave", *command, **environment)
 
     def _planted(self) -> dict[str, str]:
         return {} if self._plant is None else {"CHAOS_PLANT": str(self._plant)}
@@ -202,9 +226,7 @@ class Room:
         slots = _SLAVES[name]
         command = ["slave", self.label, "--slots", str(slots), "--name", name]
         command += ["--memory", f"{150 * slots}M"]
-        if self.scene.is_lan:
-            environment["CHAOS_WIRE"] = f"127.0.0.1:{self._wire_ports[name]}"
-        else:
+        if not self.scene.is_lan:
             command.append("--local")
         return machine.python("-m", "masterslave", *command, **environment)
 

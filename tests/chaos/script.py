@@ -27,12 +27,11 @@ from masterslave import Farm, FarmSettings
 
 __all__ = ["WITHOUT_TEXT", "Answer", "answer_of", "names_of"]
 
-SETTINGS = FarmSettings(
-    heartbeat_s=0.3, silence_s=1.5, patience_s=4.0, keep_s=30.0, max_attempts=1000
-)
+SETTINGS = FarmSettings(heartbeat_s=0.3, silence_s=1.5, patience_s=4.0, keep_s=30.0)
 SPAN = 12
 _OPEN_ROUNDS = 3
 _LEAST_ROUNDS = 3
+_ATTEMPTS = 1000
 _ATTACH_S = 40.0
 _HOG_BYTES = 260 << 20
 
@@ -192,16 +191,15 @@ class Run:
         self._has_keys = has_keys
         self._done: SimpleQueue[tuple[str, Answer]] = SimpleQueue()
         self._open: dict[int, int] = {}
-        self._hogs = 0
+        self._hogs = 0 if has_keys else _size(folder / "hogs-submitted")
 
     def work(self) -> None:
         """Submit rounds, and write down what comes of them, until it is enough."""
         enough, round_ = self._folder / "enough", self._first
         begun = self._folder / "rounds"  # by any run of the script
-        begun.touch()
-        least = max(self._first + _LEAST_ROUNDS, begun.stat().st_size)
+        least = max(self._first + _LEAST_ROUNDS, _size(begun))
         while round_ < least or not enough.exists():
-            if round_ >= begun.stat().st_size:
+            if round_ >= _size(begun):
                 with begun.open("ab") as file:
                     file.write(b".")
             self._told.write(["submits", names_of(round_)])
@@ -220,9 +218,10 @@ class Run:
 
     def _obey(self) -> None:
         """Submit what takes too much memory, as often as the run was told to."""
-        hogs = self._folder / "hogs"
-        wanted = hogs.stat().st_size if hogs.exists() else 0
+        wanted = _size(self._folder / "hogs")
         while self._hogs < wanted:
+            with (self._folder / "hogs-submitted").open("ab") as file:
+                file.write(b".")
             self._told.write(["submits", [f"{self._hogs}.hog.0"]])
             self._one(hog, f"{self._hogs}.hog.0")
             self._hogs += 1
@@ -253,7 +252,9 @@ class Run:
         return future
 
     def _view(self, *, key: object, **terms: Any) -> Any:
-        return self._farm.options(**({"key": key} if self._has_keys else {}), **terms)
+        if self._has_keys:
+            terms["key"] = key
+        return self._farm.options(**{"max_attempts": _ATTEMPTS, **terms})
 
     def _follow(self, items: list[str], results: Iterator[int]) -> None:
         """Take the results of a map, in a thread of its own."""
@@ -285,6 +286,10 @@ class Run:
 _FUNCTIONS: dict[str, Callable[..., int]] = {
     "square": square, "long": long, "refuse": refuse, "frail": frail,
 }  # fmt: skip
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
 
 
 def _round_of(name: str) -> int:
@@ -325,9 +330,7 @@ def run_attached(folder: Path, label: str, told: Told) -> None:
         fresh = path.with_suffix(".new")
         fresh.write_text(farm.ticket)
         fresh.rename(path)
-    rounds = folder / "rounds"
-    first = rounds.stat().st_size if rounds.exists() else 0
-    run = Run(farm, folder, told, first=first, has_keys=False)
+    run = Run(farm, folder, told, first=_size(folder / "rounds"), has_keys=False)
     run.come_back_to(farm.futures)
     over = threading.Event()
     threading.Thread(target=_note_taken, args=(farm, folder, told, over), daemon=True).start()

@@ -50,7 +50,7 @@ def _tell_stacks(folder):
 
 if "CHAOS_CLOCK" in os.environ:
     _shift_clock(os.environ["CHAOS_CLOCK"])
-if "CHAOS_WIRE" in os.environ and "masterslave" in sys.orig_argv:
+if "CHAOS_WIRE" in os.environ and {"masterslave", "tests.chaos.script"}.intersection(sys.orig_argv):
     _lead_through_wire(os.environ["CHAOS_WIRE"])
 if "CHAOS_STACKS" in os.environ:
     _tell_stacks(os.environ["CHAOS_STACKS"])
