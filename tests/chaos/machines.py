@@ -13,13 +13,20 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Protocol
 
 from tests.conftest import eventually, processes_of
 from tests.lan.hosts import FORGOTTEN, Lan, Running, why_impossible
 
-__all__ = ["Machine", "Place", "machines"]
+__all__ = ["Machine", "Place", "machines", "why_no_hosts"]
+
+
+@cache
+def why_no_hosts() -> str:
+    """Return why no network can be made here; empty if it can."""
+    return why_impossible()
 
 
 class Machine(Protocol):
@@ -102,7 +109,7 @@ def machines(names: Sequence[str], *, are_hosts: bool) -> Iterator[dict[str, Mac
     Args:
         are_hosts: Hosts of a network, where that can be made; else all are this machine.
     """
-    if are_hosts and not why_impossible():
+    if are_hosts and not why_no_hosts():
         with Lan(*names) as lan:
             lan.patience_s = 10.0
             yield {name: _Host(lan, name) for name in names}
