@@ -36,7 +36,7 @@ from masterslave.handlers import Slave
 from remoteobj.late import late
 
 if TYPE_CHECKING:
-    from masterslave.farm.attached.farm import AttachedFarm
+    from masterslave.farm.attached.farm import AttachedFarm, AttachedStatistics
     from masterslave.farm.farm import Farm
     from masterslave.farm.futures import FarmFuture
     from masterslave.farm.handles import Handle
@@ -49,6 +49,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AttachedFarm",
+    "AttachedStatistics",
     "BadLabel",
     "BadModule",
     "BadOffer",
@@ -96,6 +97,7 @@ __all__ = [
 # A slave has this package in its memory for days, and nothing of a script's side.
 _IN_SCRIPTS = {
     "AttachedFarm": "masterslave.farm.attached.farm",
+    "AttachedStatistics": "masterslave.farm.attached.farm",
     "Farm": "masterslave.farm.farm",
     "FarmFuture": "masterslave.farm.futures",
     "FarmSettings": "masterslave.settings",

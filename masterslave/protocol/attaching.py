@@ -91,6 +91,8 @@ class Admission(Struct, frozen=True):
         tasks: What the ticket has, for a script that comes back: ``(first, count, name of the
             function)`` of each row.
         origin: What handles of shared objects name this farm by; the same in each of its runs.
+        is_other: It was refused because this is not the master that it looks for: that may be found
+            elsewhere, or later.
     """
 
     refused: str = ""
@@ -104,6 +106,7 @@ class Admission(Struct, frozen=True):
     data_only: bool = False
     max_attempts: int = 3
     origin: str = ""
+    is_other: bool = False
 
 
 class SentFunction(Struct, frozen=True, array_like=True):

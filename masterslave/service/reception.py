@@ -86,6 +86,9 @@ class Reception:
     def attach(self, message: bytes) -> bytes | DeferredReply:
         """Let a script in (``Greeting -> Admission``); its ticket stays when it is gone."""
         greeting = decode(message, Greeting)
+        reason = self._why_other(greeting)
+        if reason:
+            return encode(Admission(refused=reason, is_other=True))
         reason = self._why_not(greeting)
         ticket = None
         if not reason and greeting.ticket:
@@ -238,8 +241,8 @@ class Reception:
 
     # Inside.
 
-    def _why_not(self, greeting: Greeting) -> str:
-        mine = self._admission
+    @staticmethod
+    def _why_not(greeting: Greeting) -> str:
         if greeting.version != ATTACHING:
             return (
                 f"the script speaks version {greeting.version} of what scripts and farms say, and "
@@ -253,6 +256,11 @@ class Reception:
                 f"the script runs Python {theirs}, and this farm {ours}: functions do not travel "
                 f"between minor versions; start one of them with the other's"
             )
+        return ""
+
+    def _why_other(self, greeting: Greeting) -> str:
+        """Return why this is not the master that a script looks for; empty if it is, or may be."""
+        mine = self._admission
         if greeting.farm_id and greeting.farm_id != mine.farm_id:
             return f"this is another farm {mine.label!r}, with another journal: attach to the first"
         if greeting.epoch > mine.epoch:

@@ -203,7 +203,8 @@ def find(
         )
         admission, why = _greet(reception, greeting, who)
         if admission is not None:
-            refused = admission.refused or refused
+            if not admission.is_other:
+                refused = admission.refused or refused
             why = admission.refused or suits(admission)
             if not why:
                 return Door(record, reception, admission)
