@@ -78,6 +78,7 @@ class Conversation:
         self._arrivals = Arrivals(decisions)
         self._blobs = blobs
         self._output = output
+        self._is_silent = False
         self._heartbeat_s = heartbeat_s
         self._data_only = data_only
         self._look_at = look_at
@@ -114,6 +115,13 @@ class Conversation:
             has_ended = decisions.has_ended
             poll = decisions.leave(slave, reason, in_peace=in_peace or has_ended)
         answer(poll, ENDED if has_ended else UNKNOWN)
+
+    def fall_silent(self) -> None:
+        """Answer no slave any more, and hand nothing out: another master may act for the farm."""
+        with self._turn.lock:
+            self._is_silent = True
+            for seat in self._table.seats.values():
+                take_poll(seat)
 
     def end(self) -> None:
         """Tell the slaves that the farm has ended."""
@@ -154,6 +162,8 @@ class Conversation:
 
     def _have_wait(self, seat: Seat | None, poll: Poll) -> Poll | None:
         """Have a slave wait for what there is for it; returns what it waited with before."""
+        if self._is_silent:
+            return None
         decisions = self._decisions
         if seat is None or decisions.has_ended:
             poll.set(ENDED if decisions.has_ended else UNKNOWN)
@@ -177,6 +187,8 @@ class Conversation:
     def deliver(self, delivery: Delivery) -> bytes | DeferredReply:
         """``take_delivery``; with a journal, the answer comes when the outcomes are on the disk."""
         instructions = self.take_delivery(delivery)
+        if self._is_silent:
+            return DeferredReply()  # which nobody sets
         recording = self._decisions.recording
         if recording is None or not delivery.outcomes:
             return instructions

@@ -251,11 +251,11 @@ class Service:
     def _stop_acting(self, why: str) -> None:
         """Another master may act from now on: acknowledge nothing, and hand nothing out."""
         self.journal.following.shut()
+        self.master.conversation.fall_silent()
         self._desk.is_closing = True
-        self.master.abandon()
-        self._outside.shut_doors()
         self.lost = why
         log.error("farm %r has stopped here: %s", self.label, why)
+        self._outside.shut_doors()
 
     def _status(self) -> dict[str, Any]:
         spreading = self.master.spreading

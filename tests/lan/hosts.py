@@ -212,6 +212,10 @@ class Host:
         self.ip("link", "set", card, "up")
         self.ip("address", "add", f"{self.address_in(network)}/24", "dev", card)
 
+    def move(self, bridge: str, network: int = 0) -> None:
+        """Plug its cable of a network into another bridge."""
+        ip("-n", self._lan.switch, "link", "set", self._port(network), "master", bridge)
+
     def unplug(self, network: int) -> None:
         """Take the interface out."""
         self.ip("link", "delete", f"eth{network}")
@@ -378,6 +382,24 @@ class Lan:
         if kind is None:
             assert not strays, f"outlived the process that started it: {strays}"
             assert not self.leftovers()
+
+    def halve(self, *names: str) -> None:
+        """Put these hosts at the other end of a line that can be cut; of network 0."""
+        ip("-n", self.switch, "link", "add", "half", "type", "bridge", "forward_delay", "0")
+        ip("-n", self.switch, "link", "add", "line0", "type", "veth", "peer", "name", "line1")
+        for port, bridge in (("line0", "bridge0"), ("line1", "half")):
+            ip("-n", self.switch, "link", "set", port, "master", bridge, "up")
+        for name in names:
+            self[name].move("half")
+        ip("-n", self.switch, "link", "set", "half", "up")
+
+    def cut_line(self) -> None:
+        """Cut that line: two halves, and nobody is told."""
+        ip("-n", self.switch, "link", "set", "line0", "down")
+
+    def mend_line(self) -> None:
+        """Mend it."""
+        ip("-n", self.switch, "link", "set", "line0", "up")
 
     def leftovers(self) -> list[str]:
         """Return what is still there of this network: namespaces, processes, directories."""
