@@ -111,6 +111,7 @@ class Service:
             epoch = self._lead.begin(self.journal)
             self._build(epoch, local_slaves, reach, show_output)
         except BaseException:
+            self._lead.close()
             self._kept.close()
             raise
 

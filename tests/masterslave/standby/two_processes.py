@@ -1,7 +1,7 @@
 """A master's journal, and a copy of it, in processes of their own that may be killed.
 
     python -m tests.masterslave.standby.two_processes write JOURNAL LEAD SEED
-    python -m tests.masterslave.standby.two_processes copy COPY LEAD
+    python -m tests.masterslave.standby.two_processes copy COPY LEAD [LABEL]
 
 In the place of a name server there is a file, LEAD, with the epoch, the successor's id, and where
 the master is. The writer says what was acknowledged, one number a line; the copy says how it is.
@@ -88,10 +88,10 @@ def write(path: Path, lead_path: Path, seed: str) -> None:
                 done.wait()
 
 
-def copy(path: Path, lead_path: Path) -> None:
+def copy(path: Path, lead_path: Path, label: str = "survey") -> None:
     """Follow whatever master there is."""
     lead, pause = FileLead(lead_path), threading.Event()
-    with Copy.open(path, "survey") as copy:
+    with Copy.open(path, label) as copy:
         said = ""
 
         def say() -> None:
@@ -120,4 +120,4 @@ if __name__ == "__main__":
     if what == "write":
         write(Path(arguments[0]), Path(arguments[1]), arguments[2])
     else:
-        copy(Path(arguments[0]), Path(arguments[1]))
+        copy(Path(arguments[0]), Path(arguments[1]), *arguments[2:])
