@@ -9,7 +9,6 @@ from typing import Any
 from nameserver.errors import NamingError
 from nameserver.leadership import (
     LEAST_LEASE_S,
-    MOST_EPOCH,
     MOST_LEASE_S,
     Claim,
     Leadership,
@@ -19,6 +18,7 @@ from nameserver.leadership import (
 __all__ = ["claim_from", "from_plain", "plain_claim", "to_plain"]
 
 _MOST_CHARACTERS = 200
+_MOST = 2**62
 
 
 def plain_claim(claim: Claim) -> list[Any]:
@@ -109,8 +109,8 @@ def from_plain(plain: Sequence[Any]) -> Leadership:
 
 
 def _number(what: str, number: Any) -> int:
-    if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number <= MOST_EPOCH:
-        raise ValueError(f"{what} is a number from 0 to 2**53")
+    if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number <= _MOST:
+        raise ValueError(f"{what} is a number from 0 to 2**62")
     return number
 
 

@@ -76,6 +76,8 @@ ACTS_SHARE = 0.75
 letting go of what is under way."""
 
 MOST_EPOCH = 2**53
+"""No higher one is believed or asked for: whoever says so without need leaves room for the next."""
+
 _MOST_PER_NODE = 1_000
 _MOST = 10_000
 
@@ -182,6 +184,8 @@ class Leaderships:
             NamingError: There are too many already.
         """
         held = self._held.get(claim.name)
+        if claim.epoch > max(MOST_EPOCH, held.epoch if held else 0):
+            raise NamingError(f"no farm has had {claim.epoch} masters: ask for a lower epoch")
         if claim.manner is Manner.RENEW:
             return self._renewed(claim, by, held, now)
         if held is not None and self._is_repeated(claim, by, held, now):

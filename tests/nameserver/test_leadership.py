@@ -10,10 +10,11 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from nameserver import MemoryStorage, NotLeader
+from nameserver import MemoryStorage, NamingError, NotLeader
 from nameserver.changes import Registrant
 from nameserver.leadership import (
     GRACE_S,
+    MOST_EPOCH,
     MOST_LEASE_S,
     Claim,
     Leadership,
@@ -365,3 +366,16 @@ def test_a_renewal_does_not_shorten_the_lease() -> None:
     leaderships, _ = led(take(lease_s=5.0))
     renewal = take(manner=Manner.RENEW, lease_s=0.5, turn=2)
     assert leaderships.apply(leaderships.ask(renewal, ANNA, 11.0), 11.0).left_s == 4.0
+
+
+def test_nobody_uses_the_epochs_up() -> None:
+    believed = take(epoch=MOST_EPOCH, manner=Manner.RENEW)
+    leaderships = Leaderships((), 100.0)
+    with pytest.raises(NamingError, match="ask for a lower epoch"):
+        leaderships.ask(replaced(believed, epoch=MOST_EPOCH + 1), ANNA, 101.0)
+    leaderships.apply(leaderships.ask(believed, ANNA, 101.0), 101.0)
+    again = leaderships.ask(take(run="next"), ANNA, 110.0)
+    assert again.epoch == MOST_EPOCH + 1
+    leaderships.apply(again, 110.0)
+    renewal = take(epoch=MOST_EPOCH + 1, manner=Manner.RENEW, run="next", turn=2)
+    assert leaderships.ask(renewal, ANNA, 111.0).epoch == MOST_EPOCH + 1
