@@ -34,6 +34,7 @@ __all__ = [
     "Lost",
     "Noted",
     "Place",
+    "Retried",
     "RunBegan",
     "Settled",
     "SlaveKnown",
@@ -227,6 +228,24 @@ class ArgumentsKnown(Struct, frozen=True, array_like=True, tag=11, gc=False):
     why_not: str = ""
 
 
+class Retried(Struct, frozen=True, array_like=True, tag=12, gc=False):
+    """A task has raised, and is run again, as its terms want it.
+
+    Attributes:
+        skip: As of ``Settled``, with *kind*, *place*, *slave* and *seconds*.
+        at: When, in seconds since 1970.
+    """
+
+    task: int
+    attempt: int
+    skip: int
+    kind: int
+    place: Place
+    slave: int
+    seconds: float
+    at: float
+
+
 Fact = (
     RunBegan
     | SlaveKnown
@@ -239,9 +258,10 @@ Fact = (
     | Invalidated
     | Noted
     | ArgumentsKnown
+    | Retried
 )
 
-_KNOWN = range(1, 12)
+_KNOWN = range(1, 13)
 
 _write = msgspec.msgpack.Encoder().encode
 _read_all = msgspec.msgpack.Decoder(list[Fact]).decode
@@ -285,7 +305,7 @@ def _read_known(body: bytes) -> tuple[list[Fact], int]:
 def places_of(fact: Fact) -> tuple[Place, ...]:
     """Return the places that a fact names."""
     match fact:
-        case Settled(place=place) | ArgumentsKnown(place=place):
+        case Settled(place=place) | ArgumentsKnown(place=place) | Retried(place=place):
             return (place,)
         case Submitted(arguments=arguments):
             return arguments

@@ -27,6 +27,7 @@ from masterslave.journal.facts import (
     Lost,
     Noted,
     Place,
+    Retried,
     RunBegan,
     Settled,
     SlaveKnown,
@@ -252,11 +253,17 @@ class Folded:
         self.counts.lost += fact.count
         if fact.post_mortem is not None:
             self.losses.append(fact)
-        if fact.may_come:
-            return
-        for number in range(fact.task, fact.task + fact.count):
+        if not fact.may_come:
+            self._take_back(fact.task, fact.count, fact.attempt)
+
+    def _retry(self, fact: Retried) -> None:
+        self._take_back(fact.task, 1, fact.attempt)
+
+    def _take_back(self, first: int, count: int, attempt: int) -> None:
+        """An attempt is out no more."""
+        for number in range(first, first + count):
             holders = self._holders.get(number, ())
-            left = tuple(each for each in holders if each[0] != fact.attempt)
+            left = tuple(each for each in holders if each[0] != attempt)
             if left:
                 self._holders[number] = left
             elif holders:
@@ -315,6 +322,7 @@ _TAKE: dict[type, Callable[[Folded, Any], None]] = {
     Invalidated: Folded._invalidate,
     Noted: Folded._note,
     ArgumentsKnown: lambda folded, fact: None,
+    Retried: Folded._retry,
 }
 
 

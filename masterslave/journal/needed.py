@@ -25,6 +25,7 @@ from masterslave.journal.facts import (
     Lost,
     Noted,
     Place,
+    Retried,
     Settled,
     Submitted,
 )
@@ -35,6 +36,9 @@ from masterslave.journal.tickets import MADE, NOTES
 from masterslave.journal.tickets import OPEN as UNANSWERED
 
 __all__ = ["Needed", "moved"]
+
+_RECENT_LOSSES = 1000
+"""So many post-mortems are kept, and those of tasks that have no value."""
 
 _VALUE = 0  # protocol.outcomes.VALUE: nobody will run such a task again to see how it fails
 
@@ -66,8 +70,12 @@ class Needed:
                 if key is not None and key not in folded.finished:
                     self._ends[key] = number  # the latest of its ends
         self._named = set(self._ends.values())
-        for loss in folded.losses:
-            self._named.update(range(loss.task, loss.task + loss.count))
+        self._losses: set[tuple[int, int]] = set()
+        old = len(folded.losses) - _RECENT_LOSSES
+        for place, loss in enumerate(folded.losses):
+            if not self._is_forgotten(loss) and (place >= old or not self._has_value(loss)):
+                self._losses.add((loss.task, loss.attempt))
+                self._named.update(range(loss.task, loss.task + loss.count))
 
     @property
     def results(self) -> int:
@@ -90,8 +98,11 @@ class Needed:
                     yield msgspec.structs.replace(fact, task=first, count=many, skip=item)
             case Noted():
                 yield from self._noted(fact)
-            case HandedOut() | Invalidated() | Lost(post_mortem=None):
+            case HandedOut() | Invalidated() | Retried() | Lost(post_mortem=None):
                 pass
+            case Lost(task=task, attempt=attempt):
+                if (task, attempt) in self._losses:
+                    yield fact
             case ArgumentsKnown(task=task):
                 if self._has_failed(task):
                     yield fact
@@ -169,6 +180,16 @@ class Needed:
         key = self._folded.key_of(number)
         finish = self._folded.finished.get(key) if key is not None else None
         return finish is None or finish.number != number or finish.kind != _VALUE
+
+    def _is_forgotten(self, loss: Lost) -> bool:
+        found = self._tickets.find(loss.task)
+        return found is not None and found[0] not in self._tickets.by_index
+
+    def _has_value(self, loss: Lost) -> bool:
+        finished, key_of = self._folded.finished, self._folded.key_of
+        keys = [key_of(number) for number in range(loss.task, loss.task + loss.count)]
+        ends = [finished.get(key) if key is not None else None for key in keys]
+        return all(end is not None and end.kind == _VALUE for end in ends)
 
     def _has_failed(self, number: int) -> bool:
         key = self._folded.key_of(number)

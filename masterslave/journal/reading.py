@@ -24,6 +24,7 @@ from masterslave.journal.facts import (
     HandedOut,
     Lost,
     Place,
+    Retried,
     Settled,
     Submitted,
 )
@@ -240,6 +241,6 @@ def is_about(fact: Fact, number: int) -> bool:
             return task <= number < task + count
         case Ended(first=first, count=count):
             return first <= number < first + count
-        case ArgumentsKnown(task=task):
+        case ArgumentsKnown(task=task) | Retried(task=task):
             return task == number
     return False

@@ -7,6 +7,7 @@ nothing. Who uses this holds the master's lock.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from masterslave.master.answers import Outcomes
 from masterslave.master.claims import Claims
@@ -38,6 +39,9 @@ from masterslave.scheduler import (
     SlaveUnable,
     TasksReturned,
 )
+
+if TYPE_CHECKING:  # it needs SQLite
+    from masterslave.master.recording import Recording
 
 __all__ = ["Arrivals"]
 
@@ -136,8 +140,27 @@ class Arrivals:
             decisions.loans.end(hand_outs, name)
             failed = self._failed_of(ended) if decisions.scheduler.state.followers else _NONE
             decisions.handle(TasksReturned(name, hand_outs, seconds, to_retry, failed), by_key)
+            if to_retry and decisions.recording is not None:
+                self._note_retried(decisions.recording, name, ended, to_retry)
         for outcome in others:
             self._take_other(seat, outcome)
+
+    def _note_retried(
+        self,
+        recording: Recording,
+        slave: str,
+        outcomes: Sequence[Outcome],
+        to_retry: frozenset[int],
+    ) -> None:
+        """Write down which of these that raised are run again: those that have no answer."""
+        find, phase_of = self._decisions.book.find, self._decisions.scheduler.state.phase_of
+        for outcome in outcomes:
+            its = range(outcome.task, outcome.task + outcome.count)
+            for task in sorted(to_retry.intersection(its)):
+                submission = find(task)
+                if submission is not None and phase_of(task) is not None:
+                    is_item = submission.is_span
+                    recording.note_retried(bare_name(slave), outcome, task, is_item=is_item)
 
     def _failed_of(self, outcomes: Sequence[Outcome]) -> frozenset[int]:
         is_value = self._decisions.answers.is_value

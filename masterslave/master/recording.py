@@ -21,6 +21,7 @@ from masterslave.journal.facts import (
     HandedOut,
     Lost,
     Place,
+    Retried,
     Settled,
     SlaveKnown,
     Submitted,
@@ -168,6 +169,16 @@ class Recording:
                 self._index_of(slave),
                 outcome.seconds,
             )
+        )
+
+    def note_retried(self, slave: str, outcome: Outcome, task: int, *, is_item: bool) -> None:
+        """A task has raised, and is run again."""
+        if self._kept is None or self._kept[0] is not outcome:
+            self._kept = outcome, self._keep(outcome.payload)
+        skip, place = task - outcome.task if is_item else -1, self._kept[1]
+        index, kind = self._index_of(slave), outcome.kind
+        self._record(
+            Retried(task, outcome.attempt, skip, kind, place, index, outcome.seconds, time.time())
         )
 
     def note_ended(self, first: int, count: int, answer: Answer) -> None:

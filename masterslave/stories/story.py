@@ -15,6 +15,7 @@ from masterslave.journal.facts import (
     HandedOut,
     Lost,
     Place,
+    Retried,
     Settled,
     Submitted,
 )
@@ -26,6 +27,9 @@ from masterslave.stories.values import describe_item, describe_value
 from remoteobj.unreadable import UNREADABLE
 
 __all__ = ["Run", "Step", "Story", "story_of"]
+
+
+_GOES_ON = ("submitted", "handed out", "lost", "retried")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +52,8 @@ class Step:
     """One thing that has happened to a task.
 
     Attributes:
-        what: "submitted", "handed out", "lost", "done", "raised", or how it has ended otherwise.
+        what: "submitted", "handed out", "lost", "retried" (it raised, and was run again), "done",
+            "raised", or how it has ended otherwise.
         at: When, in seconds since 1970; 0: that is not known.
         slave: Which one had it, and its *host*.
         reason: Why it was lost.
@@ -113,8 +118,8 @@ def story_of(reader: JournalReader, number: int) -> Story:
     found = folded.numbers.find(number)
     key = folded.key_of(number) or b""
     run = next((each for each in folded.runs if each.run == number >> RUN_BITS), None)
-    steps = tuple(_steps(reader, facts, number))
-    ends = [step.what for step in steps if step.what not in ("submitted", "handed out", "lost")]
+    steps = tuple(_in_order(_steps(reader, facts, number)))
+    ends = [step.what for step in steps if step.what not in _GOES_ON]
     state = ends[-1] if ends else "out" if number in folded.out else "waiting"
     return Story(
         journal=str(reader.path),
@@ -147,6 +152,8 @@ def _steps(reader: JournalReader, facts: list[Fact], number: int) -> Iterator[St
                 yield Step("lost", at, attempt, name, host, reason, post_mortem=mortem)
             case Settled():
                 yield _settled(reader, fact, number)
+            case Retried():
+                yield _retried(reader, fact)
             case Ended(why=why, place=place):
                 text = _read(reader, place) if place is not None else b""
                 raised = _raised(text) if why == "failed" else None
@@ -154,6 +161,28 @@ def _steps(reader: JournalReader, facts: list[Fact], number: int) -> Iterator[St
                     yield Step(why, error=_line_of(raised), traceback=raised.traceback)
                 else:
                     yield Step(why, error=text.decode(errors="replace"))
+
+
+def _retried(reader: JournalReader, fact: Retried) -> Step:
+    as_settled = Settled(
+        fact.task, fact.attempt, 1, fact.skip, fact.kind, fact.place, fact.slave, fact.seconds
+    )
+    return replace(_settled(reader, as_settled, fact.task), what="retried", at=fact.at)
+
+
+def _in_order(steps: Iterator[Step]) -> Iterator[Step]:
+    """Put what was retried before its next attempt: that may have been recorded first."""
+    waiting: list[Step] = []
+    for step in steps:
+        if step.what == "handed out":
+            waiting.append(step)
+            continue
+        is_retried = step.what == "retried"
+        later = [one for one in waiting if is_retried and one.attempt > step.attempt]
+        yield from (one for one in waiting if one not in later)
+        yield step
+        waiting = later
+    yield from waiting
 
 
 def _settled(reader: JournalReader, fact: Settled, number: int) -> Step:

@@ -56,6 +56,9 @@ def _step_in_words(step: Step) -> Iterator[str]:
             words = f"{at}attempt {step.attempt} was lost at {where or 'a slave'}: {step.reason}"
         case "done":
             words = f"done by {where or 'a slave'} in {step.seconds:.3g} s: {step.value}"
+        case "retried":
+            words = f"{at}raised at {where or 'a slave'} after {step.seconds:.3g} s, and was run "
+            words += f"again: {step.error}"
         case "raised":
             words = f"raised at {where or 'a slave'} after {step.seconds:.3g} s: {step.error}"
         case _:

@@ -4,7 +4,30 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from masterslave.journal import NO_PLACE, ArgumentsKnown, Fact, Journal, Lost
+from masterslave.journal import (
+    NO_PLACE,
+    RUN_BITS,
+    ArgumentsKnown,
+    Fact,
+    Folded,
+    HandedOut,
+    Journal,
+    Lost,
+    Place,
+    Retried,
+    Settled,
+    Submitted,
+    needed,
+)
+from masterslave.journal.tickets import (
+    Sent,
+    TicketMade,
+    key_of,
+    note_forgotten,
+    note_made,
+    note_numbered,
+    note_sent,
+)
 from masterslave.master import recording
 from masterslave.master.answers import Answers
 from masterslave.master.book import TaskBook
@@ -103,3 +126,49 @@ def test_what_a_slave_says_of_an_earlier_run_is_written_down(tmp_path: Path) -> 
     (lost,) = written(tmp_path, Lost)
     assert isinstance(lost, Lost)
     assert (lost.task, lost.attempt, lost.reason, lost.may_come) == (7, 2, "killed", False)
+
+
+def test_an_attempt_that_is_retried_is_out_no_more() -> None:
+    first, place = 1 << RUN_BITS, Place(1, 0, 9)
+    state = Folded()
+    state.take([Submitted(first, 0, bytes(15) + b"\1"), HandedOut(4, ((first, 1, 1),))])
+    assert [*state.out] == [first]
+    state.take([Retried(first, 1, -1, 1, place, 4, 0.1, 1.0)])
+    assert not state.out
+
+
+def test_post_mortems_of_tasks_that_have_a_value_are_kept_for_a_while() -> None:
+    first, place, most = 1 << RUN_BITS, Place(1, 0, 9), needed._RECENT_LOSSES
+    facts: list[Fact] = []
+    for number in range(first, first + most + 2):
+        facts.append(Submitted(number, 0, number.to_bytes(16, "big")))
+        facts.append(Lost(number, 1, 1, 0, "killed", place))
+    facts += [Settled(number, 2, 1, -1, 0, place) for number in (first + 1, first + most)]
+    state = Folded()
+    state.take(facts)
+    rule = needed.Needed(state)
+    kept = [part.task for fact in facts for part in rule.of(fact) if isinstance(part, Lost)]
+    assert kept == [first, *range(first + 2, first + most + 2)], (
+        "the second is old, and has a value"
+    )
+
+
+def test_post_mortems_of_a_forgotten_ticket_are_gone() -> None:
+    first, place = 1 << RUN_BITS, Place(1, 0, 9)
+    facts: list[Fact] = [
+        note_made(TicketMade(0, "lab-1", "script.py", "host", 1, 1.0)),
+        note_sent(Sent(0, 0, 1, b"digest", b"terms", 0)),
+        note_numbered(0, 0, first, 1),
+        Submitted(first, 0, key_of("lab-1", 0), (place,)),
+        Lost(first, 1, 1, 0, "killed", place),
+    ]
+
+    def kept() -> set[type[Fact]]:
+        state = Folded()
+        state.take(facts)
+        rule = needed.Needed(state)
+        return {type(part) for fact in facts for part in rule.of(fact)} & {Lost, Submitted}
+
+    assert kept() == {Lost, Submitted}
+    facts.append(note_forgotten(0))
+    assert kept() == set()

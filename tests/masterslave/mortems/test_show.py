@@ -19,6 +19,7 @@ from tests.masterslave.mortems.victims import (
     dies,
     exits,
     fails,
+    fails_once,
     fails_unless,
     is_killed,
     waits,
@@ -169,6 +170,25 @@ def test_arguments_of_failed_tasks_outlive_compaction(farm: Farm, journal: Path)
         assert after["steps"][-1] == told["steps"][-1]
         losses = [step for step in told["steps"] if step["what"] == "lost"]
         assert [step for step in after["steps"] if step["what"] == "lost"] == losses
+
+
+def test_what_was_raised_before_is_told(farm: Farm, journal: Path, tmp_path: Path) -> None:
+    again = farm.options(retries=2)
+    again.submit(fails_once, tmp_path / "one").result(20)
+    assert list(again.map(fails_once, [tmp_path / "two", tmp_path / "one"])) == [None] * 2
+    for number in (0, 1):
+        told = story_of("survey", number)
+        assert steps(told) == ["submitted", "handed out", "retried", "handed out", "done"]
+        retried = told["steps"][2]
+        assert retried["attempt"] == 1
+        assert retried["error"].startswith("OSError: ")
+        assert "in fails_once" in retried["traceback"]
+    assert steps(story_of("survey", 2)) == ["submitted", "handed out", "done"]
+    with pytest.raises(ValueError, match="no use"):
+        again.submit(fails, 3).result(20)
+    told = story_of("survey", 3)
+    assert steps(told)[1:] == ["handed out", "retried"] * 2 + ["handed out", "raised"]
+    assert "and was run again: ValueError" in masterslave("show", "survey", "3")
 
 
 def test_a_failed_task_that_succeeds_later_is_listed_no_more(tmp_path: Path) -> None:

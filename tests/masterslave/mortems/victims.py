@@ -17,6 +17,7 @@ __all__ = [
     "eats",
     "exits",
     "fails",
+    "fails_once",
     "fails_unless",
     "forks_and_crashes",
     "hangs",
@@ -106,4 +107,11 @@ def is_lost_once(begun: Path) -> str:
 def fails_unless(flag: Path) -> None:
     """Raise as long as there is no such file."""
     if not os.path.exists(flag):
+        raise OSError("not yet")
+
+
+def fails_once(flag: Path) -> None:
+    """Raise the first time."""
+    if not flag.exists():
+        flag.touch()
         raise OSError("not yet")
