@@ -167,6 +167,7 @@ class AttachedFarm(Calls, Sharing):
     def statistics(self) -> AttachedStatistics:
         """Return what was done for this script so far."""
         remote = self._remote
+        remote.take_in()
         with remote as ledger:
             cancelled, answered = remote.cancelled, ledger.answered
             submitted, open_now, taken = ledger.submitted, ledger.open, ledger.taken
@@ -251,7 +252,9 @@ class AttachedFarm(Calls, Sharing):
         every: list[FarmFuture[Any]] = []
         for first, count, name in admission.tasks:
             function = Function(b"", b"", name, name)
-            row = [FarmFuture[Any](self._submitter, function, _TERMS, b"") for _ in range(count)]
+            row: list[FarmFuture[Any]] = [
+                FarmFuture(self._submitter, function, _TERMS, b"") for _ in range(count)
+            ]
             self._remote.restore(first, row)
             every += row
         return tuple(every)

@@ -291,6 +291,7 @@ class Line:
         if since - self._admitted_at < _RETRY_S:  # it lets the script in, and does no more
             self._stopped.wait(_RETRY_S)
         while not self._stopped.is_set() and self._leaving is None:
+            self._master.take_in()
             try:
                 door = find(
                     self._around, self._greeting(), suits=self._why_not, known=self._door.record

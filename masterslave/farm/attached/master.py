@@ -15,8 +15,10 @@ from __future__ import annotations
 import logging
 import threading
 import weakref
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterable, Sequence
+from operator import itemgetter
 from types import TracebackType
 from typing import Any, NoReturn, cast
 
@@ -43,6 +45,8 @@ from masterslave.protocol.attaching import PARTLY, Answers, SentAnswer
 from masterslave.protocol.outcomes import PART
 
 __all__ = ["RemoteMaster"]
+
+_first = itemgetter(0)
 
 log = logging.getLogger("masterslave")
 
@@ -75,6 +79,7 @@ class RemoteMaster:
         self._inbox: deque[Parcel] = deque()
         self._held: list[Parcel] = []
         self._followed: weakref.WeakValueDictionary[int, Single] = weakref.WeakValueDictionary()
+        self._earlier: list[tuple[int, Sequence[Single]]] = []
         self._returned = 0
         self._being_answered = 0
         self._handing_over = threading.local()
@@ -158,8 +163,7 @@ class RemoteMaster:
         with self as ledger:
             ledger.restore(first, futures)
             self._returned = ledger.submitted
-            for future in futures:
-                self._followed[future.number] = future
+            self._earlier.append((first, futures))
 
     def cancel_all(self) -> int:
         """Drop all that has no answer; returns how many tasks that were."""
@@ -254,7 +258,11 @@ class RemoteMaster:
             submission.note_progress(sent.payload)
 
     def _find(self, serial: int) -> Single | None:
-        return self._followed.get(serial)
+        if serial >= self._returned:
+            return self._followed.get(serial)
+        row = bisect_right(self._earlier, serial, key=_first) - 1
+        first, tasks = self._earlier[row] if row >= 0 else (0, ())
+        return tasks[serial - first] if serial - first < len(tasks) else None
 
     # Under the lock.
 

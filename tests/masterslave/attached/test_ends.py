@@ -16,6 +16,13 @@ from masterslave import Farm
 farm = Farm.attach("lab")
 farm.submit(abs, -7).add_done_callback(lambda future: print(future.result(), flush=True))
 """
+ALONE = """
+import sys
+from masterslave import Farm
+with Farm("own", local_slaves=0):
+    loaded = [name for name in sys.modules if "attached" in name or ".service" in name]
+print(loaded)
+"""
 INTERRUPTED = """
 import logging, os, signal, time
 from masterslave import Farm
@@ -47,13 +54,14 @@ def test_how_attached_scripts_end(
     start_service: StartService, start_script: StartScript, tmp_path: Path
 ) -> None:
     start_service("--local-slaves", "2")
-    scripts = {"plain": WITHOUT_A_BLOCK, "interrupted": INTERRUPTED, "forks": FORKS}
+    scripts = {"plain": WITHOUT_A_BLOCK, "interrupted": INTERRUPTED, "forks": FORKS, "alone": ALONE}
     running = {}
     for name, text in scripts.items():
         (tmp_path / f"{name}.py").write_text(text)
         running[name] = start_script(str(tmp_path / f"{name}.py"))
     said = {name: script.communicate(timeout=30) for name, script in running.items()}
     assert said["plain"] == ("7\n", "")
+    assert said["alone"] == ("[]\n", ""), "only who attaches pays for it"
     assert said["forks"] == ("5 7\n", "")
     assert "farm 'lab' interrupted: 1 tasks under way are dropped" in said["interrupted"][1]
     assert jobs() == []
