@@ -27,6 +27,7 @@ FAILED = (RemoteObjError, OSError)
 
 _PATIENCE_S = 15.0  # a lease of five seconds, and as long again after the name server's start
 _TRY_AGAIN_S = 0.25
+_ASK_S = 5.0
 
 
 class FarmLead:
@@ -67,6 +68,8 @@ class FarmLead:
         self._leading: Leading | None = None
         self._lost = ""
         self._on_lost: Callable[[str], None] | None = None
+        self._on_taken: Callable[[int], None] | None = None
+        self._asks_at = float("-inf")
         self._is_closed = False
 
     @classmethod
@@ -129,19 +132,10 @@ class FarmLead:
         """
         if self.epoch:
             return self.epoch
-        reach = self._reach
-        if self._arbiter is None:
-            self._arbiter = choose_arbiter(
-                self.address,
-                nameserver=reach.nameserver,
-                identity=reach.identity,
-                insecure=reach.insecure,
-                cluster=reach.cluster,
-            )
-            self.address = self._arbiter.address
+        arbiter = self._find_arbiter()
         if self._leading is None:
             self._leading = Leading(
-                self._arbiter.find,
+                arbiter.find,
                 self._farm_id,
                 self.copy_id,
                 self._seen + 1,
@@ -151,7 +145,59 @@ class FarmLead:
             )
         self._leading.take()
         self.epoch = self._leading.epoch
+        if self._on_taken is not None:
+            self._on_taken(self.epoch)
         return self.epoch
+
+    def when_taken(self, tell: Callable[[int], None]) -> None:
+        """Have this called with the epoch, when the lead is taken."""
+        self._on_taken = tell
+
+    def heard_of(self, epoch: int) -> None:
+        """A slave says that it has served a later master, with this epoch: find out if it is so.
+
+        A slave may lie, so the name server is asked, in a thread, every few seconds at most. Who
+        has the lead need not ask: there is no later master.
+        """
+        now = time.monotonic()
+        with self._lock:
+            if self.epoch or self._is_closed or now - self._asks_at < _ASK_S:
+                return
+            self._asks_at = now
+        log.warning(
+            "a slave says that it has served a later master of the farm, with epoch %d, and is not "
+            "let in; the name server is asked",
+            epoch,
+        )
+        threading.Thread(target=self._look_for_later, name="lead look", daemon=True).start()
+
+    def _look_for_later(self) -> None:
+        try:
+            with self._find_arbiter().find() as client:
+                told = client.leader(self._farm_id)
+        except FAILED as error:
+            log.warning("whether there is a later master is not known: %s", error)
+            return
+        if told is not None and told.epoch > self._seen and told.holder not in ("", self.copy_id):
+            where = f" on the machine {told.node}" if told.node else ""
+            self._lose(
+                f"the farm was taken over{where}, with epoch {told.epoch}, and this is an older "
+                "copy of its journal: to follow that master, start 'masterslave standby' with a "
+                "new file"
+            )
+
+    def _find_arbiter(self) -> Arbiter:
+        if self._arbiter is None:
+            reach = self._reach
+            self._arbiter = choose_arbiter(
+                self.address,
+                nameserver=reach.nameserver,
+                identity=reach.identity,
+                insecure=reach.insecure,
+                cluster=reach.cluster,
+            )
+            self.address = self._arbiter.address
+        return self._arbiter
 
     def name(self, copy_id: str, node: str) -> None:
         """Have this copy, on this machine, known as the one that may take over; "": none.

@@ -151,6 +151,7 @@ class Service:
             log_levels={} if show_output is None else log_levels(),
             farm_id=kept.farm_id,
             keep_s=settings.keep_s,
+            epoch=epoch,
         )
         self._outside = Outside(
             self.master,
@@ -161,11 +162,13 @@ class Service:
             steer=self._steering.begin,
             reach=reach,
             script="masterslave master",
+            on_superseded=self._lead.heard_of,
             beside={
                 RECEPTION_ID: self._reception,
                 FOLLOW_ID: FollowDoor(kept.journal.following),
             },
         )
+        self._lead.when_taken(self._outside.lead_with)
 
     def _make_desk(self, ledger: Ledger, functions: Functions, reception: Reception) -> Desk:
         self._desk = Desk(
