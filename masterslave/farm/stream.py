@@ -148,7 +148,7 @@ class Results(Iterator[Any]):
         max_bytes: int | None,
         ordered: bool,
         data_only: bool,
-        failures: Failures | None,
+        failures: Failures | None = None,
     ) -> None:
         self._exhausted = True  # for __del__, should what follows fail
         self._spans: dict[ItemSpan, int] = {}  # and how many of its items have no row yet
