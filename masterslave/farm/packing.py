@@ -7,6 +7,7 @@ in ``__main__`` goes by value, because a slave's ``__main__`` is another one.
 from __future__ import annotations
 
 import pickle
+from collections.abc import Callable
 from typing import Any
 
 import cloudpickle
@@ -61,6 +62,8 @@ __all__ = [
 
 
 _LARGE_BYTES = 64 * 1024
+
+Loads = Callable[[bytes], Any]
 
 
 def pack_arguments(function: str, args: Any, kwargs: dict[str, Any]) -> bytes:
@@ -150,7 +153,12 @@ def why_not_item(function: str, item: Any) -> NotPicklable | None:
 
 
 def unpack(
-    answer: Outcome | GivenUp, slave: str, function: str, *, data_only: bool = False
+    answer: Outcome | GivenUp,
+    slave: str,
+    function: str,
+    *,
+    data_only: bool = False,
+    loads: Loads = pickle.loads,
 ) -> tuple[Any, BaseException | None]:
     """Return a task's value, or the exception to raise in its place.
 
@@ -158,11 +166,13 @@ def unpack(
 
     Args:
         data_only: Refuse what only pickle can read.
+        loads: Unpickles exceptions.
     """
     if isinstance(answer, GivenUp):
         return None, lost_too_often(answer, function)
     if answer.kind == RAISED:
-        return None, unpack_exception(answer.payload, slave, function, data_only=data_only)
+        error = unpack_exception(answer.payload, slave, function, data_only=data_only, loads=loads)
+        return None, error
     try:
         return unpack_value(answer.payload, data_only=data_only), None
     except NotDataOnly as error:
@@ -184,13 +194,19 @@ def lost_too_often(answer: GivenUp, function: str) -> TaskLost:
 
 
 def unpack_exception(
-    payload: bytes, slave: str, function: str = "a task", *, data_only: bool = False
+    payload: bytes,
+    slave: str,
+    function: str = "a task",
+    *,
+    data_only: bool = False,
+    loads: Loads = pickle.loads,
 ) -> BaseException:
     """Return the exception that a task has raised, with the slave's traceback as its cause; where
     the task ran in a thread of this process, with its own traceback.
 
     Args:
         slave: Which one; empty if only a look at the exception is wanted.
+        loads: Unpickles it.
 
     Never raises: what cannot be rebuilt here is a ``TaskFailed`` that says what it was.
     """
@@ -200,7 +216,7 @@ def unpack_exception(
         return TaskFailed("an exception", f"slave {slave} sent it unreadable: {fault}")
     cause = SlaveTraceback(slave, raised.traceback)
     try:
-        error = _rebuild_data(raised) if data_only else _rebuild(raised)
+        error = _rebuild_data(raised) if data_only else _rebuild(raised, loads)
         if isinstance(error, Exception):
             if not give_back(error, payload, is_last=bool(slave)):
                 error.__cause__ = cause
@@ -237,12 +253,12 @@ def _rebuild_data(raised: Raised) -> Any:
     return codec.decode(raised.data) if raised.data else None
 
 
-def _rebuild(raised: Raised) -> Any:
+def _rebuild(raised: Raised, loads: Loads) -> Any:
     if raised.pickled:
-        return pickle.loads(raised.pickled)
+        return loads(raised.pickled)
     if not raised.parts:
         return _rebuild_data(raised)
-    kind, args, attributes = pickle.loads(raised.parts)
+    kind, args, attributes = loads(raised.parts)
     error = kind.__new__(kind, *args)
     error.__dict__.update(attributes)
     return error

@@ -82,7 +82,8 @@ def _results(
 def _one(kind: int, payload: bytes, slave: str, function: str, data_only: bool) -> Result:
     if kind == VALUE:
         return _value_of(payload, data_only), None
-    return unpack(Outcome(0, 0, 1, kind, payload), slave, function, data_only=data_only)
+    outcome = Outcome(0, 0, 1, kind, payload)
+    return unpack(outcome, slave, function, data_only=data_only, loads=loads)
 
 
 def _value_of(payload: bytes, data_only: bool) -> Any:

@@ -120,9 +120,12 @@ class Point:
     def __init__(self, x):
         self.x = x
 
+class Odd(ValueError):
+    pass
+
 def make(number):
     if number == 3:
-        raise ValueError("three")
+        raise Odd("three")
     return Point(number)
 
 farm = Farm.attach("lab")
@@ -141,9 +144,12 @@ class Point:
     def __init__(self, x):
         self.x = x
 
+class Odd(ValueError):
+    pass
+
 with Farm.attach("lab", ticket=sys.argv[1]) as farm:
     bad, *others = farm.futures
-    assert type(bad.exception(30)) is ValueError, bad
+    assert type(bad.exception(30)) is Odd, bad
     for future in others:
         assert type(future.result(30)) is Point, future
     assert {future.function.name for future in farm.futures} == {"make"}
