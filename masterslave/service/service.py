@@ -208,6 +208,10 @@ class Service:
         """Where it is for this user's processes on this machine."""
         return self._outside.local_uri
 
+    def add_local_slaves(self, count: int) -> None:
+        """Start slaves of one slot each on this machine; they end with this."""
+        self._outside.add_local_slaves(count)
+
     def jobs(self) -> list[dict[str, Any]]:
         """Return each ticket as plain data."""
         return self._reception.jobs()

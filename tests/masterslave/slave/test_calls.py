@@ -17,7 +17,8 @@ import msgspec
 import pytest
 
 from masterslave.packed import NotData, unpack_value
-from masterslave.protocol.hand_outs import EACH, EACH_STARRED
+from masterslave.protocol.encoding import encode
+from masterslave.protocol.hand_outs import BUNDLED, BUNDLED_STARRED, EACH, EACH_STARRED
 from masterslave.protocol.outcomes import (
     BROKEN,
     LOST,
@@ -130,6 +131,25 @@ def test_each_item_of_a_span_is_called(master: FakeMaster) -> None:
     first, second = master.wait_for(span, starred)
     assert (first.kind, first.count, value_of(first)) == (VALUE, 3, [2, 4, 6])
     assert value_of(second) == [(3, 1), (2, 1)]
+
+
+def test_items_that_were_packed_one_by_one_are_called_each(master: FakeMaster) -> None:
+    bundle = encode([pickle.dumps([1]), pickle.dumps([2])])
+    (plain,) = master.submit_many(lambda x: x * 2, [bundle], BUNDLED, 2)
+    bundle = encode([pickle.dumps([(7, 2)]), pickle.dumps([(9, 4)])])
+    (starred,) = master.submit_many(divmod, [bundle], BUNDLED_STARRED, 2)
+    first, second = master.wait_for(plain, starred)
+    assert (first.count, value_of(first), value_of(second)) == (2, [2, 4], [(3, 1), (2, 1)])
+
+
+def test_one_of_them_that_cannot_be_unpacked_costs_no_other(master: FakeMaster) -> None:
+    bundle = encode([pickle.dumps([3]), b"\x80no pickle", pickle.dumps([0]), pickle.dumps([6])])
+    (span,) = master.submit_many(lambda x: 6 // x, [bundle], BUNDLED, 4)
+    (outcome,) = master.wait_for(span)
+    assert outcome.kind == MIXED
+    one, unread, error, last = value_of(outcome)
+    assert (one, last) == (2, 1)
+    assert (unread.type_name, error.type_name) == ("ValueError", "ZeroDivisionError")
 
 
 def test_an_item_that_fails_costs_no_other(master: FakeMaster) -> None:

@@ -15,8 +15,16 @@ import pytest
 from masterslave.codeset import CodeSet, with_code
 from masterslave.lent import Lender
 from masterslave.packed import PICKLED, pack_value
+from masterslave.protocol.encoding import encode
 from masterslave.protocol.functions import NAMED, hash_of
-from masterslave.protocol.hand_outs import CALL, EACH, Form, WireTask
+from masterslave.protocol.hand_outs import (
+    BUNDLED,
+    BUNDLED_STARRED,
+    CALL,
+    EACH,
+    Form,
+    WireTask,
+)
 from masterslave.protocol.joining import ONLY_NAMED, VERSION, GivenHandlers, Introduction
 from masterslave.protocol.outcomes import NOT_DATA, RAISED, UNABLE
 from masterslave.slave.link import Link
@@ -100,6 +108,8 @@ def test_what_is_no_named_task_with_data_is_not_unpickled(liar: Liar, owned: Pat
             liar.send(FRAME, PICKLED + evil),
             liar.send(FRAME, lent),
             liar.send(FRAME, PICKLED + pickle.dumps([Touch(owned)]), EACH, 1),
+            liar.send(FRAME, encode([pack_value([1]), pickle.dumps([Touch(owned)])]), BUNDLED, 2),
+            liar.send(FRAME, encode([PICKLED + pickle.dumps([Touch(owned)])]), BUNDLED_STARRED),
         ]
         for end in liar.wait_for(*no_data):
             raised = raised_of(end.payload)
@@ -112,6 +122,8 @@ def test_what_is_no_named_task_with_data_is_not_unpickled(liar: Liar, owned: Pat
         assert (end.kind, raised_of(end.payload).type_name) == (UNABLE, NOT_DATA)
         assert "takes no code (--only)" in raised_of(end.payload).message
     assert not owned.exists()
+    bundle = encode([pack_value([1]), pack_value([2])])
+    assert value_of(*liar.wait_for(liar.send(FRAME, bundle, BUNDLED, 2))) == [1, 2]
     assert value_of(*liar.wait_for(liar.send(FRAME, call))) == 1, "it works on"
 
 
