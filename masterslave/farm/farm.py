@@ -32,7 +32,7 @@ from masterslave.farm.futures import FarmFuture
 from masterslave.farm.handlers import Handlers, own_handlers
 from masterslave.farm.here.ground import Here, threads_here
 from masterslave.farm.inside import FarmInside, report_progress
-from masterslave.farm.keep_going import failures_of
+from masterslave.farm.keep_going import again, failures_of
 from masterslave.farm.lacking import Lacking
 from masterslave.farm.modules import search_path
 from masterslave.farm.options import CallOptions, whole
@@ -228,7 +228,7 @@ class Farm(Calls, Sharing, Attaching):
                 ),
             )  # fmt: skip
         self._journaled = journaled
-        self._submitter.failures = failures_of(label, self._settings.keep_going, journaled)
+        self._submitter.failures = failures_of(label, self._settings.keep_going, again(journaled))
         kept = (journaled, cached, self._submitter.failures, trace)
         self._end = partial(end_farm, self._ground, self._master, self._carrier, kept)
         self._forgotten = weakref.finalize(

@@ -26,7 +26,7 @@ from masterslave.farm.packing import reason_of
 if TYPE_CHECKING:
     from masterslave.farm.journaled import Journaled
 
-__all__ = ["KEEP_GOING_VARIABLE", "Failures", "NoResult", "failures_of", "short"]
+__all__ = ["KEEP_GOING_VARIABLE", "Failures", "NoResult", "again", "failures_of", "short"]
 
 KEEP_GOING_VARIABLE = "REMOTEOBJ_FARM_KEEP_GOING"
 """Has the farms of a script keep on when tasks fail: ``1``, or the path of a file to which each
@@ -85,17 +85,17 @@ class Failures:
 
     Args:
         told: A file that is told in the end; empty: none.
-        kept: Where the journal is; empty: there is none.
+        more: What there is to say beside them.
 
     Attributes:
         count: How many.
     """
 
-    def __init__(self, label: str, told: str, kept: str) -> None:
+    def __init__(self, label: str, told: str, more: str) -> None:
         self.count = 0
         self._label = label
         self._told = told
-        self._kept = kept
+        self._more = more
         self._first: list[str] = []
         self._lock = threading.Lock()
 
@@ -125,13 +125,7 @@ class Failures:
         lines += [f"  {line}" for line in self._first]
         if self.count > len(self._first):
             lines.append(f"  and {self.count - len(self._first)} more")
-        lines.append(
-            f"'masterslave status {self._kept}' lists them; start the script again, and only those "
-            "run"
-            if self._kept
-            else "with a journal (journal=...) only those would run when it is started again"
-        )
-        log.error("%s", "\n".join(lines))
+        log.error("%s", "\n".join([*lines, self._more] if self._more else lines))
         if self._told:
             try:
                 with Path(self._told).open("a", encoding="utf-8") as file:
@@ -140,21 +134,29 @@ class Failures:
                 log.warning("%s cannot be told what has failed: %s", self._told, error.strerror)
 
 
-def failures_of(
-    label: str, keep_going: bool | None, journaled: Journaled | None
-) -> Failures | None:
+def failures_of(label: str, keep_going: bool | None, more: str = "") -> Failures | None:
     """Return what takes in the failures of a farm; None: the first one ends a ``map``.
 
     Args:
         keep_going: What the farm says; None: what the environment says, if it says.
+        more: What there is to say in the end beside them.
     """
     said = os.environ.get(KEEP_GOING_VARIABLE, "").strip()
     if keep_going is None:
         keep_going = said not in ("", "0")
     if not keep_going:
         return None
-    kept = "" if journaled is None else str(journaled.path)
-    return Failures(label, said if os.path.isabs(said) else "", kept)
+    return Failures(label, said if os.path.isabs(said) else "", more)
+
+
+def again(journaled: Journaled | None) -> str:
+    """Return what to say of tasks that have failed: how they alone are run again."""
+    if journaled is None:
+        return "with a journal (journal=...) only those would run when it is started again"
+    return (
+        f"'masterslave status {journaled.path}' lists them; start the script again, and only those "
+        "run"
+    )
 
 
 def short(item: Any) -> str:

@@ -37,6 +37,7 @@ from masterslave.farm.calls import Calls
 from masterslave.farm.ending import end_soon, out_of_reach
 from masterslave.farm.futures import FarmFuture
 from masterslave.farm.inside import FarmInside, report_progress
+from masterslave.farm.keep_going import Failures, failures_of
 from masterslave.farm.options import CallOptions, TaskTerms
 from masterslave.farm.requests import Requests
 from masterslave.farm.sharing import Sharing
@@ -115,6 +116,7 @@ class AttachedFarm(Calls, Sharing):
             self._remote, self._carrier, label, settings,
             data_only=admission.data_only, code=LocalCode(), handlers=b"",
         )  # fmt: skip
+        self._submitter.failures = failures = failures_of(label, None)
         self._options = CallOptions(is_attached=True, max_attempts=admission.max_attempts)
         self._title = partial(_title_of, weakref.ref(self))
         self._requests = Requests()
@@ -122,7 +124,7 @@ class AttachedFarm(Calls, Sharing):
         with self._remote as ledger:
             ledger.admit(admission.taken)
         self._line = Line(around, door, self._remote, visitor)
-        self._end = partial(_end, self._line, self._carrier)
+        self._end = partial(_end, self._line, self._carrier, failures)
         self._forgotten = weakref.finalize(
             self, end_soon, os.getpid(), self._submitter, self._remote,
             partial(self._end, forget=True),
@@ -220,7 +222,7 @@ class AttachedFarm(Calls, Sharing):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if kind is not None and not self._is_of_parent():
+        if kind and not self._submitter.goes_on_after(kind) and not self._is_of_parent():
             interrupted = issubclass(kind, KeyboardInterrupt)
             how = "interrupted" if interrupted else f"stopped by {kind.__name__}"
             out_of_reach(partial(self._interrupt, how))
@@ -326,7 +328,7 @@ def attach(
     return farm
 
 
-def _end(line: Line, carrier: Carrier, *, forget: bool) -> None:
+def _end(line: Line, carrier: Carrier, failures: Failures | None, *, forget: bool) -> None:
     """Leave the farm, and stop what talks with it."""
     if not line.leave(forget=forget):
         what = "forget" if forget else "results"
@@ -336,6 +338,8 @@ def _end(line: Line, carrier: Carrier, *, forget: bool) -> None:
         )  # fmt: skip
     line.close()
     carrier.close()
+    if failures is not None:
+        failures.close()
 
 
 def _title_of(farm: weakref.ref[AttachedFarm]) -> tuple[str, Callable[[], str]]:

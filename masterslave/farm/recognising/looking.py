@@ -180,7 +180,7 @@ class LiveWalk(Walk):
             return b""
         value: Any = fn.__globals__.get(read.name, _MISSING)
         if value is _MISSING:
-            builtins: Any = fn.__builtins__
+            builtins: Any = getattr(fn, "__builtins__", {})
             return node(b"B" if read.name in builtins else b"?", read.name.encode())
         module, place = None, f"{name_of_function(fn)}() uses {read.name}"
         for attribute in read.attributes:

@@ -19,6 +19,7 @@ from masterslave import (
     Farm,
     FarmClosed,
     FarmError,
+    NoResult,
     NotPicklable,
     RetryPolicy,
 )
@@ -300,3 +301,16 @@ def jobs() -> list[dict[str, Any]]:
     with Proxy(reception_at(record.uri)) as reception:
         found: list[dict[str, Any]] = reception.jobs()
         return found
+
+
+def test_a_task_that_fails_costs_no_other_if_that_is_asked_for(
+    start_service: StartService, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    start_service("--local-slaves", "1")
+    monkeypatch.setenv("REMOTEOBJ_FARM_KEEP_GOING", "1")
+    with Farm.attach("lab") as farm:
+        passed = list(farm.map(refuse, range(5)))
+        assert passed[:3] + passed[4:] == [0, 1, 2, 4]
+        assert isinstance(passed[3], NoResult)
+        assert sorted(farm.imap_unordered(refuse, range(5))) == [(n, n) for n in (0, 1, 2, 4)]
+    assert "2 tasks failed:\n  refuse(3): ValueError: three" in caplog.text
