@@ -130,9 +130,13 @@ class AttachedFarm(Calls, Sharing):
             partial(self._end, forget=True),
         )  # fmt: skip
         self._forgotten.atexit = False
-        self._carrier.start()
-        self._line.start()
-        open_farms.add(self)
+        try:
+            self._carrier.start()
+            self._line.start()
+            open_farms.add(self)
+        except BaseException:  # no memory for a thread, or Ctrl-C
+            self._close(forget=not self.futures)
+            raise
 
     def detach(self) -> str:
         """Leave the farm, which goes on with all that was submitted, and keeps the results.

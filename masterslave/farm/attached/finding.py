@@ -10,6 +10,7 @@ import socket
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from masterslave.errors import CannotAttach
@@ -107,17 +108,18 @@ class Around:
         asks = is_asked_for or who is not None or insecure or is_said
         return cls(label, who, asks, nameserver, insecure, cluster)
 
-    def records(self, known: FarmRecord | None) -> Iterator[FarmRecord]:
+    def records(self, known: FarmRecord | None, met: list[str]) -> Iterator[FarmRecord]:
         """Go through the farms of this label, the nearest ones first; each once.
 
         Args:
             known: The one that has let the script in last: it may have a name nowhere by now.
+            met: Takes in why no name server could be asked.
         """
         seen = set()
         if known is not None:
             seen.add(known.uri)
             yield known
-        for look in (self._here, self._there):
+        for look in (self._here, partial(self._there, met)):
             for farm in look():
                 if farm.label == self.label and farm.uri not in seen:
                     seen.add(farm.uri)
@@ -128,7 +130,7 @@ class Around:
             found = directory.list(PREFIX)
         return [farm for farm in map(read_record, found) if farm is not None]
 
-    def _there(self) -> list[FarmRecord]:
+    def _there(self, met: list[str]) -> list[FarmRecord]:
         if not self.asks:
             return []
         try:
@@ -140,7 +142,8 @@ class Around:
                 timeout_s=_LOOK_S,
             ) as server:
                 found = server.list(PREFIX)
-        except (NameServerNotFound, ConnectionLost, DeadlinePassed):
+        except (NameServerNotFound, ConnectionLost, DeadlinePassed, InsecureRefused) as error:
+            met.append(str(error))
             return []
         return [farm for farm in map(read_record, found) if farm is not None]
 
@@ -191,7 +194,7 @@ def find(
     """
     met: list[str] = []
     refused = ""
-    for record in around.records(known):
+    for record in around.records(known, met):
         if record is not known and not _may_be(record, greeting):
             continue
         who = f"{record.script} on {record.host} (process {record.pid})"

@@ -300,6 +300,8 @@ class Line:
                 self.trouble = str(nobody) or self.trouble
             except Refused as refused:
                 raise _Refused(str(refused)) from None
+            except RemoteObjError as error:  # of a directory or an identity: it may be mended
+                self.trouble = str(error)
             else:
                 self._go_on_with(door)
                 if is_said:

@@ -38,6 +38,8 @@ def test_a_service_of_another_machine_is_attached_to_and_found_again(
         service = start()
         with pytest.raises(CannotAttach, match="no farm 'lab' is found"):
             Farm.attach("lab", identity=None, timeout_s=0)
+        with pytest.raises(CannotAttach, match=r"no farm 'lab' to attach to: no name server"):
+            Farm.attach("lab", nameserver="127.0.0.1:1", identity=identity, timeout_s=0)
         with Farm.attach("lab", nameserver=server.address, identity=identity) as farm:
             assert farm.submit(abs, -1).result(timeout=30) == 1
             service.kill()
