@@ -98,7 +98,7 @@ def test_what_cannot_be_is_refused_in_words_and_nothing_is_taken(open_service: O
             assert words.strip() in taken.refused, (words, taken)
             assert (taken.taken, taken.is_out) == (1, False)
         assert script.collect(acknowledged=10**9).is_out
-        assert not script.cancel((-(2**60), 2**62), (5, -3)).refused
+        assert not script.cancel((-(2**60), 5), (2**60, 2**62), (5, -3)).refused
         for verb in ("attach", "submit", "offer", "cancel", "leave", "collect"):
             for garbage in (b"", b"\xc1", b"\x81\xa1a\x01", encode(None), b"\x91" * 100_000):
                 with pytest.raises(WireError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from pathlib import Path
 from typing import Any
@@ -9,16 +10,19 @@ from typing import Any
 import pytest
 
 from masterslave.errors import FarmError
+from masterslave.farm.packing import pack_arguments
 from masterslave.protocol.attaching import (
     CANCELLED,
     GIVEN_UP,
     OUTCOME,
     PREDECESSOR_FAILED,
+    Request,
+    SentTasks,
 )
 from masterslave.protocol.outcomes import PART, RAISED
 from tests.conftest import eventually
 from tests.masterslave.gates import wait_at
-from tests.masterslave.service.bare import Bare
+from tests.masterslave.service.bare import Bare, packed_terms, sent_function
 from tests.masterslave.service.conftest import Open, reception_of
 
 
@@ -97,6 +101,35 @@ def test_all_kinds_of_tasks_and_answers_and_all_of_them_survive(open_service: Op
         assert service.jobs()[0]["failed"] == 6
         service.close()
         service.journal.compact(service.journal.path, "survey")
+
+
+def test_large_arguments_are_read_when_they_are_handed_out(open_service: Open) -> None:
+    service = open_service()
+    sizes = [1000, 100_000, 5_000_000]
+    with Bare(reception_of(service)) as script:
+        script.calls(len, [bytes(size) for size in sizes])
+        script.items(len, [bytes(size) for size in sizes])
+    service.close()
+    service = open_service(local_slaves=1)  # takes them up
+    with Bare(reception_of(service), script.ticket) as again:
+        again.calls(len, [bytes(size) for size in sizes])
+        again.collect_all()
+        assert list(again.values.values()) == sizes * 3
+
+
+def test_what_was_taken_is_passed_over(open_service: Open) -> None:
+    service = open_service(local_slaves=1)
+    function = sent_function(math.isqrt)
+    packed = tuple(pack_arguments("isqrt", (number * number,), {}) for number in range(10))
+    with Bare(reception_of(service)) as script:
+
+        def send(first: int, end: int) -> int:
+            tasks = SentTasks(first, function.digest, packed_terms(), packed[first:end])
+            return script.submit(Request(script.ticket, (function,), (tasks,))).taken
+
+        assert [send(0, 3), send(0, 3), send(1, 6), send(0, 2), send(6, 10)] == [3, 3, 6, 6, 10]
+        assert script.collect_all(10) == {number: number for number in range(10)}
+    assert service.jobs()[0]["tasks"] == 10
 
 
 def test_a_script_leaves_and_comes_back(open_service: Open, tmp_path: Path) -> None:
