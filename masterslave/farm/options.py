@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["CallOptions", "RetryPolicy", "TaskTerms", "whole"]
 
 _MAX_KNOWN = 10_000
+_LARGEST = 2**31
 _next_number = itertools.count().__next__
 
 
@@ -167,6 +168,8 @@ class CallOptions:
             if self._is_here:
                 demands = {"tags": frozenset(), "needs": ()}
             terms = TaskTerms(number, chunk=chunk, **{**self._values, **demands})
+            if self._is_attached:
+                _check_attached(terms)
             if len(self._terms) > _MAX_KNOWN:
                 self._terms.clear()
             self._terms[kind, chunk] = terms
@@ -211,6 +214,17 @@ def _refuse_attached(retries: int | RetryPolicy | None, key: object, cache: bool
             f"{'cache=' if cache else 'key='} is for a farm of the script's own: of one that it is "
             "attached to, farm.ticket and the order of its futures say which task is which"
         )
+
+
+def _check_attached(terms: Terms) -> None:
+    """Check that a farm that runs by itself takes these.
+
+    Raises:
+        ValueError: It does not.
+    """
+    for name in ("priority", "retries", "max_attempts", "chunk"):
+        if abs(getattr(terms, name)) >= _LARGEST:
+            raise ValueError(f"{name} is {getattr(terms, name)}: a number below {_LARGEST} will do")
 
 
 def _tag_of(function: Function) -> str:

@@ -293,6 +293,11 @@ def test_who_has_left_and_what_cannot_be_had_is_said(start_service: StartService
         with pytest.raises(AttributeError, match="masterslave show"):
             farm.slaves  # noqa: B018
         farm.options(retries=RetryPolicy(2, delay_s=0.1))
+        with pytest.raises(ValueError, match="priority is"):
+            farm.options(priority=2**70).submit(square, 1)
+        goes_on = farm.submit(square, 1)
+        eventually(lambda: farm.statistics().on_disk == 4, "the farm takes tasks")
+        assert goes_on.cancel()
 
 
 def jobs() -> list[dict[str, Any]]:
