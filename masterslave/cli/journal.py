@@ -18,6 +18,7 @@ from rich.text import Text
 
 from masterslave.errors import JournalUnusable
 from masterslave.farm.caching.places import folder_of, results_dir, volumes_in
+from masterslave.farm.caching.volumes import size_of
 from masterslave.journal.facts import Invalidated
 from masterslave.journal.fold import Folded
 from masterslave.journal.journal import Journal
@@ -145,11 +146,13 @@ def _show_caches(as_json: bool) -> None:
     for folder in sorted(results_dir().iterdir()) if results_dir().exists() else ():
         if not (volumes := volumes_in(folder)):
             continue
-        with contextlib.ExitStack() as opened:
-            readers = [opened.enter_context(Journal.read_only(path)) for path in volumes]
-            keys = {key for reader in readers for key in reader.folded.finished}
-            size = sum(path.stat().st_size for path in volumes)
-            found.append({"script": readers[0].label, "results": len(keys), "bytes": size})
+        label, keys = str(folder), set[bytes]()
+        for path in volumes:
+            with contextlib.suppress(JournalUnusable), Journal.read_only(path) as reader:
+                label = reader.label
+                keys |= reader.folded.finished.keys()
+        size = sum(map(size_of, volumes))
+        found.append({"script": label, "results": len(keys), "bytes": size})
     if as_json:
         click.echo(json.dumps({"caches": found}, indent=2))
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,7 +14,8 @@ import pytest
 from masterslave import Farm, FarmSettings
 from masterslave.farm.caching.places import folder_of, results_dir, script_here, volumes_in
 from masterslave.farm.caching.volumes import size_of
-from masterslave.journal import Journal
+from masterslave.journal import Journal, writing
+from tests.conftest import eventually
 
 StartScript = Callable[..., "subprocess.Popen[str]"]
 
@@ -120,6 +122,13 @@ def test_two_scripts_at_once_do_not_disturb_each_other(
     assert (output, ran) == (_answers(), ["-1"])
 
 
+def _ran(farm: Farm, asked: int) -> int:
+    """Return how many tasks have run, of those that were asked for."""
+    cache = farm._submitter.cached.open() if farm._submitter.cached is not None else None
+    assert cache is not None
+    return asked - cache.found
+
+
 def test_the_oldest_are_forgotten_and_what_is_used_stays() -> None:
     limit = 64 * 1024 * 16
     settings = FarmSettings(cache_bytes=limit)
@@ -128,25 +137,46 @@ def test_the_oldest_are_forgotten_and_what_is_used_stays() -> None:
         return bytes([number]) * 40_000
 
     def run(numbers: range) -> int:
-        ran: list[int] = []
         with Farm(here=True, settings=settings) as farm:
-            cached = farm._submitter.cached
-            assert cached is not None
             for number in numbers:
                 assert farm.options(cache=True).submit(large, number).result()[0] == number
-            cache = cached.open()
-            assert cache is not None
-            ran.append(len(numbers) - cache.found)
-        return ran[0]
+            return _ran(farm, len(numbers))
 
     folder = folder_of(script_here())
     assert run(range(1)) == 1
-    for first in range(1, 60, 10):
+    for first in range(1, 40, 10):
         assert run(range(1)) == 0  # it is of use in each run
         assert run(range(first, first + 10)) == 10
         assert sum(map(size_of, volumes_in(folder))) < limit * 1.2
-    assert run(range(51, 60)) == 0
+    assert run(range(31, 41)) == 0
     assert run(range(1, 11)) > 0
+
+
+def test_a_volume_that_is_no_journal_is_passed_over() -> None:
+    folder = folder_of(script_here())
+    folder.mkdir(parents=True)
+    (folder / "1.db").write_text("something else " * 1000)
+    for ran in (2, 0):
+        with Farm(here=True) as farm:
+            assert list(farm.map(abs, [-1, -2], cache=True)) == [1, 2]
+            assert _ran(farm, 2) == ran
+    (cache,) = json.loads(_masterslave("status", "--json"))["caches"]
+    assert cache["results"] == 2
+
+
+def test_a_disk_that_is_full_costs_the_cache_and_no_result(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    with Farm(here=True) as farm:
+        assert farm.options(cache=True).submit(abs, -3).result() == 3
+        monkeypatch.setattr(writing, "write_rows", fail)
+        assert farm.options(cache=True).submit(abs, -4).result() == 4
+        eventually(lambda: "results are not cached any more" in caplog.text, "it is said")
+        assert list(farm.map(abs, range(100), cache=True)) == [*range(100)]
+    assert caplog.text.count("results are not cached any more") == 1
 
 
 def test_a_farm_with_a_journal_has_them_there(tmp_path: Path) -> None:
