@@ -55,6 +55,9 @@ class Claims:
         """Return by which of its names a slave was handed this; its present one where by none."""
         if len(seat.names) == 1:
             return seat.slave
-        piece = self._state.pieces.around(outcome.task)
-        holder = "" if piece is None else piece.holder_of(outcome.attempt)
-        return holder if holder in seat.names else seat.slave
+        # Of items that were out together, the first may have its answer already.
+        for piece in self._state.pieces.between(outcome.task, outcome.task + outcome.count):
+            holder = piece.holder_of(outcome.attempt)
+            if holder in seat.names:
+                return holder
+        return seat.slave

@@ -57,7 +57,10 @@ class Inherited(Inheritance):
         self._answers = answers
         self._recording = recording
         self._keys = dict(keys)
-        self._numbers = {key: number for number, (key, _) in keys.items()}
+        # Several of one key, if several masters have handed it out.
+        self._numbers: dict[bytes, tuple[int, ...]] = {}
+        for number, (key, _) in keys.items():
+            self._numbers[key] = (*self._numbers.get(key, ()), number)
         self._holders: dict[int, Seat] = {}
         self._waiting: dict[bytes, Submission] = {}
         self._here: set[int] = set()  # numbers of those that wait, or follow one that does
@@ -93,7 +96,8 @@ class Inherited(Inheritance):
         if self._waiting.get(submission.keys) is not submission:
             is_held = submission.number in self._here
             return "waits for a task that was at a slave when an earlier run ended" * is_held
-        holder = self._holders.get(self._numbers[submission.keys])
+        numbers = self._numbers[submission.keys]
+        holder = next((self._holders[one] for one in numbers if one in self._holders), None)
         if holder is not None:
             return f"is at slave {bare_name(holder.slave)} since an earlier run"
         left_s = max(0.0, (self.due or now) - now)
@@ -146,9 +150,12 @@ class Inherited(Inheritance):
             return True
         slave, settled = bare_name(seat.slave), []
         for number in numbers:
-            key, is_item = self._keys.pop(number)
-            self._holders.pop(number, None)
-            self._numbers.pop(key, None)
+            if number not in self._keys:  # two of one key
+                continue
+            key, is_item = self._keys[number]
+            for one in self._numbers.pop(key):  # the others are not wanted any more
+                del self._keys[one]
+                self._holders.pop(one, None)
             self.came += 1
             answer = Recorded(outcome.kind, number - outcome.task if is_item else -1, outcome)
             submission = self._waiting.pop(key, None)
@@ -199,9 +206,11 @@ class Inherited(Inheritance):
         for number in numbers:
             key, _ = self._keys.pop(number)
             self._holders.pop(number, None)
-            self.lost += 1
-            if self._numbers.get(key) == number:
-                del self._numbers[key]
+            left = tuple(one for one in self._numbers.pop(key) if one != number)
+            if left:
+                self._numbers[key] = left
+            else:
+                self.lost += 1
                 submission = self._waiting.pop(key, None)
                 if submission is not None:
                     self.released.append(submission)

@@ -79,17 +79,20 @@ class Accounts:
         self.able = 0
         self.recalls = 0
         self.last_fresh: dict[Line, tuple[int, int, int]] = {}
-        self.owners: defaultdict[tuple[Ask, int], Counter[str]] = defaultdict(Counter)
-        """Whose tasks wait, and how many, by what they ask for and by priority."""
-        self.shares = Shares(feeding.feed_ahead_s)
-        self.longest_s = SWEEP_S
-        """What a hand-out took, at most."""
         self.followers: dict[int, list[Submission]] = {}
         self._released = 0
         self._touched: dict[str, Seat] = {}
         self._know_nothing()
 
     def _know_nothing(self) -> None:
+        self.owners: defaultdict[tuple[Ask, int], Counter[str]] = defaultdict(Counter)
+        """Whose tasks wait, and how many, by what they ask for and by priority."""
+        self.shares = Shares(self.feeding.feed_ahead_s)
+        """What each owner uses; nobody is taken to have used more."""
+        self.waits_since: dict[Line, dict[str, float]] = {}
+        """What each owner had used when the tasks of one began to wait in a line."""
+        self.longest_s = SWEEP_S
+        """What a hand-out took, at most."""
         self.known: Counter[int] = Counter()
         """Outcomes of each function."""
         self.known_since: dict[int, float] = {}
@@ -272,12 +275,18 @@ class Accounts:
         self.waiting[line] += count
         self.waiting_of[ask] += count
         self.waiting_count += count
-        self.owners[line][submission.terms.owner] += count
         if count > 0:
             self.moment.stirred.add(ask)
-            self.shares.enter(submission.terms.owner)
+            self._note_owner(line, submission.terms.owner)
+        self.owners[line][submission.terms.owner] += count
         if self.waiting_of[ask]:
             self.last_waited[ask] = self.now
+
+    def _note_owner(self, line: tuple[Ask, int], owner: str) -> None:
+        """Tasks of an owner are to wait in a line."""
+        self.shares.enter(owner)
+        if not self.owners[line][owner]:
+            self.waits_since[*line, owner] = self.shares.used_by_all()
 
     def _end_delays(self) -> None:
         while (due := self.next_due()) is not None and due <= self.now:

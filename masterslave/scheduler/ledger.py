@@ -47,6 +47,7 @@ from masterslave.scheduler.orders import (
 __all__ = ["Ledger"]
 
 _NONE = (-1, 0, 0)
+_MANY = 1 << 60
 
 
 class Ledger(Hearing):
@@ -189,8 +190,7 @@ class Ledger(Hearing):
             first.update(dict.fromkeys(tasks, key))
         self.out[key] = out
         expected_s = self.scheduler.state.tasks[key[0]].expected_s
-        slots = self.slots_of[self.ask_of(terms)]
-        self.shares.charge(terms.owner, key, expected_s, slots)
+        self.shares.charge(terms.owner, key, expected_s, _MANY)
         self._seat_hand_out(seat, key, out)
 
     def _seat_hand_out(self, seat: Seat, key: Key, out: Out) -> None:
@@ -257,16 +257,18 @@ class Ledger(Hearing):
             fresh[line] = max(fresh.get(line, _NONE), last)
 
     def _check_share(self, ask: Ask, terms: Terms) -> None:
-        """Note it when a task is handed out though one of another owner was to be."""
+        """Note it when an owner is served though another one waits that has got less meanwhile."""
         waiting = self.owners[ask, terms.priority]
         if sum(map(bool, waiting.values())) < 2:
             return
-        slots, ahead_s = self.slots_of[ask], self.feeding.feed_ahead_s
-        used_s = self.shares.used_s(terms.owner)
-        most_s = min(self.shares.used_s(name) for name, count in waiting.items() if count)
-        most_s += ahead_s * (3 + 2 * slots) + self.longest_s * slots  # who is forgotten, and when
-        if used_s > most_s:
-            self.faults["served out of turn"].append((terms, used_s, most_s))
+        used_s, slots = self.shares.used_s, self.slots_of[ask]
+        slack_s = self.feeding.feed_ahead_s * (3 + 2 * slots) + self.longest_s * slots
+        for other in (name for name, count in waiting.items() if count and name != terms.owner):
+            before = self.waits_since.get((ask, terms.priority, other), {})
+            its_s, others_s = before.get(terms.owner, 0.0), before.get(other, 0.0)
+            more_s = (used_s(terms.owner) - its_s) - (used_s(other) - others_s)
+            if terms.owner in before and more_s > max(0.0, others_s - its_s) + slack_s:
+                self.faults["served out of turn"].append((terms, other, more_s))
 
     def _check_ahead(self, seat: Seat, out: Out) -> None:
         feed, function = self.feeding, out.terms.function

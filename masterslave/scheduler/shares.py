@@ -88,6 +88,10 @@ class Shares:
         owner = self._owners[name]
         return owner.spent_s + owner.running * self.now - owner.since_s
 
+    def used_by_all(self) -> dict[str, float]:
+        """Return what each owner has used."""
+        return {name: self.used_s(name) for name in self._owners}
+
     def charge(self, name: str, key: Key, expected_s: float, slots: int) -> None:
         """A hand-out is out; once is enough.
 
@@ -126,13 +130,11 @@ class Shares:
             owner.spent_s += took_s - charge_s
 
     def sweep(self, waiting: Container[str]) -> None:
-        """Forget the owners of which nothing waits or is out, and that are not above the level:
-        they would begin there anyway.
-        """
+        """Forget the owners of which nothing waits or is out: they begin anew when they come."""
         self.sweep_at = self.now + SWEEP_S
         out = {id(owner) for owner, _, _ in self._charges.values()}
         for name, owner in list(self._owners.items()):
-            if name not in waiting and id(owner) not in out and owner.spent_s <= self._level_s:
+            if name not in waiting and id(owner) not in out:
                 del self._owners[name]
         if len(self._owners) < 2:
             self.is_shared = self.is_new = False

@@ -368,13 +368,16 @@ class Link:
         )
 
     def _introduce(self) -> Introduction:
-        """Return who the slave is, and what it holds of the farm."""
-        farm_id = self.welcome.farm_id
+        """Return who the slave is, and what it holds of the farm.
+
+        The name that it had before is for a master that did not end, and was out of reach for long.
+        """
+        farm_id, former = self.welcome.farm_id, self.welcome.slave
         if not farm_id:
             return self._introduction
         with self._workshop.lock:
             holds = self.work.holds(self._workshop.jobs_of(self.work))
-        return structs.replace(self._introduction, farm_id=farm_id, holds=holds)
+        return structs.replace(self._introduction, formerly=former, farm_id=farm_id, holds=holds)
 
     def _drop(self, digests: Iterable[bytes]) -> None:
         self._keeper.drop(digests)

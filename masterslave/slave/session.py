@@ -181,8 +181,8 @@ class Session:
             if self.welcome.slave != unknown:
                 return  # the other thread has done it meanwhile
             introduction = self._introduce()
-            seen = self._epochs.of(introduction.farm_id)
-            introduction = structs.replace(introduction, formerly=unknown, epoch=seen)
+            seen, former = self._epochs.of(introduction.farm_id), unknown or introduction.formerly
+            introduction = structs.replace(introduction, formerly=former, epoch=seen)
             welcome = self.caller.call(self.talk, "join", introduction, Welcome)
             if welcome.refused:
                 raise SlaveRefused(welcome.refused)

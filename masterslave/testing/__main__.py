@@ -1,12 +1,20 @@
-"""A large simulated farm: ``python -m masterslave.testing --slaves 10000 --tasks 1000000``."""
+"""A large simulated farm, ``python -m masterslave.testing --slaves 10000 --tasks 1000000``; or many
+small ones with a journal, to which plans of faults are done: ``--faults --seeds 5000``.
+"""
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import sys
+from collections import Counter
 from time import perf_counter
 
+import msgspec
+
+from masterslave.scheduler.promises.broken import BrokenPromise
 from masterslave.testing.climate import Climate
+from masterslave.testing.faulty.farm import FaultyFarm
 from masterslave.testing.simulation import SimFarm
 
 
@@ -17,7 +25,11 @@ def main() -> None:
     parser.add_argument("--slaves", type=int, default=10_000)
     parser.add_argument("--tasks", type=int, default=1_000_000)
     parser.add_argument("--unchecked", action="store_true", help="no promises, for its time alone")
+    parser.add_argument("--faults", action="store_true", help="small farms, and plans of faults")
+    parser.add_argument("--seeds", type=int, default=1, help="with --faults: so many, from SEED on")
     chosen = parser.parse_args()
+    if chosen.faults:
+        sys.exit(_do_faults(chosen.seed, chosen.seeds))
     farm = SimFarm(
         chosen.seed,
         slaves=chosen.slaves,
@@ -38,6 +50,25 @@ def main() -> None:
         elif isinstance(value, float) and (name != "scheduler_s" or chosen.unchecked):
             print(f"{name:20} {value:,.1f}")  # with a ledger, the scheduler's own time is not known
     print(f"{'took':20} {perf_counter() - begin:.0f} s{_peak_memory()}")
+
+
+def _do_faults(first: int, seeds: int) -> int:
+    """Do the plans of so many seeds to small farms; returns how many have not kept something."""
+    begin, broken = perf_counter(), 0
+    totals: Counter[str] = Counter()
+    for seed in range(first, first + seeds):
+        try:
+            report = FaultyFarm(seed).run()
+        except BrokenPromise as error:
+            broken += 1
+            print(f"seed {seed}: {error}", flush=True)
+        else:
+            totals.update(msgspec.structs.asdict(report))
+    for name, value in totals.items():
+        print(f"{name:20} {value:,.0f}")
+    print(f"{'broken':20} {broken} of {seeds:,} seeds")
+    print(f"{'took':20} {perf_counter() - begin:.0f} s{_peak_memory()}")
+    return min(broken, 1)
 
 
 def _churn(slaves: int) -> Climate:

@@ -461,6 +461,7 @@ def test_the_same_master_again_goes_on(
     first.forget()
     slave.offer(first, is_same=True)
     assert first.introductions[-1].holds == (Hold(task, 1, 1),)
+    assert first.introductions[-1].formerly, "what it was handed by that name is still its own"
     gate.touch()
     assert value_of(first.wait_for(task)[0]) == "wait"
 
