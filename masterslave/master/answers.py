@@ -110,6 +110,18 @@ class Answers:
                 one.has_failed = answer.kind != VALUE
                 self.recorded.append((one.settle, (answer, slave)))
 
+    def keep_arguments_as(self, submission: Submission, number: int) -> None:
+        """Have the arguments of a task written down that has failed by the number of an earlier
+        run.
+        """
+        recording = self._recording
+        if recording is None or submission.is_kept:
+            return
+        if submission.is_span:
+            self.waiting.append((_keep_item, (recording, submission, 0, number)))
+        else:
+            recording.note_arguments(number, CALL, submission.arguments)
+
     def drop(
         self, tasks: Sequence[int], answer: Answer, slave: str = "", *, is_recorded: bool = True
     ) -> None:
@@ -161,12 +173,15 @@ def _keep_items(
         items = items_in(outcome.payload) or ()
         failed = [at for at in failed if skip + at < len(items) and items[skip + at].kind != VALUE]
     for at in failed:
-        number, form = span.number + offset + at, span.form
-        try:
-            recording.note_arguments(number, form, span.pack(offset + at, 1))
-        except Exception as error:
-            why_not = f"they cannot be sent: {type(error).__name__}"
-            recording.note_arguments(number, form, b"", why_not)
+        _keep_item(recording, span, offset + at, span.number + offset + at)
+
+
+def _keep_item(recording: Recording, span: Span, offset: int, number: int) -> None:
+    try:
+        recording.note_arguments(number, span.form, span.pack(offset, 1))
+    except Exception as error:
+        why_not = f"they cannot be sent: {type(error).__name__}"
+        recording.note_arguments(number, span.form, b"", why_not)
 
 
 def _outcome_around(hand_out: HandOut, outcomes: Iterable[Outcome]) -> Outcome:

@@ -65,7 +65,7 @@ class Inherited(Inheritance):
         self._waiting: dict[bytes, Submission] = {}
         self._here: set[int] = set()  # numbers of those that wait, or follow one that does
         self._followers: dict[int, list[Submission]] = {}  # by the number of that one
-        self._come: dict[bytes, tuple[Recorded, str]] = {}
+        self._come: dict[bytes, tuple[Recorded, str, int]] = {}
 
     def may_have(self, key: bytes) -> bool:
         """See Inheritance."""
@@ -75,10 +75,10 @@ class Inherited(Inheritance):
         """See Inheritance."""
         key = submission.keys
         if key in self._come:
-            answer, slave = self._come.pop(key)
+            answer, slave, number = self._come.pop(key)
             if submission.terms.retries and _has_raised(answer):
                 return False
-            self._settle(submission, answer, slave)
+            self._settle(submission, answer, slave, number)
         elif key in self._numbers:
             self._waiting[key] = submission
             self._here.add(submission.number)
@@ -164,9 +164,9 @@ class Inherited(Inheritance):
                 continue
             settled.append((number, is_item))
             if submission is None:
-                self._come[key] = answer, slave
+                self._come[key] = answer, slave, number
             else:
-                self._settle(submission, answer, slave)
+                self._settle(submission, answer, slave, number)
                 self.let_go(submission.number)
         for _, row in groupby(enumerate(settled), lambda one: one[1][0] - one[0]):
             numbers = [number for _, (number, is_item) in row]
@@ -174,8 +174,10 @@ class Inherited(Inheritance):
             self._recording.note_settled(hand_out, slave, outcome, is_item=is_item)
         return True
 
-    def _settle(self, submission: Submission, answer: Recorded, slave: str) -> None:
+    def _settle(self, submission: Submission, answer: Recorded, slave: str, number: int) -> None:
         submission.after = ()  # its future may live for long
+        if _has_raised(answer):
+            self._answers.keep_arguments_as(submission, number)
         self._answers.settle_one(submission, answer, slave)
 
     def _note_loss(self, seat: Seat, outcome: Outcome) -> None:
