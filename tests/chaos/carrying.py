@@ -95,7 +95,16 @@ class Carrier:
             if member is self._room.master and code and "make room" in said:
                 self._start_where_there_is_room()
                 continue
+            if len(self._room.houses) > 1 and member in self._room.houses and "standby" in said:
+                self._note_step_down(member)  # it leads no more, and says what to do
+                continue
             self.surprises.append(f"{member.name} has ended by itself with {code}: {said}")
+
+    def _note_step_down(self, member: Member) -> None:
+        now = time.monotonic()
+        self._room.has_stepped_down |= member is self._room.master
+        self.troubles.append(Trouble("stepped down", member.name, now, now))
+        self._plan(now + 0.2, member.start)
 
     def _start_where_there_is_room(self) -> None:
         if self._room.disk.is_full:
@@ -167,6 +176,13 @@ class Carrier:
         """Where the script is attached to the master, sometimes it is that which is hurt."""
         return self._room.script if fault.target // 8 % 3 == 0 else self._room.master
 
+    def _kill_standby(self, fault: Fault) -> _Done | None:
+        standby = self._room.standby
+        if not standby.is_up:
+            return None
+        standby.kill(with_children=True)
+        return standby.name, standby.start
+
     def _kill_nameserver(self, fault: Fault) -> _Done | None:
         server = self._room.nameserver
         if not server.is_up:
@@ -228,6 +244,7 @@ _ACTS: dict[Kind, Callable[[Carrier, Fault], _Done | None]] = {
     Kind.KILL_CHILD: Carrier._kill_child,
     Kind.KILL_MASTER: Carrier._kill_master,
     Kind.STOP_MASTER: Carrier._stop_master,
+    Kind.KILL_STANDBY: Carrier._kill_standby,
     Kind.KILL_NAMESERVER: Carrier._kill_nameserver,
     Kind.FULL_DISK: Carrier._fill_disk,
     Kind.CLOCK_BACK: Carrier._set_clock_back,

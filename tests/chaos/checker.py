@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from itertools import pairwise
 
 from tests.chaos.evidence import Copy, Entry, Evidence, Ran, Told, Trouble
@@ -149,7 +150,7 @@ def _ran_twice_for_a_reason(evidence: Evidence) -> Iterator[str]:
                 or (name, first.slave) in lost
                 or first.began <= dead.get((first.slave, first.pid), -1.0) <= second.began
                 or _has_second_attempt(name, first, second)
-                or any(_explains(one, first, second) for one in evidence.troubles)
+                or any(_explains(one, first, second) for one in _reasons(evidence))
             )
             if not is_reason:
                 end = "did not end" if first.ended is None else f"ended at {first.ended:.3f}"
@@ -165,16 +166,30 @@ def _has_second_attempt(name: str, first: Ran, second: Ran) -> bool:
     return ".long." in name and first.slave != second.slave and runs
 
 
+def _reasons(evidence: Evidence) -> list[Trouble]:
+    """Return the troubles for which tasks may run twice.
+
+    Where there is a standby, it may be the master, and neither is one without a name server.
+    """
+    if not evidence.has_standby:
+        return [one for one in evidence.troubles if one.kind in _REASONS]
+    kinds = _REASONS | {"kill_standby", "kill_nameserver", "stepped down"}
+    return [
+        replace(one, whom="master") if one.whom in ("standby", "nameserver") else one
+        for one in evidence.troubles
+        if one.kind in kinds
+    ]
+
+
 def _explains(trouble: Trouble, first: Ran, second: Ran) -> bool:
     is_theirs = trouble.whom in (first.slave, second.slave, "master")
-    is_then = trouble.since <= second.began and trouble.until >= first.began - _AFTER_S
-    return trouble.kind in _REASONS and is_theirs and is_then
+    return is_theirs and trouble.since <= second.began and trouble.until >= first.began - _AFTER_S
 
 
 def _ran_as_handed_out(evidence: Evidence) -> Iterator[str]:
     """What ran had been handed out to that slave."""
     handed = {(one.name, one.slave) for one in evidence.entries if one.what == "handed out"}
-    kills = [one.since for one in evidence.troubles if one.kind in ("kill_master", "stop_master")]
+    kills = [one.since for one in _reasons(evidence) if one.whom == "master"]
     for ran in evidence.ran:
         is_late = any(kill - _UNRECORDED_S <= ran.began for kill in kills)
         if (ran.name, ran.slave) not in handed and not is_late:
@@ -189,7 +204,7 @@ def _no_death_without_cause(evidence: Evidence) -> Iterator[str]:
     for ran in evidence.ran:
         again = Ran(ran.name, ran.slave, ran.pid, float("inf"), None)
         is_cause = (
-            any(_explains(one, ran, again) for one in evidence.troubles)
+            any(_explains(one, ran, again) for one in _reasons(evidence))
             or any(mark in ran.name for mark in _ENDS_ITSELF)
             or any(_has_second_attempt(ran.name, ran, one) for one in by_name[ran.name])
         )

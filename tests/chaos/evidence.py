@@ -70,6 +70,7 @@ class Entry:
     slave: str = ""
     attempt: int = 0
     answer: tuple[str, ...] = ()
+    epoch: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,11 +133,13 @@ class Evidence:
         wanted: Tasks that the script has submitted in its last run.
         by_serial: Their names, where the script came back to a ticket: by "#" and serial.
         is_final: What has raised is not run again by a later run: the farm is a service.
+        has_standby: There are two who may be the master.
     """
 
     wanted: list[str] = field(default_factory=list)
     by_serial: dict[str, str] = field(default_factory=dict)
     is_final: bool = False
+    has_standby: bool = False
     entries: tuple[Entry, ...] = ()
     copies: list[Copy] = field(default_factory=list)
     told: list[Told] = field(default_factory=list)
@@ -145,11 +148,16 @@ class Evidence:
     troubles: list[Trouble] = field(default_factory=list)
 
 
-def read_evidence(folder: Path, troubles: list[Trouble], *, is_final: bool) -> Evidence:
+def read_evidence(
+    folder: Path, troubles: list[Trouble], *, is_final: bool, has_standby: bool
+) -> Evidence:
     """Read what a run has left in its folder."""
-    evidence = Evidence(troubles=troubles, is_final=is_final)
+    evidence = Evidence(troubles=troubles, is_final=is_final, has_standby=has_standby)
     path, ticket = folder / "disk" / "journal.db", folder / "ticket"
     evidence.entries = read_journal(path)
+    other = folder / "disk-of-standby" / "journal.db"
+    if other.exists() and (latest := read_journal(other)) and _age(latest) > _age(evidence.entries):
+        evidence.entries, path = latest, other
     if ticket.exists():
         evidence.by_serial = _by_serial(path, ticket.read_text())
     for path in sorted(folder.glob("copy-*/journal.db")):
@@ -160,6 +168,11 @@ def read_evidence(folder: Path, troubles: list[Trouble], *, is_final: bool) -> E
     for path in sorted(folder.glob("ran-*")):
         evidence.ran += _read_ran(path)
     return evidence
+
+
+def _age(entries: tuple[Entry, ...]) -> tuple[int, int]:
+    """Return what the journal of the last master has more of."""
+    return max((one.epoch for one in entries), default=0), len(entries)
 
 
 def _lines(path: Path) -> Iterator[list[Any]]:
@@ -221,8 +234,8 @@ class _Entries:
 
     def _of(self, fact: Fact) -> Iterator[Entry]:
         match fact:
-            case RunBegan(run=run):
-                yield Entry("begun", run)
+            case RunBegan(run=run, epoch=epoch):
+                yield Entry("begun", run, epoch=epoch)
             case SlaveKnown(index=index, name=name):
                 self._slaves[index] = name
             case Submitted(first=first, keys=keys):

@@ -23,7 +23,7 @@ _CLUSTER = "chaos"
 _PAIRED_S = 10 * 86_400.0
 """How long ago the machines are paired: longer than any clock is set back."""
 
-_MASTER, _SCRIPT = "dora", "gina"
+_MASTER, _SCRIPT, _STANDBY = "dora", "gina", "emil"
 """Their machines, where they have some: else the hall."""
 
 _SLAVES = {"anna": 2, "ben": 1, "cleo": 1}
@@ -46,18 +46,21 @@ class Scene:
         kinds: What can go wrong in it.
         is_lan: Its machines meet in a network, by a name server; else one user's directory.
         is_service: The master runs by itself, and the script is attached to it.
+        has_standby: Another machine follows its journal, and takes over.
     """
 
     name: str
     kinds: tuple[Kind, ...]
     is_lan: bool = False
     is_service: bool = False
+    has_standby: bool = False
 
     @property
     def machines(self) -> tuple[str, ...]:
         if not self.is_lan:
             return ("hall",)
-        return ("hall", *_SLAVES, *((_MASTER, _SCRIPT) if self.is_service else ()))
+        service = (_MASTER, _SCRIPT) if self.is_service else ()
+        return ("hall", *_SLAVES, *service, *((_STANDBY,) if self.has_standby else ()))
 
 
 SCENES = {
@@ -65,6 +68,9 @@ SCENES = {
     "service": Scene("service", _HERE, is_service=True),
     "lan": Scene("lan", _THERE, is_lan=True),
     "office": Scene("office", _THERE, is_lan=True, is_service=True),
+    "standby": Scene(
+        "standby", (*_THERE, Kind.KILL_STANDBY), is_lan=True, is_service=True, has_standby=True
+    ),
 }
 
 
@@ -90,6 +96,8 @@ class Room:
         self.folder = folder
         self.label = f"chaos{seed}"
         self.is_enough = False
+        self.has_stepped_down = False
+        """Whether the first master has said that another one leads: then it is to follow that."""
         self.machines = machines
         self._seed = seed
         self._plant = plant
@@ -98,13 +106,14 @@ class Room:
         self._desk = machines.get(_SCRIPT, self._hall)
         self._port = 0
         self._copies = 0
-        for part in ("clocks", "stacks"):
+        for part in ("clocks", "stacks", "disk-of-standby"):
             (folder / part).mkdir()
         self.disk = Disk(folder / "disk", may_mount=may_mount)
         self.clocks = {name: Clock(folder / "clocks" / name) for name in machines}
         is_service = scene.is_service
         self.master = Member("master", self._begin_master if is_service else self._begin_script)
         self.script = Member("script", self._begin_script) if is_service else self.master
+        self.standby = Member("standby", self._begin_standby)
         self.slaves = [Member(name, lambda name=name: self._begin_slave(name)) for name in _SLAVES]
         self.nameserver = Member("nameserver", self._begin_nameserver)
         self.wires: dict[str, Running] = {}
@@ -116,6 +125,8 @@ class Room:
         found = {name: self.machines[name] for name in self.wires}
         if self._office is not self._hall and self._office.can_cut:
             found["master"] = self._office
+        if self.scene.has_standby and self._office.can_cut:
+            found["standby"] = self.machines[_STANDBY]
         return found
 
     @property
@@ -123,7 +134,12 @@ class Room:
         """All who can be up."""
         script = [self.script] if self.scene.is_service else []
         server = [self.nameserver] if self.scene.is_lan else []
-        return [*script, self.master, *self.slaves, *server]
+        return [*script, *self.houses, *self.slaves, *server]
+
+    @property
+    def houses(self) -> list[Member]:
+        """Those of whom one is the master."""
+        return [self.master, self.standby] if self.scene.has_standby else [self.master]
 
     def open(self) -> None:
         """Start everybody."""
@@ -143,7 +159,12 @@ class Room:
             member.start()
 
     def keep_copy(self) -> None:
-        """Keep the journal as it is now, with its log: nobody has it open."""
+        """Keep the journal as it is now, with its log: nobody has it open.
+
+        Where there is a standby, it may be made anew, as what nobody was told may be lost.
+        """
+        if self.scene.has_standby:
+            return
         copy = self.folder / f"copy-{self._copies}"
         copy.mkdir()
         self._copies += 1
@@ -211,10 +232,18 @@ class Room:
 
     def _begin_master(self) -> Running:
         environment = self._environment(self._office.name) | self._planted()
-        command = ["master", self.label, "--journal", str(self.disk.path / "journal.db")]
+        command = ["standby" if self.has_stepped_down else "master", self.label]
+        self.has_stepped_down = False
+        command += ["--journal", str(self.disk.path / "journal.db")]
         if self.scene.is_lan:
             command += ["--host", self._office.address]
         return self._office.python("-m", "masterslave", *command, **environment)
+
+    def _begin_standby(self) -> Running:
+        house = self.machines[_STANDBY]
+        journal = self.folder / "disk-of-standby" / "journal.db"
+        command = ["standby", self.label, "--journal", str(journal), "--host", house.address]
+        return house.python("-m", "masterslave", *command, **self._environment(house.name))
 
     def _planted(self) -> dict[str, str]:
         return {} if self._plant is None else {"CHAOS_PLANT": str(self._plant)}

@@ -73,8 +73,8 @@ def run_seed(
     scene = scene_of(seed, scenes)
     possible = [kind for kind in scene.kinds if kind in {Kind(each) for each in kinds}]
     long_s = _LONG_S
-    if scene.is_service and seed % 4 == 1:  # its slaves may be silent for longer
-        seconds, long_s = 2.5 * seconds, 2.5 * _LONG_S
+    if scene.has_standby or (scene.is_service and seed % 4 == 1):  # who may be silent for longer
+        seconds, long_s = 2.0 * seconds, 2.4 * _LONG_S
     faults = plan(seed, seconds, possible, every_s=_EVERY_S, long_s=long_s)
     folder = Path(tempfile.mkdtemp(prefix=f"chaos-{seed}-"))
     wrong: list[str] = []
@@ -93,7 +93,9 @@ def run_seed(
                 wrong.append(f"{error}")
     wrong = carrier.surprises + wrong
     try:
-        evidence = read_evidence(folder, carrier.troubles, is_final=scene.is_service)
+        evidence = read_evidence(
+            folder, carrier.troubles, is_final=scene.is_service, has_standby=scene.has_standby
+        )
         wrong += complaints(evidence)
     finally:
         room.write_logs()
