@@ -27,7 +27,8 @@ _AFTER_S = 4.0
 that were given to others meanwhile."""
 
 _UNRECORDED_S = 1.0
-"""What was handed out so shortly before the master was killed may be missing in the journal."""
+"""What was handed out so shortly before the master was killed, or before the disk was full with
+which it was killed, may be missing in the journal."""
 
 _REASONS = frozenset(
     {
@@ -190,8 +191,11 @@ def _ran_as_handed_out(evidence: Evidence) -> Iterator[str]:
     """What ran had been handed out to that slave."""
     handed = {(one.name, one.slave) for one in evidence.entries if one.what == "handed out"}
     kills = [one.since for one in _reasons(evidence) if one.whom == "master"]
+    full = [one for one in evidence.troubles if one.kind == "full_disk"]
     for ran in evidence.ran:
-        is_late = any(kill - _UNRECORDED_S <= ran.began for kill in kills)
+        is_late = any(kill - _UNRECORDED_S <= ran.began for kill in kills) or (
+            kills != [] and any(one.since - _UNRECORDED_S <= ran.began for one in full)
+        )
         if (ran.name, ran.slave) not in handed and not is_late:
             yield f"{ran.name} ran on {ran.slave}, and had not been handed out to it"
 

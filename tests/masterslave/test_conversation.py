@@ -32,7 +32,7 @@ from masterslave.protocol.outcomes import (
 )
 from masterslave.protocol.verbs import Ask, Delivery, Instructions
 from masterslave.settings import FarmSettings
-from remoteobj import Proxy, WireError, release
+from remoteobj import Proxy, RemoteObjError, WireError, release
 from tests.conftest import eventually
 
 Join = Callable[..., "ByHand"]
@@ -371,3 +371,29 @@ def test_a_slave_that_was_given_up_is_not_told_that_what_it_needs_is_gone(
     gone = structs.replace(seated, digest=b"no such one")
     assert "keep its handle" in decode(slave.door.blob(encode(gone)), BlobAnswer).refused
     del handle
+
+
+def test_a_slave_that_is_lost_by_a_farm_that_has_abandoned_all_is_no_trouble(
+    lonely_farm: Farm, join: Join
+) -> None:
+    lonely_farm.submit(abs, -7)
+    slave, other = join("slave"), join("other")
+    assert len(slave.ask(1, 0).tasks) == 1
+    threading.Thread(target=_ask_in_vain, args=(other,)).start()
+    eventually(lambda: _polls(lonely_farm), "the other slave waits for tasks")
+    lonely_farm._master.abandon()
+    release(slave.door)
+    eventually(lambda: "slave" not in _names(lonely_farm), "it is lost")
+
+
+def _ask_in_vain(slave: ByHand) -> None:
+    with contextlib.suppress(RemoteObjError):
+        slave.ask(1, 0)
+
+
+def _polls(farm: Farm) -> int:
+    return farm._master.view(lambda d: sum(s.poll is not None for s in d.table.seats.values()))
+
+
+def _names(farm: Farm) -> list[str]:
+    return [slave.name for slave in farm.slaves]
