@@ -148,7 +148,7 @@ class Watching:
         while not self._ended.wait(0.02):  # how exactly the times are known
             for host, path in self._paths.items():
                 if host not in readers or readers[host].is_gone():
-                    reading = Reading.begin(host, path)
+                    reading = Reading.begin(host, path, set(self.acting))
                     if reading is None:
                         continue
                     readers[host] = reading
@@ -158,20 +158,25 @@ class Watching:
 
 
 class Reading:
-    """One file of one host, which may have another one put in its place."""
+    """One file of one host, which may have another one put in its place.
 
-    def __init__(self, host: str, path: Path) -> None:
+    Args:
+        known: What was seen in files before: in a copy that is made anew it comes once more.
+    """
+
+    def __init__(self, host: str, path: Path, known: set[tuple[str, int]]) -> None:
         self._host, self._path = host, path
         self._file = path.stat().st_ino
         self.reader = JournalReader(path)
+        self._known = known
         self._run = 0
         self._is_own = False
         self._is_first = True
 
     @classmethod
-    def begin(cls, host: str, path: Path) -> Reading | None:
+    def begin(cls, host: str, path: Path, known: set[tuple[str, int]]) -> Reading | None:
         try:
-            return cls(host, path)
+            return cls(host, path, known)
         except (JournalUnusable, OSError):  # it is not there yet, or just being made
             return None
 
@@ -193,7 +198,8 @@ class Reading:
         for fact in facts:
             match fact:
                 case RunBegan(run=run, epoch=epoch, host=host):
-                    self._run, self._is_own = run, host == self._host
+                    self._run = run
+                    self._is_own = host == self._host and (host, run) not in self._known
                     if self._is_own:
                         acting.setdefault((host, run), Acting(host, run, epoch))
                 case Noted(kind=kind, body=body) if kind == EPOCH and self._is_own:
