@@ -255,6 +255,11 @@ class Journal:
         is_noted.wait()
         self.following.lead_is(epoch)
 
+    def freeze(self) -> None:
+        """Write and acknowledge nothing any more: another master may act for the farm."""
+        self.following.shut()
+        self._writer.freeze()
+
     def _note_epoch(self, epoch: int, arbiter: str, callback: Callable[[], None]) -> None:
         if arbiter and arbiter != self.folded.arbiter:
             self.record(Noted(ARBITER, arbiter.encode()))

@@ -90,6 +90,7 @@ class Writer:
         self._is_idle = False  # nothing has come: whatever comes wakes it
         self._is_unhurried = False  # nobody waits for what has come: who does wakes it
         self._is_closing = False
+        self._is_frozen = False
         self._give_up_at = float("inf")
         self._hurry = threading.Event()
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
@@ -160,6 +161,11 @@ class Writer:
                     return found
         return None
 
+    def freeze(self) -> None:
+        """Write nothing any more, and call nothing that waits: what comes is dropped."""
+        with self._lock:
+            self._is_frozen = True
+
     def close(self, timeout_s: float) -> bool:
         """Write what waits, and end; returns whether all of it could be written.
 
@@ -184,7 +190,12 @@ class Writer:
                 batch = self._batch
                 if not batch.has_work:
                     return
-                self._batch, self._writing = Batch(), batch
+                self._batch = Batch()
+                if self._is_frozen:
+                    self._waiting_bytes -= batch.bytes
+                    self._room.notify_all()
+                    continue
+                self._writing = batch
             rows = batch.rows(self._seq)
             if not self._write(*rows):
                 with self._lock:

@@ -141,6 +141,8 @@ class Conversation:
         """Return what will hold what there is for the slave, a heartbeat from now at the latest."""
         now = time.monotonic()
         poll = Poll(now + self._heartbeat_s)
+        if self._is_silent:
+            return poll  # which nobody sets
         outcomes = self._sort_out(ask.slave, ask.outcomes) if ask.outcomes else ()
         to_retry = self._find_retries(outcomes) if outcomes else _NONE
         old = None
@@ -186,9 +188,11 @@ class Conversation:
 
     def deliver(self, delivery: Delivery) -> bytes | DeferredReply:
         """``take_delivery``; with a journal, the answer comes when the outcomes are on the disk."""
-        instructions = self.take_delivery(delivery)
         if self._is_silent:
             return DeferredReply()  # which nobody sets
+        instructions = self.take_delivery(delivery)
+        if self._is_silent:
+            return DeferredReply()
         recording = self._decisions.recording
         if recording is None or not delivery.outcomes:
             return instructions

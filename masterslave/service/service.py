@@ -258,7 +258,7 @@ class Service:
 
     def _stop_acting(self, why: str) -> None:
         """Another master may act from now on: acknowledge nothing, and hand nothing out."""
-        self.journal.following.shut()
+        self.journal.freeze()
         self.master.conversation.fall_silent()
         self._desk.is_closing = True
         self.lost = why

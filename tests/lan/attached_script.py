@@ -19,7 +19,7 @@ from typing import Any
 from masterslave import Farm
 
 TASK_S = 0.05
-UNDER_WAY = 30
+UNDER_WAY = 400  # so many that some wait, whatever a slave is cut off with
 
 
 def work(number: int, ran: str) -> tuple[int, float]:

@@ -219,6 +219,18 @@ def test_a_master_that_cannot_say_so_acknowledges_nothing(
     assert pair.is_acknowledged.wait(10)
 
 
+def test_who_stops_acting_writes_and_acknowledges_nothing(pair: Pair) -> None:
+    pair.come_into_step()
+    pair.work(1)
+    pair.come_into_step()
+    pair.journal.freeze()
+    pair.work(2)
+    pair.journal.close()
+    assert not pair.is_acknowledged.is_set()
+    with Journal.read_only(pair.paths[0]) as reader:
+        assert {int.from_bytes(key, "big") - 1 for key in reader.folded.finished} == {1}
+
+
 def test_a_copy_that_was_away_gets_what_it_lacks(pair: Pair) -> None:
     pair.come_into_step()
     identity = pair.copy.copy_id
