@@ -52,7 +52,7 @@ _MOST_TASKS = 5_000
 _MOST_BYTES = 16 << 20
 _FIRST_RETRY_S, _RETRY_S = 0.05, 0.5
 _WARN_AFTER_S = 10.0
-_LEAVE_S = 5.0
+_LEAVE_S, _JOIN_S = 10.0, 5.0
 _LARGE_BYTES, _SLOWEST = 1 << 20, 200_000
 """What is larger may take longer; and how many bytes a slow network carries in a second."""
 
@@ -123,7 +123,7 @@ class Line:
     def leave(self, *, forget: bool) -> bool:
         """Leave the farm, once it has all that it is to be told; tells whether it knows.
 
-        Blocks: on the farm, at most some seconds; where it is not there, it is not waited for.
+        Blocks: on the farm, at most ten seconds.
         """
         self._leaving = Leave(self.ticket, forget)
         self._master.bell.set()
@@ -141,7 +141,7 @@ class Line:
             let_go(reception)
         for thread in self._threads:
             if thread.is_alive() and thread is not threading.current_thread():
-                thread.join(_LEAVE_S)
+                thread.join(_JOIN_S)
 
     # The thread that talks.
 
@@ -280,7 +280,7 @@ class Line:
             self._changed.notify_all()
 
     def _connect(self) -> None:
-        """Find the farm again, however long it takes; returns early where the script leaves.
+        """Find the farm again, however long it takes; returns early where the line is closed.
 
         Raises:
             _Refused: It does not let the script in any more.
@@ -290,7 +290,7 @@ class Line:
         retry_s = _FIRST_RETRY_S
         if since - self._admitted_at < _RETRY_S:  # it lets the script in, and does no more
             self._stopped.wait(_RETRY_S)
-        while not self._stopped.is_set() and self._leaving is None:
+        while not self._stopped.is_set():
             self._master.take_in()
             try:
                 door = find(
