@@ -103,9 +103,12 @@ def test_a_farm_that_is_attached_to_is_used_as_any_other(start_service: StartSer
         farm.submit(square, 1)
     with Farm.attach("lab") as one, Farm.attach("lab") as other:  # two scripts at once
         assert {job["ticket"] for job in jobs()} == {one.ticket, other.ticket}
-        ours = [one.submit(time.sleep, 0.005) for _ in range(400)]
-        assert list(other.map(refuse, range(100, 300))) == list(range(100, 300))
+        ours = [one.submit(time.sleep, 0.01) for _ in range(4000)]  # for twenty seconds
+        assert list(other.map(refuse, range(100, 150))) == list(range(100, 150))
         assert not all(future.done() for future in ours), "each has its turn"
+        assert ours[-1].cancel()
+        for future in ours:
+            future.cancel()
     with pytest.raises(KeyError), Farm.attach("lab") as farm:
         future = farm.submit(time.sleep, 3600)
         raise KeyError("stop")
