@@ -224,7 +224,7 @@ class Master:
         """Cancel everything that has no answer yet, for the script alone: no slave is told, and no
         journal. Nobody may be served any more. Returns how many tasks that were.
         """
-        self.conversation.fall_silent()  # what the scheduler hands out from now on is known to nobody
+        self.conversation.fall_silent()  # what is handed out from now on is known to nobody
         with self._turn as decisions:
             dropped = decisions.book.open
             for tasks in decisions.book.latest_first():
