@@ -99,7 +99,8 @@ def _reception_of(seen: Seen, ticket: str) -> Proxy:
             return Proxy(reception_at(record.uri), identity=seen.identity, settings=ANSWER)
     silent = [farm["label"] for farm in seen.farms if "unreachable" in farm]
     also = f"; {', '.join(silent)} does not answer" if silent else ""
-    raise FarmError(f"no farm that is seen has ticket {ticket!r}: 'masterslave jobs' lists{also}")
+    lists = "'masterslave jobs' lists those that there are"
+    raise FarmError(f"no farm that is seen has ticket {ticket!r}: {lists}{also}")
 
 
 def _results(reception: Proxy, ticket: str) -> Iterator[dict[str, Any]]:

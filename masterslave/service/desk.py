@@ -18,7 +18,7 @@ from itertools import groupby
 
 import msgspec
 
-from masterslave.journal.facts import NO_PLACE, Ended
+from masterslave.journal.facts import NO_PLACE
 from masterslave.journal.tickets import (
     OPEN,
     Sent,
@@ -242,11 +242,6 @@ class Desk(Answered):
             pieces = [piece for row in rows for piece in _open_numbers(ticket, *row)]
         for numbers in reversed(pieces):
             self.master.drop(numbers)
-
-    def fail(self, ticket: Ticket, serial: int, why: str) -> None:
-        """An open task of an earlier run cannot be run any more."""
-        number = ticket[serial].number
-        self.ledger.record(Ended(number, 1, "failed", self.ledger.keep(why.encode())))
 
     # What the master says.
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from weakref import WeakValueDictionary
 
 from masterslave.codeset import COMPILED, NOTHING, SPACE, CodeSet, code_of, unpack_entries
-from masterslave.errors import FarmError
+from masterslave.errors import FarmError, JournalUnusable
 from masterslave.journal.facts import Noted, Place
 from masterslave.journal.left_code import (
     CODE,
@@ -72,15 +72,22 @@ class Functions:
             self._known[known.digest] = known, note.places[0]
 
     def add(self, sent: Iterable[SentFunction]) -> None:
-        """Take functions in; those that are known are passed over.
+        """Take functions in; those that are known, and can be read, are passed over.
 
         Raises:
             NotTaken: One of them is not what it says, or lacks code.
         """
         for one in sent:
-            with self._lock:
-                if one.digest not in self._known:
+            if not self._has(one.digest):
+                with self._lock:
                     self._add(one)
+
+    def _has(self, digest: bytes) -> bool:
+        try:
+            self.find(digest)
+        except NotTaken:
+            return False
+        return True
 
     def _add(self, sent: SentFunction) -> None:
         name = sent.name[:200]
@@ -99,7 +106,7 @@ class Functions:
         notes = [
             note_part(digest, self._ledger.keep(content))
             for digest, content in sent.parts.items()
-            if digest not in self._parts
+            if digest not in self._parts or sent.digest in self._known  # which cannot be read
         ]
         if code and code not in self._codes:
             notes.append(note_code(KnownCode(code, parts)))
@@ -137,8 +144,7 @@ class Functions:
         """Return a function.
 
         Raises:
-            NotTaken: It is not known.
-            JournalUnusable: It cannot be read.
+            NotTaken: It is not known, or cannot be read.
         """
         with self._lock:
             function = self._held.get(digest)
@@ -148,10 +154,11 @@ class Functions:
             if digest not in self._known:
                 raise NotTaken("these tasks are of a function that has not been sent")
             known, place = self._known[digest]
-            packed = self._ledger.read(place)
-            function = Function(
-                digest, packed, known.name, known.kind, known.is_named, self._code(known.code)
-            )
+            try:
+                packed, code = self._ledger.read(place), self._code(known.code)
+            except JournalUnusable as error:
+                raise NotTaken(f"function {known.name}() has to be sent anew: {error}") from error
+            function = Function(digest, packed, known.name, known.kind, known.is_named, code)
             self._hold(digest, function)
             return function
 

@@ -10,9 +10,10 @@ import logging
 from collections.abc import Iterator
 
 from masterslave.errors import JournalUnusable
-from masterslave.journal.facts import Place
+from masterslave.journal.facts import NO_PLACE, Place
 from masterslave.journal.tickets import Sent, Ticket, key_of
-from masterslave.master.submission import Function, Single, Submission
+from masterslave.master.submission import Failed, Function, Single, Submission
+from masterslave.packed import PICKLED
 from masterslave.protocol.hand_outs import CALL
 from masterslave.scheduler import Terms
 from masterslave.service.desk import Desk
@@ -36,10 +37,23 @@ def take_up(desk: Desk) -> int:
     taken = 0
     for ticket in list(desk.ledger.tickets):
         _count_raised(desk.ledger, ticket)
-        submissions = list(_TakingUp(desk, ticket))
+        taking_up = _TakingUp(desk, ticket)
+        submissions = list(taking_up)
         desk.master.take_in(submissions)
         taken += sum(one.count if one.is_span else 1 for one in submissions)
+        if taking_up.lost:
+            log.error("ticket %s: %d tasks are lost", ticket.made.name, len(taking_up.lost))
+            _fail(desk, taking_up.lost)
     return taken
+
+
+def _fail(desk: Desk, lost: list[PackedSingle]) -> None:
+    """Answer tasks of which nothing is known any more; no slave is here yet."""
+    desk.master.take_in(lost)
+    error = Failed(
+        JournalUnusable("what was known of it was in a part of the journal that was lost")
+    )
+    desk.master.view(lambda decisions: decisions.fail([one.number for one in lost], error))
 
 
 def _count_raised(ledger: Ledger, ticket: Ticket) -> None:
@@ -49,13 +63,18 @@ def _count_raised(ledger: Ledger, ticket: Ticket) -> None:
 
 
 class _TakingUp:
-    """Makes submissions of what a ticket has open."""
+    """Makes submissions of what a ticket has open.
+
+    Attributes:
+        lost: What cannot be run, since a file that was damaged does not say how.
+    """
 
     def __init__(self, desk: Desk, ticket: Ticket) -> None:
         self._desk = desk
         self._ticket = ticket
         self._whose = ticket.made.index, ticket.made.name
         self._known: dict[int, Single] = {}
+        self.lost: list[PackedSingle] = []
 
     def __iter__(self) -> Iterator[Submission]:
         for row in self._ticket.rows:
@@ -64,12 +83,12 @@ class _TakingUp:
                 continue
             try:
                 function = self._desk.functions.find(row.function)
-                terms = self._desk.terms.read(self._ticket.made.name, function, row.terms)
+                terms = self._terms(row, runs, function)
             except (JournalUnusable, NotTaken) as error:
                 log.error("ticket %s: %s", self._ticket.made.name, error)
                 for first, count in runs:
                     for serial in range(first, first + count):
-                        self._desk.fail(self._ticket, serial, str(error))
+                        self._lose(row, serial)
                 continue
             make = self._singles if row.form == CALL else self._spans
             after = self._desk.predecessors(self._ticket, row.after, self._known)
@@ -91,7 +110,26 @@ class _TakingUp:
                     yield serial - count, count
                     count = 0
                 if serial < first + many:
-                    log.error("ticket %s: task %d is lost", ticket.made.name, serial)
+                    self._lose(row, serial)
+
+    def _lose(self, row: Sent, serial: int) -> None:
+        functions = self._desk.functions
+        if not functions.name(row.function):
+            return  # nor is its function known: there is nothing to say it with
+        name = functions.name(row.function)
+        function = Function(row.function, b"", name, name)
+        single = PackedSingle(self._desk, self._whose, serial, function, Terms(0), NO_PLACE, b"")
+        self._known[serial] = single
+        self.lost.append(single)
+
+    def _terms(self, row: Sent, runs: list[tuple[int, int]], function: Function) -> Terms:
+        read, ticket = self._desk.ledger.read, self._ticket
+        is_pickled = function.is_named and any(
+            read(ticket[serial].place)[:1] == PICKLED
+            for first, count in runs
+            for serial in range(first, first + count)
+        )
+        return self._desk.terms.read(ticket.made.name, function, row.terms, is_pickled=is_pickled)
 
     def _singles(
         self, row: Sent, first: int, count: int, function: Function, terms: Terms
@@ -101,8 +139,8 @@ class _TakingUp:
             place = self._ticket[serial].place
             try:
                 held = read(place) if place.size <= HELD_BYTES else read
-            except JournalUnusable as error:
-                self._desk.fail(self._ticket, serial, str(error))
+            except JournalUnusable:
+                self._lose(row, serial)
                 continue
             single = PackedSingle(self._desk, self._whose, serial, function, terms, place, held)
             self._known[serial] = single

@@ -13,6 +13,7 @@ from masterslave.errors import FarmError
 from masterslave.farm.packing import pack_arguments
 from masterslave.protocol.attaching import (
     CANCELLED,
+    FAILED,
     GIVEN_UP,
     OUTCOME,
     PREDECESSOR_FAILED,
@@ -115,6 +116,28 @@ def test_large_arguments_are_read_when_they_are_handed_out(open_service: Open) -
         again.calls(len, [bytes(size) for size in sizes])
         again.collect_all()
         assert list(again.values.values()) == sizes * 3
+
+
+def test_tasks_that_a_damaged_file_has_lost_are_answered_too(open_service: Open) -> None:
+    service = open_service()
+    path, needle = service.journal.path, b"needle" * 100
+    with Bare(reception_of(service)) as script:
+        script.calls(len, [needle, needle])
+        script.items(len, [needle])
+    service.close()
+    content = path.read_bytes()
+    path.write_bytes(content.replace(needle, bytes(len(needle))))
+    assert path.read_bytes() != content
+    service = open_service(local_slaves=1)
+    with Bare(reception_of(service), script.ticket) as again:
+        again.calls(len, [needle])
+        assert again.collect_all() == {3: len(needle)}
+        assert [again.answers[serial].what for serial in range(3)] == [FAILED] * 3
+        assert b"a part of the journal that was lost" in again.answers[0].payload
+    service.close()
+    with Bare(reception_of(open_service()), script.ticket) as later:
+        later.collect_all()
+        assert later.answers == again.answers
 
 
 def test_what_was_taken_is_passed_over(open_service: Open) -> None:
