@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 
+from masterslave.errors import JournalUnusable
 from masterslave.farm.handlers import OwnHandlers
 from masterslave.farm.resuming import Resuming, Source
 from masterslave.farm.travelling import LocalCode
@@ -107,10 +108,20 @@ class Journaled(Kept):
 
     Attributes:
         recording: For the master.
+
+    Raises:
+        JournalUnusable: It is of a farm that has had a standby, beside what ``Kept`` says.
     """
 
     def __init__(self, path: str | os.PathLike[str], label: str) -> None:
         super().__init__(path, label)
+        if self.journal.folded.epoch:
+            self.journal.close()
+            raise JournalUnusable(
+                f"{self.path} is of a farm that has had a standby, and only one master may act for "
+                f"it: run it with 'masterslave master {label} --journal {self.path}', and attach "
+                "to that (Farm.attach); or give a path of its own"
+            )
         file = str(getattr(sys.modules.get("__main__"), "__file__", None) or "")
         places = tuple(map(os.path.abspath, sys.path))
         self.journal.record(note_script(Script(self.journal.run, file, places)))

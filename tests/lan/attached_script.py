@@ -18,7 +18,7 @@ from typing import Any
 
 from masterslave import Farm
 
-TASK_S = 0.05
+TASK_S = 0.02
 UNDER_WAY = 400  # so many that some wait, whatever a slave is cut off with
 
 

@@ -14,6 +14,7 @@ from queue import SimpleQueue
 
 import pytest
 
+from masterslave import Farm
 from masterslave.errors import JournalUnusable
 from masterslave.journal import Journal, Settled, Submitted
 from masterslave.journal.copying import ASIDE, Copy
@@ -273,6 +274,13 @@ def test_a_master_of_an_older_epoch_is_not_followed(pair: Pair) -> None:
         pair.copy.met(Met(farm_id=pair.journal.farm_id, epoch=1))
     with pytest.raises(JournalUnusable, match="knows of epoch 5"):
         pair.copy.take(Rows(epoch=1, run=1))
+
+
+def test_a_script_has_no_farm_of_its_own_on_a_journal_with_a_standby(pair: Pair) -> None:
+    pair.come_into_step()
+    pair.journal.close()
+    with pytest.raises(JournalUnusable, match="masterslave master survey"):
+        Farm("survey", journal=pair.paths[0], local_slaves=0)
 
 
 def test_a_journal_that_was_compacted_is_copied_anew(pair: Pair) -> None:
