@@ -7,7 +7,6 @@ and cannot be done is said in the answer, in words.
 from __future__ import annotations
 
 import logging
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,7 +15,6 @@ from typing import Any, TypeVar
 
 from masterslave.journal.tickets import Ticket
 from masterslave.protocol.attaching import (
-    ATTACHING,
     Admission,
     Answers,
     Cancel,
@@ -29,6 +27,7 @@ from masterslave.protocol.attaching import (
     Taken,
 )
 from masterslave.protocol.encoding import decode, encode
+from masterslave.service.admitting import admission_of, why_not, why_other
 from masterslave.service.desk import Desk
 from masterslave.service.functions import NotTaken
 from masterslave.service.visits import Visit, answers_of
@@ -86,10 +85,10 @@ class Reception:
     def attach(self, message: bytes) -> bytes | DeferredReply:
         """Let a script in (``Greeting -> Admission``); its ticket stays when it is gone."""
         greeting = decode(message, Greeting)
-        reason = self._why_other(greeting)
+        reason = why_other(greeting, self._admission)
         if reason:
             return encode(Admission(refused=reason, is_other=True))
-        reason = self._why_not(greeting)
+        reason = why_not(greeting)
         ticket = None
         if not reason and greeting.ticket:
             ticket = self._desk.ledger.find(greeting.ticket)
@@ -105,7 +104,10 @@ class Reception:
         visit = Visit(self._desk.ledger, ticket, _caller(), greeting.visitor, self._wake)
         self._welcome(visit, greeting)
         on_disconnect(partial(self._gone, visit))
-        return self._when_on_disk(lambda: encode(self._admission_of(ticket)))
+        name = ticket.made.name
+        return self._when_on_disk(
+            lambda: encode(admission_of(self._admission, name, self._rows(ticket)))
+        )
 
     @expose
     def submit(self, message: bytes) -> bytes | DeferredReply:
@@ -240,48 +242,6 @@ class Reception:
             visit.tell_part(serial, kind, item, payload)
 
     # Inside.
-
-    @staticmethod
-    def _why_not(greeting: Greeting) -> str:
-        if greeting.version != ATTACHING:
-            return (
-                f"the script speaks version {greeting.version} of what scripts and farms say, and "
-                f"this farm {ATTACHING}: install the same release of remoteobj-farm on both"
-            )
-        if greeting.python != sys.version_info[:2]:
-            theirs, ours = (
-                ".".join(map(str, each)) for each in (greeting.python, sys.version_info[:2])
-            )
-            return (
-                f"the script runs Python {theirs}, and this farm {ours}: functions do not travel "
-                f"between minor versions; start one of them with the other's"
-            )
-        return ""
-
-    def _why_other(self, greeting: Greeting) -> str:
-        """Return why this is not the master that a script looks for; empty if it is, or may be."""
-        mine = self._admission
-        if greeting.farm_id and greeting.farm_id != mine.farm_id:
-            return f"this is another farm {mine.label!r}, with another journal: attach to the first"
-        if greeting.epoch > mine.epoch:
-            return f"a later master has taken farm {mine.label!r} over: attach to that"
-        return ""
-
-    def _admission_of(self, ticket: Ticket) -> Admission:
-        rows = self._rows(ticket)
-        mine = self._admission
-        return Admission(
-            ticket=ticket.made.name,
-            label=mine.label,
-            farm_id=mine.farm_id,
-            epoch=mine.epoch,
-            heartbeat_s=mine.heartbeat_s,
-            taken=sum(count for _, count, _ in rows),
-            tasks=tuple(rows),
-            data_only=mine.data_only,
-            max_attempts=mine.max_attempts,
-            origin=mine.origin,
-        )
 
     def _rows(self, ticket: Ticket) -> list[tuple[int, int, str]]:
         name = self._desk.functions.name
