@@ -27,9 +27,10 @@ def main() -> None:
     parser.add_argument("--unchecked", action="store_true", help="no promises, for its time alone")
     parser.add_argument("--faults", action="store_true", help="small farms, and plans of faults")
     parser.add_argument("--seeds", type=int, default=1, help="with --faults: so many, from SEED on")
+    parser.add_argument("--standby", action="store_true", help="with --faults: and a standby")
     chosen = parser.parse_args()
     if chosen.faults:
-        sys.exit(_do_faults(chosen.seed, chosen.seeds))
+        sys.exit(_do_faults(chosen.seed, chosen.seeds, standby=chosen.standby))
     farm = SimFarm(
         chosen.seed,
         slaves=chosen.slaves,
@@ -52,13 +53,13 @@ def main() -> None:
     print(f"{'took':20} {perf_counter() - begin:.0f} s{_peak_memory()}")
 
 
-def _do_faults(first: int, seeds: int) -> int:
+def _do_faults(first: int, seeds: int, *, standby: bool) -> int:
     """Do the plans of so many seeds to small farms; returns how many have not kept something."""
     begin, broken = perf_counter(), 0
     totals: Counter[str] = Counter()
     for seed in range(first, first + seeds):
         try:
-            report = FaultyFarm(seed).run()
+            report = FaultyFarm(seed, standby=standby).run()
         except BrokenPromise as error:
             broken += 1
             print(f"seed {seed}: {error}", flush=True)

@@ -15,8 +15,10 @@ from masterslave.slave.work import FarmWork
 from masterslave.testing import BrokenPromise
 from masterslave.testing.faults import Kind
 from masterslave.testing.faulty.farm import FaultyFarm
+from nameserver.changes import Registrant
+from nameserver.leadership import Claim, Leadership, Leaderships
 
-SEEDS = int(os.environ.get("FAULTY_SEEDS", "80"))
+SEEDS = int(os.environ.get("FAULTY_SEEDS", "40"))
 FOUND_WITHIN = 40
 """A planted bug is found within so many seeds."""
 
@@ -28,10 +30,14 @@ def test_whatever_is_done_nothing_is_lost() -> None:
     assert sum(report.brought for report in reports) > SEEDS / 10
 
 
+def test_nothing_is_lost_where_a_standby_takes_over_and_one_master_acts_at_a_time() -> None:
+    reports = [FaultyFarm(seed, standby=True).run() for seed in range(SEEDS // 2)]
+    assert sum(report.taken_over for report in reports) > SEEDS / 10
+
+
 def test_each_kind_alone() -> None:
     for kind in Kind:
-        if kind is not Kind.KILL_STANDBY:
-            FaultyFarm(7, kinds=(kind,)).run()
+        FaultyFarm(7, kinds=(kind,), standby=kind is Kind.KILL_STANDBY).run()
 
 
 def test_equal_seeds_are_equal_runs() -> None:
@@ -48,6 +54,18 @@ def forgets_who_has_what(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Folded, "out", property(lambda self: {}))
 
 
+def lets_a_successor_take_over_at_once(patch: pytest.MonkeyPatch) -> None:
+    """A name server gives the lead to a standby as soon as it asks."""
+    taken = Leaderships._taken
+
+    def take(
+        self: Leaderships, claim: Claim, by: Registrant, held: Leadership, now: float
+    ) -> Leadership:
+        return taken(self, claim, by, held, float("inf"))
+
+    patch.setattr(Leaderships, "_taken", take)
+
+
 def drops_what_it_kept(patch: pytest.MonkeyPatch) -> None:
     """A slave that has lost its master forgets the outcomes that it was to keep for the next."""
 
@@ -62,6 +80,7 @@ def drops_what_it_kept(patch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("plant", "said"),
     [
+        (lets_a_successor_take_over_at_once, "which is on no disk"),
         (acknowledges_before_the_disk, "which is on no disk"),
         (forgets_who_has_what, "which is on no disk"),
         (drops_what_it_kept, "without a reason"),
@@ -71,9 +90,10 @@ def test_a_planted_bug_is_found(
     plant: Callable[[pytest.MonkeyPatch], None], said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plant(monkeypatch)
+    has_standby = plant is lets_a_successor_take_over_at_once
     for seed in range(FOUND_WITHIN):
         try:
-            FaultyFarm(seed).run()
+            FaultyFarm(seed, standby=has_standby).run()
         except BrokenPromise as error:
             found = str(error)
             break
@@ -81,7 +101,7 @@ def test_a_planted_bug_is_found(
         raise AssertionError(f"{plant.__name__} was not found by {FOUND_WITHIN} seeds")
     assert said in found
     monkeypatch.undo()
-    assert FaultyFarm(seed).run().tasks, "without the bug the same seed passes"
+    assert FaultyFarm(seed, standby=has_standby).run().tasks, "without the bug the same seed passes"
 
 
 def test_a_seed_that_fails_is_one_line_that_runs_it_again(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from random import Random
 
 from masterslave.journal.batch import Batch
@@ -11,6 +11,8 @@ from masterslave.journal.fold import Folded
 from masterslave.testing.faulty.loop import Loop
 
 __all__ = ["Disk", "PlayedJournal"]
+
+Callback = Callable[[], None]
 
 _GATHER_S = 0.02
 _WRITE_S = (0.001, 0.03)
@@ -37,6 +39,10 @@ class Disk:
             self.seen.take(*read_facts(body))
         self.payloads.update(payloads)
 
+    def clear(self) -> None:
+        """Begin anew, with nothing."""
+        self.facts, self.payloads, self.seen = [], {}, Folded()
+
     def read(self, place: Place) -> bytes:
         """Return a payload; the large ones of real journals are not played."""
         return self.payloads[place.row][place.offset : place.offset + place.size]
@@ -58,6 +64,9 @@ class PlayedJournal:
 
     Args:
         stopped_until: Says until when its process is stopped.
+
+    Attributes:
+        released: Takes what waited for a commit, and returns what may be called now.
     """
 
     def __init__(
@@ -74,6 +83,7 @@ class PlayedJournal:
         disk.write([(0, write_facts([began]))], [])
         self.folded = disk.folded()
         self.first_number = run << RUN_BITS
+        self.released: Callable[[Sequence[Callback]], Sequence[Callback]] = lambda these: these
 
     def record(self, fact: Fact) -> None:
         """As of ``Journal``."""
@@ -130,5 +140,5 @@ class PlayedJournal:
 
     def _tell(self, batch: Batch) -> None:
         if not self.is_dead:
-            for callback in batch.callbacks:
+            for callback in self.released(batch.callbacks):
                 callback()

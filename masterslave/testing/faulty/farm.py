@@ -11,6 +11,7 @@ from msgspec import Struct
 from masterslave.scheduler.promises.broken import BrokenPromise
 from masterslave.slave.work import Key
 from masterslave.testing.faults import Fault, Kind, plan
+from masterslave.testing.faulty.copies import Host, PlayedNames
 from masterslave.testing.faulty.disk import Disk
 from masterslave.testing.faulty.judging import Judge, Start
 from masterslave.testing.faulty.loop import Loop, on_fake_clock
@@ -32,6 +33,7 @@ class FaultyReport(Struct, frozen=True):
         tasks: How many there were.
         faults: How many were done to it.
         masters: Runs of its master.
+        taken_over: How often a standby has gone on, or a master that had a standby.
         twice: Tasks that ran more than once.
         brought: Tasks that slaves have brought to a later master.
         facts: What the journal has in the end.
@@ -41,6 +43,7 @@ class FaultyReport(Struct, frozen=True):
     tasks: int
     faults: int
     masters: int
+    taken_over: int
     twice: int
     brought: int
     facts: int
@@ -55,6 +58,7 @@ class FaultyFarm:
         tasks: How many are submitted, in the first two thirds of the time.
         seconds: How long faults are done to it.
         kinds: Which, of those that concern it.
+        standby: Whether another host has a copy of the journal, and takes over.
     """
 
     def __init__(
@@ -65,18 +69,25 @@ class FaultyFarm:
         tasks: int = 60,
         seconds: float = 20.0,
         kinds: Sequence[str] = KINDS,
+        standby: bool = False,
     ) -> None:
-        self.again = f"python -m masterslave.testing --faults --seed {seed}"
+        self.again = f"python -m masterslave.testing --faults --seed {seed}{' --standby' * standby}"
         self.loop = Loop()
         self._random = random = Random(f"{seed}: a played farm")
-        self.faults = plan(seed, seconds, kinds)
+        self.faults = plan(seed, seconds, [*kinds, Kind.KILL_STANDBY] if standby else kinds)
         self.script = Script(random, tasks, seconds * 2 / 3)
-        self.disk = Disk()
-        self.service: PlayedService | None = None
-        self.judge = Judge(self.loop, self.script, self.disk)
-        self._directory_down_until = 0.0
+        self.judge = Judge(self.loop, self.script)
+        self._names = PlayedNames(self.loop)
+        self._hosts: list[Host] = []
+        if standby:
+            self._hosts = [
+                Host(self.loop, random, self._names, 16 * letter, self._serve) for letter in "ab"
+            ]
+            self._hosts[0].other, self._hosts[1].other = self._hosts[1], self._hosts[0]
+        self._disk = Disk()
+        self._service: PlayedService | None = None
         self._slaves: list[PlayedSlave] = []
-        self._wanted_slaves, self._names = slaves, 0
+        self._wanted_slaves, self._names_given = slaves, 0
         self._acknowledged: set[int] = set()
         self._brought = 0
 
@@ -96,7 +107,12 @@ class FaultyFarm:
                     raise BrokenPromise(f"not settled in {_PATIENCE_S:g} s: {self.judge.open()}")
                 if self.judge.wrong:
                     raise BrokenPromise(self.judge.wrong[0])
-                self.judge.judge_all()
+                if any(host.is_beside_another for host in self._hosts):
+                    raise BrokenPromise("two masters acted at a time")
+                epochs = [began.epoch for began in self.disk.seen.runs]
+                if self._hosts and sorted(set(epochs)) != epochs:
+                    raise BrokenPromise(f"the epochs were {epochs}")
+                self.judge.judge_all(self.disk)
             except (BrokenPromise, ArithmeticError, LookupError, AssertionError) as error:
                 said = f"{type(error).__name__}: {error}"
                 raise BrokenPromise(f"at {loop.now:.3f} s: {said}; again: {self.again}") from error
@@ -105,6 +121,7 @@ class FaultyFarm:
             tasks=len(self.script.tasks),
             faults=len(self.faults),
             masters=self.judge.masters,
+            taken_over=sum(host.took_over for host in self._hosts),
             twice=self.judge.count_twice(),
             brought=self._brought + (0 if self.service is None else self.service.brought),
             facts=len(self.disk.all_facts()),
@@ -115,8 +132,25 @@ class FaultyFarm:
             return True
         return len(self._acknowledged) == len(self.script.parts) and not self.judge.open()
 
+    @property
+    def service(self) -> PlayedService | None:
+        """The master that leads, or has led last."""
+        if not self._hosts:
+            return self._service
+        serving = [host.service for host in self._hosts if host.service is not None]
+        return max(serving, key=lambda one: one.epoch, default=None)
+
+    @property
+    def disk(self) -> Disk:
+        """Its disk."""
+        service = self.service
+        return self._disk if service is None else service.disk
+
     def _begin(self) -> None:
-        self._start_master()
+        for host in self._hosts:
+            host.start()
+        if not self._hosts:
+            self._start_master()
         for _ in range(self._wanted_slaves):
             self.loop.after(self._random.uniform(0, 1.0), self._start_slave)
         for number, part in enumerate(self.script.parts):
@@ -125,15 +159,18 @@ class FaultyFarm:
             self.loop.after(fault.at_s, partial(self._do, fault))
 
     def _start_master(self) -> None:
+        self._service = self._serve(self._disk, 0)
+
+    def _serve(self, disk: Disk, epoch: int) -> PlayedService:
         self.judge.note_master()
-        self.service = PlayedService(
-            self.loop, self.disk, self._random, self.script, self.judge.note_told
-        )
+        told = partial(self.judge.note_told, disk)
+        return PlayedService(self.loop, disk, self._random, self.script, told, epoch)
 
     def _start_slave(self) -> None:
-        self._names += 1
+        self._names_given += 1
         slots = self._random.choice((1, 1, 2))
-        slave = PlayedSlave(self.loop, self._random, self.script, self, f"s{self._names}", slots)
+        name = f"s{self._names_given}"
+        slave = PlayedSlave(self.loop, self._random, self.script, self, name, slots)
         self._slaves.append(slave)
 
     def _submit(self, number: int) -> None:
@@ -149,14 +186,14 @@ class FaultyFarm:
     def _acknowledge(self, number: int, service: PlayedService) -> None:
         if not service.is_dead:
             self._acknowledged.add(number)
-            self.judge.note_acknowledged(self.script.parts[number])
+            self.judge.note_acknowledged(service.disk, self.script.parts[number])
 
     # What slaves see (slave.Watcher).
 
     def find_master(self, slave: PlayedSlave) -> PlayedService | None:
         """See Watcher."""
         now, service = self.loop.now, self.service
-        if now < slave.wire.cut_until or now < self._directory_down_until:
+        if now < slave.wire.cut_until or now < self._names.down_until:
             return None
         return None if service is None or service.is_dead else service
 
@@ -167,7 +204,8 @@ class FaultyFarm:
 
     def note_forgotten(self, slave: PlayedSlave, key: Key) -> None:
         """See Watcher."""
-        self.judge.note_forgotten(slave, key)
+        if slave.master is not None:
+            self.judge.note_forgotten(slave.master.disk, slave, key)
 
     # What is done.
 
@@ -177,29 +215,49 @@ class FaultyFarm:
             case Kind.KILL_MASTER:
                 self._kill_master(for_s)
             case Kind.STOP_MASTER:
-                if self.service is not None:
-                    self.service.stopped_until = max(self.service.stopped_until, now + for_s)
-                    self.judge.note_hurt_master(now, now + for_s)
+                self._stop_master(for_s)
+                self.judge.note_hurt_master(now, now + for_s)
             case Kind.KILL_NAMESERVER:
-                self._directory_down_until = max(self._directory_down_until, now + for_s)
+                self._names.die(for_s)
             case Kind.FULL_DISK:
-                self.disk.full_until = max(self.disk.full_until, now + for_s)
+                disk = self._hosts[fault.target % 2].disk if self._hosts else self._disk
+                disk.full_until = max(disk.full_until, now + for_s)
             case Kind.CLOCK_BACK:
                 self.loop.day -= for_s
             case Kind.KILL_STANDBY:
-                pass
+                self._kill_host(for_s, is_leading=False)
             case _:
                 here = [slave for slave in self._slaves if not slave.is_dead]
                 if here:
                     self._do_to_slave(fault, here[fault.target % len(here)])
 
     def _kill_master(self, for_s: float) -> None:
-        service = self.service
+        if self._hosts:
+            self._kill_host(for_s, is_leading=True)
+            return
+        service = self._service
         if service is None or service.is_dead:
             return
         service.die()
         self._brought += service.brought
         self.loop.after(for_s, self._start_master)
+
+    def _kill_host(self, for_s: float, *, is_leading: bool) -> None:
+        for host in self._hosts:
+            if host.is_up and (host.service is not None) == is_leading:
+                self._brought += host.service.brought if host.service is not None else 0
+                host.die()
+                self.loop.after(for_s, host.start)
+                return
+
+    def _stop_master(self, for_s: float) -> None:
+        if self._service is not None:
+            until = self.loop.now + for_s
+            self._service.stopped_until = max(self._service.stopped_until, until)
+        for host in self._hosts:
+            if host.service is not None:
+                host.stop(for_s)
+                return
 
     def _do_to_slave(self, fault: Fault, slave: PlayedSlave) -> None:
         now, wire = self.loop.now, slave.wire

@@ -47,9 +47,9 @@ class Start(Struct):
 class Judge:
     """Writes down what happens, and says what was not kept."""
 
-    def __init__(self, loop: Loop, script: Script, disk: Disk) -> None:
+    def __init__(self, loop: Loop, script: Script) -> None:
         self.masters = 0
-        self._loop, self._script, self._disk = loop, script, disk
+        self._loop, self._script = loop, script
         self.wrong: list[str] = []
         self._told: dict[int, bytes] = {}
         self._acknowledged: set[int] = set()
@@ -71,11 +71,11 @@ class Judge:
         """The master was stopped."""
         self._hurt_master.append((begin, end))
 
-    def note_acknowledged(self, part: Iterable[Played]) -> None:
+    def note_acknowledged(self, disk: Disk, part: Iterable[Played]) -> None:
         """The script was told that these are on the disk."""
         keys = {
             key
-            for fact in self._disk.all_facts()
+            for fact in disk.all_facts()
             if isinstance(fact, Submitted)
             for key in keys_in(fact.keys)
         }
@@ -84,55 +84,44 @@ class Judge:
             if task.key not in keys:
                 self.wrong.append(f"task {task.index} was acknowledged, and is on no disk")
 
-    def note_told(self, index: int, answer: bytes) -> None:
+    def note_told(self, disk: Disk, index: int, answer: bytes) -> None:
         """The script was told an answer."""
         task = self._script.tasks[index]
-        if not self._is_true(task, answer):
+        if not self._is_true(disk, task, answer):
             self.wrong.append(f"task {index} was answered {answer!r}")
         if self._told.setdefault(index, answer) != answer:
             self.wrong.append(f"task {index} was answered {self._told[index]!r}, then {answer!r}")
-        if self._on_disk().get(task.key) != answer:
+        if answers_on(disk, disk.seen).get(task.key) != answer:
             self.wrong.append(f"task {index} was told {answer!r}, which is on no disk")
 
-    def _is_true(self, task: Played, answer: bytes | None) -> bool:
+    def _is_true(self, disk: Disk, task: Played, answer: bytes | None) -> bool:
         if answer != GIVEN_UP or task.kind == "kills":
             return answer == true_answer(task)
         losses = Counter(
             (number, fact.attempt)
-            for fact in self._disk.all_facts()
+            for fact in disk.all_facts()
             if isinstance(fact, Lost)
             for number in range(fact.task, fact.task + fact.count)
-            if self._disk.seen.key_of(number) == task.key
+            if disk.seen.key_of(number) == task.key
         )
         return len(losses) >= 3
-
-    def _on_disk(self) -> dict[bytes, bytes]:
-        return answers_on(self._disk, self._disk.seen)
 
     def note_start(self, task: Played, start: Start) -> None:
         """A task begins."""
         self._starts[task.index].append(start)
         self._task_of[start.key].append(task)
 
-    def note_forgotten(self, slave: PlayedSlave, key: Key) -> None:
+    def note_forgotten(self, disk: Disk, slave: PlayedSlave, key: Key) -> None:
         """A slave keeps an outcome no more."""
         for task in self._task_of.get(key, ()):
-            run = key[0] >> RUN_BITS
-            is_unknown = run < self.masters and (slave.hurt or not self._is_recorded(key))
-            if task.key not in self._on_disk() and not is_unknown:
+            is_old = key[0] >> RUN_BITS < disk.seen.run
+            is_late = slave.hurt or self._hurt_master  # it is waited for so long, and no longer
+            is_unknown = is_old and (is_late or not _is_recorded(disk, key))
+            if task.key not in answers_on(disk, disk.seen) and not is_unknown:
                 self.wrong.append(
                     f"{slave.name} need not keep the outcome of task {task.index}, which is on no "
                     "disk"
                 )
-
-    def _is_recorded(self, key: Key) -> bool:
-        """Tell whether it is on the disk that this was handed out."""
-        return any(
-            key == (task, attempt)
-            for fact in self._disk.all_facts()
-            if isinstance(fact, HandedOut)
-            for task, attempt, _ in fact.hand_outs
-        )
 
     # What was kept.
 
@@ -140,41 +129,46 @@ class Judge:
         """Return how many tasks began more than once."""
         return sum(len(starts) > 1 for starts in self._starts.values())
 
-    def judge_all(self) -> None:
-        """See that all was kept.
+    def judge_all(self, disk: Disk) -> None:
+        """See that all was kept, as it is on the disk of the master that leads in the end.
 
         Raises:
             BrokenPromise: It was not; the message says what.
         """
-        answers, folded = answers_on(self._disk), self._disk.folded()
+        folded = disk.folded()
+        answers = answers_on(disk, folded)
         for task in self._script.tasks:
-            if not self._is_true(task, answers.get(task.key)):
+            if not self._is_true(disk, task, answers.get(task.key)):
                 raise BrokenPromise(f"task {task.index} is {answers.get(task.key)!r} on the disk")
+            if self._told[task.index] != answers[task.key]:
+                raise BrokenPromise(f"task {task.index} was told {self._told[task.index]!r}")
         if folded.counts.again or folded.counts.orphans:
             raise BrokenPromise(
                 f"{folded.counts.again} tasks were settled twice, {folded.counts.orphans} facts "
                 "are about tasks that were never submitted"
             )
         settled: set[int] = set()
-        for fact in self._disk.all_facts():
+        for fact in disk.all_facts():
             if isinstance(fact, Settled | Ended):
                 first = fact.task if isinstance(fact, Settled) else fact.first
                 for number in range(first, first + fact.count):
                     if number in settled:
                         raise BrokenPromise(f"task number {number} was settled twice")
                     settled.add(number)
-        lost = {(f.task, f.attempt) for f in self._disk.all_facts() if isinstance(f, Lost)}
+        lost = {(f.task, f.attempt) for f in disk.all_facts() if isinstance(f, Lost)}
         for task in self._script.tasks:
             starts = self._starts[task.index]
             for before, after in pairwise(starts):
-                if task.kind != "kills" and not self._has_reason(task, before, after, lost):
+                if task.kind != "kills" and not self._has_reason(disk, task, before, after, lost):
                     raise BrokenPromise(
                         f"task {task.index} began at {before.slave.name} at {before.at:.3f} s as "
                         f"{before.key} and at {after.slave.name} at {after.at:.3f} s as "
                         f"{after.key}, without a reason"
                     )
 
-    def _has_reason(self, task: Played, before: Start, after: Start, lost: set[Key]) -> bool:
+    def _has_reason(
+        self, disk: Disk, task: Played, before: Start, after: Start, lost: set[Key]
+    ) -> bool:
         begin, end = before.at, after.at
         hurt = [*before.slave.hurt, *after.slave.hurt, *self._hurt_master]
         if any(a <= end and b + _AFTER_S >= begin for a, b in hurt):
@@ -182,4 +176,14 @@ class Judge:
         if before.key[0] >> RUN_BITS == after.key[0] >> RUN_BITS:
             repeatable = task.part % 2 == 0
             return before.key in lost or (repeatable and before.key[0] == after.key[0])
-        return not self._is_recorded(before.key)
+        return not _is_recorded(disk, before.key)
+
+
+def _is_recorded(disk: Disk, key: Key) -> bool:
+    """Tell whether it is on the disk that this was handed out."""
+    return any(
+        key == (task, attempt)
+        for fact in disk.all_facts()
+        if isinstance(fact, HandedOut)
+        for task, attempt, _ in fact.hand_outs
+    )

@@ -58,7 +58,7 @@ class PlayedService:
     def __init__(
         self, loop: Loop, disk: Disk, random: Random, script: Script, tell: Tell, epoch: int = 0
     ) -> None:
-        self.epoch = epoch
+        self.epoch, self.disk = epoch, disk
         self.is_dead = False
         self.stopped_until = 0.0
         self._loop, self._script = loop, script
@@ -146,7 +146,10 @@ class PlayedService:
         if introduction.farm_id != _FARM_ID:
             introduction = msgspec.structs.replace(introduction, holds=())
         seat = conversation.join(introduction, "played")
-        return encode(Welcome(seat.token, _SETTINGS.heartbeat_s, farm_id=_FARM_ID, keep_s=60.0))
+        welcome = Welcome(
+            seat.token, _SETTINGS.heartbeat_s, farm_id=_FARM_ID, keep_s=60.0, epoch=self.epoch
+        )
+        return encode(welcome)
 
     def lose(self, token: str) -> None:
         """The connection of a slave has closed."""

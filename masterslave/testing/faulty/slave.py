@@ -14,8 +14,10 @@ from masterslave.protocol.encoding import decode, encode
 from masterslave.protocol.joining import VERSION, Introduction, Welcome
 from masterslave.protocol.outcomes import ENDS, PostMortem
 from masterslave.protocol.verbs import Ask, Delivery, Instructions
+from masterslave.slave.epochs import Epochs
 from masterslave.slave.keeping import KEPT_BYTES, Countdown, Happening, State, state_after
 from masterslave.slave.work import FarmWork, Job, Key
+from masterslave.testing.faulty.disk import Disk
 from masterslave.testing.faulty.loop import Loop
 from masterslave.testing.faulty.script import Played, Script, outcome_of
 from masterslave.testing.faulty.wire import Callee, NobodyListens, Wire
@@ -36,6 +38,7 @@ class Master(Callee, Protocol):
     """A master, as slaves find it."""
 
     epoch: int
+    disk: Disk
 
 
 class Watcher(Protocol):
@@ -70,7 +73,7 @@ class PlayedSlave:
         self.master: Master | None = None
         self.token = ""
         self._last: Master | None = None
-        self._epoch = 0
+        self._epochs = Epochs()
         self._loop, self._random, self._script, self._watcher = loop, random, script, watcher
         self._work = FarmWork()
         self._children: dict[Key, Job] = {}
@@ -123,7 +126,7 @@ class PlayedSlave:
         if self._countdown is not None and not self._countdown.left_s(self._loop.now):
             self._drop_all()
         found = self._watcher.find_master(self)
-        if found is not None and not self._is_joining and found.epoch >= self._epoch:
+        if found is not None and not self._is_joining:
             self._join(found)
         self._loop.after(_LOOK_S, self._look)
 
@@ -152,11 +155,11 @@ class PlayedSlave:
         self.wire.call(master, "", "join", encode(introduction), _ANSWER_S, then)
 
     def _be_welcome(self, master: Master, welcome: Welcome) -> None:
-        if master.epoch < self._epoch:  # another one has come meanwhile
+        if self._epochs.note(welcome):  # it was succeeded
+            self._be_left()
             return
         is_another = self._last is not None and master is not self._last
         self.master = self._last = master
-        self._epoch = master.epoch
         self.token, self._farm_id = welcome.slave, welcome.farm_id
         self._state, self._countdown, self._silent_since = State.SERVING, None, None
         self._work.join_anew()
