@@ -6,9 +6,6 @@ and cannot be done is said in the answer, in words.
 
 from __future__ import annotations
 
-import logging
-import threading
-import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, TypeVar
@@ -30,13 +27,12 @@ from masterslave.protocol.encoding import decode, encode
 from masterslave.service.admitting import admission_of, why_not, why_other
 from masterslave.service.desk import Desk
 from masterslave.service.functions import NotTaken
+from masterslave.service.lobby import Lobby
 from masterslave.service.visits import Visit, answers_of
 from remoteobj import BadInput, DeferredReply, expose, on_disconnect
 from remoteobj.callers import current_context
 
 __all__ = ["Reception"]
-
-log = logging.getLogger("masterslave")
 
 _MOST_BYTES = 4 * 1024 * 1024
 
@@ -49,35 +45,20 @@ class Reception:
     Args:
         admission: What each script is told that is let in, beside what is its own.
         why_waiting: Says in words what tasks wait for.
+
+    Attributes:
+        lobby: Where scripts wait for answers.
     """
 
     def __init__(
         self,
         admission: Admission,
-        make_desk: Callable[[Reception], Desk],
+        make_desk: Callable[[Lobby], Desk],
         why_waiting: Callable[[], str],
     ) -> None:
         self._admission = admission
-        self._why_waiting = why_waiting
-        self._lock = threading.Lock()
-        self._visits: dict[int, Visit] = {}
-        self._due: dict[Visit, None] = {}
-        self._has_due = threading.Condition(self._lock)
-        self._is_closed = False
-        self._thread = threading.Thread(target=self._keep_answering, name="reception", daemon=True)
-        self._desk = make_desk(self)
-
-    def start(self) -> None:
-        """Begin to answer."""
-        self._thread.start()
-
-    def close(self) -> None:
-        """Answer nobody any more. Blocks until its thread has ended."""
-        with self._lock:
-            self._is_closed = True
-            self._has_due.notify_all()
-        if self._thread.is_alive():
-            self._thread.join()
+        self.lobby = Lobby(admission.heartbeat_s, why_waiting)
+        self._desk = make_desk(self.lobby)
 
     # What scripts call.
 
@@ -101,13 +82,11 @@ class Reception:
             return encode(Admission(refused=reason))
         if ticket is None:
             ticket = self._desk.make(greeting)
-        visit = Visit(self._desk.ledger, ticket, _caller(), greeting.visitor, self._wake)
+        visit = Visit(self._desk.ledger, ticket, _caller(), greeting.visitor, self.lobby.wake)
         self._welcome(visit, greeting)
-        on_disconnect(partial(self._gone, visit))
-        name = ticket.made.name
-        return self._when_on_disk(
-            lambda: encode(admission_of(self._admission, name, self._rows(ticket)))
-        )
+        on_disconnect(partial(self.lobby.gone, visit))
+        admission = encode(admission_of(self._admission, ticket.made.name, self._rows(ticket)))
+        return self._when_on_disk(lambda: admission)
 
     @expose
     def submit(self, message: bytes) -> bytes | DeferredReply:
@@ -138,11 +117,7 @@ class Reception:
         """Let a script go (``Leave -> Taken``)."""
 
         def go(ticket: Ticket, leave: Leave) -> None:
-            with self._lock:
-                visit = self._visits.pop(ticket.made.index, None)
-                poll = self._take_poll(visit) if visit is not None else None
-            if poll is not None:
-                poll(encode(Answers(0, refused="it has left", is_out=True)))
+            self.lobby.dismiss(ticket.made.index, "it has left", is_out=True)
             if leave.forget:
                 self._desk.forget(ticket)
 
@@ -161,14 +136,7 @@ class Reception:
         if visit.has_news:
             return encode(visit.gather())
         reply = DeferredReply()
-        with self._lock:
-            visit.until = time.monotonic() + self._admission.heartbeat_s
-            old, visit.poll = visit.poll, reply.set
-            if visit.has_news:  # come meanwhile
-                self._due[visit] = None
-            self._has_due.notify()
-        if old is not None:
-            old(encode(Answers(0, refused="it asks twice at a time", is_out=True)))
+        self.lobby.wait(visit, reply.set)
         return reply
 
     # What people call.
@@ -219,27 +187,10 @@ class Reception:
             BadInput: There is no such ticket.
         """
         found = self._found(ticket)
-        with self._lock:
-            visit = self._visits.pop(found.made.index, None)
-            poll = self._take_poll(visit) if visit is not None else None
+        why = f"ticket {ticket} was forgotten: attach anew"
+        self.lobby.dismiss(found.made.index, why, is_out=False)
         self._desk.forget(found)
-        if poll is not None:
-            poll(encode(Answers(0, refused=f"ticket {ticket} was forgotten: attach anew")))
         return self._when_on_disk(lambda: True)
-
-    # What the desk says; see there. None of it waits.
-
-    def tell(self, ticket: int, first: int, count: int) -> None:
-        """Tasks have their answers."""
-        visit = self._visits.get(ticket)
-        if visit is not None:
-            visit.tell(first, count)
-
-    def tell_part(self, ticket: int, serial: int, kind: int, item: int, payload: bytes) -> None:
-        """A task has yielded something."""
-        visit = self._visits.get(ticket)
-        if visit is not None:
-            visit.tell_part(serial, kind, item, payload)
 
     # Inside.
 
@@ -256,12 +207,7 @@ class Reception:
     def _welcome(self, visit: Visit, greeting: Greeting) -> None:
         """Have a script told of its ticket, from what is answered already on."""
         ticket = visit.ticket
-        with self._lock:
-            before = self._visits.get(ticket.made.index)
-            poll = self._take_poll(before) if before is not None else None
-            self._visits[ticket.made.index] = visit
-        if poll is not None:
-            poll(encode(Answers(0, refused="it was attached anew, from elsewhere", is_out=True)))
+        self.lobby.enter(visit)
         # What is told from here on is; what was recorded before may not be on the disk yet.
         rows = ((0, ticket.count),) if greeting.is_whole else greeting.open
         with self._desk.ledger.lock:
@@ -275,25 +221,12 @@ class Reception:
 
     def _has_another(self, ticket: Ticket, greeting: Greeting) -> bool:
         """Tell whether somebody else is here with the ticket of who comes again."""
-        with self._lock:
-            visit = self._visits.get(ticket.made.index)
+        visit = self.lobby.at(ticket.made.index)
         return visit is not None and visit.visitor != greeting.visitor
-
-    def _gone(self, visit: Visit) -> None:
-        with self._lock:
-            index = visit.ticket.made.index
-            if self._visits.get(index) is visit:
-                del self._visits[index]
-            visit.poll = None
 
     def _visit(self, ticket: str) -> Visit | None:
         """Return the visit of who calls, if this is its ticket."""
-        whose = _caller()
-        with self._lock:
-            for visit in self._visits.values():
-                if visit.ticket.made.name == ticket:
-                    return visit if visit.whose is whose else None
-        return None
+        return self.lobby.find(ticket, _caller())
 
     def _found(self, name: str) -> Ticket:
         ticket = self._desk.ledger.find(name)
@@ -310,12 +243,13 @@ class Reception:
         if visit is None:
             return encode(Taken(refused=_NOT_HERE, is_out=True))
         ticket = visit.ticket
+        refused = ""
         try:
             act(ticket, asked)
         except NotTaken as error:
-            return encode(Taken(ticket.count, refused=str(error)))
-        taken = Taken(ticket.count)
-        return self._when_on_disk(lambda: encode(taken))
+            refused = str(error)
+        taken = encode(Taken(ticket.count, refused))
+        return self._when_on_disk(lambda: taken)
 
     def _when_on_disk(self, value: Callable[[], object]) -> DeferredReply:
         reply = DeferredReply()
@@ -332,54 +266,12 @@ class Reception:
             "host": made.host,
             "pid": made.pid,
             "since": made.at,
-            "state": "attached" if made.index in self._visits else "detached",
+            "state": "attached" if self.lobby.at(made.index) else "detached",
             "tasks": count,
             "done": done,
             "failed": failed,
             "waiting": count - done,
         }
-
-    # Its thread: answers those who wait.
-
-    def _wake(self, visit: Visit) -> None:
-        with self._lock:
-            self._due[visit] = None
-            self._has_due.notify()
-
-    @staticmethod
-    def _take_poll(visit: Visit) -> Callable[[bytes], None] | None:
-        poll, visit.poll = visit.poll, None
-        return poll
-
-    def _keep_answering(self) -> None:
-        while True:
-            with self._lock:
-                if not (self._due or self._is_closed):
-                    self._has_due.wait(self._seconds())
-                if self._is_closed:
-                    return
-                now = time.monotonic()
-                due = [*self._due, *(one for one in self._visits.values() if one.until <= now)]
-                self._due.clear()
-                polls = [
-                    (visit, poll)
-                    for visit in dict.fromkeys(due)
-                    if (poll := self._take_poll(visit)) is not None
-                ]
-            for visit, poll in polls:
-                try:
-                    waits = "" if visit.has_news else self._waits(visit)
-                    poll(encode(visit.gather(waits)))
-                except Exception:  # the others are answered all the same
-                    log.exception("a script could not be answered")
-
-    def _seconds(self) -> float | None:
-        """Return until when somebody has to be answered; the lock is held."""
-        untils = [visit.until for visit in self._visits.values() if visit.poll is not None]
-        return max(0.001, min(untils) - time.monotonic()) if untils else None
-
-    def _waits(self, visit: Visit) -> str:
-        return self._why_waiting() if visit.ticket.done < visit.ticket.count else ""
 
 
 _NOT_HERE = "this script is not attached with that ticket (any more): attach again"

@@ -30,6 +30,7 @@ from masterslave.service.following import FollowDoor
 from masterslave.service.functions import Functions
 from masterslave.service.leadership import FarmLead
 from masterslave.service.ledger import Ledger
+from masterslave.service.lobby import Lobby
 from masterslave.service.objects import SharedObjects
 from masterslave.service.reception import Reception
 from masterslave.service.recording import TicketRecording
@@ -170,9 +171,9 @@ class Service:
         )
         self._lead.when_taken(self._outside.lead_with)
 
-    def _make_desk(self, ledger: Ledger, functions: Functions, reception: Reception) -> Desk:
+    def _make_desk(self, ledger: Ledger, functions: Functions, lobby: Lobby) -> Desk:
         self._desk = Desk(
-            self.label, ledger, functions, on_told=reception.tell, on_part=reception.tell_part
+            self.label, ledger, functions, on_told=lobby.tell, on_part=lobby.tell_part
         )
         self._desk.master = self.master
         self._desk.objects = SharedObjects(ledger, self.master.blobs, self.journal.folded.left)
@@ -192,7 +193,7 @@ class Service:
         if taken:
             log.warning("farm %r: %d tasks of earlier runs are taken up", self.label, taken)
         self.master.start()
-        self._reception.start()
+        self._reception.lobby.start()
         self._outside.open()
         self.master.wait_for_inherited(self._settings.patience_s)  # they could not come before
         self.journal.forget_folded()
@@ -245,7 +246,7 @@ class Service:
             self._is_closed = True
         self._desk.is_closing = True
         self._outside.shut()  # nobody is told that the farm has ended
-        self._reception.close()
+        self._reception.lobby.close()
         self.master.abandon()
         self.master.close()
         self._carrier.close()
