@@ -43,13 +43,15 @@ class LeaderCalls(ServerCalls):
         Args:
             name: What is led, such as a farm's id.
             holder: Id of the copy that it is led by.
-            epoch: To take: at least this one is wanted. To renew: the one that was given.
+            epoch: To take: at least this one is wanted; more than 1 says that the copy was led
+                before. To renew: the one that was given.
             lease_s: For so long nobody else gets it, in seconds: 0.2 to 5.
             successor: Id of the copy that may take it when the lease is over; it counts from the
                 answer on at the latest. Empty: none.
             successor_node: The machine that it has to be on, by its certificate; empty: any.
             manner: ``TAKE``: as whoever begins to lead. ``SUCCEED``: as the successor of whoever
-                did. ``RENEW``: as the holder.
+                did. ``RENEW``: as the holder. ``STAY``: as one without a successor, to a server
+                that has forgotten it.
             run: Tells this holder from the next one with the same copy. Each has one of its own.
             timeout_s: Longest time to wait, in seconds; None: the client's.
         Raises:
@@ -103,7 +105,7 @@ class LeaderCalls(ServerCalls):
         What only they had is lost then. For operators.
 
         Raises:
-            NotLeader: It is led by somebody whose lease runs, or nothing is known of it.
+            NotLeader: It is led by somebody whose lease runs, or the server has just started.
         """
         return from_plain(self._ask_of_leaders("free_leadership", name))
 

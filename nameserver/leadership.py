@@ -19,16 +19,19 @@ A leadership of a name has an *epoch*, a *holder* (the id of the copy that it le
 7. After a start, for ``GRACE_S``, nothing is taken. What somebody holds from the run before is over
    by then, since no lease is longer than ``MOST_LEASE_S``; or its holder renews it meanwhile, and
    is believed, since nobody else can know.
-8. Who wants to come *after* a holder of whom nothing is known, is refused for good.
+8. Who wants to come *after* a holder of whom nothing is known is refused for good: a successor, and
+   whoever has a copy that was led before, which another one may have followed since.
 
 ================================ =========================== ===================================
 the name is                      who asks                    gets
 ================================ =========================== ===================================
 not known, within the grace      renews                      led, as it says
 not known, within the grace      takes, or succeeds          refused, for that long
-not known                        takes                       the epoch asked for, at least 1
+not known                        takes, asks for 0 or 1      1
+not known                        takes, asks for more        refused: its copy was led before
 not known                        renews, or succeeds         refused
-led                              renews with its epoch       renewed
+not known                        stays                       led, as it says
+led                              renews, stays, its epoch    renewed
 led, within the grace            renews with a later epoch   led, as it says
 led, the lease runs              takes, in the same run      the same epoch: its answer was lost
 led, the lease runs              anybody else                refused
@@ -36,7 +39,7 @@ led, the lease is over           takes, with the same copy   the next epoch
 led, the lease is over           is the named successor      the next epoch
 led, the lease is over           anybody else                refused
 free                             takes                       the next epoch
-free                             renews, or succeeds         refused
+free                             renews, stays, succeeds     refused
 ================================ =========================== ===================================
 
 *Source*: leases and a term that fences what is late: Gray and Cheriton 1989; Chubby, Burrows 2006.
@@ -104,6 +107,10 @@ class Manner(Enum):
 
     RENEW = "renew"
     """As the holder."""
+
+    STAY = "stay"
+    """As the holder, whom a name server that has forgotten it had told that it has no successor: so
+    nobody can have come after it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,17 +193,12 @@ class Leaderships:
         held = self._held.get(claim.name)
         if claim.epoch > max(MOST_EPOCH, held.epoch if held else 0):
             raise NamingError(f"no farm has had {claim.epoch} masters: ask for a lower epoch")
-        if claim.manner is Manner.RENEW:
+        if claim.manner in (Manner.RENEW, Manner.STAY):
             return self._renewed(claim, by, held, now)
         if held is not None and self._is_repeated(claim, by, held, now):
             return _granted(claim, by, held.epoch)
-        wait_s = self._takes_from - now
-        if wait_s > 0:
-            raise NotLeader(
-                f"the leadership of {claim.name!r} is not given to anybody in the next "
-                f"{wait_s:.1f} s: the name server has just started, and whoever had it may have it "
-                "still; ask again then"
-            )
+        if now < self._takes_from:
+            raise self._too_early(claim.name, now)
         if held is None or not held.holder:
             return self._begun(claim, by, held)
         return self._taken(claim, by, held, now)
@@ -219,14 +221,14 @@ class Leaderships:
         """Return a leadership that whoever asks may take, with the next epoch.
 
         Raises:
-            NotLeader: It is led, and the lease runs; or nothing is known of it.
+            NotLeader: It is led, and the lease runs; or that is not known yet.
         """
         held = self._held.get(name)
-        if held is None:
-            raise NotLeader(f"nobody leads {name!r}: 'nameserver leaders' shows who leads what")
-        if now < max(self._ends[name], self._takes_from):
+        if held is not None and now < self._ends[name]:
             raise _refused(self._told(held, now), "end its holder first")
-        return Leadership(name, held.epoch, "")
+        if now < self._takes_from:
+            raise self._too_early(name, now)
+        return Leadership(name, held.epoch if held else 0, "")
 
     def is_to_keep(self, decided: Leadership) -> bool:
         """Tell whether something is other than before, beside the time and the turn."""
@@ -272,7 +274,7 @@ class Leaderships:
     ) -> Leadership:
         is_fresh = now < self._takes_from
         if held is None:
-            if is_fresh:
+            if is_fresh or claim.manner is Manner.STAY:
                 self._refuse_many(by)
                 return _granted(claim, by, claim.epoch)
             raise NotLeader(
@@ -292,12 +294,19 @@ class Leaderships:
         if claim.manner is Manner.SUCCEED:
             raise NotLeader(
                 f"nothing is known of who has led {claim.name!r}, so it is not known whether "
-                f"{claim.holder} has all that was acknowledged: end the old master for good, and "
-                "start one with this copy"
+                f"{claim.holder} has all that was acknowledged. If no master acts, and this is the "
+                f"latest copy: 'nameserver leaders --free {claim.name}', and start one with it"
             )
         if held is None:
+            if claim.epoch > 1:
+                raise NotLeader(
+                    f"nothing is known of who has led {claim.name!r}, and the copy {claim.holder} "
+                    f"was led before, until epoch {claim.epoch - 1}: another copy may have been "
+                    "led since. If this is the latest one, and no master acts: 'nameserver leaders "
+                    f"--free {claim.name}', and ask again. A name server with --store forgets none"
+                )
             self._refuse_many(by)
-            return _granted(claim, by, max(claim.epoch, 1))
+            return _granted(claim, by, 1)
         return _granted(claim, by, max(claim.epoch, held.epoch + 1))
 
     def _taken(self, claim: Claim, by: Registrant, held: Leadership, now: float) -> Leadership:
@@ -318,6 +327,13 @@ class Leaderships:
         elif not _is_on(held.successor_node, by):
             raise _refused(told, f"its successor is bound to the machine {held.successor_node}")
         return _granted(claim, by, max(claim.epoch, held.epoch + 1))
+
+    def _too_early(self, name: str, now: float) -> NotLeader:
+        return NotLeader(
+            f"the leadership of {name!r} is not given to anybody in the next "
+            f"{self._takes_from - now:.1f} s: the name server has just started, and whoever had it "
+            "may have it still; ask again then"
+        )
 
     def _refuse_many(self, by: Registrant) -> None:
         if (by.node and self._of_node[by.node] >= _MOST_PER_NODE) or len(self._held) >= _MOST:

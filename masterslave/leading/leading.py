@@ -266,15 +266,13 @@ class Leading:
         """Tell whether this master leads on, although its renewal was refused.
 
         It does where it has no successor, and the name server knows nothing of it any more: then it
-        takes the leadership again, with the same epoch.
+        says that it is the one.
         """
         words = str(refusal)
         if not sent.successor and self._is_unknown():
             try:
-                told = self._ask(sent, Manner.TAKE, self._lease.lease_s / 3)
-                if told.epoch == self.epoch:
-                    return True
-                words = f"another master has led the farm meanwhile, until epoch {told.epoch - 1}"
+                self._ask(sent, Manner.STAY, self._lease.lease_s / 3)
+                return True
             except NotLeader as error:
                 words = str(error)
             except _FAILED as error:

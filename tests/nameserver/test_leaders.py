@@ -112,16 +112,16 @@ def test_a_file_keeps_who_leads_and_a_renewal_writes_nothing(tmp_path: Path) -> 
     now = 100.0
     with Book("run", Counting(tmp_path / "names"), clock=lambda: now) as book:
         now += GRACE_S
-        book.lead(Claim(FARM, A, 4, 2.0, successor=B, run="r", turn=1), ANYBODY)
+        book.lead(Claim(FARM, A, 1, 2.0, successor=B, run="r", turn=1), ANYBODY)
         for turn in range(2, 10):
-            book.lead(Claim(FARM, A, 4, 2.0, RENEW, B, run="r", turn=turn), ANYBODY)
+            book.lead(Claim(FARM, A, 1, 2.0, RENEW, B, run="r", turn=turn), ANYBODY)
     assert len(saved) == 1
     with Book("next", SqliteStorage(tmp_path / "names"), clock=lambda: now) as book:
         with pytest.raises(NotLeader, match="just started"):
             book.lead(Claim(FARM, B, 0, 2.0, SUCCEED), ANYBODY)
-        book.lead(Claim(FARM, A, 4, 2.0, RENEW, B, run="r", turn=10), ANYBODY)
+        book.lead(Claim(FARM, A, 1, 2.0, RENEW, B, run="r", turn=10), ANYBODY)
         now += GRACE_S
-        assert book.lead(Claim(FARM, B, 0, 2.0, SUCCEED), ANYBODY).epoch == 5
+        assert book.lead(Claim(FARM, B, 0, 2.0, SUCCEED), ANYBODY).epoch == 2
 
 
 def test_the_command_line_lists_and_frees(server: NameServer) -> None:
@@ -142,7 +142,7 @@ def test_the_command_line_lists_and_frees(server: NameServer) -> None:
 
     def is_freed() -> bool:
         said = command("leaders", "--free", FARM, "--nameserver", server.address, "--insecure")
-        assert said.code == 0 or "end its holder first" in said.err
+        assert said.code == 0 or "end its holder first" in said.err or "started" in said.err
         return said.code == 0
 
     assert not is_freed(), "it may act still"

@@ -107,9 +107,9 @@ class World(RuleBasedStateMachine):
         holder = self.everybody[number]
         if holder.has_resigned:
             return
-        manner, epoch = Manner.SUCCEED if as_successor else Manner.TAKE, holder.epoch
+        manner, epoch = Manner.SUCCEED if as_successor else Manner.TAKE, holder.epoch + 1
         if holder.acts(self.now):
-            manner = Manner.RENEW
+            manner, epoch = Manner.RENEW, holder.epoch
         holder.turn += 1
         successor = "" if successor == holder.copy else successor
         holder.may_succeed.append(successor)
@@ -292,14 +292,14 @@ def test_while_a_lease_runs_nobody_else_gets_it() -> None:
 
 
 def test_the_holder_gets_the_same_again_when_its_answer_was_lost() -> None:
-    leaderships, _ = led(take(epoch=4))
-    assert leaderships.ask(take(epoch=4, turn=2), ANNA, 11.0).epoch == 4
+    leaderships, _ = led()
+    assert leaderships.ask(take(turn=2), ANNA, 11.0).epoch == 1
 
 
 def test_the_successor_and_the_same_copy_get_the_next_epoch_when_it_is_over() -> None:
-    leaderships, _ = led(take(epoch=4, successor="b"))
-    assert leaderships.ask(take("b", 0, manner=Manner.SUCCEED), HALL, 12.0).epoch == 5
-    assert leaderships.ask(take(run="the next run"), ANNA, 12.0).epoch == 5
+    leaderships, _ = led(take(successor="b"))
+    assert leaderships.ask(take("b", 0, manner=Manner.SUCCEED), HALL, 12.0).epoch == 2
+    assert leaderships.ask(take(run="the next run"), ANNA, 12.0).epoch == 2
     assert leaderships.ask(take(epoch=9, run="the next run"), ANNA, 12.0).epoch == 9
     with pytest.raises(NotLeader, match=r"the copy c may lack.*follow.*--free"):
         leaderships.ask(take("c", 9), ANNA, 12.0)
@@ -342,20 +342,37 @@ def test_who_has_resigned_need_not_be_waited_for() -> None:
 
 
 def test_an_operator_sets_a_name_free_whose_copies_are_lost() -> None:
-    leaderships, _ = led(take(epoch=4, successor="b"))
+    leaderships, _ = led(take(successor="b"))
     with pytest.raises(NotLeader, match="end its holder first"):
         leaderships.freed(FARM, 11.0)
-    with pytest.raises(NotLeader, match="nobody leads"):
-        leaderships.freed("another", 11.0)
+    with pytest.raises(NotLeader, match="has just started"):
+        leaderships.freed("another", 1.0)
     leaderships.apply(leaderships.freed(FARM, 12.0), 12.0, runs=False)
     with pytest.raises(NotLeader):
         leaderships.ask(take("b", manner=Manner.SUCCEED), HALL, 12.0)
-    assert leaderships.ask(take("c", 2), HALL, 12.0).epoch == 5
+    assert leaderships.ask(take("c", 1), HALL, 12.0).epoch == 2
+
+
+def test_a_copy_that_was_led_before_is_not_led_by_who_knows_nothing() -> None:
+    leaderships = Leaderships((), 0.0)
+    for epoch in (2, 7):
+        with pytest.raises(NotLeader, match=r"was led before, until epoch .*--free"):
+            leaderships.ask(take(epoch=epoch), ANNA, 12.0)
+    leaderships.apply(leaderships.freed(FARM, 12.0), 12.0, runs=False)
+    assert leaderships.ask(take(epoch=7), ANNA, 12.0).epoch == 7
+
+
+def test_a_holder_without_a_successor_is_believed_by_who_knows_nothing() -> None:
+    leaderships = Leaderships((), 0.0)
+    stays = take(epoch=7, manner=Manner.STAY)
+    assert leaderships.apply(leaderships.ask(stays, ANNA, 12.0), 12.0).epoch == 7
+    with pytest.raises(NotLeader, match="led by a"):
+        leaderships.ask(take("b", 7, manner=Manner.STAY), ANNA, 13.0)
 
 
 def test_what_was_kept_has_its_whole_lease_after_a_start() -> None:
-    _, granted = led(take(epoch=4, successor="b"))
-    again = Leaderships([replaced(granted, run="run-a")], 1000.0)
+    _, granted = led(take(successor="b"))
+    again = Leaderships([replaced(granted, run="run-a", epoch=4)], 1000.0)
     assert again.ask(take(epoch=4, manner=Manner.RENEW), ANNA, 1001.0).epoch == 4
     with pytest.raises(NotLeader, match="has just started"):
         again.ask(take("b", manner=Manner.SUCCEED), HALL, 1003.0)

@@ -26,7 +26,7 @@ def main() -> None:
     holds: list[Leading] = []
     threading.Thread(target=name_successors, args=(holds,), daemon=True).start()
     threading.Thread(target=act, args=(holds, path), daemon=True).start()
-    epoch, again = 1, threading.Event()
+    epoch, again = 0, threading.Event()
     while True:
         lost = threading.Event()
         why: list[str] = []
@@ -35,7 +35,7 @@ def main() -> None:
             why.append(words)
             lost.set()
 
-        leading = Leading(arbiter.find, farm, copy, epoch, on_lost=stop)
+        leading = Leading(arbiter.find, farm, copy, epoch + 1, on_lost=stop)
         try:
             epoch = leading.take().epoch
         except (RemoteObjError, OSError):

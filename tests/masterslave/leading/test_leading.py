@@ -56,8 +56,8 @@ def start(rules: Rules, lost: queue.SimpleQueue[tuple[float, str]]) -> Iterator[
 
 
 def test_it_is_renewed_as_long_as_it_is_held(rules: Rules, start: Start) -> None:
-    leading = start(epoch=4)
-    assert leading.take().epoch == leading.epoch == 4
+    leading = start()
+    assert leading.take().epoch == leading.epoch == 1
     leading.set_successor(B)
     begun = time.monotonic()
     eventually(lambda: len(rules.asked) > 8, "it is renewed")
@@ -66,7 +66,7 @@ def test_it_is_renewed_as_long_as_it_is_held(rules: Rules, start: Start) -> None
     leading.check()
     assert {claim.manner for claim in rules.asked[1:]} == {Manner.RENEW}
     assert rules.asked[-1].successor == B
-    with pytest.raises(NotLeader, match=r"led by a+, since epoch 4: its lease runs"):
+    with pytest.raises(NotLeader, match=r"led by a+, since epoch 1: its lease runs"):
         start(B, as_successor=True).take()
 
 
@@ -117,7 +117,7 @@ def test_a_master_without_a_successor_goes_on_without_a_name_server(
 def test_a_name_server_that_forgot_a_master_without_a_successor_learns_of_it(
     rules: Rules, start: Start
 ) -> None:
-    leading = start(epoch=3)
+    leading = start()
     leading.take()
     rules.is_away = True
     eventually(lambda: leading.lease_left_s == 0.0, "the lease is over")
@@ -126,7 +126,7 @@ def test_a_name_server_that_forgot_a_master_without_a_successor_learns_of_it(
     leading.set_successor(B)
     leader = rules.leader(FARM)
     assert leader is not None
-    assert (leader.epoch, leader.holder, leader.successor) == (3, A, B)
+    assert (leader.epoch, leader.holder, leader.successor) == (1, A, B)
     assert leading.acts
 
 
@@ -143,12 +143,12 @@ def test_a_name_server_that_forgot_a_master_with_a_successor_ends_it(
 
 
 def test_a_lost_answer_is_asked_for_again(rules: Rules, start: Start) -> None:
-    leading = start(epoch=5)
+    leading = start()
     rules.loses_answer = True
     with pytest.raises(ConnectionLost):
         leading.take()
     assert not leading.acts
-    assert leading.take().epoch == 5
+    assert leading.take().epoch == 1
     rules.loses_answer = True
     leading.set_successor(B)
     assert [claim.successor for claim in rules.asked[-2:]] == [B, B]
