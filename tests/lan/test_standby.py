@@ -41,7 +41,15 @@ class Standing:
     def start_nameserver(self) -> None:
         hall = self.lan["hall"]
         self.nameserver = hall.python(
-            "-m", "nameserver", "run", "--host", hall.address, "--cluster", CLUSTER
+            "-m",
+            "nameserver",
+            "run",
+            "--host",
+            hall.address,
+            "--cluster",
+            CLUSTER,
+            "--store",
+            str(self.ran.with_name("names.db")),
         )
         self.nameserver.wait_for(rf"name server at {hall.address}:\d+, announced by zeroconf")
 
