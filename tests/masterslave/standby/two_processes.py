@@ -25,7 +25,7 @@ from remoteobj import URI, ConnectionLost, Daemon, DeadlinePassed
 
 __all__ = ["FOLLOW_S", "FileLead"]
 
-FOLLOW_S = 0.3
+FOLLOW_S = 1.0
 SIZES = [1, 10, 100, 700, 6_000]
 
 
