@@ -207,7 +207,6 @@ class Farm(Calls, Sharing, Attaching):
             handlers=own.given,
             farm_id=journaled.farm_id if journaled else "",
             keep_s=self._settings.keep_s if journaled else 0.0,
-            epoch=journaled.journal.folded.epoch if journaled else 0,
         )
         self._steering = Steering(label, self._master, is_here=bool(threads))
         self._ground: Outside | Here
