@@ -176,7 +176,7 @@ class Judge:
         if before.key[0] >> RUN_BITS == after.key[0] >> RUN_BITS:
             repeatable = task.part % 2 == 0
             return before.key in lost or (repeatable and before.key[0] == after.key[0])
-        return not _is_recorded(disk, before.key)
+        return not _is_recorded(disk, min(before.key, after.key))  # the one of the earlier run
 
 
 def _is_recorded(disk: Disk, key: Key) -> bool:
