@@ -83,7 +83,7 @@ soak: .venv/dev
 
 # A failing seed is a line that runs it again, and a folder: CHAOS="--seed 7 --seeds 1".
 SECONDS ?= 60
-CHAOS ?= --jobs 2
+CHAOS ?= --jobs 3
 chaos: .venv/dev
 	$(BIN)/python -m tests.chaos --seconds $(SECONDS) $(CHAOS)
 
