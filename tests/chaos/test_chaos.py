@@ -22,8 +22,8 @@ def _run(*arguments: str) -> tuple[int, str]:
 
 
 @pytest.mark.serial
-def test_a_minute_of_chaos(tmp_path: Path) -> None:
-    code, said = _run("--seconds", "55", "--keep", str(tmp_path / "kept"))
+def test_a_minute_of_chaos() -> None:
+    code, said = _run("--seconds", "50", "--jobs", "2")  # what fails is kept, and said where
     print(said)
     assert code == 0, said
 
