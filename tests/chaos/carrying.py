@@ -114,11 +114,11 @@ class Carrier:
 
     def _do(self, fault: Fault) -> None:
         """Do it, if it can be done, and see to it that it is undone."""
+        since = time.monotonic()  # before: who sees it may be quicker than who does it
         done = _ACTS[fault.kind](self, fault)
         if done is None:
             return
         whom, undo = done
-        since = time.monotonic()
         if undo is None:
             self.troubles.append(Trouble(fault.kind, whom, since, since))
             return
