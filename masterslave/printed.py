@@ -7,7 +7,6 @@ import re
 
 __all__ = ["show_line", "show_text"]
 
-_LOGGED = 3
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 _CONTROLS = re.compile(r"(?!\x1b\[[0-9;]*m)[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 

@@ -15,7 +15,6 @@ overtakes its hand-out.
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections import deque
 from functools import partial
@@ -23,6 +22,7 @@ from functools import partial
 from masterslave.lent import Lender
 from masterslave.master.answers import HandOver
 from masterslave.master.decisions import Decisions
+from masterslave.master.handing_over import hand_over_each
 from masterslave.master.inbox import Inbox
 from masterslave.master.interrupts import Interrupts
 from masterslave.master.seats import answer
@@ -31,8 +31,6 @@ from masterslave.protocol.encoding import encode
 from masterslave.protocol.verbs import Instructions
 
 __all__ = ["Turn"]
-
-log = logging.getLogger("masterslave")
 
 
 class Turn:
@@ -140,22 +138,15 @@ class Turn:
 
     def hand_over(self, answers: list[HandOver]) -> None:
         """Hand answers over, without the lock: each of them, whatever the others' callbacks do."""
-        exits: list[BaseException] = []
         outer, self._handing_over.here = self.is_handing_over(), True
-        for settle, arguments in answers:
-            try:
-                settle(*arguments)
-            except Exception:  # the others have their answers all the same
-                log.exception("an answer could not be handed over")
-            except BaseException as error:  # sys.exit() in a callback of who cancels
-                exits.append(error)
-        self._handing_over.here = outer
-        with self.lock:
-            self._being_answered -= len(answers)
-            if self._is_all_answered():
-                self._all_answered.notify_all()
-        if exits:
-            raise exits[0]
+        try:
+            hand_over_each(answers)
+        finally:
+            self._handing_over.here = outer
+            with self.lock:
+                self._being_answered -= len(answers)
+                if self._is_all_answered():
+                    self._all_answered.notify_all()
 
     def is_handing_over(self) -> bool:
         """Tell whether the caller is called with an answer, and so would wait for itself."""

@@ -12,7 +12,6 @@ result for it. If that one came with the ticket, it is held back until the resul
 
 from __future__ import annotations
 
-import logging
 import threading
 import weakref
 from bisect import bisect_right
@@ -30,6 +29,7 @@ from masterslave.farm.futures import FarmFuture
 from masterslave.farm.spans import ItemSpan
 from masterslave.master.answers import HandOver
 from masterslave.master.duties import Duty
+from masterslave.master.handing_over import hand_over_each
 from masterslave.master.interrupts import Interrupts
 from masterslave.master.sharing import Blobs
 from masterslave.master.submission import (
@@ -47,8 +47,6 @@ from masterslave.protocol.outcomes import PART
 __all__ = ["RemoteMaster"]
 
 _first = itemgetter(0)
-
-log = logging.getLogger("masterslave")
 
 
 class RemoteMaster:
@@ -356,23 +354,16 @@ class RemoteMaster:
 
     def _tell(self, told: list[HandOver]) -> None:
         """Hand answers over, each of them, whatever the callbacks of others do."""
-        exits: list[BaseException] = []
         outer, self._handing_over.here = self.is_handing_over(), True
-        for settle, arguments in told:
-            try:
-                settle(*arguments)
-            except Exception:  # the others have their answers all the same
-                log.exception("an answer could not be handed over")
-            except BaseException as error:  # sys.exit() in a callback of who cancels
-                exits.append(error)
-        self._handing_over.here = outer
-        with self._lock:
-            self._being_answered -= len(told)
-            self._changed.notify_all()
-            if told and self._held:
-                self.bell.set()
-        if exits:
-            raise exits[0]
+        try:
+            hand_over_each(told)
+        finally:
+            self._handing_over.here = outer
+            with self._lock:
+                self._being_answered -= len(told)
+                self._changed.notify_all()
+                if told and self._held:
+                    self.bell.set()
 
 
 def _count(parcel: Parcel) -> int:
