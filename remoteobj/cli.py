@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
@@ -21,6 +23,7 @@ from remoteobj.uri import URI
 __all__ = [
     "IDENTITY",
     "IdentityFiles",
+    "end_at_signals",
     "identity_option",
     "insecure_option",
     "main",
@@ -53,6 +56,17 @@ def identity_option(command: _Command) -> _Command:
 def insecure_option(text: str = "Talk plain TCP.") -> Callable[[_Command], _Command]:
     """Make what adds ``--insecure`` to a command, with *text* as its help."""
     return click.option("--insecure", is_flag=True, envvar="REMOTEOBJ_INSECURE", help=text)
+
+
+def end_at_signals() -> threading.Event:
+    """Have Ctrl-C and SIGTERM set an event, and do nothing else, from now on.
+
+    Threads: the main thread, as the operating system's signals demand.
+    """
+    ended = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: ended.set())
+    return ended
 
 
 def read_identity(

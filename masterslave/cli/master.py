@@ -2,47 +2,27 @@
 
 from __future__ import annotations
 
-import logging
-import signal
 import sys
-import threading
 from pathlib import Path
 
 import click
 
 from masterslave.cli.identities import identity_for
+from masterslave.cli.serving import log_to_stderr, say_if_lost, serving_options
 from masterslave.naming import check_label
 from masterslave.service.service import Service
-from nameserver import NotLeader
-from remoteobj.cli import IdentityFiles, identity_option, insecure_option
+from remoteobj.cli import IdentityFiles, end_at_signals
 
-__all__ = ["log_to_stderr", "master", "say_if_lost"]
+__all__ = ["master"]
 
 
 @click.command()
-@click.argument("label")
-@click.option(
-    "--journal",
-    required=True,
-    type=click.Path(path_type=Path, dir_okay=False),
-    metavar="FILE",
-    help="Keep tasks and results in this file; it is made where there is none.",
+@serving_options(
+    journal="Keep tasks and results in this file",
+    local_slaves="Start so many slaves of one slot each here, which end with it",
+    host="Serve other machines at this address of this one",
+    nameserver="Register at this name server",
 )
-@click.option(
-    "--local-slaves",
-    type=click.IntRange(0, 4096),
-    default=0,
-    metavar="N",
-    help="Start so many slaves of one slot each here, which end with it; default: none.",
-)
-@click.option("--host", help="Serve other machines at this address of this one; default: at all.")
-@click.option(
-    "--nameserver",
-    metavar="HOST:PORT",
-    help="Register at this name server; default: REMOTEOBJ_NAMESERVER, else those that zeroconf "
-    "finds, where this machine was paired.",
-)
-@click.option("--cluster", metavar="NAME", help="Of this cluster. Default: REMOTEOBJ_CLUSTER.")
 @click.option(
     "--output",
     type=click.Choice(["show", "log", "none"]),
@@ -50,9 +30,6 @@ __all__ = ["log_to_stderr", "master", "say_if_lost"]
     help="What becomes of lines that tasks print: shown here, logged here, or left at the slaves "
     "(default).",
 )
-@identity_option
-@insecure_option("Use name servers on plain TCP.")
-@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def master(
     label: str,
     journal: Path,
@@ -74,9 +51,7 @@ def master(
     check_label(label)
     who, insecure, cluster = identity_for(identity, insecure, cluster)
     log_to_stderr()
-    ended = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: ended.set())
+    ended = end_at_signals()
     service = Service(
         label,
         journal,
@@ -98,26 +73,3 @@ def master(
     service.run_until(ended)
     say_if_lost(service)
     click.echo(f"farm {label!r} ended; what is open goes on when it is started again: {journal}")
-
-
-def say_if_lost(service: Service) -> None:
-    """Say that another master acts for the farm, if it is so.
-
-    Raises:
-        NotLeader: It is.
-    """
-    if service.lost:
-        raise NotLeader(
-            f"farm {service.label!r} is no more led from here: {service.lost}. Slaves and scripts "
-            f"go to its next master; to follow that: masterslave standby {service.label} --journal "
-            f"{service.journal.path}"
-        )
-
-
-def log_to_stderr() -> None:
-    """Have what happens told on standard error, with the time."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
-    logger = logging.getLogger("masterslave")
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)

@@ -2,47 +2,25 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 from pathlib import Path
 
 import click
 
 from masterslave.cli.identities import identity_for
-from masterslave.cli.master import log_to_stderr, say_if_lost
+from masterslave.cli.serving import log_to_stderr, say_if_lost, serving_options
 from masterslave.standby import Standby
-from remoteobj.cli import IdentityFiles, identity_option, insecure_option
+from remoteobj.cli import IdentityFiles, end_at_signals
 
 __all__ = ["standby"]
 
 
 @click.command()
-@click.argument("label")
-@click.option(
-    "--journal",
-    required=True,
-    type=click.Path(path_type=Path, dir_okay=False),
-    metavar="FILE",
-    help="Keep the copy of the farm's journal in this file; it is made where there is none.",
+@serving_options(
+    journal="Keep the copy of the farm's journal in this file",
+    local_slaves="When it takes over, start so many slaves of one slot each here",
+    host="Then serve other machines at this address of this one",
+    nameserver="Find the master at this name server",
 )
-@click.option(
-    "--local-slaves",
-    type=click.IntRange(0, 4096),
-    default=0,
-    metavar="N",
-    help="When it takes over, start so many slaves of one slot each here; default: none.",
-)
-@click.option("--host", help="Then serve other machines at this address of this one.")
-@click.option(
-    "--nameserver",
-    metavar="HOST:PORT",
-    help="Find the master at this name server; default: REMOTEOBJ_NAMESERVER, else those that "
-    "zeroconf finds, where this machine was paired.",
-)
-@click.option("--cluster", metavar="NAME", help="Of this cluster. Default: REMOTEOBJ_CLUSTER.")
-@identity_option
-@insecure_option("Use name servers on plain TCP.")
-@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def standby(
     label: str,
     journal: Path,
@@ -62,9 +40,7 @@ def standby(
     """
     who, insecure, cluster = identity_for(identity, insecure, cluster)
     log_to_stderr()
-    ended = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: ended.set())
+    ended = end_at_signals()
     following = Standby(
         label,
         journal,

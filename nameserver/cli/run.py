@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import signal
 import socket
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,6 +18,7 @@ from nameserver.clusters import DEFAULT_CLUSTER, chosen_cluster
 from nameserver.server import DEFAULT_PORT, NameServer
 from nameserver.storage import SqliteStorage
 from remoteobj import AddressUnusable, Identity
+from remoteobj.cli import end_at_signals
 
 __all__ = ["run"]
 
@@ -87,9 +86,7 @@ def run(
         announce=not no_announce,
     )
     server = _at_port(make, port)
-    ended = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: ended.set())
+    ended = end_at_signals()
     with server:
         kept = "" if store is None else f", {_names(server)} in {store}"
         click.echo(f"name server at {server.address}, {_presence(server)}{kept}; Ctrl-C ends it")
