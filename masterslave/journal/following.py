@@ -13,30 +13,24 @@ A copy that is behind is served from the file, so a slow one costs no memory her
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import secrets
 import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Protocol
 
-from masterslave.journal.database import (
-    checksum,
-    connect,
-    digest_of_facts,
-    digest_of_payloads,
-    read_rows,
-)
+from masterslave.journal.database import checksum
+from masterslave.journal.lead import Lead
+from masterslave.journal.meeting import KeptRows, why_refused
 from masterslave.journal.steps import Position, Steps
 from masterslave.protocol.encoding import encode
-from masterslave.protocol.following import FOLLOWING, NUMBERED, Hello, Met, Poll, Rows
+from masterslave.protocol.following import NUMBERED, Hello, Met, Poll, Rows
 from remoteobj import DeferredReply, RemoteObjError
 
-__all__ = ["FOLLOW_S", "Following", "Lead"]
+__all__ = ["FOLLOW_S", "Following"]
 
 FOLLOW_S = 2.0
 """So long a copy that is in step may be silent before the master goes on without it."""
@@ -51,36 +45,6 @@ _log = logging.getLogger("masterslave")
 
 NoteEpoch = Callable[[int, str, Callable[[], None]], None]
 Written = Sequence[tuple[int, bytes]]
-
-
-class Lead(Protocol):
-    """Says to the name server who acts for the farm, and who may after that."""
-
-    @property
-    def address(self) -> str:
-        """Where the name server is, where another one must not be asked; else empty."""
-        ...
-
-    @property
-    def trouble(self) -> str:
-        """What is wrong with it now, in words; empty: nothing that is known."""
-        ...
-
-    def take(self) -> int:
-        """Have the lead; returns the epoch. It is kept from then on.
-
-        Raises:
-            RemoteObjError: It cannot be had; the message says why, and what to do.
-        """
-        ...
-
-    def name(self, copy_id: str, node: str) -> None:
-        """Have this copy, on this machine, known as the one that may take over; "": none.
-
-        Raises:
-            RemoteObjError: The name server has not said yes.
-        """
-        ...
 
 
 class _Parked:
@@ -118,7 +82,7 @@ class Following:
     ) -> None:
         self.epoch = epoch
         self.why_not = ""
-        self._path = path
+        self._kept = KeptRows(path)
         self._farm_id, self._label = about
         self._run = run
         self._lead: Lead | None = None
@@ -134,8 +98,6 @@ class Following:
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
         self._calling = threading.Lock()
-        self._reading = threading.Lock()
-        self._database: sqlite3.Connection | None = None
         self._threads: list[threading.Thread] = []
         self._is_closed = False
 
@@ -192,10 +154,7 @@ class Following:
         for thread in self._threads:
             if thread is not threading.current_thread():
                 thread.join()
-        with self._reading:
-            if self._database is not None:
-                self._database.close()
-                self._database = None
+        self._kept.close()
 
     def shut(self) -> None:
         """Acknowledge nothing any more; does not block."""
@@ -218,15 +177,17 @@ class Following:
 
         Blocks: on the disk, for seconds where there are very many rows.
         """
-        for refused in self._why_refused(hello):
+        reasons = why_refused(
+            hello,
+            (self._farm_id, self._label),
+            self.epoch,
+            has_lead=self._lead is not None,
+            is_closed=self._is_closed,
+        )
+        for refused in reasons:
             return Met(refused)
-        is_ours = False
-        if hello.copy_id:
-            with self._connected() as database:
-                is_ours = hello.farm_id == self._farm_id and (hello.facts, hello.payloads) == (
-                    digest_of_facts(database, hello.seq),
-                    digest_of_payloads(database, hello.row),
-                )
+        is_ours = hello.farm_id == self._farm_id and bool(hello.copy_id)
+        is_ours = is_ours and self._kept.begin_like(hello)
         with self._lock:
             if is_ours:
                 self._met[hello.copy_id] = node
@@ -234,32 +195,6 @@ class Following:
                 self._start_threads()
         address = self._lead.address if self._lead is not None else ""
         return Met("", not is_ours, self._farm_id, self.epoch, self._session, _POLL_S, address)
-
-    def _why_refused(self, hello: Hello) -> Iterator[str]:
-        if hello.version != FOLLOWING:
-            yield (
-                f"it speaks version {hello.version} of following, the master {FOLLOWING}: install "
-                "the same release of remoteobj-farm on both"
-            )
-        if self._is_closed:
-            yield "the master ends: look for the one that comes after it"
-        if self._lead is None:
-            yield (
-                "the master has no name server, which has to know who may take over: start one, "
-                "and then the master anew"
-            )
-        if hello.label != self._label:
-            yield f"the journal is of farms with the label {self._label!r}, not {hello.label!r}"
-        if hello.farm_id not in ("", self._farm_id):
-            yield (
-                f"it holds the journal of another farm of this label ({hello.farm_id}, not "
-                f"{self._farm_id}): give a path of its own"
-            )
-        if hello.epoch > self.epoch:
-            yield (
-                f"it knows of epoch {hello.epoch}, and this master has {self.epoch}: the farm was "
-                "taken over from it"
-            )
 
     def follow(self, poll: Poll, node: str = "") -> DeferredReply:
         """All up to here is on a copy's disk; the answer has what comes next."""
@@ -297,11 +232,7 @@ class Following:
             found = last[1] if last is not None and last[0] == parked.has else None
         if found is None:
             try:
-                with self._connected() as database:
-                    facts, payloads = read_rows(
-                        database, parked.has.seq, parked.has.row, _PIECE_BYTES
-                    )
-                found = self._rows(facts, payloads)
+                found = self._rows(*self._kept.after(parked.has, _PIECE_BYTES))
             except (sqlite3.Error, OSError) as error:
                 found = self._rows((), (), f"the master cannot read its journal: {error}")
         with self._lock:
@@ -328,13 +259,6 @@ class Following:
         for copy_id, _ in taken:
             del self._parked[copy_id]
         return taken
-
-    @contextlib.contextmanager
-    def _connected(self) -> Iterator[sqlite3.Connection]:
-        with self._reading:
-            if self._database is None:
-                self._database = connect(self._path, read_only=True)
-            yield self._database
 
     # What time brings.
 

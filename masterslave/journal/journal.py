@@ -27,7 +27,8 @@ from masterslave.journal.facts import (
     write_facts,
 )
 from masterslave.journal.fold import Folded
-from masterslave.journal.following import FOLLOW_S, Following, Lead
+from masterslave.journal.following import FOLLOW_S, Following
+from masterslave.journal.lead import Lead
 from masterslave.journal.ownership import Ownership
 from masterslave.journal.reading import JournalReader, Payloads
 from masterslave.journal.steps import Position
