@@ -116,7 +116,7 @@ def _wait_s(farm: Farm, fn: Callable[[int], int], rep: int) -> float:
 @contextlib.contextmanager
 def _copied(farm: Farm, path: Path, lead_path: Path) -> Iterator[Callable[[], bool]]:
     """Have a process follow a farm's journal; gives what tells whether it is in step."""
-    journal: Journal = farm._journaled.journal  # type: ignore[union-attr]  # a script's has no door
+    journal: Journal = farm._journaled.journal  # a script's has no door
     with Daemon() as daemon:
         lead = FileLead(lead_path, str(daemon.uri_of(FOLLOW_ID)))
         lead.write(1, "")

@@ -47,7 +47,7 @@ def test_each_example_is_about_twenty_lines() -> None:
 
 @pytest.mark.parametrize("module", [remoteobj, nameserver])
 def test_the_packages_own_examples(module: object) -> None:
-    result = doctest.testmod(module)  # type: ignore[arg-type]
+    result = doctest.testmod(module)
     assert result.attempted > 0
     assert result.failed == 0
 

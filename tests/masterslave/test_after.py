@@ -111,7 +111,7 @@ def test_only_futures_of_the_farm_can_be_followed(farm: Farm) -> None:
     with pytest.raises(TypeError, match="is none: wait for it"):
         farm.options(after=[Future()])
     with pytest.raises(TypeError, match="is none: wait for it"):
-        farm.options(after=[3])  # type: ignore[list-item]
+        farm.options(after=[3])
     with Farm("other", local_slaves=0, nameserver=False) as other:
         stranger = other.submit(abs, 1)
         with pytest.raises(TypeError, match="of another farm"):

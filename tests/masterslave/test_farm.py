@@ -136,7 +136,7 @@ def test_a_function_that_cannot_be_pickled_is_named_at_once(farm: Farm) -> None:
     with pytest.raises(NotPicklable, match=r"uses_lock\(\) cannot be sent.*lock.*inside"):
         farm.submit(_make_uses_lock(lock))
     with pytest.raises(NotPicklable, match="a task is a function, not 12"):
-        farm.submit(12)  # type: ignore[arg-type]
+        farm.submit(12)
     assert farm.submit(abs, -1).result() == 1
 
 

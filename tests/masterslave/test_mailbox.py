@@ -18,7 +18,7 @@ from masterslave.scheduler import HandOut
 
 
 def post(mailbox: Mailbox, task: int, function: bytes, packed: bytes, size: int = 0) -> None:
-    single = FarmFuture(None, Function(function, packed, "f", "f"), TaskTerms(0), bytes(size))  # type: ignore[arg-type]
+    single = FarmFuture(None, Function(function, packed, "f", "f"), TaskTerms(0), bytes(size))
     mailbox.post([(HandOut(task, 1), single)])
 
 

@@ -59,7 +59,7 @@ def test_needs_are_names_and_amounts(farm: Farm) -> None:
     nan = float("nan")
     for needs in ({"": 1}, {"gpu": -1}, {"gpu": nan}, {"gpu": "1"}, {1: 1}, {"gpu": True}, 3):
         with pytest.raises(BadOffer, match="a need"):
-            farm.options(needs=needs)  # type: ignore[arg-type]
+            farm.options(needs=needs)
 
 
 def test_numbers_of_needs_and_limits_may_be_numpys_and_are_never_too_large(farm: Farm) -> None:
@@ -75,7 +75,7 @@ def test_numbers_of_needs_and_limits_may_be_numpys_and_are_never_too_large(farm:
         farm.options(timeout_s=10**400)
     for bad in (True, "3", np.array([1, 2]), 1j):
         with pytest.raises(TypeError, match="timeout_s is a number"):
-            farm.options(timeout_s=bad)  # type: ignore[arg-type]
+            farm.options(timeout_s=bad)
 
 
 def test_offers_are_read_from_the_command_line() -> None:

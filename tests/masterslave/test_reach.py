@@ -61,7 +61,7 @@ def anna(own_machine: Path) -> Account:
 def reach(**given: object) -> object:
     arguments = {"host": None, "identity": "auto", "nameserver": None, "insecure": False,
                  "cluster": None, **given}  # fmt: skip
-    found = choose_reach("test", **arguments)  # type: ignore[arg-type]
+    found = choose_reach("test", **arguments)
     return found.host, found.identity is not None, found.nameserver, found.cluster
 
 
@@ -103,7 +103,7 @@ def test_what_is_stored_and_of_no_use_costs_a_local_farm_nothing(
     paired: Pairing, config: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     Pairing("club", config)
-    assert reach(cluster="club")[3] == "club"  # type: ignore[index]
+    assert reach(cluster="club")[3] == "club"
     assert reach() == (None, False, False, None)
     (told,) = caplog.messages
     assert "farm 'test' is served to this user on this machine only: this account is in" in told

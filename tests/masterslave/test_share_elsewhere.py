@@ -67,7 +67,7 @@ def test_a_slave_from_elsewhere_fetches_once_for_all_its_slots(
         eventually(both_have_run, "both slots have run it")
         assert len({inodes for inodes, _ in seen}) == 1, "both map the same memory"
         if sys.platform == "linux":
-            ours = {str(place.part.inode) for place in handle_of_first._blob.places}  # type: ignore[union-attr]
+            ours = {str(place.part.inode) for place in handle_of_first._blob.places}
             assert not ours & {inodes for inodes, _ in seen}, "which is their slave's own"
         assert farm.submit(lambda pair: [each.size for each in pair], handle).result() == [
             len(array),

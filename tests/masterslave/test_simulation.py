@@ -64,7 +64,7 @@ def test_a_broken_promise_says_how_to_see_it_again(monkeypatch: pytest.MonkeyPat
     handle = Scheduler.handle
 
     def forget_answers(self: Scheduler, event: object, now: float) -> list[object]:
-        orders = handle(self, event, now)  # type: ignore[arg-type]
+        orders = handle(self, event, now)
         return [order for order in orders if not isinstance(order, SettleTasks)]
 
     monkeypatch.setattr(Scheduler, "handle", forget_answers)
@@ -113,7 +113,7 @@ def test_a_straggler_is_tried_twice_though_one_task_was_slow_long_ago() -> None:
 
     farm = OneSlow(1, slaves=10, tasks=8001, climate=CALM, check_every=1000)
     # All of one function, which a workload does not draw by itself.
-    farm._workload._draw_terms = lambda *, is_span: Terms(0)  # type: ignore[method-assign]
+    farm._workload._draw_terms = lambda *, is_span: Terms(0)
     report = farm.run()
     assert report.done == 8001
     assert report.speculated == 1

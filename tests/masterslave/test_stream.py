@@ -78,7 +78,7 @@ def test_an_item_without_a_text_hides_no_error(farm: Farm) -> None:
 
 def test_items_that_are_none_are_refused_cleanly(farm: Farm) -> None:
     with pytest.raises(TypeError, match="not iterable"):
-        farm.imap_unordered(abs, 5)  # type: ignore[arg-type]
+        farm.imap_unordered(abs, 5)
 
 
 def test_the_bar_does_not_ask_the_farm_at_every_item(monkeypatch: pytest.MonkeyPatch) -> None:

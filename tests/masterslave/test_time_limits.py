@@ -118,4 +118,4 @@ def test_lone_tasks_keep_their_limit_after_many_without() -> None:
 @pytest.mark.parametrize("limit", [0, -1, math.nan, "soon", True])
 def test_what_is_no_limit_is_refused(farm: Farm, limit: object) -> None:
     with pytest.raises((ValueError, TypeError), match="timeout_s"):
-        farm.options(timeout_s=limit)  # type: ignore[arg-type]
+        farm.options(timeout_s=limit)

@@ -73,7 +73,7 @@ def test_sixteen_threads_while_slaves_are_killed_and_join(start_slave: StartSlav
                 ),
                 "work goes on",
             )
-            victim = chance.choice(farm.slaves or [None])  # type: ignore[list-item]
+            victim = chance.choice(farm.slaves or [None])
             if victim is None:
                 continue
             os.kill(victim.pid, chance.choice([signal.SIGKILL, signal.SIGTERM]))

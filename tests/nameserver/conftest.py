@@ -46,7 +46,7 @@ def own_network(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def watch_log() -> Iterator[queue.SimpleQueue[logging.LogRecord]]:
     records: queue.SimpleQueue[logging.LogRecord] = queue.SimpleQueue()
-    handler = logging.handlers.QueueHandler(records)  # type: ignore[arg-type]
+    handler = logging.handlers.QueueHandler(records)
     logging.getLogger("nameserver.servers").addHandler(handler)
     yield records
     logging.getLogger("nameserver.servers").removeHandler(handler)

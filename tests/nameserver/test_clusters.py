@@ -41,7 +41,7 @@ HOW_TO_CHOOSE = (
 
 
 def serving(cluster: str = "default", port: int = 0, **options: object) -> NameServer:
-    return NameServer("127.0.0.1", port, cluster=cluster, insecure=True, **options)  # type: ignore[arg-type]
+    return NameServer("127.0.0.1", port, cluster=cluster, insecure=True, **options)
 
 
 def port_of(server: NameServer) -> int:
@@ -49,7 +49,7 @@ def port_of(server: NameServer) -> int:
 
 
 def located(cluster: str | None = None, **options: object) -> tuple[str, str]:
-    with locate(cluster=cluster, insecure=True, **options) as client:  # type: ignore[arg-type]
+    with locate(cluster=cluster, insecure=True, **options) as client:
         return client.address, client.how
 
 
@@ -67,7 +67,7 @@ def test_names_of_clusters(monkeypatch: pytest.MonkeyPatch) -> None:
     assert check_cluster("lab-3_b") == "lab-3_b"
     for name in ("", "a b", "a.b", "x" * 61, None):
         with pytest.raises(BadName, match="is no name of a cluster"):
-            check_cluster(name)  # type: ignore[arg-type]
+            check_cluster(name)
     assert chosen_cluster() is None
     monkeypatch.setenv("REMOTEOBJ_CLUSTER", "lab")
     assert (chosen_cluster(), chosen_cluster("studio")) == ("lab", "studio")
@@ -244,7 +244,7 @@ def test_who_answers_late_is_not_left_open(monkeypatch: pytest.MonkeyPatch) -> N
 
         def prove(*args: object, **options: object) -> object:
             assert is_over.wait(10)
-            return works(*args, **options)  # type: ignore[arg-type]
+            return works(*args, **options)
 
         monkeypatch.setattr(finding, "prove", prove)
         with pytest.warns(InsecureWarning), locate(cluster="lab", insecure=True) as client:

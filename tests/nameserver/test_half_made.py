@@ -39,7 +39,7 @@ MAKERS: dict[str, Callable[[], object]] = {
     "Proxy": lambda: Proxy("no URI", insecure=True),
     "Daemon": lambda: Daemon("127.0.0.1"),
     "NameServer": name_server_where_one_is,
-    "SqliteStorage": lambda: SqliteStorage(7),  # type: ignore[arg-type]
+    "SqliteStorage": lambda: SqliteStorage(7),
 }
 
 

@@ -130,7 +130,7 @@ def test_where_only_others_are_it_is_said_what_is_wrong(
 ) -> None:
     def said(timeout_s: float = 0.3, **security: object) -> str:
         with pytest.raises(NameServerNotFound) as caught:
-            locate(timeout_s=timeout_s, **security)  # type: ignore[arg-type]
+            locate(timeout_s=timeout_s, **security)
         assert "\n" not in str(caught.value)
         return str(caught.value)
 
@@ -241,7 +241,7 @@ def test_a_watch_of_a_known_address(
         (secured.address, {"insecure": True}, "TLS is spoken here: give an identity="),
         (server.address, {"identity": guest}, "without a word of TLS"),
     ):
-        with watch_for_servers(found.put, address=address, interval_s=0.02, **security):  # type: ignore[arg-type]
+        with watch_for_servers(found.put, address=address, interval_s=0.02, **security):
             assert why in watch_log.get(timeout=5).message
             with pytest.raises(queue.Empty):  # asked a dozen times, it is said once
                 watch_log.get(timeout=0.3)

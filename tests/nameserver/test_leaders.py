@@ -73,7 +73,7 @@ def test_what_is_no_claim_is_refused_in_words(
 ) -> None:
     asked = {"name": FARM, "holder": A, "epoch": 1, "lease_s": 2.0} | wrong
     with pytest.raises(NamingError) as refusal:
-        client.lead(asked.pop("name"), asked.pop("holder"), **asked)  # type: ignore[arg-type]
+        client.lead(asked.pop("name"), asked.pop("holder"), **asked)
     assert not isinstance(refusal.value, NotLeader)
     assert re.search("leadership|lease|epoch", str(refusal.value))  # and not in its traceback alone
 

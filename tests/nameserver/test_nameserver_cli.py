@@ -143,7 +143,7 @@ def test_a_lease_is_listed(client: NameServerClient, at: tuple[str, ...]) -> Non
 
 
 def of(**fields: object) -> Record:
-    return Record("a", URI(HERE), **fields)  # type: ignore[arg-type]
+    return Record("a", URI(HERE), **fields)
 
 
 @pytest.mark.parametrize(

@@ -62,7 +62,7 @@ def test_a_record_is_checked_before_it_is_made() -> None:
         make_record("a", HERE, "tag")
     for junk in (7, "\x1b[2J"):
         with pytest.raises(NamingError, match="only printable texts"):
-            make_record("a", HERE, [junk])  # type: ignore[list-item]
+            make_record("a", HERE, [junk])
 
 
 @pytest.mark.parametrize(

@@ -76,7 +76,7 @@ class LoadsOnce(Broken):
 
 class LoadsALiveView(Broken):
     def load(self) -> Kept:
-        return Kept(self._number, self._entries.values())  # type: ignore[arg-type]
+        return Kept(self._number, self._entries.values())
 
 
 class LoadsTwice(Broken):

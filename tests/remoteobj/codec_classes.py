@@ -73,7 +73,7 @@ class Loose(namedtuple("_Loose", "a")):  # without __slots__, so it has a __dict
 
 class Hiding(namedtuple("_Hiding", "a b")):
     __slots__ = ()
-    a = property(lambda self: 99)  # type: ignore[assignment]
+    a = property(lambda self: 99)
 
 
 class Unnamed(tuple[int, ...]):
@@ -138,7 +138,7 @@ class Bare(msgspec.Struct):
     pass
 
 
-class Calls(type(msgspec.Struct)):  # type: ignore[misc]
+class Calls(type(msgspec.Struct)):
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
         ran.append("Calls.__call__")
         return super().__call__(*args, **kwargs)

@@ -131,7 +131,7 @@ class Warden:
         self._daemon = daemon
         self._errors: list[str] = []
         handler = logging.Handler(logging.ERROR)
-        handler.emit = self._note  # type: ignore[method-assign]
+        handler.emit = self._note
         logging.getLogger().addHandler(handler)
 
     def _note(self, record: logging.LogRecord) -> None:

@@ -121,7 +121,7 @@ def shared_memory(data: bytes) -> list[Any]:
 @pytest.mark.parametrize("kind", range(4))
 def test_shared_memory_is_used_as_it_is_for_as_long_as_it_is_needed(kind: int) -> None:
     array, buffers = np.arange(1000.0), []
-    data = encode([array, memoryview(array)], buffers)  # type: ignore[arg-type]
+    data = encode([array, memoryview(array)], buffers)
     received = [shared_memory(bytes(buffer))[kind] for buffer in buffers]
     arrived, view = decode(data, received)
     address = np.frombuffer(received[0], np.uint8).ctypes.data

@@ -170,7 +170,7 @@ def test_the_error_that_ended_a_batch_follows_its_results() -> None:
     assert values == [1, (2,)]
     assert repr(error) == "KeyError('k')"
     assert error is not None
-    assert error._pyroTraceback == ["KeyError: 'k'\n"]  # type: ignore[attr-defined]
+    assert error._pyroTraceback == ["KeyError: 'k'\n"]
 
 
 def raised(error: BaseException, cause: BaseException | None = None) -> BaseException:
@@ -211,7 +211,7 @@ class Broken(Exception):
         raise self.breaks
 
     @property
-    def args(self) -> Any:  # type: ignore[override]
+    def args(self) -> Any:
         raise self.breaks
 
 
@@ -264,7 +264,7 @@ def test_mutated_messages_are_read_or_refused() -> None:
             elif place < len(mutated):
                 mutated[place] ^= 1 << chance.randrange(8)
         try:
-            read: Any = function(bytes(mutated))  # type: ignore[operator]
+            read: Any = function(bytes(mutated))
         except (WireError, NotSendable):
             continue
         if function is decode_call:

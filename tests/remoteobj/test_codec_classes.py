@@ -71,13 +71,13 @@ def test_another_class_of_a_script_of_that_name_is_told_where_it_belongs(
 
 def test_what_an_object_holds_beside_its_fields_is_refused() -> None:
     part = classes.Part("a")
-    part.extra = 1  # type: ignore[attr-defined]
+    part.extra = 1
     assert "a Part with the attribute 'extra', which is none of its fields" in refusal_of(part)
     del part.name
     assert "a Part without its attribute 'name' cannot be sent" in refusal_of(part)
     hidden = classes.Computed(3)
     del hidden.side
-    hidden.other = 1  # type: ignore[attr-defined]
+    hidden.other = 1
     refusal_of(hidden)
     pair: Any = tuple.__new__(classes.Pair, (1, 2, 3))
     assert "a Pair with 3 items, not 2" in refusal_of(pair)

@@ -49,7 +49,7 @@ def test_an_exception_arrives_as_it_left(error: Exception) -> None:
 def test_notes_cause_and_context_come_with_it() -> None:
     error = ValueError("outer")
     error.add_note("a note")
-    error.own = (1, {2})  # type: ignore[attr-defined]
+    error.own = (1, {2})
     error.__cause__ = KeyError("cause")
     error.__context__ = OSError(errno.EPIPE, "context")
     error.__suppress_context__ = True
@@ -65,7 +65,7 @@ def test_notes_cause_and_context_come_with_it() -> None:
 
 def test_what_an_exception_holds_that_cannot_be_sent_is_text() -> None:
     error = ValueError(object, [bytes(5000), object])
-    error.handle = test_notes_cause_and_context_come_with_it  # type: ignore[attr-defined]
+    error.handle = test_notes_cause_and_context_come_with_it
     buffers: list[Any] = []
     arrived = decode(encode([error, bytes(6000)], buffers), buffers)
     assert arrived[0].args[0] == "<class 'object'>"
@@ -155,7 +155,7 @@ def test_what_was_raised_arrives_though_it_holds_what_is_not_known_here(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     error = ValueError(classes.Point(1, 2), [unknown()("why")], 3)
-    error.spot = classes.Point(3)  # type: ignore[attr-defined]
+    error.spot = classes.Point(3)
     data = encode_error(error)
     monkeypatch.delattr(classes, "Point")
     arrived: Any = decode_error(data)

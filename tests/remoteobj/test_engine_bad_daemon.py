@@ -124,7 +124,7 @@ def test_an_error_without_a_traceback_or_with_an_odd_one_is_raised(
     listen: Listen, connect: Connect
 ) -> None:
     odd = LookupError("odd")
-    odd._pyroTraceback = 5  # type: ignore[attr-defined]
+    odd._pyroTraceback = 5
     errors = itertools.cycle([LookupError("none"), odd])
 
     def fail(sequence: int) -> bytes:

@@ -267,7 +267,7 @@ def test_a_call_that_may_have_run_is_not_made_again(
         elsewhere.restart()
         caller.join()
         assert [type(error) for error in caught] == [ConnectionLost]
-        assert caught[0].executed == "maybe"  # type: ignore[attr-defined]
+        assert caught[0].executed == "maybe"
         assert ran.read_text() == "x"
         assert proxy.null() == 0
         assert ran.read_text() == "x"

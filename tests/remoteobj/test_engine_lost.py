@@ -80,7 +80,7 @@ def test_a_call_that_lost_its_connection_says_how(
 class Unplugged(PlainStream):
     def __init__(self, sock: socket.socket) -> None:
         super().__init__(sock)
-        self.send = self._fail  # type: ignore[assignment]
+        self.send = self._fail
 
     def _fail(self, _data: bytes, _flags: int) -> int:
         raise OSError(errno.EHOSTUNREACH, "No route to host")

@@ -73,7 +73,7 @@ def test_odd_use_asks_nobody(connect: Connect) -> None:
     assert nobody != 3
     assert {nobody: 1}[connect("PYRO:warehouse@./u:/no/such.sock")] == 1
     with pytest.raises(TypeError, match="not iterable"):
-        iter(nobody)  # type: ignore[call-overload]
+        iter(nobody)
     with pytest.raises(TypeError, match="not callable"):
         nobody()
     release(nobody)

@@ -189,7 +189,7 @@ class CardWithMore(Card):
 
 def card_with_more() -> Card:
     card = Card()
-    card._password = "hunter2"  # type: ignore[attr-defined]
+    card._password = "hunter2"
     return card
 
 

@@ -334,19 +334,19 @@ def raised(error: BaseException, *, of: BaseException | None = None) -> BaseExce
 
 
 def lines_of(error: BaseException) -> str:
-    return "".join(error._pyroTraceback)  # type: ignore[attr-defined]
+    return "".join(error._pyroTraceback)
 
 
 @each_format
 def test_an_error_of_ours_reaches_stock_pyro_and_us(ours: Format) -> None:
     error = raised(KeyError("bolt", 3), of=ValueError("inner"))
     error.add_note("ask on Monday")
-    error.shelf = {"a": [1.5]}  # type: ignore[attr-defined]
+    error.shelf = {"a": [1.5]}
     data = ours.dumps_error(error)
     for received in (ours.loads(data), theirs[ours.number].loads(data)):
         assert type(received) is KeyError
         assert received.args == ("bolt", 3)
-        assert received.shelf == {"a": [1.5]}  # type: ignore[attr-defined]
+        assert received.shelf == {"a": [1.5]}
         assert received.__notes__[0] == "ask on Monday"
         # The cause arrives in words.
         assert received.__cause__ is None
@@ -358,14 +358,12 @@ def test_an_error_of_ours_reaches_stock_pyro_and_us(ours: Format) -> None:
 def test_an_error_of_stock_pyro_reaches_us(ours: Format) -> None:
     error = raised(KeyError("bolt", 3))
     error.add_note("ask on Monday")
-    error._pyroTraceback = Pyro5.errors.format_traceback(  # type: ignore[attr-defined]
-        KeyError, error, error.__traceback__
-    )
+    error._pyroTraceback = Pyro5.errors.format_traceback(KeyError, error, error.__traceback__)
     received = ours.loads(theirs[ours.number].dumps(error))
     assert type(received) is KeyError
     assert (received.args, received.__notes__) == (("bolt", 3), ["ask on Monday"])
     assert "raise error from of" in lines_of(received)
-    error.args, error.shelf = (Part("a"),), Part("b")  # type: ignore[attr-defined]
+    error.args, error.shelf = (Part("a"),), Part("b")
     received = ours.loads(theirs[ours.number].dumps(error))
     assert type(received) is KeyError
     assert "'__class__': 'test_stock_formats.Part'" in received.args[0]
@@ -434,7 +432,7 @@ class Broken(Exception):
     __repr__ = __str__
 
     @property
-    def args(self) -> Any:  # type: ignore[override]
+    def args(self) -> Any:
         raise RuntimeError("broken, too")
 
 
@@ -446,7 +444,7 @@ def test_to_write_an_error_never_fails(ours: Format, caplog: pytest.LogCaptureFi
     shown = ours.loads(ours.dumps_error(ValueError(10**5000)))
     assert "cannot be" in str(shown)
     odd = ValueError(len, "\ud800", Part("a"), 2**70, [Broken()])
-    odd.kept, odd.dropped, odd.none = 5, len, None  # type: ignore[attr-defined]
+    odd.kept, odd.dropped, odd.none = 5, len, None
     data = ours.dumps_error(odd)
     assert type(theirs[ours.number].loads(data)) is ValueError
     received = ours.loads(data)
@@ -513,7 +511,7 @@ def test_no_module_is_imported_and_no_code_is_run_for_a_name(
     spec = importlib.util.find_spec("this")
     assert spec is not None
     assert spec.loader is not None
-    spec.loader = importlib.util.LazyLoader(spec.loader)  # type: ignore[arg-type]
+    spec.loader = importlib.util.LazyLoader(spec.loader)
     lazy = importlib.util.module_from_spec(spec)
     monkeypatch.setitem(sys.modules, "this", lazy)
     spec.loader.exec_module(lazy)
@@ -618,11 +616,11 @@ def test_the_answer_to_a_batch_goes_both_ways(ours: Format) -> None:
     with pytest.raises(KeyError) as caught:
         wrapper.raiseIt()
     assert "raise error from of" in lines_of(caught.value)
-    error._pyroTraceback = ["line"]  # type: ignore[attr-defined]
+    error._pyroTraceback = ["line"]
     for answer in (data, stock.dumps([1, "two", Pyro5.core._ExceptionWrapper(error)])):
         results, received = ours.loads_batch_results(answer)
         assert results == [1, "two"]
-        assert (type(received), received.args) == (KeyError, ("bolt",))  # type: ignore[union-attr]
+        assert (type(received), received.args) == (KeyError, ("bolt",))
     assert ours.loads_batch_results(stock.dumps([1, [2]])) == ([1, [2]], None)
     assert ours.loads_batch_results(ours.dumps_batch_results([], None)) == ([], None)
     data = ours.dumps_batch_results([1, threading.Lock(), 3], error)

@@ -39,14 +39,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--quick", action="store_true", help="once, and a quarter of the tasks")
     parser.add_argument(
         "--only",
-        type=_keys(measures, "measure"),  # type: ignore[arg-type]
+        type=_keys(measures, "measure"),
         default=measures,
         metavar="KEYS",
         help=f"measures, with commas between: {', '.join(measures)}",
     )
     parser.add_argument(
         "--systems",
-        type=_keys(systems, "system"),  # type: ignore[arg-type]
+        type=_keys(systems, "system"),
         default=systems,
         metavar="KEYS",
         help=f"systems, with commas between: {', '.join(systems)}",

@@ -166,7 +166,7 @@ def test_a_loop_that_was_closed_is_no_matter() -> None:
     loop.close()
     sink.answer(sink.taken[0], 0, 2)  # wakes nobody, and raises nothing
     assert [next(stream), asyncio.run(patiently(stream))] == [0, 1]
-    wait._log_destroy_pending = False  # type: ignore[attr-defined]
+    wait._log_destroy_pending = False
 
 
 def test_who_no_more_waits_is_forgotten() -> None:

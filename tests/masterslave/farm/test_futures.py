@@ -148,7 +148,7 @@ def test_what_waits_is_explained() -> None:
         assert farm.explain(second).endswith("behind 1 other task")
         assert not first.running()
         with pytest.raises(TypeError, match="a future of this farm"):
-            farm.explain(3)  # type: ignore[arg-type]
+            farm.explain(3)
         raise KeyError
 
 

@@ -158,7 +158,7 @@ def test_what_travels_is_a_copy_as_anywhere_else(here: Farm) -> None:
     assert here.submit(empty, items).result() == 0
     assert items == [1, 2, 3]
     with pytest.raises(NotPicklable, match="argument 1"):
-        here.submit(empty, threading.Lock()).result()  # type: ignore[arg-type]
+        here.submit(empty, threading.Lock()).result()
     with pytest.raises(NotPicklable, match="the result of allocate_lock"):
         here.submit(threading.Lock).result()
 
@@ -231,7 +231,7 @@ def test_shared_objects_are_the_tasks_own(here: Farm) -> None:
     array[:] = 2.0
     handle = here.share({"weights": array})
     assert here.submit(sum_of, handle).result(30) == 2000.0
-    assert list(here.map(lambda item: handle["weights"][item], [1, 2])) == [2.0, 2.0]  # type: ignore[index]
+    assert list(here.map(lambda item: handle["weights"][item], [1, 2])) == [2.0, 2.0]
 
 
 def test_a_block_left_by_an_exception_drops_what_waits(caplog: pytest.LogCaptureFixture) -> None:

@@ -120,7 +120,7 @@ def test_the_number_of_a_span_that_was_not_submitted_drops_no_task() -> None:
         kept = [idle.submit(abs, -number) for number in range(3)]
         stream = idle.imap(abs, range(3))
         # Ctrl-C in the very call, which no signal meets by chance.
-        stream._sink.submit = _interrupt  # type: ignore[method-assign]
+        stream._sink.submit = _interrupt
         with pytest.raises(KeyboardInterrupt):
             next(stream)
         stream.close()
@@ -183,7 +183,7 @@ def test_ctrl_c_in_a_turn_comes_after_it() -> None:
         empty = inbox.empty
 
         def interrupt_then_empty() -> None:
-            inbox.empty = empty  # type: ignore[method-assign]
+            inbox.empty = empty
             signal.raise_signal(signal.SIGINT)
             empty()
 
@@ -191,7 +191,7 @@ def test_ctrl_c_in_a_turn_comes_after_it() -> None:
         assert future.result(timeout=10) == 1
         for _ in range(20):
             inbox.is_announced = True
-            inbox.empty = interrupt_then_empty  # type: ignore[method-assign]
+            inbox.empty = interrupt_then_empty
             with pytest.raises(KeyboardInterrupt):
                 farm.statistics()
             assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

@@ -144,7 +144,7 @@ def test_options_that_make_no_sense_are_refused(farm: Farm, make: Callable[[Farm
 
 def test_after_is_named_where_it_is_wrong(farm: Farm) -> None:
     with pytest.raises(TypeError, match="after is a future of this farm, or a list of them, not 5"):
-        farm.options(after=5)  # type: ignore[arg-type]
+        farm.options(after=5)
 
 
 def test_a_view_shows_options_as_they_were_given(farm: Farm) -> None:

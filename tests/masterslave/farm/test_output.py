@@ -174,7 +174,7 @@ def test_log_records_go_to_the_loggers_of_the_script(
     assert "'not %d %d', which cannot be formatted" in texts[2]
     assert re.match(r"it failed\nTraceback .*ValueError: inside$", texts[3], re.DOTALL)
     assert texts[4].endswith(" print#1] printed")
-    assert {(record.task, record.function) for record in records[:4]} == {(0, "log_some")}  # type: ignore[attr-defined]
+    assert {(record.task, record.function) for record in records[:4]} == {(0, "log_some")}
     assert capfd.readouterr().err == ""
 
 

@@ -57,7 +57,7 @@ def test_a_task_gets_the_object_wherever_its_handle_is(farm: Farm) -> None:
     assert list(farm.map(look_at_item, [(handle, 1), (handle, 2)])) == [499_500.0, 999_000.0]
     doubled = farm.imap(partial(take, handle), range(3))
     assert list(doubled) == [0.0, 1.0, 2.0]
-    assert farm.submit(lambda: float(handle[7])).result() == 7.0  # type: ignore[index]
+    assert farm.submit(lambda: float(handle[7])).result() == 7.0
     nested = farm.share({"inner": handle, "name": "x"})
     assert farm.submit(lambda given: float(given["inner"][3]), nested).result() == 3.0
     assert farm.options(retries=1).submit(look_at, handle).result()[0] == 499_500.0

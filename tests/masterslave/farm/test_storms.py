@@ -60,7 +60,7 @@ def test_settings_that_make_no_sense_are_refused(settings: dict[str, Any]) -> No
 
 def test_other_things_that_make_no_sense_are_refused(farm: Farm) -> None:
     with pytest.raises(TypeError, match="settings is a FarmSettings"):
-        Farm("test", settings={"heartbeat_s": 3})  # type: ignore[arg-type]
+        Farm("test", settings={"heartbeat_s": 3})
     with pytest.raises(ValueError, match="number of slaves"):
         farm.add_local_slaves(-1)
     with (

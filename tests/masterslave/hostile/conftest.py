@@ -33,7 +33,7 @@ class Hostile:
         within_s: float = 2.0, **options: float,
     ) -> str:  # fmt: skip
         """Run a task that has to fail; returns what it says."""
-        future = self.farm.options(max_attempts=1, **options).submit(function, *arguments)  # type: ignore[arg-type]
+        future = self.farm.options(max_attempts=1, **options).submit(function, *arguments)
         start = time.monotonic()
         with pytest.raises(kind) as caught:
             future.result(timeout=PATIENCE_S)

@@ -99,7 +99,7 @@ def test_items_of_a_map_are_told_one_by_one(farm: Farm, journal: Path) -> None:
 )
 def test_each_lost_hand_out_is_told(farm: Farm, journal: Path, task: object, how: str) -> None:
     with pytest.raises(TaskLost):
-        farm.options(max_attempts=2).submit(task).result(20)  # type: ignore[arg-type]
+        farm.options(max_attempts=2).submit(task).result(20)
     told = story_of("survey", 0)
     assert steps(told) == ["submitted", *["handed out", "lost"] * 2, "given up"]
     for attempt, step in enumerate(told["steps"][2::2][:2], 1):

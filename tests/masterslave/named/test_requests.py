@@ -49,7 +49,7 @@ def test_an_exception_says_of_which_task(farm: Farm) -> None:
     with pytest.raises(ValueError, match="3 is odd") as raised:
         farm.retrieve("half", timeout_s=10)
     error = raised.value
-    assert (error.task_id, error.task_name) == (task_id, "half")  # type: ignore[attr-defined]
+    assert (error.task_id, error.task_name) == (task_id, "half")
     assert error.__notes__ == [f"This was raised by the requested task {task_id}."]
     assert isinstance(error.__cause__, SlaveTraceback)
 

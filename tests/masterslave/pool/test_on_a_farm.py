@@ -86,7 +86,7 @@ def test_joining_waits_for_the_pools_own_tasks(farm: Farm, tmp_path: Path) -> No
 def test_a_farm_decides_about_its_slaves(farm: Farm) -> None:
     for option in ({"processes": 2}, {"initializer": print}, {"maxtasksperchild": 1}):
         with pytest.raises(ValueError, match=r"belong to the farm: give them to Farm\(\.\.\.\)"):
-            Pool(**option, farm=farm)  # type: ignore[arg-type]
+            Pool(**option, farm=farm)
 
 
 def test_functions_may_be_local(pool: Pool) -> None:

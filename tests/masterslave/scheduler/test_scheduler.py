@@ -365,7 +365,7 @@ def test_what_is_known_of_functions_is_bounded() -> None:
 
 def test_feeding_is_a_frozen_value() -> None:
     with pytest.raises(AttributeError):
-        Feeding().max_ahead = 3  # type: ignore[misc]
+        Feeding().max_ahead = 3
 
 
 @pytest.mark.parametrize("phase", Phase)

@@ -36,7 +36,7 @@ class SharedFarm(SimFarm):
         self.batches = batches
         self.started: dict[str, dict[HandOut, float]] = defaultdict(dict)
         self.used_s: dict[str, dict[int, float]] = defaultdict(lambda: defaultdict(float))
-        self._workload.submissions = self._events_of_all  # type: ignore[method-assign]
+        self._workload.submissions = self._events_of_all
 
     def _events_of_all(self) -> Iterator[Event]:
         first = 0

@@ -16,7 +16,7 @@ class Child:
 
     def __init__(self, *jobs: str) -> None:
         self.load = Load()
-        self.load.jobs.update(enumerate(jobs))  # type: ignore[arg-type]  # by name
+        self.load.jobs.update(enumerate(jobs))  # by name
         self.is_ready, self.is_doomed, self.is_overdue = True, False, False
         self.heard_at = 0.0
         self.reclaimed: list[list[int]] = []
@@ -35,7 +35,7 @@ def test_who_is_to_be_killed_does_not_wait_for_what_is_looked_after_rarely(
 ) -> None:
     monkeypatch.setattr(minding, "_OVERDUE_S", 60.0)
     lock, child = threading.Lock(), Child("long", "short")
-    minder = Minder(lock, [child])  # type: ignore[list-item]  # one by hand
+    minder = Minder(lock, [child])  # one by hand
     try:
         minder.clock.wake()
         assert child.nudges.acquire(timeout=10.0), "it has told nothing: it looks again in 30 s"

@@ -25,7 +25,7 @@ def calls(count: int) -> list[Call]:
 
 def test_a_call_that_is_taken_back_before_it_is_read_is_not_started() -> None:
     said = Said()
-    pending = Pending(said)  # type: ignore[arg-type]
+    pending = Pending(said)
     pending.reclaim([1, 4])
     assert pending.is_contested
     take = pending.add(0, calls(3))
@@ -38,7 +38,7 @@ def test_a_call_that_is_taken_back_before_it_is_read_is_not_started() -> None:
 
 def test_a_call_that_was_started_is_not_said_to_be_unstarted() -> None:
     said = Said()
-    pending = Pending(said)  # type: ignore[arg-type]
+    pending = Pending(said)
     take = pending.add(0, calls(3))
     assert take(0, None)
     pending.reclaim([0, 1, 2])
@@ -51,7 +51,7 @@ def test_who_runs_and_who_takes_back_never_both_have_a_call() -> None:
     draw = random.Random(7)
     for _ in range(30):
         said = Said()
-        pending = Pending(said)  # type: ignore[arg-type]
+        pending = Pending(said)
         started: list[int] = []
         wanted = draw.sample(range(400), 200)
 

@@ -23,7 +23,7 @@ class Following(RuleBasedStateMachine):
         self.recorded = 0
         self.called: list[tuple[int, Position]] = []
 
-    def call(self, callbacks: list) -> None:  # type: ignore[type-arg]
+    def call(self, callbacks: list) -> None:
         for callback in callbacks:
             callback()
 

@@ -81,7 +81,7 @@ def write(path: Path, lead_path: Path, seed: str) -> None:
                 payload = str(number + n).encode() * size
                 journal.record(Settled(number + n, 1, 1, -1, 0, journal.keep(payload), 0, 0.1))
             last, done = number + count - 1, threading.Event()
-            journal.after(lambda last=last: os.write(1, b"%d\n" % last))  # type: ignore[misc]
+            journal.after(lambda last=last: os.write(1, b"%d\n" % last))
             number += count
             journal.after(done.set)
             if chance.random() < 0.9:

@@ -35,9 +35,9 @@ def test_submit_keyword(executor: Farm) -> None:
     assert executor.submit(mul, 2, y=8).result() == 16
     assert executor.submit(capture, 1, self=2, fn=3).result() == ((1,), {"self": 2, "fn": 3})
     with pytest.raises(TypeError):
-        executor.submit(fn=capture, arg=1)  # type: ignore[call-arg]
+        executor.submit(fn=capture, arg=1)
     with pytest.raises(TypeError):
-        executor.submit(arg=1)  # type: ignore[call-arg]
+        executor.submit(arg=1)
 
 
 def test_map(executor: Farm) -> None:
@@ -133,7 +133,7 @@ def test_traceback(executor: Farm, capsys: pytest.CaptureFixture[str]) -> None:
     assert error.args == (123,)
     assert isinstance(error.__cause__, SlaveTraceback)
     assert "raise RuntimeError(123)  # some comment" in str(error.__cause__)
-    sys.excepthook(*caught._excinfo)  # type: ignore[misc]
+    sys.excepthook(*caught._excinfo)
     assert "raise RuntimeError(123)  # some comment" in capsys.readouterr().err
     assert not isinstance(error.__cause__, process._RemoteTraceback)
 

@@ -51,7 +51,7 @@ def test_failing_initializer(caplog: pytest.LogCaptureFixture) -> None:
 
 def test_an_initializer_is_a_callable() -> None:
     try:
-        farm = Farm("stdlib", local_slaves=0, initializer="x")  # type: ignore[arg-type]
+        farm = Farm("stdlib", local_slaves=0, initializer="x")
     except TypeError as error:
         if "callable" in str(error):
             return

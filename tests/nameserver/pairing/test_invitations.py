@@ -23,7 +23,7 @@ from remoteobj.identity.claims import ROLES
 def test_what_nobody_can_be_invited_with_is_named(wrong: dict[str, object], named: str) -> None:
     invitations = Invitations()
     with pytest.raises(BadInvitation, match=named):
-        invitations.invite(0.0, **wrong)  # type: ignore[arg-type]  # that is what is tried
+        invitations.invite(0.0, **wrong)  # that is what is tried
     assert not len(invitations)
 
 
@@ -68,12 +68,12 @@ class Histories(RuleBasedStateMachine):
     @rule(token=tokens)
     def join(self, token: tuple[bytes, bytes]) -> None:
         entry = self.model.get(token[0])
-        if entry is None or entry[1] == 0 or self.now >= entry[2]:  # type: ignore[operator]
+        if entry is None or entry[1] == 0 or self.now >= entry[2]:
             with pytest.raises(JoinRefused, match="nameserver invite"):
                 self.invitations.take(*token, self.now)
         else:
             assert self.invitations.take(*token, self.now) == entry[0]
-            entry[1] -= 1  # type: ignore[operator]
+            entry[1] -= 1
 
     @rule(token=tokens, other=st.binary(min_size=16, max_size=16))
     def guess(self, token: tuple[bytes, bytes], other: bytes) -> None:
@@ -96,7 +96,7 @@ class Histories(RuleBasedStateMachine):
 
     @invariant()
     def all_that_are_open_are_known(self) -> None:
-        alive = {n.hex() for n, (_, left, ends) in self.model.items() if left and self.now < ends}  # type: ignore[operator]
+        alive = {n.hex() for n, (_, left, ends) in self.model.items() if left and self.now < ends}
         assert alive <= {each.number for each in self.invitations.kept()}
 
 

@@ -139,7 +139,7 @@ def test_a_clock_that_is_wrong_is_named_before_anything_is_used_up(
 def _greet_now(side: object) -> object:
     from nameserver.pairing.messages import VERSION, Hello
 
-    return Hello(VERSION, NOW, side._ca, side._cluster)  # type: ignore[attr-defined]
+    return Hello(VERSION, NOW, side._ca, side._cluster)
 
 
 NOW = time.time()
@@ -152,7 +152,7 @@ def test_who_used_up_the_last_token_hears_of_it_though_the_port_closes(
 
     def issue_slowly(*given: str) -> object:
         eventually(lambda: host.port is None, "the port is closed")
-        return issue(*given)  # type: ignore[arg-type]
+        return issue(*given)
 
     monkeypatch.setattr(host._desk, "issue", issue_slowly)
     token = host.invite("member", 1, 60.0)

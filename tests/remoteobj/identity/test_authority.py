@@ -35,7 +35,7 @@ KEY, REQUEST = make_request("anna")
 
 def signed(authority: Authority = LAB, **changed: object) -> bytes:
     options = {"node": NODE, "name": "anna", "role": "slave", "now": NOW, **changed}
-    return authority.sign(REQUEST, **options)  # type: ignore[arg-type]
+    return authority.sign(REQUEST, **options)
 
 
 def der_of(pem: bytes) -> bytes:
@@ -184,7 +184,7 @@ def test_keys_do_not_show() -> None:
     try:
         Authority.from_pem(KEY, LAB.certificate_pem)
     except IdentityUnusable as error:
-        inner = error.with_traceback(error.__traceback__.tb_next)  # type: ignore[union-attr]
+        inner = error.with_traceback(error.__traceback__.tb_next)
         told = traceback.TracebackException.from_exception(inner, capture_locals=True)
         shown += "".join(told.format())
     assert not [line for line in lines if line.decode() in shown]

@@ -32,7 +32,7 @@ def test_roles_are_ordered() -> None:
         ]
     for wrong in (("root", "slave"), ("slave", ""), ("slave", None)):
         with pytest.raises(BadInput, match="give one of slave, member, operator"):
-            at_least(*wrong)  # type: ignore[arg-type]
+            at_least(*wrong)
 
 
 def test_one_uri_says_it() -> None:

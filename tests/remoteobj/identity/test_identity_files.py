@@ -52,7 +52,7 @@ def test_it_is_a_key_by_its_content(cluster: Authority, tmp_path: Path) -> None:
     assert {identity: 1}[again] == 1
     assert identity != Identity.from_files(*make_cluster(tmp_path / "other", ["anna"])["anna"])
     with pytest.raises(AttributeError):
-        identity.subject = "bert"  # type: ignore[misc]
+        identity.subject = "bert"
 
 
 def test_it_does_not_travel(cluster: Authority) -> None:

@@ -189,7 +189,7 @@ def test_what_is_asked_for_goes_before_auto(office: Office, identity: Identity) 
     with pytest.raises(BadInput, match="give one of them"):
         choose_identity(identity, insecure=True)
     with pytest.raises(BadInput, match="not a str"):
-        choose_identity("certain")  # type: ignore[arg-type]
+        choose_identity("certain")
 
 
 def test_nothing_shows_the_key(

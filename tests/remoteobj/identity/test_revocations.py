@@ -178,9 +178,9 @@ class Histories(RuleBasedStateMachine):
         renewed = {"serial": serial, "issued": self.now, "expires": self.now + YEAR_S}
         if node in self.revoked:
             with pytest.raises(BadInput):
-                self.book.renew(node, **renewed)  # type: ignore[arg-type]
+                self.book.renew(node, **renewed)
             return
-        self.book = self.book.renew(node, **renewed)  # type: ignore[arg-type]
+        self.book = self.book.renew(node, **renewed)
         self.serials[node].append(serial)
 
     @precondition(lambda self: self.serials)

@@ -193,7 +193,7 @@ def test_a_full_disk(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patched:
         patched.setattr(private.os, "fsync", full)
         with pytest.raises(IdentityUnusable, match=r"No space left on device\); what was there"):
-            store.save_authority(store.authority())  # type: ignore[arg-type]
+            store.save_authority(store.authority())
     assert store.authority() is not None
     assert not list(store.directory.glob("*.new"))
 
@@ -250,7 +250,7 @@ def test_which_cluster_is_meant(office: Office, monkeypatch: pytest.MonkeyPatch)
     several = r"in several clusters \(lab, studio\): run 'nameserver use NAME'"
     for choose in (Identity.stored, lambda: choose_identity(AUTO)):
         with pytest.raises(IdentityUnusable, match=several):
-            choose()  # type: ignore[operator]
+            choose()
     use_cluster("studio")
     assert Identity.stored().cluster == "studio"
     assert Identity.stored("lab").subject == "hall"

@@ -45,7 +45,7 @@ class LokyExecutor(_AnyExecutor):
         return ProcessPoolExecutor(workers)
 
     def close(self) -> None:
-        self._executor.shutdown(kill_workers=True)  # type: ignore[call-arg]  # it cancels nothing
+        self._executor.shutdown(kill_workers=True)  # it cancels nothing
 
 
 class MpiExecutor(_AnyExecutor):
