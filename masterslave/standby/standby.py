@@ -39,6 +39,7 @@ log = logging.getLogger("masterslave")
 _ASK_S = 0.25
 _TRY_AGAIN_S = 1.0
 _FORGOTTEN_S = 5.0  # a farm that nobody has told of for so long
+_QUIET_S = 5.0  # for so long there may be no master before it is said why
 
 
 class Standby:
@@ -89,7 +90,10 @@ class Standby:
         self._report = report
         self._said = ""
         self._found: dict[str, tuple[float, FarmRecord]] = {}
+        self._others: dict[str, tuple[float, FarmRecord]] = {}  # scripts' own farms
         self._tried: dict[str, float] = {}
+        self._quiet_since: float | None = time.monotonic()  # None: it is said already
+        self._not_given = ""
         self._lead: FarmLead | None = None
         self._copy = Copy.open(Path(journal), label)
 
@@ -121,6 +125,7 @@ class Standby:
                 self._follow(master, stop)
             if not stop.is_set() and self._is_given():
                 return self._lead
+            self._say_what_lacks()
             stop.wait(_ASK_S)
         if self._lead is not None:
             self._lead.close()
@@ -129,15 +134,16 @@ class Standby:
     # Following.
 
     def _note(self, farm: FarmRecord, where: str) -> None:
-        if farm.farm_id:
-            self._found[farm.farm] = (time.monotonic(), farm)
+        kept = self._found if farm.farm_id else self._others
+        kept[farm.farm] = (time.monotonic(), farm)
 
     def _choose(self) -> FarmRecord | None:
         """Return the master to be followed: the latest of the farm, if it is to be tried now."""
         now = time.monotonic()
-        for farm, (at, _) in list(self._found.items()):
-            if now - at > _FORGOTTEN_S:
-                del self._found[farm]
+        for kept in (self._found, self._others):
+            for farm, (at, _) in list(kept.items()):
+                if now - at > _FORGOTTEN_S:
+                    del kept[farm]
         ours = self._copy.farm_id
         found = [
             (getattr(farm, "epoch", 0), at, farm)
@@ -176,7 +182,36 @@ class Standby:
         except AttributeError:  # it serves no copies
             self._say(f"{where} is a script's own: only 'masterslave master' has standbys")
         self._copy.is_in_step = False
+        self._quiet_since = time.monotonic()
         self._tried[master.farm] = time.monotonic()
+
+    def _say_what_lacks(self) -> None:
+        """Say once, after a while, why there is nothing to follow."""
+        if self._quiet_since is None or time.monotonic() - self._quiet_since < _QUIET_S:
+            return
+        self._quiet_since = None
+        kept = [farm for _, farm in [*self._others.values(), *self._found.values()]]
+        if kept:
+            self._say("; ".join(self._why_not(farm) for farm in kept))
+        elif self._not_given:
+            self._say(
+                f"no master of farm {self.label!r} is seen, and this copy is not given the lead: "
+                f"{self._not_given}"
+            )
+        else:
+            self._say(
+                f"no farm {self.label!r} is seen, in this user's directory or at a name server "
+                "that this machine may ask. It goes on looking; 'masterslave master' runs one, "
+                "'nameserver doctor' says why it would not be seen"
+            )
+
+    def _why_not(self, farm: FarmRecord) -> str:
+        where = f"farm {self.label!r} of {farm.script} on {farm.host} (process {farm.pid})"
+        if not farm.farm_id:
+            return f"{where} is a script's own: only 'masterslave master' has standbys"
+        if self._copy.farm_id not in ("", farm.farm_id):
+            return f"{where} is another one than that of {self._copy.path}: give a path of its own"
+        return f"{where} is seen, and cannot be followed now"
 
     def _say(self, line: str) -> None:
         if line != self._said:
@@ -199,6 +234,7 @@ class Standby:
             self._lead.take()
         except FAILED as error:
             log.debug("the lead of farm %r is not given: %s", self.label, error)
+            self._not_given = str(error)
             return False
         return True
 
