@@ -12,6 +12,7 @@ import rich
 from rich.table import Table
 from rich.text import Text
 
+from masterslave.cli.cells import cell
 from masterslave.cli.finding import Look, with_places
 from masterslave.cli.stories import is_file, show_failed, show_task
 from masterslave.errors import FarmError
@@ -111,9 +112,9 @@ def show(look: Look, label: str, task: str | None, as_json: bool) -> None:
 
 def _show(farm: dict[str, Any]) -> None:
     of = f" of {farm['script']} (pid {farm['pid']} on {farm['host']})"
-    rich.print(Text.assemble((farm["label"], "bold"), of))
+    rich.print(Text.assemble((farm["label"], "bold"), cell(of)))
     if "unreachable" in farm:
-        rich.print(Text(f"  does not answer: {farm['unreachable']}"))
+        rich.print(cell(f"  does not answer: {farm['unreachable']}"))
         return
     counts = farm["statistics"]
     rich.print(
@@ -123,7 +124,7 @@ def _show(farm: dict[str, Any]) -> None:
     )
     _show_shared(counts, farm["slaves"])
     if farm["waits"]:
-        rich.print(Text(f"  {farm['waits']}"))
+        rich.print(cell(f"  {farm['waits']}"))
     table = Table(
         "slave", "host", "pid", "slots", "offers", "state", "holds", "done", "runs", box=None
     )
@@ -143,10 +144,10 @@ def _show(farm: dict[str, Any]) -> None:
         rich.print(table)
     for slave in farm["slaves"]:
         for line in slave["evidence"]:
-            rich.print(Text(f"  {slave['name']} is quarantined: {line}"))
+            rich.print(cell(f"  {slave['name']} is quarantined: {line}"))
         if slave["lacks"]:
             lacks = ", ".join(slave["lacks"])
-            rich.print(Text(f"  {slave['name']} on {slave['host']} has no package {lacks}"))
+            rich.print(cell(f"  {slave['name']} on {slave['host']} has no package {lacks}"))
 
 
 def _show_shared(counts: dict[str, Any], slaves: list[dict[str, Any]]) -> None:
@@ -156,14 +157,14 @@ def _show_shared(counts: dict[str, Any], slaves: list[dict[str, Any]]) -> None:
     if not (sent or given or givers):
         return
     words = f"  shared objects: {_size(sent)} sent by the script, {_size(given)} by slaves"
-    rich.print(Text(f"{words}; {len(givers)} of {len(slaves)} slaves give them to others"))
+    rich.print(cell(f"{words}; {len(givers)} of {len(slaves)} slaves give them to others"))
     for slave in givers:
         wrong, lost = slave["wrong_pieces"], slave["lost_pieces"]
         if wrong:
-            rich.print(Text(f"  {slave['name']} gave something else, and is asked no more"))
+            rich.print(cell(f"  {slave['name']} gave something else, and is asked no more"))
         elif lost:
             gave = f"gave {_size(slave['given_bytes'])}, and nothing {lost} times"
-            rich.print(Text(f"  {slave['name']} at {slave['gives_at']} {gave}"))
+            rich.print(cell(f"  {slave['name']} at {slave['gives_at']} {gave}"))
 
 
 def _size(count: int) -> str:
@@ -177,5 +178,4 @@ def _runs_in_words(runs: list[dict[str, Any]]) -> str:
 
 
 def _add_row(table: Table, *cells: object) -> None:
-    """Add texts as they are: a script or slave may be called ``[b]``, which is markup to rich."""
-    table.add_row(*(Text(str(cell)) for cell in cells))
+    table.add_row(*map(cell, cells))

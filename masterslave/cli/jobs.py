@@ -10,12 +10,13 @@ from typing import Any
 import click
 import rich
 from rich.table import Table
-from rich.text import Text
 
+from masterslave.cli.cells import cell, how_many
 from masterslave.cli.finding import ANSWER, Look, Seen, with_places
 from masterslave.cli.values import in_words
 from masterslave.errors import FarmError
 from masterslave.naming import check_label
+from masterslave.printed import show_text
 from masterslave.protocol.attaching import Answers, reception_at
 from masterslave.protocol.encoding import decode
 from remoteobj import Proxy
@@ -47,17 +48,17 @@ def jobs(look: Look, label: str, as_json: bool) -> None:
         click.echo(json.dumps(found, indent=2))
         return
     if not found:
-        click.echo("no farm that is seen has a ticket; Farm.attach(LABEL) makes one in a script")
+        click.echo(_none_in_words(seen, label))
         return
     table = Table(box=None)
     for name in ("ticket", "script", "host", "since", "state"):
         table.add_column(name, no_wrap=name in ("ticket", "state"), overflow="fold")
     for name in ("tasks", "done", "failed", "waiting"):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
     for job in found:
         since = time.strftime("%m-%d %H:%M", time.localtime(job["since"]))
         names = (column.header for column in table.columns)
-        table.add_row(*(Text(str({**job, "since": since}[str(name)])) for name in names))
+        table.add_row(*(cell({**job, "since": since}[str(name)]) for name in names))
     rich.print(table)
 
 
@@ -74,11 +75,16 @@ def results(look: Look, ticket: str, label: str, as_json: bool) -> None:
     seen = look(check_label(label) if label else None)
     with _reception_of(seen, ticket) as reception:
         found = list(_results(reception, ticket))
+        tasks = sum(count for _, count, _ in reception.functions(ticket))
     if as_json:
         click.echo(json.dumps(found, indent=2))
         return
     for one in found:
-        click.echo(f"{one['serial']} {one['function']}(): {one['state']} {one['value']}".rstrip())
+        line = f"{one['serial']} {one['function']}(): {one['state']} {one['value']}"
+        click.echo(show_text(line.rstrip()))
+    if len(found) < tasks:
+        open_tasks = how_many(tasks - len(found), "task")
+        click.echo(f"{open_tasks} of {tasks} without an answer so far", err=True)
 
 
 @click.command()
@@ -91,6 +97,15 @@ def forget(look: Look, ticket: str, label: str) -> None:
     with _reception_of(seen, ticket) as reception:
         reception.forget(ticket)
     click.echo(f"ticket {ticket} is forgotten")
+
+
+def _none_in_words(seen: Seen, label: str) -> str:
+    services = [farm for farm in seen.farms if "jobs" in farm]
+    if services:
+        return "no farm that is seen has a ticket; Farm.attach(LABEL) makes one in a script"
+    which = f"farm {label!r}" if label else "farm"
+    start = f"masterslave master {label or 'LABEL'} --journal FILE"
+    return f"no {which} that is seen runs as a service; {start!r} starts one"
 
 
 def _reception_of(seen: Seen, ticket: str) -> Proxy:

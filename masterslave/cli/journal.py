@@ -14,8 +14,8 @@ import click
 import msgspec
 import rich
 from rich.table import Table
-from rich.text import Text
 
+from masterslave.cli.cells import cell, how_many
 from masterslave.errors import JournalUnusable
 from masterslave.farm.caching.places import folder_of, results_dir, volumes_in
 from masterslave.farm.caching.volumes import size_of
@@ -55,6 +55,7 @@ def status(journal: Path | None, as_json: bool, debug: bool) -> None:
         readers = [opened.enter_context(Journal.read_only(path)) for path in files]
         facts = _facts_of([reader.folded for reader in readers])
         failed = [one for reader in readers for one in _failed_in(reader)]
+        is_service = any(reader.folded.tickets for reader in readers)
         facts = {
             "journal": str(readers[0].path),
             "label": readers[0].label,
@@ -68,14 +69,15 @@ def status(journal: Path | None, as_json: bool, debug: bool) -> None:
     of_whom = f"farm {facts['label']!r}" if files == [journal] else f"cache of {facts['label']}"
     size = sum(path.stat().st_size for path in files)
     click.echo(
-        f"{of_whom}, {len(facts['runs'])} runs, the last since {_moment(began)}; {size:,} bytes"
+        f"{show_text(of_whom)}, {how_many(len(facts['runs']), 'run')}, "
+        f"the last since {_moment(began)}; {size:,} bytes"
     )
     table = Table("function", "results", "raised", "out", box=None)
     for function in facts["functions"]:
         cells = (function["name"], *(function[key] for key in ("results", "raised", "out")))
-        table.add_row(*(Text(str(cell)) for cell in cells))
+        table.add_row(*map(cell, cells))
     rich.print(table)
-    for line in _failed_in_words(facts["failed"], journal):
+    for line in _failed_in_words(facts["failed"], journal, runs_again=not is_service):
         click.echo(line)
 
 
@@ -116,7 +118,7 @@ def invalidate(journal: Path, functions: tuple[str, ...], every: bool, debug: bo
             found.update(keys)
             if keys:
                 each.record(Invalidated(b"".join(keys)))
-    click.echo(f"{len(found)} tasks run again when the script is started next")
+    click.echo(f"{_run_again(len(found))} again when the script is started next")
 
 
 def _keys_of(folded: Folded, functions: Container[str] | None) -> list[bytes]:
@@ -156,13 +158,13 @@ def _show_caches(as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"caches": found}, indent=2))
         return
-    click.echo(f"results of {len(found)} scripts are cached in {results_dir()}")
+    click.echo(f"results of {how_many(len(found), 'script')} are cached in {results_dir()}")
     table = Table(box=None)
     table.add_column("script", overflow="fold")
     table.add_column("results")
     table.add_column("bytes")
     for each in found:
-        table.add_row(Text(str(each["script"])), str(each["results"]), f"{each['bytes']:,}")
+        table.add_row(cell(each["script"]), str(each["results"]), f"{each['bytes']:,}")
     if found:
         rich.print(table)
 
@@ -225,15 +227,25 @@ def _error_of(reader: JournalReader, number: int) -> str:
     return " ".join(f"{raised.type_name}: {raised.message}".split())
 
 
-def _failed_in_words(failed: Sequence[Mapping[str, str]], journal: Path) -> Iterator[str]:
+def _failed_in_words(
+    failed: Sequence[Mapping[str, str]], journal: Path, *, runs_again: bool
+) -> Iterator[str]:
     if not failed:
         return
-    yield f"{len(failed)} tasks have failed, and run again when the script is started next:"
+    count, has, runs = len(failed), "have", "run"
+    if count == 1:
+        has, runs = "has", "runs"
+    then = f", and {runs} again when the script is started next" if runs_again else ""
+    yield f"{how_many(count, 'task')} {has} failed{then}:"
     for one in failed[-_MOST_SHOWN:]:
         yield show_text(f"  {one['task']}  {one['function']}: {one['error'] or one['why']}")
     if len(failed) > _MOST_SHOWN:
         yield f"  (the last {_MOST_SHOWN} of them; --json tells all)"
     yield f"'masterslave show {journal} TASK' tells more of each"
+
+
+def _run_again(count: int) -> str:
+    return how_many(count, "task") + (" runs" if count == 1 else " run")
 
 
 def _name_of(folded: Folded, number: int) -> str:

@@ -11,13 +11,12 @@ import click
 import msgspec
 import rich
 from rich.table import Table
-from rich.text import Text
 
+from masterslave.cli.cells import cell, how_many
 from masterslave.cli.finding import Look
 from masterslave.errors import FarmError
 from masterslave.journal.journal import Journal
 from masterslave.journal.reading import JournalReader
-from masterslave.printed import show_text
 from masterslave.stories.finding import failed_tasks, find_task, in_run
 from masterslave.stories.story import story_of
 from masterslave.stories.words import story_in_words
@@ -96,12 +95,13 @@ def show_failed(where: str, *, as_json: bool) -> None:
         click.echo(f"farm {label!r}: no task has failed")
         return
     click.echo(
-        f"farm {label!r}: {len(failed)} failed tasks; 'masterslave show {where} TASK' tells more"
+        f"farm {label!r}: {how_many(len(failed), 'failed task')}; "
+        f"'masterslave show {where} TASK' tells more"
     )
     table = Table("task", "function", "how", box=None)
     for one in failed[-_MOST_SHOWN:]:
         cells = (in_run(one.number), one.function, one.why)
-        table.add_row(*(Text(show_text(cell)) for cell in cells))
+        table.add_row(*map(cell, cells))
     rich.print(table)
     if len(failed) > _MOST_SHOWN:
         click.echo(f"the last {_MOST_SHOWN} of them are shown")

@@ -10,8 +10,8 @@ from typing import Any
 import click
 import rich
 from rich.table import Table
-from rich.text import Text
 
+from masterslave.cli.cells import cell
 from masterslave.cli.finding import SlaveSeen, look_around
 
 __all__ = ["who"]
@@ -76,19 +76,18 @@ def _show(slaves: list[dict[str, Any]]) -> None:
             _add_row(table, name, farm, "-", "-", "not served (--allow)")
             name = ""
         if name:
-            table.add_row(Text(name), Text("no farm now"))
+            table.add_row(cell(name), cell("no farm now"))
     rich.print(table)
     for slave in slaves:
         if slave["only"] is not None:
             said = f"{slave['name']} takes named tasks only: {', '.join(slave['only'])}"
-            rich.print(Text(said))
+            rich.print(cell(said))
 
 
 def _add_row(table: Table, name: str, farm: dict[str, Any], *cells: object) -> None:
-    """Add texts as they are: a script or slave may be called ``[b]``, which is markup to rich."""
     whose = f"{farm['machine']} (node {farm['node']})" if farm["node"] else "this user"
     script = f"{farm['script']} (pid {farm['pid']} on {farm['host']})"
-    table.add_row(*(Text(str(cell)) for cell in (name, farm["label"], script, whose, *cells)))
+    table.add_row(*map(cell, (name, farm["label"], script, whose, *cells)))
 
 
 def _since(farm: dict[str, Any]) -> str:

@@ -81,7 +81,10 @@ def translated(path: Path, *, mends: bool) -> Iterator[None]:
         if reason is None and mends:
             raise error if isinstance(error, Damaged) else Damaged(str(error)) from error
         if reason is None:
-            reason = f"it is damaged ({error}): start its farm, which keeps what can be read"
+            reason = (
+                f"it is no journal, or damaged ({error}); if it is one, start its farm, which "
+                "keeps what can be read"
+            )
         raise JournalUnusable(f"{path} cannot be opened: {reason}") from error
 
 

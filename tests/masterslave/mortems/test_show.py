@@ -85,7 +85,7 @@ def test_items_of_a_map_are_told_one_by_one(farm: Farm, journal: Path) -> None:
         pass
     listed = masterslave("show", str(journal))
     assert "1:2   fails     raised" in listed
-    assert "1 failed tasks" in listed
+    assert "1 failed task;" in listed
     told = story_of(journal, 2)
     assert (told["is_item"], told["state"], told["arguments"]) == (True, "raised", "kept")
     told = story_of(journal, 3)
