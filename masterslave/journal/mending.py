@@ -130,17 +130,21 @@ def _copy(path: Path, copy: Path, label: str) -> None:
     for end in _ENDS:
         beside(copy, end).unlink(missing_ok=True)
     make_file(copy, {"label": label.encode()})
-    first_page = bytearray(copy.read_bytes()[:PAGE_BYTES])
+    empty = copy.read_bytes()
+    first_page = bytearray(empty[:PAGE_BYTES])
     for end in _ENDS:
         if beside(path, end).exists():
             shutil.copyfile(beside(path, end), beside(copy, end))
             beside(copy, end).chmod(0o600)
-    pages = max(1, copy.stat().st_size // PAGE_BYTES)
+    has = max(1, copy.stat().st_size // PAGE_BYTES)
+    pages = max(has, len(empty) // PAGE_BYTES)  # SQLite wants the first page of each table
     first_page[24:28] = first_page[92:96] = (1).to_bytes(4, "big")
     first_page[28:32] = pages.to_bytes(4, "big")
     with copy.open("r+b") as file:
         file.write(first_page)
-        file.truncate(pages * PAGE_BYTES)
+        file.truncate(has * PAGE_BYTES)
+        file.seek(has * PAGE_BYTES)
+        file.write(empty[has * PAGE_BYTES :])
 
 
 def _meta(old: sqlite3.Connection) -> dict[str, bytes]:

@@ -276,11 +276,27 @@ def test_damaged_files_do_not_replace_each_other(original: Original, tmp_path: P
             assert f"The damaged file is kept as {path}.damaged-{number}" in journal.notices[0]
 
 
+def test_a_closed_journal_that_is_cut_is_mended(tmp_path: Path) -> None:
+    whole, work = tmp_path / "whole.db", Work(3)
+    with Journal.open(whole, "survey") as journal:
+        work.do(journal, 5)
+    data = whole.read_bytes()  # a few pages: of some tables not even the first one is left
+    for size in range(1, len(data), PAGE_BYTES // 2):
+        path = tmp_path / f"{size}.db"
+        path.write_bytes(data[:size])
+        with Journal.open(path, "survey") as journal:
+            assert "was damaged" in journal.notices[0]
+            assert results_of(journal).items() <= work.results.items()
+            journal.record(Noted("after", b"it"))
+        with Journal.open(path, "survey") as journal:
+            assert journal.folded.notes == {"after": [b"it"]}
+
+
 def test_who_only_looks_is_told_who_mends(original: Original, tmp_path: Path) -> None:
     path = copy(original, tmp_path)
     os.truncate(path, 5 * PAGE_BYTES)
     before = path.read_bytes()
-    with pytest.raises(JournalUnusable, match=r"is damaged .*: start its farm, which keeps what"):
+    with pytest.raises(JournalUnusable, match=r"or damaged .*; if it is one, start its farm"):
         Journal.read_only(path)
     assert path.read_bytes() == before
 
