@@ -28,6 +28,7 @@ from masterslave.farm.attached.finding import (
 from masterslave.farm.attached.ledger import OutOfStep
 from masterslave.farm.attached.master import RemoteMaster
 from masterslave.farm.attached.sending import Told
+from masterslave.farm.attached.waiting import Waiting
 from masterslave.master.sharing import Blob
 from masterslave.protocol.attaching import (
     Admission,
@@ -231,7 +232,7 @@ class Line:
     # The thread that hears.
 
     def _hear(self) -> None:
-        master = self._master
+        master, waiting = self._master, Waiting()
         while not self._stopped.is_set():
             with self._changed:
                 self._changed.wait_for(lambda: self._connected or self._stopped.is_set())
@@ -248,6 +249,8 @@ class Line:
                 if answers.refused:
                     raise (_Lost if answers.is_out else _Refused)(answers.refused)
                 master.receive(session, answers)
+                if waiting.is_to_be_said(answers.waits, time.monotonic()):
+                    log.warning("farm %r: %s", self.label, answers.waits)
             except (_Lost, OutOfStep) as lost:
                 if self._leaving is not None:  # nothing is waited for, and the other one may talk
                     return

@@ -267,12 +267,15 @@ def test_who_cannot_attach_is_told_why(start_service: StartService) -> None:
             find(around, other, suits=lambda _: "")
 
 
-def test_who_has_left_and_what_cannot_be_had_is_said(start_service: StartService) -> None:
+def test_who_has_left_and_what_cannot_be_had_is_said(
+    start_service: StartService, caplog: pytest.LogCaptureFixture
+) -> None:
     start_service()
     farm = Farm.attach("lab")
     future, results = farm.submit(square, 2), farm.map(square, [1, 2])
     eventually(farm.why_waiting, "the farm says what for")
     assert "no slave" in farm.why_waiting(), farm
+    eventually(lambda: "no slave" in caplog.text, "and the log, without being asked")
     ticket = farm.detach()
     for ask in (future.result, lambda: next(results)):
         with pytest.raises(Detached, match=ticket):
