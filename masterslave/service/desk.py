@@ -54,10 +54,16 @@ class Desk(Answered):
     """The tickets of a farm, and what is done with them.  Threads: any.
 
     Args:
-        master: Set when there is one, and so are
-        objects: What scripts share.
+        label: Of the farm: tickets are called by it.
+        ledger: What the journal has of them.
+        functions: Those that scripts have sent.
         on_told: Hears of tasks that have their answers: the ticket's number, first and count.
         on_part: Hears what tasks yield: the ticket's number, serial, kind, item and payload.
+
+    Attributes:
+        master: Who does the tasks; whoever makes this sets it before anything is asked of it.
+        objects: What scripts share; set in the same way.
+        is_closing: What is answered from now on is told to nobody: the next run will tell it.
     """
 
     def __init__(

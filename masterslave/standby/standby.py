@@ -146,7 +146,7 @@ class Standby:
                     del kept[farm]
         ours = self._copy.farm_id
         found = [
-            (getattr(farm, "epoch", 0), at, farm)
+            (farm.epoch, at, farm)
             for at, farm in list(self._found.values())
             if ours in ("", farm.farm_id) and now - self._tried.get(farm.farm, 0.0) > _TRY_AGAIN_S
         ]
