@@ -52,7 +52,9 @@ def jobs(look: Look, label: str, as_json: bool) -> None:
         return
     table = Table(box=None)
     for name in ("ticket", "script", "host", "since", "state"):
-        table.add_column(name, no_wrap=name in ("ticket", "state"), overflow="fold")
+        table.add_column(
+            name, no_wrap=name in ("ticket", "state"), overflow="fold", min_width=len(name)
+        )
     for name in ("tasks", "done", "failed", "waiting"):
         table.add_column(name, justify="right", no_wrap=True)
     for job in found:

@@ -184,16 +184,21 @@ def read_trace(journal: Path, kinds: Iterable[type[Struct]]) -> list[Stretch]:
         kinds: The classes of events.
 
     Raises:
-        JournalUnusable: There is none, or it is of another release.
+        JournalUnusable: There is none, it is cut or of another release.
     """
     decoders = {kind.__name__: msgspec.msgpack.Decoder(kind) for kind in kinds}
     stretches: list[Stretch] = []
+    cut: Path | None = None
     for path in (beside(journal, end) for end in _PARTS):
         if not path.exists():
             continue
         frames = _frames(path.read_bytes())
+        first = next(frames, b"")
+        if not first:  # whoever was to write it was killed; the other one may be whole
+            cut = path
+            continue
         try:
-            header = msgspec.msgpack.decode(next(frames, b""), type=_Header)
+            header = msgspec.msgpack.decode(first, type=_Header)
             if header.format != _FORMAT:
                 raise msgspec.ValidationError(f"format {header.format}")
             events, decided = _events(frames, decoders)
@@ -210,6 +215,8 @@ def read_trace(journal: Path, kinds: Iterable[type[Struct]]) -> list[Stretch]:
             last.decided.extend(decided)
         else:
             stretches.append(Stretch(header.run, header.first, header.about, events, decided))
+    if cut is not None and not stretches:
+        raise JournalUnusable(f"{cut} is no trace, or was cut before its first event")
     if not stretches:
         raise JournalUnusable(f"there is no trace of {journal}: have the farm write one")
     return stretches

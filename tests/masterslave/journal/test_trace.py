@@ -89,6 +89,8 @@ def test_the_run_before_is_there_until_its_room_is_needed(tmp_path: Path) -> Non
         trace.close()
     stretches = read_trace(tmp_path / "survey.db", KINDS)
     assert [(stretch.run, len(stretch.events)) for stretch in stretches] == [(1, 1), (2, 1)]
+    (tmp_path / "survey.db.trace").write_bytes(b"")  # killed as it began this file
+    assert [stretch.run for stretch in read_trace(tmp_path / "survey.db", KINDS)] == [1]
 
 
 KILLED = """
@@ -139,7 +141,7 @@ def test_a_trace_of_nothing_and_of_another_release_is_told(tmp_path: Path) -> No
     with pytest.raises(JournalUnusable, match=r"by this release .*: use the one that wrote it"):
         read_trace(path, [SlaveHeard])
     (tmp_path / "survey.db.trace").write_bytes(b"")
-    with pytest.raises(JournalUnusable, match="by this release"):
+    with pytest.raises(JournalUnusable, match="was cut before its first event"):
         read_trace(path, KINDS)
 
 
