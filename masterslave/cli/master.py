@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -9,8 +10,10 @@ import click
 
 from masterslave.cli.identities import identity_for
 from masterslave.cli.serving import log_to_stderr, say_if_lost, serving_options
-from masterslave.naming import check_label
+from masterslave.naming import PREFIX, check_label, read_record
+from masterslave.printed import show_text
 from masterslave.service.service import Service
+from nameserver import Directory
 from remoteobj.cli import IdentityFiles, end_at_signals
 
 __all__ = ["master"]
@@ -67,9 +70,26 @@ def master(
         service.open()
         click.echo(f"farm {label!r} at {service.uri.location}, kept in {journal}; Ctrl-C ends it")
         sys.stdout.flush()
+        _say_who_has_the_label(label)
     except BaseException:
         service.close()
         raise
     service.run_until(ended)
     say_if_lost(service)
     click.echo(f"farm {label!r} ended; what is open goes on when it is started again: {journal}")
+
+
+def _say_who_has_the_label(label: str) -> None:
+    """Say which other farms of this user here have the label: scripts that attach get any of them,
+    and slaves serve them all.
+    """
+    with Directory() as directory:
+        farms = [read_record(record) for record in directory.list(PREFIX)]
+    for farm in farms:
+        if farm is not None and farm.label == label and farm.pid != os.getpid():
+            who = show_text(f"{farm.script} (process {farm.pid})")
+            click.echo(
+                f"masterslave: {who} has a farm {label!r} here, too: scripts may attach to either, "
+                "and slaves serve both; give one of them another label",
+                err=True,
+            )
