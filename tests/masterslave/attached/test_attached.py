@@ -161,7 +161,7 @@ with Farm.attach("lab", ticket=sys.argv[1]) as farm:
     print(farm.submit(abs, -5).result(30))
 """
 DIES = """
-import os, sys, pathlib
+import os, sys, threading
 from masterslave import Farm
 sys.path.insert(0, sys.argv[1])
 
@@ -174,7 +174,7 @@ def wait_for(number, gate):
 farm = Farm.attach("lab")
 futures = [farm.submit(wait_for, number, sys.argv[1] + "/gate") for number in range(20)]
 while farm.statistics().on_disk < 20:
-    pass
+    threading.Event().wait(0.005)
 print(farm.ticket, flush=True)
 os.kill(os.getpid(), 9)
 """
