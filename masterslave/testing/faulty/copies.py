@@ -7,6 +7,7 @@ Real are who may lead (``nameserver.leadership``), what a master knows of its le
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from random import Random
 
 from masterslave.journal.steps import Position, Steps
@@ -137,16 +138,19 @@ class Host:
 
         self._loop.after(seconds, then)
 
-    def _ask(self, manner: Manner, epoch: int, successor: str = "") -> Leadership | None:
+    def _claim(self, manner: Manner, epoch: int, successor: str = "") -> Claim:
+        """Return the next request: what it says is what is so when it is sent."""
+        self._turn += 1
+        return Claim(
+            _FARM, self.copy_id, epoch, _LEASE_S, manner, successor, run=self._run, turn=self._turn
+        )
+
+    def _ask(self, claim: Claim) -> Leadership | None:
         """Ask the name server; None: there is none.
 
         Raises:
             NotLeader: It says no.
         """
-        self._turn += 1
-        claim = Claim(
-            _FARM, self.copy_id, epoch, _LEASE_S, manner, successor, run=self._run, turn=self._turn
-        )
         try:
             return self._names.ask(claim)
         except ConnectionError:
@@ -157,7 +161,7 @@ class Host:
     def _take(self) -> None:
         sent = self._lease.sends(self._loop.now)
         try:
-            granted = self._ask(Manner.TAKE, self.disk.seen.epoch + 1)
+            granted = self._ask(self._claim(Manner.TAKE, self.disk.seen.epoch + 1))
         except NotLeader:
             self._again(_ASK_S, self._follow)
             return
@@ -173,6 +177,7 @@ class Host:
         return self.service is not None and self._lease.acts(self._loop.now)
 
     def _lead(self, epoch: int) -> None:
+        assert self.service is None, "a process that leads began to lead"
         self._epoch = epoch
         self.is_beside_another = self.is_beside_another or self.other.acts
         self.took_over += bool(self.disk.seen.runs) and self.disk.seen.epoch < epoch
@@ -183,33 +188,37 @@ class Host:
         self.service.journal.released = lambda callbacks: self._steps.wrote(
             Position(len(self.disk.facts), 0), callbacks, self._loop.now
         )
-        self._renew()
-        self._look()
+        self._renew(self.service)
+        self._look(self.service)
 
-    def _renew(self) -> None:
-        if self.service is None:
+    def _renew(self, service: PlayedService) -> None:
+        if self.service is not service:
             return
         sent = self._lease.sends(self._loop.now)
+        claim = self._claim(Manner.RENEW, self._epoch, sent.successor)
 
         def arrive() -> None:
             try:
-                granted = self._ask(Manner.RENEW, self._epoch, sent.successor)
+                granted = self._ask(claim)
             except NotLeader:
-                self._give_up()
+                if self.service is service:
+                    self._give_up()
                 return
             if granted is not None:
                 self._again(self._random.uniform(*_TRAVEL_S), answered)
 
         def answered() -> None:
+            if self.service is not service:  # it leads no more: nobody waits for this
+                return
             self._lease.granted(sent)
             for wish in [wish for wish in self._asked if wish <= self._lease.said_yes_to]:
                 self._call(self._steps.said(self._asked.pop(wish)))
 
         self._again(self._random.uniform(*_TRAVEL_S), arrive)
-        self._again(_LEASE_S / 4, self._renew)
+        self._again(_LEASE_S / 4, partial(self._renew, service))
 
-    def _look(self) -> None:
-        if self.service is None:
+    def _look(self, service: PlayedService) -> None:
+        if self.service is not service:
             return
         if not self._lease.acts(self._loop.now):
             self._give_up()
@@ -218,7 +227,7 @@ class Host:
         order = self._steps.order
         if order is not None and order not in self._asked.values():
             self._asked = {self._lease.wish(order, ""): order}
-        self._again(_LOOK_S, self._look)
+        self._again(_LOOK_S, partial(self._look, service))
 
     def _give_up(self) -> None:
         """It does not lead any more: it ends, and follows."""
@@ -274,7 +283,7 @@ class Host:
         sent = self._lease.sends(self._loop.now)
         for manner in (Manner.SUCCEED, Manner.TAKE):
             try:
-                granted = self._ask(manner, self.disk.seen.epoch + 1)
+                granted = self._ask(self._claim(manner, self.disk.seen.epoch + 1))
             except NotLeader:
                 continue
             if granted is None:
