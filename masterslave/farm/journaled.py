@@ -10,6 +10,7 @@ from masterslave.errors import JournalUnusable
 from masterslave.farm.handlers import OwnHandlers
 from masterslave.farm.resuming import Resuming, Source
 from masterslave.farm.travelling import LocalCode
+from masterslave.journal.fold import Out
 from masterslave.journal.journal import Journal
 from masterslave.journal.scripts import Script, note_script
 from masterslave.master.recording import Recording
@@ -60,15 +61,12 @@ class Kept:
         self._master = master
         master.inherit(self._out(), wait_s)
 
-    def _out(self) -> dict[int, tuple[bytes, bool]]:
+    def _out(self) -> dict[int, Out]:
         """Return what slaves may bring that did not end with their script."""
         folded = self.journal.folded
         out = {number: one for number, one in folded.out.items() if one.run < folded.run}
-        stays = {
-            number: (one.key, one.is_item)
-            for number, one in out.items()
-            if folded.slaves[one.slave].host
-        }
+        far = {index for index, slave in folded.slaves.items() if slave.host}
+        stays = {number: left for number, one in out.items() if (left := one.at(far)) is not None}
         self._lost_with_script = len(
             {one.key for number, one in out.items() if number not in stays}
         )

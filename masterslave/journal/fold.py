@@ -6,11 +6,12 @@ people want to see of one task, such as its arguments and its story, is looked f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from masterslave.journal.facts import (
     ARBITER,
@@ -81,6 +82,19 @@ class Out(Struct, frozen=True, gc=False):
     run: int
     others: tuple[tuple[int, int], ...] = ()
     is_item: bool = False
+
+    @property
+    def attempts(self) -> tuple[int, ...]:
+        """All that were not lost, in the order in which they were handed out."""
+        return (*(attempt for attempt, _ in self.others), self.attempt)
+
+    def at(self, slaves: Container[int]) -> Out | None:
+        """Return what of it these slaves have; None: nothing."""
+        left = [one for one in (*self.others, (self.attempt, self.slave)) if one[1] in slaves]
+        if not left:
+            return None
+        attempt, slave = left[-1]
+        return replace(self, attempt=attempt, slave=slave, others=tuple(left[:-1]))
 
 
 @dataclass(slots=True)

@@ -1,9 +1,10 @@
 """Work that slaves were handed in an earlier run of the script, and may still bring.
 
 A task of that kind is not handed out again for as long as somebody may have it: until the time is
-over in which its slave would have come back, or until that slave has come and gone. What comes of
-it is the answer of the task with the same key, whatever its number is now. But what has raised is
-run again, if the task has retries: those of this run are counted anew.
+over in which its slave would have come back, or until that slave has come and gone. If several
+slaves had it, each by an attempt of its own, that one has lost it says nothing of the others. What
+comes of it is the answer of the task with the same key, whatever its number is now. But what has
+raised is run again, if the task has retries: those of this run are counted anew.
 
 Who uses it holds the master's lock.
 """
@@ -25,6 +26,7 @@ from masterslave.protocol.outcomes import ENDS, LOST, MIXED, RAISED, Outcome, it
 from masterslave.scheduler import HandOut
 
 if TYPE_CHECKING:  # it needs SQLite
+    from masterslave.journal.fold import Out
     from masterslave.master.recording import Recording
 
 __all__ = ["Inherited"]
@@ -34,8 +36,7 @@ class Inherited(Inheritance):
     """Knows what may still come, and who waits for it.
 
     Args:
-        keys: Of what was handed out and has no end, by the number that it had; and whether it was
-            an item of a span.
+        out: What was handed out and has no end, by the number that it had.
         until: Monotonic time until which slaves that have something may come.
 
     Attributes:
@@ -45,23 +46,24 @@ class Inherited(Inheritance):
 
     def __init__(
         self,
-        keys: Mapping[int, tuple[bytes, bool]],
+        out: Mapping[int, Out],
         answers: Answers,
         recording: Recording,
         *,
         until: float,
     ) -> None:
         super().__init__()
-        self.due = until if keys else None
+        self.due = until if out else None
         self.came = self.lost = 0
         self._answers = answers
         self._recording = recording
-        self._keys = dict(keys)
+        self._out = dict(out)
         # Several of one key, if several masters have handed it out.
         self._numbers: dict[bytes, tuple[int, ...]] = {}
-        for number, (key, _) in keys.items():
-            self._numbers[key] = (*self._numbers.get(key, ()), number)
-        self._holders: dict[int, Seat] = {}
+        for number, one in out.items():
+            self._numbers[one.key] = (*self._numbers.get(one.key, ()), number)
+        self._holders: dict[int, dict[int, Seat]] = {}  # by number and attempt
+        self._gone: dict[int, set[int]] = {}  # attempts whose slaves have come, and have them not
         self._waiting: dict[bytes, Submission] = {}
         self._here: set[int] = set()  # numbers of those that wait, or follow one that does
         self._followers: dict[int, list[Submission]] = {}  # by the number of that one
@@ -97,8 +99,9 @@ class Inherited(Inheritance):
             is_held = submission.number in self._here
             return "waits for a task that was at a slave when an earlier run ended" * is_held
         numbers = self._numbers[submission.keys]
-        holder = next((self._holders[one] for one in numbers if one in self._holders), None)
-        if holder is not None:
+        held = next((self._holders[one] for one in numbers if one in self._holders), None)
+        if held is not None:
+            holder = next(iter(held.values()))
             return f"is at slave {bare_name(holder.slave)} since an earlier run"
         left_s = max(0.0, (self.due or now) - now)
         return (
@@ -136,7 +139,7 @@ class Inherited(Inheritance):
         """See Inheritance."""
         for hold in holds:
             for number in self._known(hold.task, hold.count):
-                self._holders[number] = seat
+                self._holders.setdefault(number, {})[hold.attempt] = seat
 
     def take(self, seat: Seat, outcome: Outcome) -> bool:
         """See Inheritance."""
@@ -146,16 +149,15 @@ class Inherited(Inheritance):
         if outcome.kind not in ENDS:
             if outcome.kind == LOST:
                 self._note_loss(seat, outcome)
-            self._drop([number for number in numbers if self._holders.get(number) is seat])
+            self._part([(number, outcome.attempt) for number in numbers], seat)
             return True
         slave, settled = bare_name(seat.slave), []
         for number in numbers:
-            if number not in self._keys:  # two of one key
+            if number not in self._out:  # two of one key
                 continue
-            key, is_item = self._keys[number]
+            key, is_item = self._out[number].key, self._out[number].is_item
             for one in self._numbers.pop(key):  # the others are not wanted any more
-                del self._keys[one]
-                self._holders.pop(one, None)
+                self._forget(one)
             self.came += 1
             answer = Recorded(outcome.kind, number - outcome.task if is_item else -1, outcome)
             submission = self._waiting.pop(key, None)
@@ -190,24 +192,47 @@ class Inherited(Inheritance):
 
     def left(self, seat: Seat) -> None:
         """See Inheritance."""
-        self._drop([number for number, holder in self._holders.items() if holder is seat])
+        held = [(number, attempt) for number, by in self._holders.items() for attempt in by]
+        self._part(held, seat)
 
     def tick(self, now: float) -> None:
         """See Inheritance."""
         if self.due is not None and self.due <= now:
             self.due = None
-            self._drop([number for number in self._keys if number not in self._holders])
+            self._drop([number for number in self._out if number not in self._holders])
 
     def _known(self, first: int, count: int) -> list[int]:
         """Return which of these numbers are known; of a slave that may say anything."""
-        if count > len(self._keys):
+        if count > len(self._out):
             return []
-        return [number for number in range(first, first + count) if number in self._keys]
+        return [number for number in range(first, first + count) if number in self._out]
+
+    def _part(self, held: Iterable[tuple[int, int]], seat: Seat) -> None:
+        """Of these numbers and attempts, what a slave had it has no more."""
+        dropped: list[int] = []
+        for number, attempt in held:
+            holders = self._holders.get(number, {})
+            if holders.get(attempt) is not seat:
+                continue
+            del holders[attempt]
+            attempts, gone = self._out[number].attempts, self._gone.setdefault(number, set())
+            if attempt in attempts:  # a slave may say anything
+                gone.add(attempt)
+            if not holders:
+                del self._holders[number]
+                if self.due is None or gone.issuperset(attempts):
+                    dropped.append(number)
+        self._drop(dropped)
+
+    def _forget(self, number: int) -> None:
+        del self._out[number]
+        self._holders.pop(number, None)
+        self._gone.pop(number, None)
 
     def _drop(self, numbers: Iterable[int]) -> None:
         for number in numbers:
-            key, _ = self._keys.pop(number)
-            self._holders.pop(number, None)
+            key = self._out[number].key
+            self._forget(number)
             left = tuple(one for one in self._numbers.pop(key) if one != number)
             if left:
                 self._numbers[key] = left

@@ -44,6 +44,7 @@ from masterslave.scheduler import Phase, Scheduler, SlaveReleased
 from masterslave.settings import FarmSettings
 
 if TYPE_CHECKING:  # it needs SQLite
+    from masterslave.journal.fold import Out
     from masterslave.journal.trace import Trace
     from masterslave.master.recording import Recording
 
@@ -109,17 +110,17 @@ class Master:
         self.wait_until_answered = self._turn.wait_until_answered
         self.is_handing_over = self._turn.is_handing_over
 
-    def inherit(self, keys: Mapping[int, tuple[bytes, bool]], wait_s: float) -> None:
+    def inherit(self, out: Mapping[int, Out], wait_s: float) -> None:
         """Have tasks wait for what slaves may bring of earlier runs.
 
         Args:
-            keys: Of what is out with slaves: see ``Inherited``.
+            out: What is out with slaves: see ``Inherited``.
             wait_s: How long slaves that have something of it may take to come.
         """
         decisions = self._decisions
         assert decisions.recording is not None
         decisions.inherited = Inherited(
-            keys, decisions.answers, decisions.recording, until=time.monotonic() + wait_s
+            out, decisions.answers, decisions.recording, until=time.monotonic() + wait_s
         )
 
     def wait_for_inherited(self, wait_s: float) -> None:

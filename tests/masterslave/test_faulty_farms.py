@@ -35,6 +35,11 @@ def test_nothing_is_lost_where_a_standby_takes_over_and_one_master_acts_at_a_tim
     assert sum(report.taken_over for report in reports) > SEEDS / 10
 
 
+@pytest.mark.parametrize("seed", [1639, 2649, 2686])
+def test_seeds_that_have_found_something(seed: int) -> None:
+    FaultyFarm(seed, standby=True).run()
+
+
 def test_each_kind_alone() -> None:
     for kind in Kind:
         FaultyFarm(7, kinds=(kind,), standby=kind is Kind.KILL_STANDBY).run()

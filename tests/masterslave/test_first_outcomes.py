@@ -5,15 +5,19 @@ from __future__ import annotations
 import sys
 from typing import cast
 
+import pytest
+
+from masterslave.journal.fold import Out
 from masterslave.master.answers import Answers
 from masterslave.master.book import TaskBook
 from masterslave.master.claims import Claims
 from masterslave.master.inherited import Inherited
 from masterslave.master.recording import Recording
 from masterslave.master.seats import Seat
-from masterslave.protocol.hand_outs import RUN_BITS
+from masterslave.protocol.encoding import encode
+from masterslave.protocol.hand_outs import RUN_BITS, run_of
 from masterslave.protocol.joining import VERSION, Hold, Introduction
-from masterslave.protocol.outcomes import GIVEN_BACK, VALUE, Outcome
+from masterslave.protocol.outcomes import GIVEN_BACK, LOST, VALUE, Outcome, PostMortem
 from masterslave.scheduler import (
     HandOut,
     Scheduler,
@@ -58,13 +62,17 @@ class Written:
     ) -> None:
         self.settled.append(hand_out)
 
+    def note_lost(self, *args: object) -> None:
+        """It does not matter here."""
 
-def inheriting(written: Written) -> Inherited:
+
+def inheriting(written: Written, out: dict[int, Out] | None = None) -> Inherited:
     """Return what a third master knows of a task that two before it have handed out."""
     recording = cast(Recording, written)
     answers = Answers(TaskBook(), recording, data_only=False)
-    keys = {FIRST: (KEY, False), SECOND: (KEY, False)}
-    return Inherited(keys, answers, recording, until=10.0)
+    if out is None:
+        out = {number: Out(KEY, 1, 0, run_of(number)) for number in (FIRST, SECOND)}
+    return Inherited(out, answers, recording, until=10.0)
 
 
 def test_a_task_that_two_masters_have_handed_out_is_settled_once() -> None:
@@ -90,3 +98,73 @@ def test_it_waits_for_the_other_slave_when_one_has_given_it_back() -> None:
     inherited.left(one)
     assert not inherited.may_have(KEY)
     assert not written.settled
+
+
+TWICE = {FIRST: Out(KEY, 2, 8, 1, others=((1, 7),))}
+"""A task that one master has handed out twice: the first attempt took long."""
+
+NO_MORE = [LOST, GIVEN_BACK]
+
+
+def ends_without(inherited: Inherited, seat: Seat, attempt: int, kind: int) -> None:
+    """A slave says of an attempt that nothing comes of it."""
+    payload = encode(PostMortem("killed")) if kind == LOST else b""
+    assert inherited.take(seat, Outcome(FIRST, attempt, 1, kind, payload))
+
+
+@pytest.mark.parametrize("kind", NO_MORE)
+def test_what_one_slave_has_lost_may_come_from_one_that_has_not_come_yet(kind: int) -> None:
+    written = Written()
+    inherited = inheriting(written, TWICE)
+    early, late = seat("a#1"), seat("b#2")
+    inherited.joined(early, [Hold(FIRST, 1, 1)])
+    ends_without(inherited, early, 1, kind)
+    assert inherited.may_have(KEY), "the second attempt is at a slave that may come"
+    inherited.joined(late, [Hold(FIRST, 2, 1)])
+    assert inherited.take(late, Outcome(FIRST, 2, 1, VALUE, b"value"))
+    assert written.settled == [HandOut(FIRST, 2, 1)]
+
+
+@pytest.mark.parametrize("kind", NO_MORE)
+def test_what_one_slave_has_lost_may_come_from_another_one_or_itself(kind: int) -> None:
+    one = seat("a#1")
+    for other in (seat("b#2"), one):
+        inherited = inheriting(Written(), TWICE)
+        inherited.joined(other, [Hold(FIRST, 2, 1)])
+        inherited.joined(one, [Hold(FIRST, 1, 1)])
+        ends_without(inherited, one, 1, kind)
+        inherited.tick(10.0)
+        assert inherited.may_have(KEY), "somebody has the second attempt"
+        ends_without(inherited, other, 2, kind)
+        assert not inherited.may_have(KEY)
+
+
+def test_a_task_is_handed_out_again_at_once_when_no_attempt_may_come() -> None:
+    inherited = inheriting(Written(), TWICE)
+    one, other = seat("a#1"), seat("b#2")
+    inherited.joined(one, [Hold(FIRST, 1, 1)])
+    inherited.joined(other, [Hold(FIRST, 2, 1)])
+    inherited.left(one)
+    assert inherited.may_have(KEY)
+    ends_without(inherited, other, 2, LOST)
+    assert not inherited.may_have(KEY)
+    assert inherited.lost == 1
+
+
+def test_an_attempt_that_nobody_comes_with_is_waited_for_until_the_time_is_over() -> None:
+    inherited = inheriting(Written(), TWICE)
+    one = seat("a#1")
+    inherited.joined(one, [Hold(FIRST, 1, 1)])
+    inherited.left(one)
+    assert inherited.may_have(KEY)
+    inherited.tick(10.0)
+    assert not inherited.may_have(KEY)
+
+
+def test_what_slaves_have_of_a_task() -> None:
+    out = TWICE[FIRST]
+    assert out.attempts == (1, 2)
+    assert out.at({7, 8}) == out
+    assert out.at({7}) == Out(KEY, 1, 7, 1), "the slave of the other one ended with the script"
+    assert out.at({8}) == Out(KEY, 2, 8, 1)
+    assert out.at({}) is None

@@ -68,11 +68,7 @@ class PlayedService:
         self._tell: Tell = lambda index, answer: None if self.is_dead else tell(index, answer)
         self._master = Master(_SETTINGS, Carrier(), recording=Recording(journal))  # type: ignore[arg-type]
         folded = journal.folded
-        out = {
-            number: (one.key, one.is_item)
-            for number, one in folded.out.items()
-            if one.run < folded.run
-        }
+        out = {number: one for number, one in folded.out.items() if one.run < folded.run}
         self._master.inherit(out, _SETTINGS.patience_s)
         self.known = {
             key

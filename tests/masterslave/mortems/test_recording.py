@@ -19,6 +19,7 @@ from masterslave.journal import (
     Submitted,
     needed,
 )
+from masterslave.journal.fold import Out
 from masterslave.journal.tickets import (
     Sent,
     TicketMade,
@@ -119,7 +120,7 @@ def test_what_a_slave_says_of_an_earlier_run_is_written_down(tmp_path: Path) -> 
     with Journal.open(tmp_path / "j.db", "survey") as journal:
         notes = Recording(journal)
         answers = Answers(TaskBook(notes.first), notes, data_only=False)
-        inherited = Inherited({7: (bytes(16), False)}, answers, notes, until=0.0)
+        inherited = Inherited({7: Out(bytes(16), 2, 0, 0)}, answers, notes, until=0.0)
         introduction = Introduction(1, "box", "host", 1, 1, (3, 11))
         seat = Seat("box#1", "token", introduction, THIS_MACHINE)
         assert inherited.take(seat, Outcome(7, 2, 1, LOST, encode(PostMortem("killed")), item=0))
