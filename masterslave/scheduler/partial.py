@@ -49,6 +49,11 @@ def _separate(state: State, function: int) -> None:
     demands = roster.demands
     before = {one.terms: roster.demand_of(one.terms) for one in state.tasks.values()}
     before = {terms: one for terms, one in before.items() if terms.function == function}
+    for demand in before.values():  # first: when its last task has moved, it may be forgotten
+        for slave in demand.slaves.values():
+            if slave.ahead_of is demand:
+                slave.is_mixed = True
+                roster.touched[slave.name] = slave
     demands.partial.add(function)
     demands.forget_known()
     for piece in state.tasks.values():
@@ -63,10 +68,6 @@ def _separate(state: State, function: int) -> None:
             new.waiting += count
             demand.waiting -= count
             demands.stirred[new] = None
-        for slave in demand.slaves.values():
-            if slave.ahead_of is demand:
-                slave.is_mixed = True
-                roster.touched[slave.name] = slave
 
 
 def _end_all(state: State, demand: Demand, step: Step) -> list[range]:
