@@ -47,7 +47,6 @@ from masterslave.scheduler.orders import (
 __all__ = ["Ledger"]
 
 _NONE = (-1, 0, 0)
-_MANY = 1 << 60
 
 
 class Ledger(Hearing):
@@ -190,7 +189,7 @@ class Ledger(Hearing):
             first.update(dict.fromkeys(tasks, key))
         self.out[key] = out
         expected_s = self.scheduler.state.tasks[key[0]].expected_s
-        self.shares.charge(terms.owner, key, expected_s, _MANY)
+        self.shares.charge(terms.owner, key, expected_s)
         self._seat_hand_out(seat, key, out)
 
     def _seat_hand_out(self, seat: Seat, key: Key, out: Out) -> None:

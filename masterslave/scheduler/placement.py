@@ -178,7 +178,7 @@ def _feed_one_ahead(
         give(hand_out)
         line_up(hand_out)
         if is_shared:
-            state.charge(piece, attempt, demand)
+            state.charge(piece, attempt)
         slave.ahead_s += mean_s
         slave.ahead_count += 1
         given += 1
@@ -231,7 +231,7 @@ def _hand_out(state: State, demand: Demand, piece: Piece, slave: Slave, mean_s: 
     if piece.attempts > 1:
         state.counts.handed_out_again += count
     if state.shares.is_shared:
-        state.charge(piece, piece.attempts, demand)
+        state.charge(piece, piece.attempts)
     return HandOut(piece.first, piece.attempts, count)
 
 

@@ -135,7 +135,7 @@ def _double(state: State, piece: Piece, holder: Slave, step: Step) -> bool:
     slave.start(piece.first, needs, step.now)
     slave.held_count += count
     if state.shares.is_shared:
-        state.charge(piece, piece.attempts, roster.demand_of(piece.terms))
+        state.charge(piece, piece.attempts)
     roster.line_up(slave)
     state.counts.handed_out += count
     state.counts.handed_out_again += count

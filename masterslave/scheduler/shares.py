@@ -5,10 +5,10 @@ it is ``feed_ahead_s`` ahead of another. What counts is slot-seconds: of what ha
 took; of what is out, what it is expected to take if that is short, else what it has taken so far,
 and ``feed_ahead_s`` more.
 
-Nobody is owed the past. A *level* rises with the use of who is served: who comes begins there, or
-with the least that another has used; who was not served for a while, as nothing of it could run, is
-taken to have used nearly as much (start-time fair queueing: Goyal, Vin and Cheng, 1996). While
-there is one owner only, nothing is counted, and it costs nothing.
+Nobody is owed the past: who comes to a queue is taken to have used no less than the other that has
+used the least (after start-time fair queueing: Goyal, Vin and Cheng, 1996). Who waits all the time,
+while others are served elsewhere, is owed it. While there is one owner only, nothing is counted,
+and it costs nothing.
 """
 
 from __future__ import annotations
@@ -56,7 +56,6 @@ class Shares:
 
     __slots__ = (
         "_charges",
-        "_level_s",
         "_owners",
         "ahead_s",
         "is_new",
@@ -70,18 +69,21 @@ class Shares:
         self.is_shared = self.is_new = False
         self.sweep_at = 0.0
         self.ahead_s = ahead_s
-        self._level_s = 0.0
         self._owners: dict[str, Owner] = {}
         self._charges: dict[Key, tuple[Owner, float, float]] = {}
         """Of what is out: whose it is, what was charged, and since when if it is not short."""
 
     def enter(self, name: str) -> None:
-        """Something of this owner is to wait."""
-        if name not in self._owners:
-            least_s = min(map(self.used_s, self._owners), default=0.0)
-            self._owners[name] = Owner(max(self._level_s, least_s))
+        """Something of this owner is to wait in a queue in which nothing of it waited before."""
+        others = [self.used_s(other) for other in self._owners if other != name]
+        least_s = min(others, default=0.0)
+        owner = self._owners.get(name)
+        if owner is None:
+            self._owners[name] = Owner(least_s)
             if len(self._owners) == 2:
                 self.is_shared = self.is_new = True
+        elif others and (owed_s := least_s - self.used_s(name)) > 0.0:
+            owner.spent_s += owed_s
 
     def used_s(self, name: str) -> float:
         """Return what an owner has used, in slot-seconds."""
@@ -92,22 +94,17 @@ class Shares:
         """Return what each owner has used."""
         return {name: self.used_s(name) for name in self._owners}
 
-    def charge(self, name: str, key: Key, expected_s: float, slots: int) -> None:
+    def charge(self, name: str, key: Key, expected_s: float) -> None:
         """A hand-out is out; once is enough.
 
         Args:
             expected_s: What it takes, in seconds; 0 where that is not known.
-            slots: Those that could have run it.
         """
         if key in self._charges:
             return
-        self.enter(name)
-        owner, used_s = self._owners[name], self.used_s(name)
-        owed_s = self._level_s - self.ahead_s * (1 + slots) - used_s
-        if owed_s > 0.0:
-            owner.spent_s += owed_s
-            used_s += owed_s
-        self._level_s = max(self._level_s, used_s)
+        if name not in self._owners:
+            self.enter(name)
+        owner = self._owners[name]
         if 0.0 < expected_s <= self.ahead_s:
             owner.spent_s += expected_s
             self._charges[key] = owner, expected_s, -1.0
@@ -138,7 +135,6 @@ class Shares:
                 del self._owners[name]
         if len(self._owners) < 2:
             self.is_shared = self.is_new = False
-            self._level_s = 0.0
             self._charges.clear()
             for owner in self._owners.values():
                 owner.spent_s = owner.since_s = 0.0

@@ -219,10 +219,10 @@ class State:
         ahead = (hand_out for hand_out in slave.ahead if slave.is_live(hand_out, by_first))
         return held + [Held(hand_out, is_started=False) for hand_out in ahead]
 
-    def charge(self, piece: Piece, attempt: int, demand: Demand) -> None:
+    def charge(self, piece: Piece, attempt: int) -> None:
         """An attempt of a piece is out, and several owners share the slots."""
         key = (piece.first, attempt)
-        self.shares.charge(piece.terms.owner, key, piece.expected_s, demand.slots)
+        self.shares.charge(piece.terms.owner, key, piece.expected_s)
 
     def charge_all(self) -> None:
         """Charge what is out: there was one owner by now, for which nothing was counted."""
@@ -231,7 +231,7 @@ class State:
         for slave in self.slaves.values():
             for held in self.held_by(slave.name):
                 piece = by_first[held.hand_out.task]
-                self.charge(piece, held.hand_out.attempt, self.roster.demand_of(piece.terms))
+                self.charge(piece, held.hand_out.attempt)
 
     def forget_owners(self) -> None:
         """Forget the owners that have nothing here any more."""
