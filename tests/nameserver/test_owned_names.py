@@ -321,6 +321,7 @@ def test_a_file_of_an_earlier_release_is_taken_over(tmp_path: Path) -> None:
         book.register(owned(""))
     with closing(sqlite3.connect(path)) as database:
         database.execute("ALTER TABLE names DROP COLUMN owner")
+        database.execute("DROP TABLE leaderships")
         database.execute("PRAGMA user_version = 1")
     with closing(SqliteStorage(path)) as storage, Book("two", storage) as book:
         assert book.lookup("a").node == ""
