@@ -17,15 +17,13 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import asdict
 from functools import partial
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from masterslave.farm.arguments import check_arguments, settings_for
 from masterslave.farm.at_exit import open_farms
 from masterslave.farm.attaching import Attaching
 from masterslave.farm.cached import Cached
-from masterslave.farm.calls import Calls
-from masterslave.farm.ending import drop_open, end_farm, end_soon, out_of_reach
+from masterslave.farm.ending import drop_open, end_farm, end_soon
 from masterslave.farm.explain import explain_task
 from masterslave.farm.functions import pack_initializer
 from masterslave.farm.futures import FarmFuture
@@ -34,6 +32,7 @@ from masterslave.farm.here.ground import Here, threads_here
 from masterslave.farm.inside import FarmInside, report_progress
 from masterslave.farm.keep_going import again, failures_of
 from masterslave.farm.lacking import Lacking
+from masterslave.farm.leaving import Leaving
 from masterslave.farm.modules import search_path
 from masterslave.farm.options import CallOptions, whole
 from masterslave.farm.output import log_levels, shower
@@ -63,7 +62,7 @@ __all__ = ["Farm"]
 log = logging.getLogger("masterslave")
 
 
-class Farm(Calls, Sharing, Attaching):
+class Farm(Leaving, Sharing, Attaching):
     """Runs functions on slaves that join and leave while it runs.
 
     ::
@@ -309,32 +308,8 @@ class Farm(Calls, Sharing, Attaching):
         Blocks: on the tasks, as long as they take, and on the slaves' end, a few seconds.
         Threads: any; several may wait.
         """
-        if self._is_of_parent():
-            return
-        self._submitter.take_no_more()
-        if cancel_futures:
-            self._master.cancel_waiting()
-        if wait and not self._carrier.is_this_thread() and not self._master.is_handing_over():
-            self._master.wait_until_answered()
-            self._close()
-        else:
-            threading.Thread(target=self.shutdown, name="farm shutdown").start()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if kind and not self._submitter.goes_on_after(kind) and not self._is_of_parent():
-            interrupted = issubclass(kind, KeyboardInterrupt)
-            self._interrupt_whole("interrupted" if interrupted else f"stopped by {kind.__name__}")
-            return
-        try:
-            self.shutdown()
-        except BaseException:  # Ctrl-C while the last tasks are waited for
-            self._interrupt_whole()
-            raise
+        drop = self._master.cancel_waiting if cancel_futures else None
+        self._end_by(self._master, drop, self._close, wait=wait)
 
     def __repr__(self) -> str:
         if self._closed:
@@ -344,22 +319,13 @@ class Farm(Calls, Sharing, Attaching):
         state = f"{counts.done} of {counts.submitted} tasks done, {self._slaves_in_words()}"
         return f"<Farm {self.label!r}: {state}{'; ' if why else ''}{why}>"
 
-    def _interrupt_whole(self, how: str = "interrupted") -> None:
-        """Do it out of the reach of Ctrl-C: the second one ends the wait."""
-        out_of_reach(partial(self._interrupt, how))
-
     def _interrupt(self, how: str = "interrupted") -> None:
-        """The block was left by an error or Ctrl-C: drop what is open, say what is kept."""
         self._submitter.take_no_more()
         counts = self.statistics()
         told = drop_open(self._ground, self._master, self._journaled)
         if told:
             log.warning("farm %r %s: %d tasks are done %s", self.label, how, counts.done, told)
         self._close()
-
-    def _is_of_parent(self) -> bool:
-        """Tell whether this process is a fork of the script, in which the farm has no threads."""
-        return self._pid != os.getpid()
 
     def _close(self) -> None:
         with self._close_lock:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from itertools import groupby
 from operator import attrgetter
+from typing import Protocol
 
 from masterslave.journal.facts import (
     NO_KEY,
@@ -26,7 +27,7 @@ from masterslave.journal.facts import (
     SlaveKnown,
     Submitted,
 )
-from masterslave.journal.journal import Journal
+from masterslave.journal.fold import Folded
 from masterslave.master.submission import (
     Answer,
     Cancelled,
@@ -48,6 +49,25 @@ _MOST_BYTES_OF_RUN = 256 * 1024 * 1024
 """What is kept of a failed task's arguments, and of those of all failed tasks of a run."""
 
 
+class Written(Protocol):
+    """What a recording needs of a ``Journal``; see there."""
+
+    @property
+    def after(self) -> Callable[[Callable[[], None]], None]: ...
+
+    @property
+    def record(self) -> Callable[[Fact], None]: ...
+
+    @property
+    def keep(self) -> Callable[[bytes], Place]: ...
+
+    @property
+    def first_number(self) -> int: ...
+
+    @property
+    def folded(self) -> Folded: ...
+
+
 class Recording:
     """Writes what happens into a journal.
 
@@ -56,7 +76,7 @@ class Recording:
         first: Number of this run's first task: no number comes twice in one journal.
     """
 
-    def __init__(self, journal: Journal) -> None:
+    def __init__(self, journal: Written) -> None:
         self.after: Callable[[Callable[[], None]], None] = journal.after
         self.first = journal.first_number
         self._record: Callable[[Fact], None] = journal.record

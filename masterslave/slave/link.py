@@ -12,19 +12,16 @@ from collections.abc import Callable, Iterable
 
 from msgspec import structs
 
-from masterslave.errands import DRAIN, STATUS, STOP, Errand
 from masterslave.errors import SlaveRefused
-from masterslave.protocol.encoding import encode
 from masterslave.protocol.joining import Introduction, Welcome
-from masterslave.protocol.outcomes import REPORT, Outcome
 from masterslave.slave.calling import MasterGone
 from masterslave.slave.children import Child
 from masterslave.slave.epochs import Epochs
+from masterslave.slave.errands import Errands
 from masterslave.slave.giving import Giver
 from masterslave.slave.keeper import Keeper
 from masterslave.slave.keeping import KEPT_BYTES, Countdown, Happening, State
 from masterslave.slave.session import Session
-from masterslave.slave.state import report_of
 from masterslave.slave.succession import Succession, Successor
 from masterslave.slave.work import FarmWork
 from masterslave.slave.workshop import Workshop
@@ -32,7 +29,6 @@ from remoteobj import URI, Identity
 
 __all__ = ["Link"]
 
-_DRAINS = "it finishes what runs, and leaves"
 _PATIENCE_S = 2.0
 """So long a master is tried that was found for what is kept; then it is found again."""
 _LANE_S = 2.0
@@ -76,7 +72,6 @@ class Link:
         epochs: Epochs | None = None,
     ) -> None:
         self.work = FarmWork(only_named=introduction.only_named)
-        self._why_resting = ""
         self._workshop = workshop
         self._introduction = introduction
         self._patience_s, self._identity = patience_s, identity
@@ -84,6 +79,15 @@ class Link:
         self._keeps, self._most_kept_bytes = keeps, most_kept_bytes
         self._succession, self._epochs = Succession(), epochs or Epochs()
         self._closing: list[threading.Thread] = []
+        self._errands = Errands(
+            workshop,
+            self.work,
+            label=lambda: self.welcome.label,
+            deliver_soon=self._deliver_soon,
+            drain=self.drain,
+            leave_now=self.leave_now,
+            report=report,
+        )
         self._session = self._session_with(uri, node, patience_s)
         self._keeper = Keeper(
             self.work,
@@ -161,7 +165,7 @@ class Link:
             self.work.draining = True
             self.work.give_back_waiting()
         self._workshop.give_back_unstarted(self.work)
-        self._session.courier.deliver_soon()
+        self._deliver_soon()
         if self._succession.state is State.KEPT and not self._succession.is_told_to_drop:
             self._report(
                 f"farm {self.welcome.label!r}: waits for its next master, to deliver "
@@ -177,14 +181,14 @@ class Link:
             return
         self.drain()
         self._workshop.give_back_running(self.work)
-        self._session.courier.deliver_soon()
+        self._deliver_soon()
 
     def rest(self, reason: str) -> None:
         """Take nothing for now, for a reason in words; or take tasks again, if that is empty.
 
         What runs is finished, what has not been started is given back.
         """
-        self._why_resting = reason
+        self._errands.why_resting = reason
         if not self.welcome.slave:  # it is told with the first word
             self.work.rests = bool(reason)
             return
@@ -194,7 +198,7 @@ class Link:
                 self.work.give_back_waiting()
         if reason:
             self._workshop.give_back_unstarted(self.work)
-        self._tell(0)  # and with it, how many slots there are
+        self._errands.tell()  # and with it, how many slots there are
 
     # Masters that come one after the other.
 
@@ -323,9 +327,12 @@ class Link:
     def _begin_to_serve(self) -> None:
         self._succession.step(Happening.LET_IN)
         self._session.courier.start()
-        self._session.courier.deliver_soon()  # it may have been told to leave before
-        if self._why_resting:
-            self._tell(0)
+        self._deliver_soon()  # it may have been told to leave before
+        if self._errands.why_resting:
+            self._errands.tell()
+
+    def _deliver_soon(self) -> None:
+        self._session.courier.deliver_soon()
 
     def _is_of_kept_farm(self) -> bool:
         return self._keeps and bool(self.welcome.farm_id) and self.welcome.keep_s > 0
@@ -362,7 +369,7 @@ class Link:
             identity=self._identity,
             node=node,
             drop=self._drop,
-            obey=self._obey,
+            obey=self._errands.obey,
             slots=lambda: 0 if self.work.takes_nothing else self._workshop.slots,
             report=self._report,
         )
@@ -381,23 +388,3 @@ class Link:
 
     def _drop(self, digests: Iterable[bytes]) -> None:
         self._keeper.drop(digests)
-
-    def _obey(self, errands: tuple[Errand, ...]) -> None:
-        for errand in errands:
-            if errand.kind == STATUS:
-                self._tell(errand.number)
-            elif errand.kind == DRAIN:
-                self._report(f"farm {self.welcome.label!r} wants no more of this slave: {_DRAINS}")
-                self._tell(errand.number, _DRAINS)
-                self.drain()
-            elif errand.kind == STOP:
-                self._report(f"farm {self.welcome.label!r} tells this slave to leave at once")
-                self.leave_now()
-
-    def _tell(self, number: int, state: str = "") -> None:
-        """Tell the master how the slave is."""
-        state = state or (_DRAINS if self.work.draining else self._why_resting)
-        report = encode(report_of(self._workshop, self.work, state))
-        with self._workshop.lock:
-            self.work.tell([Outcome(-1, number, 1, REPORT, report)])
-        self._session.courier.deliver_soon()

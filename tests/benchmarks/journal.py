@@ -25,6 +25,7 @@ from masterslave.protocol.following import FOLLOW_ID
 from masterslave.service.following import FollowDoor
 from remoteobj import Daemon
 from tests.benchmarks.farm.proc import peak_bytes
+from tests.conftest import eventually
 from tests.masterslave.standby.two_processes import FileLead
 
 __all__ = [
@@ -126,8 +127,7 @@ def _copied(farm: Farm, path: Path, lead_path: Path) -> Iterator[Callable[[], bo
         command = ["-m", "tests.masterslave.standby.two_processes", "copy", path, lead_path]
         command = [sys.executable, *map(str, command), "followed"]
         with subprocess.Popen(command, stdout=subprocess.DEVNULL) as copier:
-            while not lead.read()[1]:
-                time.sleep(0.01)  # until it is in step
+            eventually(lambda: bool(lead.read()[1]), "the copy is in step", 60.0)
             try:
                 yield lambda: bool(lead.read()[1])
             finally:

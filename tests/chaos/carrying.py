@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import heapq
+import os
 import time
 from collections.abc import Callable, Sequence
 from itertools import count
+from multiprocessing.connection import wait
 
 from masterslave.testing.faults import Fault, Kind
 from tests.chaos.evidence import Trouble
@@ -61,7 +64,7 @@ class Carrier:
                 act()
             else:
                 self._look_after()
-                time.sleep(min(_TICK_S, max(0.0, at - time.monotonic())))
+                self._wait_for_an_end(at - time.monotonic())
         self._come_to_its_end()
 
     def _plan(self, at: float, act: Callable[[], None]) -> None:
@@ -73,14 +76,28 @@ class Carrier:
         while script.is_up or not script.is_wanted:
             if time.monotonic() > deadline:
                 self.surprises.append(f"the script has not ended within {_LONGEST_S:g} s")
-                for member in self._room.members:
-                    if member.is_up:
-                        member.tell_stacks()
-                time.sleep(1.0)  # for all to write them down, which nobody can ask
+                self._tell_stacks()
                 return
             self._look_after()
-            time.sleep(_TICK_S)
+            self._wait_for_an_end(_TICK_S)
         self._look_after()
+
+    def _tell_stacks(self) -> None:
+        asked = [pid for one in self._room.members if one.is_up for pid in one.tell_stacks()]
+        files = [self._room.folder / "stacks" / str(pid) for pid in asked]
+        with contextlib.suppress(AssertionError):  # who stands still, or is ending, writes none
+            eventually(lambda: all(one.exists() and one.stat().st_size for one in files), "", 2.0)
+
+    def _wait_for_an_end(self, longest_s: float) -> None:
+        """Wait until a process of the room ends, or something is due."""
+        with contextlib.ExitStack() as stack:
+            ends = []
+            for member in self._room.members:
+                if member.is_up:
+                    end = os.pidfd_open(member.running.process.pid)
+                    stack.callback(os.close, end)
+                    ends.append(end)
+            wait(ends, max(0.0, min(_TICK_S, longest_s)))
 
     def _look_after(self) -> None:
         """See who has ended by himself."""

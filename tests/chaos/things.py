@@ -84,10 +84,12 @@ class Member:
             _send(pid, signal.SIGCONT)
         self._stopped = []
 
-    def tell_stacks(self) -> None:
-        """Have it, and its children, write down what their threads do."""
-        for pid in (self.running.process.pid, *self.children()):
+    def tell_stacks(self) -> list[int]:
+        """Have it, and its children, write down what their threads do; returns who was asked."""
+        asked = [self.running.process.pid, *self.children()]
+        for pid in asked:
             _send(pid, signal.SIGUSR2)
+        return asked
 
 
 def _below(pid: int) -> Iterator[int]:

@@ -121,7 +121,7 @@ class Wire:
             if source in self._deaf or sink in self._deaf:
                 return True
         if "slow" in wrong:
-            time.sleep(delay_s)
+            time.sleep(delay_s)  # that it is slow is what is wrong with it
         if is_hit and "truncate" in wrong:
             sink.sendall(piece[:at])
             return False

@@ -40,7 +40,7 @@ def other_python(versions: list[str], folder: Path) -> OtherPython:
         for program in _programs(version)
         if _runs(program, version)
     ]
-    if not found:
+    if not found:  # a machine may have one Python only
         pytest.skip(f"none of Python {', '.join(versions)} is installed")
     version, program = found[0]
     install = ["--quiet", "--no-deps", "--only-binary=:all:", "--python-version", version]

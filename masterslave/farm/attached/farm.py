@@ -17,7 +17,6 @@ import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from types import TracebackType
 from typing import Any, NoReturn
 
 from masterslave.errors import CannotAttach, Detached
@@ -33,11 +32,11 @@ from masterslave.farm.attached.finding import (
 )
 from masterslave.farm.attached.line import Line
 from masterslave.farm.attached.master import RemoteMaster
-from masterslave.farm.calls import Calls
-from masterslave.farm.ending import end_soon, out_of_reach
+from masterslave.farm.ending import end_soon
 from masterslave.farm.futures import FarmFuture
 from masterslave.farm.inside import FarmInside, report_progress
 from masterslave.farm.keep_going import Failures, failures_of
+from masterslave.farm.leaving import Leaving
 from masterslave.farm.options import CallOptions, TaskTerms
 from masterslave.farm.requests import Requests
 from masterslave.farm.sharing import Sharing
@@ -80,7 +79,7 @@ class AttachedStatistics:
     reconnected: int
 
 
-class AttachedFarm(Calls, Sharing):
+class AttachedFarm(Leaving, Sharing):
     """A farm that goes on without the script; made by ``Farm.attach``.
 
     It submits as a ``Farm`` does: ``submit``, ``map``, ``imap``, ``options``, ``share``. Leaving
@@ -209,33 +208,8 @@ class AttachedFarm(Calls, Sharing):
 
         Blocks: on the tasks, as long as they take.  Threads: any; several may wait.
         """
-        if self._is_of_parent():
-            return
-        self._submitter.take_no_more()
-        if cancel_futures:
-            self._remote.cancel_all()
-        if wait and not self._carrier.is_this_thread() and not self._remote.is_handing_over():
-            self._remote.wait_until_answered()
-            self._close(forget=True)
-        else:
-            threading.Thread(target=self.shutdown, name="farm shutdown").start()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if kind and not self._submitter.goes_on_after(kind) and not self._is_of_parent():
-            interrupted = issubclass(kind, KeyboardInterrupt)
-            how = "interrupted" if interrupted else f"stopped by {kind.__name__}"
-            out_of_reach(partial(self._interrupt, how))
-            return
-        try:
-            self.shutdown()
-        except BaseException:  # Ctrl-C while the last tasks are waited for
-            out_of_reach(self._interrupt)
-            raise
+        drop = self._remote.cancel_all if cancel_futures else None
+        self._end_by(self._remote, drop, partial(self._close, forget=True), wait=wait)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return FarmInside, (self.label,)
@@ -266,7 +240,6 @@ class AttachedFarm(Calls, Sharing):
         return tuple(every)
 
     def _interrupt(self, how: str = "interrupted") -> None:
-        """The block was left by an error or Ctrl-C: drop what is open."""
         if self._closed:
             return
         self._submitter.take_no_more()
@@ -274,10 +247,6 @@ class AttachedFarm(Calls, Sharing):
         if dropped:
             log.warning("farm %r %s: %d tasks under way are dropped", self.label, how, dropped)
         self._close(forget=True)
-
-    def _is_of_parent(self) -> bool:
-        """Tell whether this process is a fork of the script, in which the farm has no threads."""
-        return self._pid != os.getpid()
 
     def _close(self, *, forget: bool) -> None:
         with self._close_lock:

@@ -66,7 +66,7 @@ class PlayedService:
             loop, disk, random, epoch, lambda: self.stopped_until
         )
         self._tell: Tell = lambda index, answer: None if self.is_dead else tell(index, answer)
-        self._master = Master(_SETTINGS, Carrier(), recording=Recording(journal))  # type: ignore[arg-type]
+        self._master = Master(_SETTINGS, Carrier(), recording=Recording(journal))
         folded = journal.folded
         out = {number: one for number, one in folded.out.items() if one.run < folded.run}
         self._master.inherit(out, _SETTINGS.patience_s)

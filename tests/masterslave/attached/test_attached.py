@@ -297,7 +297,7 @@ def test_who_has_left_and_what_cannot_be_had_is_said(
             with pytest.raises(FarmError, match=words):
                 refused()
         with pytest.raises(AttributeError, match="masterslave show"):
-            farm.slaves  # noqa: B018
+            list(farm.slaves)
         farm.options(retries=RetryPolicy(2, delay_s=0.1))
         with pytest.raises(ValueError, match="priority is"):
             farm.options(priority=2**70).submit(square, 1)

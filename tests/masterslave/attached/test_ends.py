@@ -30,8 +30,7 @@ logging.basicConfig()
 with Farm.attach("lab") as farm:
     farm.submit(time.sleep, 3600)
     done = farm.submit(abs, -7).result()
-    os.kill(os.getpid(), signal.SIGINT)
-    time.sleep(60)
+    signal.raise_signal(signal.SIGINT)
 """
 FORKS = """
 import os
