@@ -12,7 +12,7 @@ from weakref import WeakValueDictionary
 
 from masterslave.codeset import COMPILED, NOTHING, SPACE, CodeSet, code_of, unpack_entries
 from masterslave.errors import FarmError, JournalUnusable
-from masterslave.journal.facts import Noted, Place
+from masterslave.journal.facts import NO_PLACE, Noted, Place
 from masterslave.journal.left_code import (
     CODE,
     FUNCTION,
@@ -137,8 +137,8 @@ class Functions:
         return "" if known is None else known[0].name
 
     def place(self, function: Function) -> Place:
-        """Return where a function is in the journal."""
-        return self._known[function.digest][1]
+        """Return where a function is in the journal; nowhere, of one that was lost."""
+        return self._known[function.digest][1] if function.digest else NO_PLACE
 
     def find(self, digest: bytes) -> Function:
         """Return a function.
@@ -176,6 +176,9 @@ class Functions:
         code = self._sets.get(name)
         if code is None:
             read, places = self._ledger.read, self._parts
-            parts = {part: read(places[part]) for part in self._codes[name]}
+            try:
+                parts = {part: read(places[part]) for part in self._codes[name]}
+            except KeyError:  # a file that was damaged has lost the note
+                raise JournalUnusable("modules of it are not in the journal any more") from None
             code = self._sets[name] = CodeSet(name, parts)
         return code

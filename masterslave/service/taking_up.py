@@ -31,6 +31,8 @@ __all__ = ["take_up"]
 
 log = logging.getLogger("masterslave")
 
+_LOST = "a function that was lost"
+
 
 def take_up(desk: Desk) -> int:
     """Put in what is open; returns how many tasks that are. Blocks: on the disk."""
@@ -113,11 +115,10 @@ class _TakingUp:
                     self._lose(row, serial)
 
     def _lose(self, row: Sent, serial: int) -> None:
-        functions = self._desk.functions
-        if not functions.name(row.function):
-            return  # nor is its function known: there is nothing to say it with
-        name = functions.name(row.function)
-        function = Function(row.function, b"", name, name)
+        name, digest = self._desk.functions.name(row.function), row.function
+        if not name:  # nor is that known any more
+            name, digest = _LOST, b""
+        function = Function(digest, b"", name, name)
         single = PackedSingle(self._desk, self._whose, serial, function, Terms(0), NO_PLACE, b"")
         self._known[serial] = single
         self.lost.append(single)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 import time
 from pathlib import Path
 from typing import Any
@@ -118,17 +119,25 @@ def test_large_arguments_are_read_when_they_are_handed_out(open_service: Open) -
         assert list(again.values.values()) == sizes * 3
 
 
-def test_tasks_that_a_damaged_file_has_lost_are_answered_too(open_service: Open) -> None:
+@pytest.mark.parametrize("is_noticed", [False, True], ids=["when it is read", "at the start"])
+def test_tasks_that_a_damaged_file_has_lost_are_answered_too(
+    open_service: Open, caplog: pytest.LogCaptureFixture, *, is_noticed: bool
+) -> None:
     service = open_service()
     path, needle = service.journal.path, b"needle" * 100
     with Bare(reception_of(service)) as script:
         script.calls(len, [needle, needle])
         script.items(len, [needle])
+    if is_noticed:  # what is dead for the most part is compacted, and so read as a whole
+        with Bare(reception_of(service)) as gone:
+            gone.calls(len, [random.randbytes(1_000_000)] * 10)
+            gone.leave(forget=True)
     service.close()
     content = path.read_bytes()
     path.write_bytes(content.replace(needle, bytes(len(needle))))
     assert path.read_bytes() != content
     service = open_service(local_slaves=1)
+    assert ("was damaged" in caplog.text) is is_noticed
     with Bare(reception_of(service), script.ticket) as again:
         again.calls(len, [needle])
         assert again.collect_all() == {3: len(needle)}
