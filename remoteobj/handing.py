@@ -42,29 +42,33 @@ class HandedOver(NamedTuple):
 
 
 def hand_over(proxy: Proxy, method: str) -> HandedOver | None:
-    """Take an idle connection of a proxy for another process; None: there is none that could go.
+    """Take a connection of a proxy for another process; None: there is none that could go.
 
     Another one is open when it goes: with the last one, the daemon would take it that this process
-    has ended.
+    has ended. One by which large messages come in shared memory stays, and a new one goes.
 
     The socket is the caller's to close.
 
-    Blocks: to open that other one, at most 1 s.  Threads: any.
+    Blocks: to open another one, at most 1 s.  Threads: any.
     """
     session = proxy._channel.session
     pool = session.pool
     link = pool.take() if pool is not None else None
     if pool is None or link is None:
         return None
-    if not link.takes_plain or link.shared is not None or not sockets.is_local(link.stream.sock):
+    shares_memory = link.shared is not None or link.wants_share
+    if not sockets.is_local(link.stream.sock) or not (link.takes_plain or shares_memory):
         session.give(link)
         return None
-    try:
-        if not pool.has_idle:
-            session.give(session.open(time.monotonic() + _OPEN_S))
-    except RemoteObjError:
-        session.give(link)
-        return None
+    if shares_memory or not pool.has_idle:
+        try:
+            other = session.open(time.monotonic() + _OPEN_S)
+        except RemoteObjError:
+            session.give(link)
+            return None
+        if shares_memory:
+            link, other = other, link
+        session.give(other)
     call = write_plain((session.object_id, method, (_ARGUMENT,), None, session.number))
     before, after = call.split(write_plain(_ARGUMENT))
     sock = link.stream.sock

@@ -15,15 +15,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from segments_link import GRAIN, Link, is_open, mapped_segments, needs_segments
 
 from remoteobj import WireError
 from remoteobj.segments import Borrower, Lender, memfd
-
-if sys.platform == "linux":
-    pass
-
-
-from segments_link import GRAIN, Link, is_open, mapped_segments, needs_segments
 
 pytestmark = needs_segments
 
