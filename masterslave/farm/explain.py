@@ -13,7 +13,9 @@ from masterslave.master.decisions import Decisions
 from masterslave.master.seats import bare_name
 from masterslave.scheduler import TaskWait, Wait, WaitsFor, wait_of_task
 
-__all__ = ["Refused", "explain", "explain_task"]
+__all__ = ["OWN_SLAVES", "Refused", "explain", "explain_task"]
+
+OWN_SLAVES = "Farm(local_slaves=2)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +35,14 @@ def explain(
     refused: tuple[Refused, ...],
     why_not: tuple[Refused, ...] = (),
     inherited: int = 0,
+    own_slaves: str = OWN_SLAVES,
 ) -> str:
     """Return what the waiting tasks wait for, and what to do; empty when nothing waits.
 
     Args:
         inherited: Tasks that wait for slaves which had them in an earlier run.
         why_not: Slaves that take nothing now, and what they say of it.
+        own_slaves: What to give for slaves of the farm's own.
     """
     tasks = f"{waiting} task{'s' * (waiting != 1)} wait{'s' * (waiting == 1)}"
     match wait:
@@ -50,7 +54,7 @@ def explain(
         case Wait.NOTHING:
             return ""
         case Wait.NO_SLAVE:
-            return f"{tasks}: {_why_no_slave(label, refused)}"
+            return f"{tasks}: {_why_no_slave(label, refused, own_slaves)}"
         case Wait.ALL_BUSY:
             return f"{tasks}: all {slots} slots are busy"
         case Wait.NO_SLOTS if why_not:
@@ -70,12 +74,12 @@ _WORDS = {
 }
 
 
-def _why_no_slave(label: str, refused: tuple[Refused, ...]) -> str:
+def _why_no_slave(label: str, refused: tuple[Refused, ...], own_slaves: str = OWN_SLAVES) -> str:
     if refused:
         return f"slaves were seen, but refused: {_in_words(refused)}"
     return (
         f"no slave seen; start one with 'masterslave slave {label}' as user "
-        f"{getpass.getuser()}, or give Farm(local_slaves=2)"
+        f"{getpass.getuser()}, or give {own_slaves}"
     )
 
 

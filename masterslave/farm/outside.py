@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from masterslave.farm.doors import Doors
+from masterslave.farm.explain import OWN_SLAVES
 from masterslave.farm.local import LocalSlaves
 from masterslave.farm.places import Places
 from masterslave.farm.reach import Reach
@@ -37,6 +38,7 @@ class Outside:
         steer: As the door wants it.
         reach: How far the farm reaches.
         script: What is at work here, for people; empty: the file that was started.
+        own_slaves: What to give for slaves of the farm's own, in words.
         beside: What else is served where the door is, by its ids.
         on_superseded: As the door wants it.
 
@@ -55,6 +57,7 @@ class Outside:
         steer: Callable[[str, str], Future[dict[str, Any]]],
         reach: Reach,
         script: str = "",
+        own_slaves: str = OWN_SLAVES,
         beside: Mapping[str, Any] | None = None,
         on_superseded: Callable[[int], None] | None = None,
     ) -> None:
@@ -78,6 +81,7 @@ class Outside:
             settings=settings,
             start_slaves=local_slaves == "auto",
             tasks=welcome.handlers.tasks,
+            own_slaves=own_slaves,
         )
         self._door = Door(
             master,

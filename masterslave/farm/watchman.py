@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Collection
 
-from masterslave.farm.explain import Refused, explain
+from masterslave.farm.explain import OWN_SLAVES, Refused, explain
 from masterslave.farm.local import LocalSlaves
 from masterslave.farm.unmet import with_what_is_missing
 from masterslave.master.shell import Master
@@ -28,6 +28,7 @@ class Watchman:
     Args:
         start_slaves: Start local slaves if none has joined within ``auto_slaves_after_s``.
         tasks: Named ones that these do; then a slave counts if it offers one of them.
+        own_slaves: What to give for slaves of the farm's own, in words.
     """
 
     def __init__(
@@ -39,8 +40,10 @@ class Watchman:
         settings: FarmSettings,
         start_slaves: bool,
         tasks: Collection[str] = (),
+        own_slaves: str = OWN_SLAVES,
     ) -> None:
         self._label = label
+        self._own_slaves = own_slaves
         self._master = master
         self._local = local
         self._settings = settings
@@ -89,6 +92,7 @@ class Watchman:
                         for seat in decisions.table.seats.values()
                         if seat.says
                     ),
+                    own_slaves=self._own_slaves,
                 ),
                 decisions,
                 self._label,

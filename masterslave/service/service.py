@@ -163,6 +163,7 @@ class Service:
             steer=self._steering.begin,
             reach=reach,
             script="masterslave master",
+            own_slaves="'masterslave master' --local-slaves 2",
             on_superseded=self._lead.heard_of,
             beside={
                 RECEPTION_ID: self._reception,

@@ -54,7 +54,7 @@ def find_task(reader: JournalReader, wanted: str) -> int:
     if match is not None:
         number = int(match[2])
         if match[1] is not None or number < 1 << RUN_BITS:
-            number += int(match[1] or folded.run) << RUN_BITS
+            number += (int(match[1]) if match[1] else _last_run(reader)) << RUN_BITS
         if folded.numbers.find(number) is not None:
             return number
     found = _by_key(reader, wanted)
@@ -67,6 +67,12 @@ def find_task(reader: JournalReader, wanted: str) -> int:
             "that failed"
         )
     return found
+
+
+def _last_run(reader: JournalReader) -> int:
+    """Return the last run that has had tasks; commands that change a journal are runs as well."""
+    folded = reader.folded
+    return max((row.first >> RUN_BITS for row in folded.numbers), default=folded.run)
 
 
 def _by_key(reader: JournalReader, wanted: str) -> int | None:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 
 import pytest
 
 from masterslave.scheduler import HandOut, Scheduler, SettleTasks, Terms
 from masterslave.testing import BrokenPromise, Climate, SimFarm, SimReport
+from tests.masterslave.hash_seeds import printed_with_hash_seeds
 
 SEEDS = int(os.environ.get("SEEDS", "2000"))
 GROUPS = 40
@@ -47,17 +46,7 @@ def test_equal_seeds_are_equal_runs_in_every_process() -> None:
         "from tests.masterslave.test_simulation import run_small; "
         f"print(run_small({seed}, traced=True).trace)"
     )
-    traces = {
-        subprocess.run(
-            [sys.executable, "-c", program],
-            env={**os.environ, "PYTHONHASHSEED": hash_seed},
-            check=True,
-            capture_output=True,
-            text=True,
-        ).stdout.strip()
-        for hash_seed in ("1", "2")
-    }
-    assert traces == {run_small(seed, traced=True).trace}
+    assert printed_with_hash_seeds(program) == {run_small(seed, traced=True).trace}
 
 
 def test_a_broken_promise_says_how_to_see_it_again(monkeypatch: pytest.MonkeyPatch) -> None:

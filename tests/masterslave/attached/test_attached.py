@@ -275,6 +275,7 @@ def test_who_has_left_and_what_cannot_be_had_is_said(
     future, results = farm.submit(square, 2), farm.map(square, [1, 2])
     eventually(farm.why_waiting, "the farm says what for")
     assert "no slave" in farm.why_waiting(), farm
+    assert "'masterslave master' --local-slaves 2" in farm.why_waiting()
     eventually(lambda: "no slave" in caplog.text, "and the log, without being asked")
     ticket = farm.detach()
     for ask in (future.result, lambda: next(results)):

@@ -63,6 +63,9 @@ def test_a_task_that_raises_is_found_by_number_key_and_function(farm: Farm, jour
     assert (done["state"], done["steps"][2]["value"]) == ("done", "1")
     assert done["arguments"].startswith("it has not failed")
     assert done["steps"][1]["at"] > done["run"]["began"]
+    farm.shutdown()
+    masterslave("invalidate", str(journal), "fails")  # which is a run without tasks
+    assert story_of(journal, 1)["number"] == BASE + 1
 
 
 def test_what_tasks_have_written_is_shown_and_does_nothing(farm: Farm, journal: Path) -> None:
