@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Protocol
 
 from masterslave.farm.here.ground import Here
+from masterslave.farm.masters import AnyMaster
 from masterslave.farm.outside import Outside
 from masterslave.farm.submitting import Submitter
 from masterslave.master.carrier import Carrier
@@ -55,11 +56,7 @@ def drop_open(ground: Outside | Here, master: Master, journaled: Journaled | Non
     return f"{kept}; start the script again for the other {dropped}" if dropped else ""
 
 
-class _Answering(Protocol):
-    def wait_until_answered(self) -> None: ...
-
-
-def end_soon(pid: int, submitter: Submitter, master: _Answering, end: Callable[[], None]) -> None:
+def end_soon(pid: int, submitter: Submitter, master: AnyMaster, end: Callable[[], None]) -> None:
     """Nobody holds the farm any more: when what was submitted is done, end it.
 
     Called wherever memory is taken, so it takes no lock.

@@ -8,19 +8,13 @@ import threading
 from collections.abc import Callable
 from functools import partial
 from types import TracebackType
-from typing import Protocol
 
 from masterslave.farm.calls import Calls
 from masterslave.farm.ending import out_of_reach
+from masterslave.farm.masters import AnyMaster
 from masterslave.master.carrier import Carrier
 
 __all__ = ["Leaving"]
-
-
-class _Answering(Protocol):
-    def is_handing_over(self) -> bool: ...
-
-    def wait_until_answered(self) -> None: ...
 
 
 class Leaving(Calls):
@@ -47,7 +41,7 @@ class Leaving(Calls):
 
     def _end_by(
         self,
-        master: _Answering,
+        master: AnyMaster,
         drop: Callable[[], object] | None,
         close: Callable[[], None],
         *,

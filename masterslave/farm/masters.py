@@ -41,3 +41,9 @@ class AnyMaster(Protocol):
 
     def drop_duty(self, duty: Duty) -> None:
         """Give it to nobody who joins from now on."""
+
+    def is_handing_over(self) -> bool:
+        """Tell whether the caller is called with an answer."""
+
+    def wait_until_answered(self) -> None:
+        """Wait until no task is without its answer."""
