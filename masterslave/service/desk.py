@@ -1,9 +1,9 @@
-"""Between tickets and the master: tasks go in, answers come out, and all of it is in the ledger.
+"""Between tickets and the master: tasks go in, answers come out, and all of it is in the book.
 
 ::
 
-    submit --> ledger: how they were sent --> master: numbered, recorded --> ``after``: taken
-    settled -> ledger (under the master's lock) --> on the disk --> ``tell`` --> the visit, if any
+    submit --> book: how they were sent --> master: numbered, recorded --> ``after``: taken
+    settled -> book (under the master's lock) --> on the disk --> ``tell`` --> the visit, if any
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ from masterslave.packed import PICKLED
 from masterslave.protocol.attaching import Greeting, Request, SentTasks
 from masterslave.protocol.hand_outs import CALL, EACH, EACH_STARRED, MAX_PAYLOAD_BYTES
 from masterslave.scheduler import Terms
+from masterslave.service.book import TicketBook
 from masterslave.service.functions import Functions, NotTaken
-from masterslave.service.ledger import Ledger
 from masterslave.service.objects import SharedObjects
 from masterslave.service.submissions import HELD_BYTES, Answered, PackedSingle, PackedSpan, Places
 from masterslave.service.terms import TermsBook
@@ -55,7 +55,7 @@ class Desk(Answered):
 
     Args:
         label: Of the farm: tickets are called by it.
-        ledger: What the journal has of them.
+        book: What the journal has of them.
         functions: Those that scripts have sent.
         on_told: Hears of tasks that have their answers: the ticket's number, first and count.
         on_part: Hears what tasks yield: the ticket's number, serial, kind, item and payload.
@@ -69,13 +69,13 @@ class Desk(Answered):
     def __init__(
         self,
         label: str,
-        ledger: Ledger,
+        book: TicketBook,
         functions: Functions,
         *,
         on_told: Callable[[int, int, int], None],
         on_part: Callable[[int, int, int, int, bytes], None],
     ) -> None:
-        self.ledger = ledger
+        self.book = book
         self.functions = functions
         self.master: Master
         self.objects: SharedObjects
@@ -91,19 +91,19 @@ class Desk(Answered):
         """Give a script a ticket."""
         name = f"{self._label}-{secrets.token_hex(6)}"
         with self._lock:
-            index = self.ledger.tickets.next_index
+            index = self.book.tickets.next_index
             made = TicketMade(
                 index, name, greeting.script[:200], greeting.host[:200], greeting.pid, time.time()
             )
-            self.ledger.record(note_made(made))
-        return self.ledger.tickets.by_index[index]
+            self.book.record(note_made(made))
+        return self.book.tickets.by_index[index]
 
     def forget(self, ticket: Ticket) -> None:
         """A ticket is wanted no more: what is open of it is dropped."""
         with self._lock:
             self._cancel(ticket, [(0, ticket.count)])
             self.objects.forget(ticket)
-            self.ledger.record(note_forgotten(ticket.made.index))
+            self.book.record(note_forgotten(ticket.made.index))
 
     # Tasks.
 
@@ -165,7 +165,7 @@ class Desk(Answered):
         return function, terms
 
     def _is_item(self, ticket: Ticket, serial: int) -> bool:
-        with self.ledger.lock:
+        with self.book.lock:
             return 0 <= serial < ticket.count and ticket.row_of(serial).form != CALL
 
     def _make(
@@ -176,10 +176,10 @@ class Desk(Answered):
         terms: Terms,
         known: dict[int, Single],
     ) -> list[Submission]:
-        ledger, index = self.ledger, ticket.made.index
+        book, index = self.book, ticket.made.index
         whose = index, ticket.made.name
-        places = list(map(ledger.keep, tasks.arguments))
-        ledger.record(
+        places = list(map(book.keep, tasks.arguments))
+        book.record(
             note_sent(
                 Sent(
                     index, tasks.first, len(places), tasks.function, tasks.terms, tasks.form,
@@ -194,12 +194,12 @@ class Desk(Answered):
             made.append(
                 PackedSpan(
                     self, whose, tasks.first, function, terms, tasks.form, Places(places),
-                    ledger.read,
+                    book.read,
                 )
             )  # fmt: skip
         else:
             for at, (place, packed) in enumerate(zip(places, tasks.arguments, strict=True)):
-                held = packed if len(packed) <= HELD_BYTES else ledger.read
+                held = packed if len(packed) <= HELD_BYTES else book.read
                 serial = tasks.first + at
                 single = PackedSingle(self, whose, serial, function, terms, place, held)
                 made.append(single)
@@ -219,7 +219,7 @@ class Desk(Answered):
                 known[serial] = one
                 found.append(one)
                 continue
-            with self.ledger.lock:
+            with self.book.lock:
                 has_failed = ticket.has_failed(serial)
             if has_failed:
                 failed = PackedSingle(
@@ -231,7 +231,7 @@ class Desk(Answered):
         return tuple(found)
 
     def _open(self, ticket: Ticket, serial: int) -> Single | None:
-        with self.ledger.lock:
+        with self.book.lock:
             number = ticket[serial].number if ticket.what(serial) == OPEN else -1
         if number < 0:
             return None
@@ -244,7 +244,7 @@ class Desk(Answered):
 
     def _cancel(self, ticket: Ticket, rows: Rows) -> None:
         """Drop tasks, the last ones first: what follows others is cancelled, and does not fail."""
-        with self.ledger.lock:
+        with self.book.lock:
             pieces = [piece for row in rows for piece in _open_numbers(ticket, *row)]
         for numbers in reversed(pieces):
             self.master.drop(numbers)
@@ -259,7 +259,7 @@ class Desk(Answered):
             self.objects.note_answers(ticket, first, count)
             self._on_told(ticket, first, count)
         else:
-            self.ledger.after(partial(self._on_told, ticket, first, count))
+            self.book.after(partial(self._on_told, ticket, first, count))
 
     def tell_part(self, ticket: int, serial: int, kind: int, item: int, payload: bytes) -> None:
         """See Answered."""

@@ -29,7 +29,7 @@ from masterslave.master.submission import Function
 from masterslave.protocol.attaching import SentFunction
 from masterslave.protocol.functions import NAMED, hash_of
 from masterslave.protocol.hand_outs import MAX_PAYLOAD_BYTES
-from masterslave.service.ledger import Ledger
+from masterslave.service.book import TicketBook
 from remoteobj.unreadable import UNREADABLE
 
 __all__ = ["Functions", "NotTaken"]
@@ -49,8 +49,8 @@ class Functions:
         notes: What the journal knows of functions and code.
     """
 
-    def __init__(self, ledger: Ledger, notes: Iterable[Noted]) -> None:
-        self._ledger = ledger
+    def __init__(self, book: TicketBook, notes: Iterable[Noted]) -> None:
+        self._book = book
         self._lock = threading.Lock()
         self._known: dict[bytes, tuple[KnownFunction, Place]] = {}
         self._codes: dict[bytes, tuple[bytes, ...]] = {}
@@ -104,17 +104,17 @@ class Functions:
         code = code_of(sent.packed)
         parts = self._parts_of(code, sent) if code else ()
         notes = [
-            note_part(digest, self._ledger.keep(content))
+            note_part(digest, self._book.keep(content))
             for digest, content in sent.parts.items()
             if digest not in self._parts or sent.digest in self._known  # which cannot be read
         ]
         if code and code not in self._codes:
             notes.append(note_code(KnownCode(code, parts)))
         known = KnownFunction(sent.digest, sent.name, sent.kind, sent.is_named, code)
-        notes.append(note_function(known, self._ledger.keep(sent.packed)))
+        notes.append(note_function(known, self._book.keep(sent.packed)))
         for note in notes:
             self._take(note)
-            self._ledger.record(note)
+            self._book.record(note)
 
     def _parts_of(self, code: bytes, sent: SentFunction) -> tuple[bytes, ...]:
         """Return the hashes of what a code set needs, all of which is here or comes along."""
@@ -155,7 +155,7 @@ class Functions:
                 raise NotTaken("these tasks are of a function that has not been sent")
             known, place = self._known[digest]
             try:
-                packed, code = self._ledger.read(place), self._code(known.code)
+                packed, code = self._book.read(place), self._code(known.code)
             except JournalUnusable as error:
                 raise NotTaken(f"function {known.name}() has to be sent anew: {error}") from error
             function = Function(digest, packed, known.name, known.kind, known.is_named, code)
@@ -175,7 +175,7 @@ class Functions:
             return NOTHING
         code = self._sets.get(name)
         if code is None:
-            read, places = self._ledger.read, self._parts
+            read, places = self._book.read, self._parts
             try:
                 parts = {part: read(places[part]) for part in self._codes[name]}
             except KeyError:  # a file that was damaged has lost the note

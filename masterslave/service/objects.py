@@ -18,8 +18,8 @@ from masterslave.journal.tickets import OPEN, Ticket
 from masterslave.master.sharing import Blob, Blobs, Promised
 from masterslave.protocol.attaching import Offer
 from masterslave.protocol.fetching import Piece, pieces_of
+from masterslave.service.book import TicketBook
 from masterslave.service.functions import NotTaken
-from masterslave.service.ledger import Ledger
 
 __all__ = ["SharedObjects"]
 
@@ -37,8 +37,8 @@ class SharedObjects:
         notes: What the journal knows.
     """
 
-    def __init__(self, ledger: Ledger, blobs: Blobs, notes: Iterable[Noted]) -> None:
-        self._ledger = ledger
+    def __init__(self, book: TicketBook, blobs: Blobs, notes: Iterable[Noted]) -> None:
+        self._book = book
         self._blobs = blobs
         self._notes = [note for note in notes if note.kind == SHARED]
         self._lock = threading.Lock()
@@ -52,18 +52,18 @@ class SharedObjects:
         notes, self._notes = self._notes, []
         for note in notes:
             known = read_object(note.body)
-            if known.ticket not in self._ledger.tickets.by_index:
+            if known.ticket not in self._book.tickets.by_index:
                 continue
             try:
                 places = self._places(known.sizes)
                 pieces = pieces_of(known.sizes)
                 for piece, place in zip(pieces, note.places, strict=True):
-                    places[piece.part].write(self._ledger.read(place), piece.offset)
+                    places[piece.part].write(self._book.read(place), piece.offset)
             except (JournalUnusable, OSError, ValueError) as error:  # its tasks say so
                 log.error("an object that a script has shared cannot be had again: %s", error)
                 continue
             self._hold(known, places)
-        for ticket in list(self._ledger.tickets):
+        for ticket in list(self._book.tickets):
             for row in ticket.rows:
                 if row.given and any(ticket.runs(row.first, row.count, are_open=True)):
                     self.promise(ticket, row.given)
@@ -83,7 +83,7 @@ class SharedObjects:
                 promised = held[digest] = self._blobs.promise(digest)
                 wanted = self._wanted.setdefault(index, {})
                 wanted.setdefault(serial, []).append(promised)
-            with self._ledger.lock:
+            with self._book.lock:
                 is_answered = serial < ticket.count and ticket.what(serial) != OPEN
             if is_answered:
                 self.note_answers(index, serial, 1)
@@ -91,18 +91,18 @@ class SharedObjects:
     def note_answers(self, index: int, first: int, count: int) -> None:
         """Tasks of a ticket have their answers. Blocks: on the disk, if one is given to others."""
         wanted = self._wanted.get(index)
-        ticket = self._ledger.tickets.by_index.get(index)
+        ticket = self._book.tickets.by_index.get(index)
         if not wanted or ticket is None:
             return
         with self._lock:
             come = [serial for serial in wanted if first <= serial < first + count]
             promised = [(serial, wanted.pop(serial)) for serial in come]
         for serial, blobs in promised:
-            with self._ledger.lock:
+            with self._book.lock:
                 has_failed, place = ticket.has_failed(serial), ticket[serial].place
             for blob in () if has_failed else blobs:
                 try:
-                    self._blobs.keep(blob, self._ledger.read(place))
+                    self._blobs.keep(blob, self._book.read(place))
                 except JournalUnusable as error:
                     self._blobs.refuse(blob, str(error))
 
@@ -127,13 +127,13 @@ class SharedObjects:
                 raise NotTaken("an object that is shared came in pieces that are not its own")
             coming.memory[piece.part].write(offer.data, piece.offset)
             coming.missing.discard(piece)
-            coming.places[piece] = self._ledger.keep(offer.data)
+            coming.places[piece] = self._book.keep(offer.data)
             if coming.missing:
                 return False
             del self._coming[index, offer.digest]
             known = KnownObject(index, offer.digest, offer.sizes)
             places = tuple(coming.places[each] for each in pieces_of(offer.sizes))
-            self._ledger.record(note_object(known, places))
+            self._book.record(note_object(known, places))
         self._hold(known, coming.memory)
         return True
 

@@ -72,7 +72,7 @@ class Reception:
         reason = why_not(greeting)
         ticket = None
         if not reason and greeting.ticket:
-            ticket = self._desk.ledger.find(greeting.ticket)
+            ticket = self._desk.book.find(greeting.ticket)
             if ticket is None:
                 reason = f"there is no ticket {greeting.ticket[:100]!r} here (any more): "
                 reason += "'masterslave jobs' lists those that there are"
@@ -82,7 +82,7 @@ class Reception:
             return encode(Admission(refused=reason))
         if ticket is None:
             ticket = self._desk.make(greeting)
-        visit = Visit(self._desk.ledger, ticket, _caller(), greeting.visitor, self.lobby.wake)
+        visit = Visit(self._desk.book, ticket, _caller(), greeting.visitor, self.lobby.wake)
         self._welcome(visit, greeting)
         on_disconnect(partial(self.lobby.gone, visit))
         admission = encode(admission_of(self._admission, ticket.made.name, self._rows(ticket)))
@@ -144,8 +144,8 @@ class Reception:
     @expose
     def jobs(self) -> list[dict[str, Any]]:
         """Return each ticket as plain data."""
-        with self._desk.ledger.lock:
-            tickets = list(self._desk.ledger.tickets)
+        with self._desk.book.lock:
+            tickets = list(self._desk.book.tickets)
         return [self._job(ticket) for ticket in tickets]
 
     @expose
@@ -169,11 +169,11 @@ class Reception:
         return self._when_on_disk(lambda: told)
 
     def _answers(self, ticket: Ticket, first: int, count: int) -> Iterator[SentAnswer]:
-        ledger, size = self._desk.ledger, 0
-        with ledger.lock:
+        book, size = self._desk.book, 0
+        with book.lock:
             rows = list(ticket.runs(first, count, are_open=False))
         for row in rows:
-            for answer in answers_of(ledger, ticket, *row):
+            for answer in answers_of(book, ticket, *row):
                 yield answer
                 size += len(answer.payload)
                 if size > _MOST_BYTES:
@@ -196,7 +196,7 @@ class Reception:
 
     def _rows(self, ticket: Ticket) -> list[tuple[int, int, str]]:
         name = self._desk.functions.name
-        with self._desk.ledger.lock:
+        with self._desk.book.lock:
             count = ticket.count
             return [
                 (row.first, min(row.count, count - row.first), name(row.function))
@@ -210,14 +210,14 @@ class Reception:
         self.lobby.enter(visit)
         # What is told from here on is; what was recorded before may not be on the disk yet.
         rows = ((0, ticket.count),) if greeting.is_whole else greeting.open
-        with self._desk.ledger.lock:
+        with self._desk.book.lock:
             done = [run for row in rows for run in ticket.runs(*row, are_open=False)]
 
         def tell() -> None:
             for run in done:
                 visit.tell(*run)
 
-        self._desk.ledger.after(tell)
+        self._desk.book.after(tell)
 
     def _has_another(self, ticket: Ticket, greeting: Greeting) -> bool:
         """Tell whether somebody else is here with the ticket of who comes again."""
@@ -229,7 +229,7 @@ class Reception:
         return self.lobby.find(ticket, _caller())
 
     def _found(self, name: str) -> Ticket:
-        ticket = self._desk.ledger.find(name)
+        ticket = self._desk.book.find(name)
         if ticket is None:
             raise BadInput(f"there is no ticket {name[:100]!r} here: 'masterslave jobs' lists them")
         return ticket
@@ -253,12 +253,12 @@ class Reception:
 
     def _when_on_disk(self, value: Callable[[], object]) -> DeferredReply:
         reply = DeferredReply()
-        self._desk.ledger.after(lambda: reply.set(value()))
+        self._desk.book.after(lambda: reply.set(value()))
         return reply
 
     def _job(self, ticket: Ticket) -> dict[str, Any]:
         made = ticket.made
-        with self._desk.ledger.lock:
+        with self._desk.book.lock:
             count, done, failed = ticket.count, ticket.done, ticket.failed
         return {
             "ticket": made.name,

@@ -16,7 +16,7 @@ from masterslave.master.recording import Recording
 from masterslave.master.submission import Function, Single, Span
 from masterslave.protocol.outcomes import MIXED, Outcome
 from masterslave.scheduler import HandOut
-from masterslave.service.ledger import Ledger
+from masterslave.service.book import TicketBook
 from masterslave.service.submissions import PackedSingle, PackedSpan, raised_in
 
 __all__ = ["TicketRecording"]
@@ -32,13 +32,13 @@ class TicketRecording(Recording):
     """
 
     def __init__(
-        self, journal: Journal, ledger: Ledger, place_of: Callable[[Function], Place]
+        self, journal: Journal, book: TicketBook, place_of: Callable[[Function], Place]
     ) -> None:
         super().__init__(journal)
-        self._record = ledger.record
+        self._record = book.record
         self._functions = {one.digest: index for index, one in journal.folded.functions.items()}
         self._place = place_of
-        self._tickets, self._note_raised = ledger.tickets, ledger.note_raised
+        self._tickets, self._note_raised = book.tickets, book.note_raised
 
     def note_singles(self, tasks: Sequence[Single]) -> None:
         """Tasks were numbered, in a row."""

@@ -25,11 +25,11 @@ from masterslave.naming import check_label
 from masterslave.protocol.attaching import RECEPTION_ID, Admission
 from masterslave.protocol.following import FOLLOW_ID
 from masterslave.protocol.joining import Welcome
+from masterslave.service.book import TicketBook
 from masterslave.service.desk import Desk
 from masterslave.service.following import FollowDoor
 from masterslave.service.functions import Functions
 from masterslave.service.leadership import FarmLead
-from masterslave.service.ledger import Ledger
 from masterslave.service.lobby import Lobby
 from masterslave.service.objects import SharedObjects
 from masterslave.service.reception import Reception
@@ -118,8 +118,8 @@ class Service:
 
     def _build(self, epoch: int, local_slaves: int, reach: Reach, show_output: Show | None) -> None:
         label, kept, settings = self.label, self._kept, self._settings
-        ledger = Ledger(kept.journal)
-        functions = Functions(ledger, kept.journal.folded.left)
+        book = TicketBook(kept.journal)
+        functions = Functions(book, kept.journal.folded.left)
         self._carrier = Carrier()
         origin = f"farm {label!r} ({kept.farm_id[:8]})"
         self._trace = trace_of(label, settings, kept)
@@ -127,7 +127,7 @@ class Service:
             settings,
             self._carrier,
             trace=self._trace,
-            recording=TicketRecording(kept.journal, ledger, functions.place),
+            recording=TicketRecording(kept.journal, book, functions.place),
             origin=origin,
             look_at=Lacking().sort_out,
             show_output=show_output,
@@ -142,7 +142,7 @@ class Service:
             origin=origin,
         )
         self._reception = Reception(
-            admission, partial(self._make_desk, ledger, functions), self.why_waiting
+            admission, partial(self._make_desk, book, functions), self.why_waiting
         )
         welcome = Welcome(
             heartbeat_s=settings.heartbeat_s,
@@ -172,12 +172,10 @@ class Service:
         )
         self._lead.when_taken(self._outside.lead_with)
 
-    def _make_desk(self, ledger: Ledger, functions: Functions, lobby: Lobby) -> Desk:
-        self._desk = Desk(
-            self.label, ledger, functions, on_told=lobby.tell, on_part=lobby.tell_part
-        )
+    def _make_desk(self, book: TicketBook, functions: Functions, lobby: Lobby) -> Desk:
+        self._desk = Desk(self.label, book, functions, on_told=lobby.tell, on_part=lobby.tell_part)
         self._desk.master = self.master
-        self._desk.objects = SharedObjects(ledger, self.master.blobs, self.journal.folded.left)
+        self._desk.objects = SharedObjects(book, self.master.blobs, self.journal.folded.left)
         return self._desk
 
     def open(self) -> None:

@@ -1,6 +1,6 @@
 """Tasks as scripts have packed them: the service unpacks neither functions nor arguments.
 
-What became of a task is in the ledger before it is settled here; so all that is told is that it
+What became of a task is in the book before it is settled here; so all that is told is that it
 has its answer.
 """
 

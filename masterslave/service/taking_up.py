@@ -16,9 +16,9 @@ from masterslave.master.submission import Failed, Function, Single, Submission
 from masterslave.packed import PICKLED
 from masterslave.protocol.hand_outs import CALL
 from masterslave.scheduler import Terms
+from masterslave.service.book import TicketBook
 from masterslave.service.desk import Desk
 from masterslave.service.functions import NotTaken
-from masterslave.service.ledger import Ledger
 from masterslave.service.submissions import (
     HELD_BYTES,
     PackedSingle,
@@ -37,8 +37,8 @@ _LOST = "a function that was lost"
 def take_up(desk: Desk) -> int:
     """Put in what is open; returns how many tasks that are. Blocks: on the disk."""
     taken = 0
-    for ticket in list(desk.ledger.tickets):
-        _count_raised(desk.ledger, ticket)
+    for ticket in list(desk.book.tickets):
+        _count_raised(desk.book, ticket)
         taking_up = _TakingUp(desk, ticket)
         submissions = list(taking_up)
         desk.master.take_in(submissions)
@@ -58,10 +58,10 @@ def _fail(desk: Desk, lost: list[PackedSingle]) -> None:
     desk.master.view(lambda decisions: decisions.fail([one.number for one in lost], error))
 
 
-def _count_raised(ledger: Ledger, ticket: Ticket) -> None:
+def _count_raised(book: TicketBook, ticket: Ticket) -> None:
     with contextlib.suppress(JournalUnusable):  # it is only a count
-        raised = sum(raised_in(ledger.read(one.place), one.skip, 1) for one in ticket.mixed())
-        ledger.note_raised(ticket.made.index, raised)
+        raised = sum(raised_in(book.read(one.place), one.skip, 1) for one in ticket.mixed())
+        book.note_raised(ticket.made.index, raised)
 
 
 class _TakingUp:
@@ -124,7 +124,7 @@ class _TakingUp:
         self.lost.append(single)
 
     def _terms(self, row: Sent, runs: list[tuple[int, int]], function: Function) -> Terms:
-        read, ticket = self._desk.ledger.read, self._ticket
+        read, ticket = self._desk.book.read, self._ticket
         is_pickled = function.is_named and any(
             read(ticket[serial].place)[:1] == PICKLED
             for first, count in runs
@@ -135,7 +135,7 @@ class _TakingUp:
     def _singles(
         self, row: Sent, first: int, count: int, function: Function, terms: Terms
     ) -> Iterator[Submission]:
-        read = self._desk.ledger.read
+        read = self._desk.book.read
         for serial in range(first, first + count):
             place = self._ticket[serial].place
             try:
@@ -166,5 +166,5 @@ class _TakingUp:
             places: list[Place] = [self._ticket[first + at].place for at in range(count)]
             yield PackedSpan(
                 self._desk, self._whose, first, function, terms, row.form, Places(places),
-                self._desk.ledger.read,
+                self._desk.book.read,
             )  # fmt: skip

@@ -23,7 +23,7 @@ from masterslave.protocol.attaching import (
     SentAnswer,
 )
 from masterslave.protocol.outcomes import RAISED
-from masterslave.service.ledger import Ledger
+from masterslave.service.book import TicketBook
 
 __all__ = ["Visit", "answers_of"]
 
@@ -41,18 +41,18 @@ _WHAT = {
 }
 
 
-def answers_of(ledger: Ledger, ticket: Ticket, first: int, count: int) -> Iterator[SentAnswer]:
+def answers_of(book: TicketBook, ticket: Ticket, first: int, count: int) -> Iterator[SentAnswer]:
     """Return what became of tasks that have an answer; those whose payload is one, together.
 
     Blocks: on the disk.
     """
     serial, end = first, first + count
     while serial < end:
-        with ledger.lock:
+        with book.lock:
             answer = ticket[serial]
             many = _alike(ticket, serial, end, answer)
             predecessor = _predecessor(ticket, serial, answer)
-        yield _sent(ledger, serial, many, answer, predecessor)
+        yield _sent(book, serial, many, answer, predecessor)
         serial += many
 
 
@@ -80,16 +80,18 @@ def _predecessor(ticket: Ticket, serial: int, answer: Answer) -> int:
     return next((one for one in after if one < ticket.count and ticket.has_failed(one)), -1)
 
 
-def _sent(ledger: Ledger, serial: int, count: int, answer: Answer, predecessor: int) -> SentAnswer:
+def _sent(
+    book: TicketBook, serial: int, count: int, answer: Answer, predecessor: int
+) -> SentAnswer:
     why = ANSWERS[answer.what]
     kind, skip = answer.kind, answer.skip
     if why == "unable":
         kind = RAISED
     try:
-        payload = ledger.read(answer.place)
+        payload = book.read(answer.place)
     except JournalUnusable as error:
         return SentAnswer(serial, count, FAILED, payload=str(error).encode())
-    slave = ledger.slave(answer.slave)
+    slave = book.slave(answer.slave)
     return SentAnswer(serial, count, _WHAT[why], kind, skip, payload, slave, predecessor)
 
 
@@ -108,7 +110,7 @@ class Visit:
 
     def __init__(
         self,
-        ledger: Ledger,
+        book: TicketBook,
         ticket: Ticket,
         whose: object,
         visitor: str,
@@ -119,7 +121,7 @@ class Visit:
         self.visitor = visitor
         self.poll: Callable[[bytes], None] | None = None
         self.until = 0.0
-        self._ledger = ledger
+        self._book = book
         self._wake = wake
         self._gathering = threading.Lock()
         self._lock = threading.Lock()
@@ -197,7 +199,7 @@ class Visit:
                 size += len(one.payload)
                 continue
             first, count = one
-            for answer in answers_of(self._ledger, self.ticket, first, count):
+            for answer in answers_of(self._book, self.ticket, first, count):
                 found.append(answer)
                 size += len(answer.payload)
                 if size >= _MOST_BYTES or len(found) >= _MOST_ANSWERS:
@@ -215,7 +217,7 @@ class Visit:
             if isinstance(one, SentAnswer):
                 yield one
             else:
-                yield from answers_of(self._ledger, self.ticket, *one)
+                yield from answers_of(self._book, self.ticket, *one)
 
     def _take_next(self) -> SentAnswer | tuple[int, int] | None:
         """Take out what is to be told next: what was yielded comes before the answers."""

@@ -2,8 +2,8 @@
 
 ::
 
-    submit --> ledger --line--> reception of `masterslave master`  (on its disk)
-    future <-- ledger <--line-- answers
+    submit --> backlog --line--> reception of `masterslave master`  (on its disk)
+    future <-- backlog <--line-- answers
 """
 
 from __future__ import annotations
@@ -120,8 +120,8 @@ class AttachedFarm(Leaving, Sharing):
         self._title = partial(_title_of, weakref.ref(self))
         self._requests = Requests()
         self.futures = self._restore(admission)
-        with self._remote as ledger:
-            ledger.admit(admission.taken)
+        with self._remote as backlog:
+            backlog.admit(admission.taken)
         self._line = Line(around, door, self._remote, visitor)
         self._end = partial(_end, self._line, self._carrier, failures)
         self._forgotten = weakref.finalize(
@@ -173,9 +173,9 @@ class AttachedFarm(Leaving, Sharing):
         """Return what was done for this script so far."""
         remote = self._remote
         remote.take_in()
-        with remote as ledger:
-            cancelled, answered = remote.cancelled, ledger.answered
-            submitted, open_now, taken = ledger.submitted, ledger.open, ledger.taken
+        with remote as backlog:
+            cancelled, answered = remote.cancelled, backlog.answered
+            submitted, open_now, taken = backlog.submitted, backlog.open, backlog.taken
         return AttachedStatistics(
             submitted=submitted,
             done=answered - cancelled,
@@ -191,7 +191,7 @@ class AttachedFarm(Leaving, Sharing):
         trouble = self._line.trouble
         if trouble:
             return f"farm {self.label!r} does not answer, and is looked for: {trouble}"
-        return self._remote.waits if self._remote.ledger.open else ""
+        return self._remote.waits if self._remote.backlog.open else ""
 
     @staticmethod
     def progress(done: float, total: float) -> None:

@@ -16,6 +16,7 @@ from typing import TypeVar
 import msgspec
 
 from masterslave.errors import CannotAttach, Detached, FarmError
+from masterslave.farm.attached.backlog import OutOfStep
 from masterslave.farm.attached.finding import (
     ANSWER_S,
     Around,
@@ -25,7 +26,6 @@ from masterslave.farm.attached.finding import (
     find,
     greeting,
 )
-from masterslave.farm.attached.ledger import OutOfStep
 from masterslave.farm.attached.master import RemoteMaster
 from masterslave.farm.attached.sending import Told
 from masterslave.farm.attached.waiting import Waiting
@@ -171,20 +171,20 @@ class Line:
         master = self._master
         while not self._stopped.is_set():
             master.take_in()
-            with master as ledger:
-                portions = ledger.next_portions(_MOST_TASKS, _MOST_BYTES)
-                unwanted = ledger.unwanted()
+            with master as backlog:
+                portions = backlog.next_portions(_MOST_TASKS, _MOST_BYTES)
+                unwanted = backlog.unwanted()
             if unwanted:
                 self._taken(self._ask("cancel", Cancel(self.ticket, unwanted), Taken))
-                with master as ledger:
-                    ledger.note_cancelled(unwanted)
+                with master as backlog:
+                    backlog.note_cancelled(unwanted)
             if portions:
                 self._offer(blob for one in portions for blob in one.holds)
                 request = self._told.request(self.ticket, portions)
                 taken = self._taken(self._ask("submit", request, Taken))
                 self._told.note(request)
-                with master as ledger:
-                    ledger.take(taken)
+                with master as backlog:
+                    backlog.take(taken)
             if portions or unwanted:
                 master.note_progress()
             else:
@@ -239,8 +239,8 @@ class Line:
                 reception = self._connected
             if reception is None:
                 return
-            with master as ledger:
-                session, received = ledger.session, ledger.received
+            with master as backlog:
+                session, received = backlog.session, backlog.received
             if self._connected is not reception:  # that may be another session's
                 continue
             try:
@@ -315,15 +315,15 @@ class Line:
                 log.warning(
                     "farm %r does not answer (%s): %d tasks wait for it; start it again with "
                     "'masterslave master %s' and the journal that it had",
-                    label, self.trouble, self._master.ledger.open, label,
+                    label, self.trouble, self._master.backlog.open, label,
                 )  # fmt: skip
             self._stopped.wait(retry_s)
             retry_s = min(2 * retry_s, _RETRY_S)
 
     def _greeting(self) -> Greeting:
         known = self._door.admission
-        with self._master as ledger:
-            rows = ledger.open_rows()
+        with self._master as backlog:
+            rows = backlog.open_rows()
         return greeting(known.ticket, self._visitor, known.farm_id, known.epoch, rows)
 
     def _why_not(self, admission: Admission) -> str:
@@ -338,8 +338,8 @@ class Line:
         return ""
 
     def _go_on_with(self, door: Door) -> None:
-        with self._master as ledger:
-            ledger.admit(door.admission.taken)
+        with self._master as backlog:
+            backlog.admit(door.admission.taken)
         offered = [*self._offered.values()]
         self._offered.clear()
         self._told = Told()

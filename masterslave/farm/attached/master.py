@@ -2,10 +2,10 @@
 
 ::
 
-    Submitter --put, look--> inbox --> ledger --> line --submit--> reception of the farm
-    future <----------- hand over <--- ledger <-- line <-collect-- its answers
+    Submitter --put, look--> inbox --> backlog --> line --submit--> reception of the farm
+    future <----------- hand over <--- backlog <-- line <-collect-- its answers
 
-One lock guards the ledger. Answers are handed over without it, since that runs code of the user's.
+One lock guards the backlog. Answers are handed over without it, since that runs code of the user's.
 A task that is given the result of another one travels with the serial of that: the farm keeps the
 result for it. If that one came with the ticket, it is held back until the result has come.
 """
@@ -23,7 +23,7 @@ from typing import Any, NoReturn, cast
 
 from masterslave.errors import FarmError
 from masterslave.farm.attached.answers import Reader, is_value
-from masterslave.farm.attached.ledger import Ledger, Struck
+from masterslave.farm.attached.backlog import Backlog, Struck
 from masterslave.farm.attached.parcels import Parcel, parcel_of, parcels_of_span
 from masterslave.farm.futures import FarmFuture
 from masterslave.farm.spans import ItemSpan
@@ -57,7 +57,7 @@ class RemoteMaster:
 
     Attributes:
         blobs: What the script has shared.
-        ledger: For who has the lock: ``with master:``.
+        backlog: For who has the lock: ``with master:``.
         bell: Rung when there is something to send.
         waits: What tasks wait for, as the farm has said last.
         cancelled: How many tasks were dropped here.
@@ -67,7 +67,7 @@ class RemoteMaster:
     def __init__(self, origin: str) -> None:
         self.origin = origin
         self.blobs = Blobs(lambda: None)
-        self.ledger = Ledger()
+        self.backlog = Backlog()
         self.bell = threading.Event()
         self.waits = ""
         self.cancelled = 0
@@ -83,14 +83,14 @@ class RemoteMaster:
         self._handing_over = threading.local()
         self.over: FarmError | None = None
 
-    def __enter__(self) -> Ledger:
+    def __enter__(self) -> Backlog:
         self._interrupts.hold()
         try:
             self._lock.acquire()
         except BaseException:
             self._interrupts.let_go()
             raise
-        return self.ledger
+        return self.backlog
 
     def __exit__(
         self,
@@ -133,8 +133,8 @@ class RemoteMaster:
 
     def is_out(self, single: Single) -> bool:
         """Tell whether a task is with a slave: here only, whether the farm has it."""
-        with self as ledger:
-            return 0 <= single.number < ledger.taken and ledger.find(single.number) is single
+        with self as backlog:
+            return 0 <= single.number < backlog.taken and backlog.find(single.number) is single
 
     def cancel(self, singles: Sequence[Single]) -> None:
         """Drop single tasks that have no answer yet."""
@@ -158,20 +158,20 @@ class RemoteMaster:
 
     def restore(self, first: int, futures: Sequence[Single]) -> None:
         """Enter tasks of an earlier time, the first of which has this serial."""
-        with self as ledger:
-            ledger.restore(first, futures)
-            self._returned = ledger.submitted
+        with self as backlog:
+            backlog.restore(first, futures)
+            self._returned = backlog.submitted
             self._earlier.append((first, futures))
 
     def cancel_all(self) -> int:
         """Drop all that has no answer; returns how many tasks that were."""
-        with self as ledger:
+        with self as backlog:
             before = self.cancelled
             told = self._take_in()
             told += [parcel.settle_all(Cancelled()) for parcel in reversed(self._held)]
             self.cancelled += sum(_count(parcel) for parcel in self._held)
             self._held = []
-            told += self._struck(ledger.drop_all(), Cancelled())
+            told += self._struck(backlog.drop_all(), Cancelled())
             dropped = self.cancelled - before
             self._being_answered += len(told)
         self._tell(told)
@@ -222,14 +222,14 @@ class RemoteMaster:
             OutOfStep: Answers are missing.
         """
         told: list[HandOver] = []
-        with self as ledger:
+        with self as backlog:
             self.waits = answers.waits
-            for sent in ledger.receive(session, answers):
+            for sent in backlog.receive(session, answers):
                 if sent.what == PARTLY:
                     self._note_part(sent)
                     continue
                 reader = Reader(sent, self._find)
-                for struck in ledger.strike_out(sent.first, sent.count):
+                for struck in backlog.strike_out(sent.first, sent.count):
                     told.append(self._answered(sent, reader, struck))
             self._being_answered += len(told)
         self._tell(told)
@@ -247,7 +247,7 @@ class RemoteMaster:
         return submission.settle, (answer, sent.slave)
 
     def _note_part(self, sent: SentAnswer) -> None:
-        submission = self.ledger.find(sent.first)
+        submission = self.backlog.find(sent.first)
         if submission is None:
             return
         if sent.kind == PART:
@@ -285,7 +285,7 @@ class RemoteMaster:
                     if not cast(FarmFuture[Any], one).done():
                         after[one.number] = one
                 self._followed.update(after)
-                self.ledger.add(
+                self.backlog.add(
                     submission,
                     parcel.arguments,
                     tuple(after),
@@ -309,17 +309,17 @@ class RemoteMaster:
 
     def _is_flushed(self) -> bool:
         return self.over is not None or (
-            self.ledger.is_flushed and not self._inbox and not self._held
+            self.backlog.is_flushed and not self._inbox and not self._held
         )
 
     def _is_all_answered(self) -> bool:
-        return not (self.ledger.open or self._inbox or self._held or self._being_answered)
+        return not (self.backlog.open or self._inbox or self._held or self._being_answered)
 
     # Without it.
 
     def _drop(self, submissions: Sequence[Submission]) -> None:
         answer = Cancelled()
-        with self as ledger:
+        with self as backlog:
             told = self._take_in()
             unwanted = {id(one) for one in submissions if one.number < 0}
             if unwanted and self._held:
@@ -331,7 +331,7 @@ class RemoteMaster:
             for one in submissions:
                 if one.number >= 0:
                     count = one.count if one.is_span else 1
-                    struck = ledger.drop(range(one.number, one.number + count))
+                    struck = backlog.drop(range(one.number, one.number + count))
                     told += self._struck(struck, answer)
             self._being_answered += len(told)
         self._tell(told)
@@ -340,11 +340,11 @@ class RemoteMaster:
     def _drain(self, error: FarmError) -> list[HandOver]:
         """Return what gives all that is open this error."""
         failed = Failed(error)
-        with self as ledger:
+        with self as backlog:
             told = self._take_in()
             told += [parcel.settle_all(failed) for parcel in reversed(self._held)]
             self._held = []
-            return told + self._struck(ledger.give_up(), failed)
+            return told + self._struck(backlog.give_up(), failed)
 
     def _hand_over(self, told: list[HandOver]) -> None:
         if told:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import NamedTuple
 
-from masterslave.farm.attached.ledger import Portion
+from masterslave.farm.attached.backlog import Portion
 from masterslave.master.submission import Function
 from masterslave.protocol.attaching import Request, SentFunction, SentTasks
 from masterslave.protocol.encoding import encode

@@ -22,7 +22,7 @@ from masterslave.master.book import TaskBook
 from masterslave.master.submission import Single, Submission
 from masterslave.protocol.attaching import Answers, SentAnswer
 
-__all__ = ["Ledger", "OutOfStep", "Portion", "Struck"]
+__all__ = ["Backlog", "OutOfStep", "Portion", "Struck"]
 
 Struck = tuple[Submission, int, int]
 """What is answered: a submission, the offset of the first item, and how many."""
@@ -52,7 +52,7 @@ class Portion:
     holds: tuple[object, ...] = ()
 
 
-class Ledger:
+class Backlog:
     """What has no answer, what the farm has to be told, and what it has said.
 
     Attributes:

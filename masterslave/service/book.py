@@ -12,10 +12,10 @@ from masterslave.journal.facts import Ended, Fact, Noted, Place, Settled, SlaveK
 from masterslave.journal.journal import Journal
 from masterslave.journal.tickets import NOTES, Ticket
 
-__all__ = ["Ledger"]
+__all__ = ["TicketBook"]
 
 
-class Ledger:
+class TicketBook:
     """Tickets, as the journal has them.
 
     Attributes:

@@ -96,21 +96,21 @@ class Script(RuleBasedStateMachine):
     @precondition(lambda self: not self.is_connected)
     @rule()
     def connect(self) -> None:
-        with self.master as ledger:
-            is_first, rows = not ledger.session, ledger.open_rows()
+        with self.master as backlog:
+            is_first, rows = not backlog.session, backlog.open_rows()
         admission = self.farm.attach(
             Greeting(1, "script", "host", 1, (3, 11), is_whole=is_first, open=rows)
         )
-        with self.master as ledger:
-            ledger.admit(admission.taken)
+        with self.master as backlog:
+            backlog.admit(admission.taken)
         self.told, self.is_connected = Told(), True
 
     @precondition(lambda self: self.is_connected)
     @rule(fate=FATES, most=st.integers(1, 6))
     def send(self, fate: str, most: int) -> None:
         self.master.take_in()
-        with self.master as ledger:
-            portions = ledger.next_portions(most, 1 << 20)
+        with self.master as backlog:
+            portions = backlog.next_portions(most, 1 << 20)
         request = self.told.request("T", portions)
         if fate != "request lost":
             taken = self.farm.submit(request)
@@ -120,27 +120,27 @@ class Script(RuleBasedStateMachine):
             self.is_connected = False
             return
         self.told.note(request)
-        with self.master as ledger:
-            ledger.take(taken.taken)
+        with self.master as backlog:
+            backlog.take(taken.taken)
 
     @precondition(lambda self: self.is_connected)
     @rule(fate=FATES)
     def send_cancels(self, fate: str) -> None:
-        with self.master as ledger:
-            unwanted = ledger.unwanted()
+        with self.master as backlog:
+            unwanted = backlog.unwanted()
         for _ in range({"twice": 2, "request lost": 0}.get(fate, 1)):
             self.farm.cancel(Cancel("T", unwanted))
         if "lost" in fate:
             self.is_connected = False
             return
-        with self.master as ledger:
-            ledger.note_cancelled(unwanted)
+        with self.master as backlog:
+            backlog.note_cancelled(unwanted)
 
     @precondition(lambda self: self.is_connected)
     @rule(fate=FATES)
     def collect(self, fate: str) -> None:
-        with self.master as ledger:
-            session, received = ledger.session, ledger.received
+        with self.master as backlog:
+            session, received = backlog.session, backlog.received
         if fate == "request lost":
             self.is_connected = False
             return
@@ -198,13 +198,13 @@ class Script(RuleBasedStateMachine):
             self.send_cancels("arrives")
             for serial in self.farm.undone:
                 self.farm.do(serial)
-                with self.master as ledger:
-                    assert ledger.find(serial) is not None, "nobody wants it"
-            with self.master as ledger:
-                before = ledger.received
+                with self.master as backlog:
+                    assert backlog.find(serial) is not None, "nobody wants it"
+            with self.master as backlog:
+                before = backlog.received
             self.collect("arrives")
-            with self.master as ledger:
-                is_heard = ledger.received == before and ledger.is_flushed
+            with self.master as backlog:
+                is_heard = backlog.received == before and backlog.is_flushed
         for number, future in self.futures:
             try:
                 assert future.result(0) == abs(number)
@@ -215,9 +215,9 @@ class Script(RuleBasedStateMachine):
             assert sorted(place for place, _ in came) == list(range(span.count))
             for place, value in came:
                 assert isinstance(value, CancelledError) or value == abs(numbers[place])
-        with self.master as ledger:
-            assert ledger.open == 0
-            assert ledger.taken == ledger.submitted == self.farm.taken
+        with self.master as backlog:
+            assert backlog.open == 0
+            assert backlog.taken == backlog.submitted == self.farm.taken
         self.nothing_twice()
 
 
@@ -226,10 +226,10 @@ def test_what_the_farm_was_never_told_of_is_not_asked_for() -> None:
     script.submit(1)
     script.map([2, 3])
     script.master.take_in()
-    with script.master as ledger:
-        assert ledger.open_rows() == ()
-        ledger.next_portions(2, 1000)
-        assert ledger.open_rows() == ((0, 2),)
+    with script.master as backlog:
+        assert backlog.open_rows() == ()
+        backlog.next_portions(2, 1000)
+        assert backlog.open_rows() == ((0, 2),)
     script.teardown()
 
 
