@@ -50,6 +50,7 @@ def drop_open(ground: Outside | Here, master: Master, journaled: Journaled | Non
     if journaled is None:
         dropped = master.cancel_all()
         return f"and their results kept, {dropped} under way are dropped" if dropped else ""
+    master.conversation.fall_silent()  # slaves are left, and not lost, as their connections end
     ground.shut()
     dropped = master.abandon()
     kept = f"and their results are in {journaled.path}"

@@ -78,7 +78,6 @@ class Conversation:
         self._arrivals = Arrivals(decisions)
         self._blobs = blobs
         self._output = output
-        self._is_silent = False
         self._heartbeat_s = heartbeat_s
         self._data_only = data_only
         self._look_at = look_at
@@ -119,7 +118,7 @@ class Conversation:
     def fall_silent(self) -> None:
         """Answer no slave any more, and hand nothing out: another master may act for the farm."""
         with self._turn.lock:
-            self._is_silent = True
+            self._decisions.is_silent = True
             for seat in self._table.seats.values():
                 take_poll(seat)
 
@@ -141,7 +140,7 @@ class Conversation:
         """Return what will hold what there is for the slave, a heartbeat from now at the latest."""
         now = time.monotonic()
         poll = Poll(now + self._heartbeat_s)
-        if self._is_silent:
+        if self._decisions.is_silent:
             return poll  # which nobody sets
         outcomes = self._sort_out(ask.slave, ask.outcomes) if ask.outcomes else ()
         to_retry = self._find_retries(outcomes) if outcomes else _NONE
@@ -164,7 +163,7 @@ class Conversation:
 
     def _have_wait(self, seat: Seat | None, poll: Poll) -> Poll | None:
         """Have a slave wait for what there is for it; returns what it waited with before."""
-        if self._is_silent:
+        if self._decisions.is_silent:
             return None
         decisions = self._decisions
         if seat is None or decisions.has_ended:
@@ -188,10 +187,10 @@ class Conversation:
 
     def deliver(self, delivery: Delivery) -> bytes | DeferredReply:
         """``take_delivery``; with a journal, the answer comes when the outcomes are on the disk."""
-        if self._is_silent:
+        if self._decisions.is_silent:
             return DeferredReply()  # which nobody sets
         instructions = self.take_delivery(delivery)
-        if self._is_silent:
+        if self._decisions.is_silent:
             return DeferredReply()
         recording = self._decisions.recording
         if recording is None or not delivery.outcomes:

@@ -81,6 +81,7 @@ class Decisions:
         predecessors: Tasks that others follow, by number, and some that have ended.
         broken: Why the farm takes no task any more.
         has_ended: The farm is shut down.
+        is_silent: No slave is answered any more, and their connections end: nothing to tell of.
 
     Args:
         lender: Takes back what was lent.
@@ -113,6 +114,7 @@ class Decisions:
         self.inherited: Inheritance | None = None
         self.broken: FarmBroken | None = None
         self.has_ended = False
+        self.is_silent = False
         self._carrier = carrier
 
     def handle(self, event: Event, outcomes: Outcomes | None = None) -> None:
@@ -244,6 +246,7 @@ class Decisions:
         for duty, task in self.duties.part_from(seat):
             if self.book.find(task.number) is task:
                 self.fail((task.number,), Failed(duty.forget(seat)))
-        level = logging.INFO if state == "left" else logging.WARNING
-        self.log(level, "slave %s %s: %s", seat.introduction.name, state, reason)
+        if not self.is_silent:
+            level = logging.INFO if state == "left" else logging.WARNING
+            self.log(level, "slave %s %s: %s", seat.introduction.name, state, reason)
         return take_poll(seat)

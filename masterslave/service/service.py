@@ -244,6 +244,7 @@ class Service:
                 return
             self._is_closed = True
         self._desk.is_closing = True
+        self.master.conversation.fall_silent()  # slaves are left, and not lost, as their connections end
         self._outside.shut()  # nobody is told that the farm has ended
         self._reception.lobby.close()
         self.master.abandon()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import random
 import time
@@ -229,3 +230,13 @@ def test_a_broken_start_leaves_the_journal_free(open_service: Open) -> None:
     with pytest.raises(FarmError):
         open_service(host="127.0.0.1", identity=None)
     open_service()
+
+
+def test_who_ends_a_service_has_not_lost_its_slaves(
+    open_service: Open, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    service = open_service(local_slaves=2)
+    eventually(lambda: caplog.text.count(" joined from ") == 2, "both are here")
+    service.close()
+    assert " lost" not in caplog.text
