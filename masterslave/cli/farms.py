@@ -123,6 +123,8 @@ def _show(farm: dict[str, Any]) -> None:
         f"{counts['retried']} run again after they raised"
     )
     _show_shared(counts, farm["slaves"])
+    if standby := farm.get("standby"):
+        rich.print(cell(f"  standby: {standby['state']}, on {standby['host']}"))
     if farm["waits"]:
         rich.print(cell(f"  {farm['waits']}"))
     table = Table(

@@ -89,6 +89,7 @@ class Following:
         self._note_epoch: NoteEpoch = _note_nothing
         self._session = secrets.randbits(62) + 1
         self._met: dict[str, str] = {}  # the machine of each
+        self._hosts: dict[str, str] = {}  # what each calls it
         self._steps = Steps(written, follow_s=FOLLOW_S)
         self._steps.may_name = epoch > 0
         self._has_lead = epoch > 0
@@ -107,10 +108,13 @@ class Following:
         return self._steps.written
 
     @property
-    def copy(self) -> tuple[str, str] | None:
-        """The copy that is waited for, and how far it is, in a word or two."""
-        awaited = self._steps.awaited
-        return None if awaited is None else (awaited[0], awaited[1].value)
+    def standby(self) -> dict[str, str] | None:
+        """The host of the copy that is waited for, and its state in a word or two."""
+        with self._lock:
+            if self._steps.awaited is None:
+                return None
+            copy_id, phase = self._steps.awaited
+            return {"host": self._hosts.get(copy_id, ""), "state": phase.value}
 
     def allow(self, lead: Lead, note_epoch: NoteEpoch, *, follow_s: float = FOLLOW_S) -> None:
         """Let copies follow from now on; without it each is refused.
@@ -190,7 +194,7 @@ class Following:
         is_ours = is_ours and self._kept.begin_like(hello)
         with self._lock:
             if is_ours:
-                self._met[hello.copy_id] = node
+                self._met[hello.copy_id], self._hosts[hello.copy_id] = node, hello.host
             if not self._threads and not self._is_closed:
                 self._start_threads()
         address = self._lead.address if self._lead is not None else ""

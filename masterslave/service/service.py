@@ -244,7 +244,7 @@ class Service:
                 return
             self._is_closed = True
         self._desk.is_closing = True
-        self.master.conversation.fall_silent()  # slaves are left, and not lost, as their connections end
+        self.master.conversation.fall_silent()  # slaves are left, and are not lost
         self._outside.shut()  # nobody is told that the farm has ended
         self._reception.lobby.close()
         self.master.abandon()
@@ -275,6 +275,7 @@ class Service:
             "statistics": asdict(counts),
             "waits": self.why_waiting(),
             "journal": str(self.journal.path),
+            "standby": self.journal.following.standby,
             "jobs": jobs,
             "slaves": [asdict(slave) for slave in self._steering.slaves()],
             "former_slaves": [asdict(slave) for slave in self._steering.former_slaves()],

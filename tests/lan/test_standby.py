@@ -91,6 +91,10 @@ class Standing:
         (leadership,) = json.loads(told)
         return str(leadership["successor"])
 
+    def shown(self) -> str:
+        """Return what `masterslave show` says of the farm."""
+        return self.lan["hall"].run([sys.executable, "-m", "masterslave", "show", "survey"])
+
 
 @dataclass
 class Acting:
@@ -312,11 +316,13 @@ def test_without_its_standby_a_master_goes_on_when_the_name_server_knows_it(
     standby = standing.start_standby("ben")
     script = standing.start_script()
     assert standing.successor()
+    assert "standby: in step, on " in standing.shown()
     standing.lan["ben"].cut()
     cut_at = time.time()
     master.wait_for("the standby is gone, and the master goes on alone")
     alone_s = time.time() - cut_at
     assert not standing.successor()
+    assert "standby:" not in standing.shown()
     script.wait_for('"progress"', since=len(script.lines))
     standing.lan["ben"].mend()
     standby.wait_for("^in step", PATIENCE_S, since=len(standby.lines))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import platform
 import random
 import subprocess
 import threading
@@ -186,7 +187,9 @@ def pair(tmp_path: Path) -> Iterator[Pair]:
 def test_nothing_is_acknowledged_that_the_copy_in_step_has_not(pair: Pair) -> None:
     pair.work(1, 2, 3)
     assert pair.is_acknowledged.wait(10), "nobody follows"
+    assert pair.journal.following.standby is None
     pair.come_into_step()
+    assert pair.journal.following.standby == {"host": platform.node(), "state": "in step"}
     assert pair.lead.read()[1] == pair.copy.copy_id
     pair.work(4)
     rows = pair.ask()
