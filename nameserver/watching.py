@@ -81,7 +81,6 @@ class Watch:
         self._closed = threading.Event()
         self._turn = threading.Condition()
         self._is_asking = False
-        self._on_event = on_event
         self._thread: threading.Thread | None = None
         if on_event is not None:
             self._thread = threading.Thread(

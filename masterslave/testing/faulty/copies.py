@@ -97,7 +97,7 @@ class Host:
         self._life += 1
         self.is_up = True
         self._be_new()
-        self._heard_at, self._is_in_step = self._loop.now, False
+        self._heard_at = self._loop.now
         self._lease = OwnLease(_LEASE_S)
         self._again(_ASK_S * self._random.random(), self._take)
 
