@@ -18,7 +18,8 @@ import tempfile
 PYTEST = [sys.executable, "-m", "pytest"]
 TOGETHER = [*PYTEST, "-m", "not serial"]
 FARM = ["tests/masterslave", "tests/benchmarks"]
-NETWORK = ["tests/lan", *(f"tests/masterslave/{one}" for one in ("attached", "service", "standby"))]
+LASTING = ["attached", "journaled", "keeping", "leading", "service", "standby"]
+NETWORK = ["tests/lan", *(f"tests/masterslave/{one}" for one in LASTING)]
 PACKAGES = ["remoteobj", "nameserver", "masterslave"]
 
 
