@@ -18,7 +18,17 @@ from msgspec import Struct
 from ..packed import unpack_value
 from .segments import Part
 
-__all__ = ["HEAD", "OBJECT", "RESULT", "BlobGone", "Head", "is_here", "open_blob", "read_blob"]
+__all__ = [
+    "HEAD",
+    "OBJECT",
+    "RESULT",
+    "BlobGone",
+    "Head",
+    "is_here",
+    "open_blob",
+    "open_parts",
+    "read_blob",
+]
 
 OBJECT, RESULT = range(2)
 """Kinds: an object, pickled; a task's result, as ``masterslave.packed`` has written it."""
@@ -74,7 +84,11 @@ def open_blob(parts: Sequence[Part]) -> tuple[int, Callable[[], Any]]:
     Raises:
         BlobGone: It is not there.
     """
-    memory = [_map(part) for part in parts]
+    return open_parts([_map(part) for part in parts])
+
+
+def open_parts(memory: Sequence[memoryview]) -> tuple[int, Callable[[], Any]]:
+    """Do the same with a blob whose parts are in memory."""
     first = memory[0]
     start = HEAD.size + HEAD.unpack(first[: HEAD.size])[0]
     head = _decode_head(first[HEAD.size : start])

@@ -12,10 +12,10 @@ import sys
 import types
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any
 
 from masterslave.codeset import code_of, without_code
-from masterslave.errors import FarmError, HandlersUnusable, NotShared
+from masterslave.errors import FarmError, HandlersUnusable
 from masterslave.journal.facts import RUN_BITS
 from masterslave.journal.left_code import CODE, PART, read_code
 from masterslave.journal.reading import JournalReader
@@ -28,6 +28,7 @@ from masterslave.slave.child.handlers import Handlers
 from masterslave.slave.child.looking import Unusable, find, tasks_by_class
 from masterslave.stories.finding import in_run
 from masterslave.stories.recorded import arguments_in, function_of
+from masterslave.stories.shared import KeptObjects
 
 __all__ = ["LoadedCall", "load_call"]
 
@@ -76,7 +77,8 @@ def load_call(
     script = script_of(reader.folded.notes, number >> RUN_BITS)
     _look_in([*path, os.getcwd(), *(script.path if script is not None else ())])
     _take_code(reader, code_of(packed))
-    function, found = _unpickled(task, name, body, arguments, handlers)
+    with _sharing(KeptObjects(reader, number)):
+        function, found = _unpickled(task, name, body, arguments, handlers)
     try:
         if kept.form == CALL:
             args, kwargs = found
@@ -93,10 +95,9 @@ def _unpickled(
 ) -> tuple[Callable[..., Any], Any]:
     """Return function and arguments; raises as ``load_call``."""
     try:
-        with _nothing_shared():
-            is_named, is_pickled = body[:1] == NAMED, arguments.startswith(_PICKLE)
-            function = _named(body[1:].decode(), handlers) if is_named else pickle.loads(body)
-            return function, pickle.loads(arguments) if is_pickled else unpack_value(arguments)
+        is_named, is_pickled = body[:1] == NAMED, arguments.startswith(_PICKLE)
+        function = _named(body[1:].decode(), handlers) if is_named else pickle.loads(body)
+        return function, pickle.loads(arguments) if is_pickled else unpack_value(arguments)
     except (FarmError, MemoryError):
         raise
     except ModuleNotFoundError as error:
@@ -164,20 +165,13 @@ def _named(name: str, specs: Sequence[str]) -> Callable[..., Any]:
 
 
 @contextlib.contextmanager
-def _nothing_shared() -> Iterator[None]:
-    """Have what was shared say that it is not to be had; it is asked for as in a child."""
+def _sharing(shared: KeptObjects) -> Iterator[None]:
+    """Have handles find what was shared; it is asked for as in a child."""
     module: Any = sys.modules.setdefault("_masterslave", types.ModuleType("_masterslave"))
     before = vars(module).copy()
-    module.take_shared = _take_shared
+    module.take_shared = shared.take
     try:
         yield
     finally:
         vars(module).clear()
         vars(module).update(before)
-
-
-def _take_shared(digest: bytes, origin: str) -> NoReturn:
-    raise NotShared(
-        f"this task was given an object of farm.share, or the result of another task, of {origin}: "
-        "no journal keeps those, so it cannot be run again"
-    )

@@ -22,8 +22,16 @@ def odd(number):
 def both(one, other):
     return one / other
 
+def share_of(numbers, place, total):
+    return numbers[place] / total
+
+def told(value):
+    return value
+
 farm = Farm.attach("lab")
 futures = [farm.submit(odd, 8), farm.submit(odd, 6)]
+shared, nothing = farm.share([3, 4, {"of": "many"}]), farm.submit(told, 0)
+futures.append(farm.submit(share_of, shared, 1, nothing))
 for future in futures:
     future.exception()
 try:
@@ -56,6 +64,9 @@ def test_tasks_of_a_service_run_again_with_the_modules_that_were_sent(
         service.close()
     code, said = _replayed(str(tmp_path / "lab.db"), "both")
     assert "both(5, 0)" in said
+    assert "ZeroDivisionError" in said
+    code, said = _replayed(str(tmp_path / "lab.db"), "share_of")
+    assert "share_of([3, 4, {'of': 'many'}], 1, 0)" in said
     assert "ZeroDivisionError" in said
     code, said = _replayed(str(tmp_path / "lab.db"), "0")  # which has not failed
     assert code == 0

@@ -102,7 +102,9 @@ def test_each_kind_of_call_runs_again(journal: Path, capfd: pytest.CaptureFixtur
     said = capfd.readouterr().err
     assert "ZeroDivisionError" in said
     assert "replaying.py" not in said
-    assert "no journal keeps those" in masterslave("replay", str(journal), failed["sum"])
+    assert "the journal of a script does not keep those" in masterslave(
+        "replay", str(journal), failed["sum"]
+    )
 
 
 def test_what_has_not_failed_is_not_kept(journal: Path) -> None:
