@@ -41,11 +41,11 @@ def take_up(desk: Desk) -> int:
         _count_raised(desk.book, ticket)
         taking_up = _TakingUp(desk, ticket)
         submissions = list(taking_up)
-        desk.master.take_in(submissions)
-        taken += sum(one.count if one.is_span else 1 for one in submissions)
-        if taking_up.lost:
+        if taking_up.lost:  # first: what is to follow these fails with them
             log.error("ticket %s: %d tasks are lost", ticket.made.name, len(taking_up.lost))
             _fail(desk, taking_up.lost)
+        desk.master.take_in(submissions)
+        taken += sum(one.count if one.is_span else 1 for one in submissions)
     return taken
 
 

@@ -107,11 +107,12 @@ class Bare:
         return self._send(fn, packed, CALL, after, terms)
 
     def items(
-        self, fn: Callable[..., Any], items: Sequence[Any], *, starred: bool = False, **terms: Any
-    ) -> Taken:
+        self, fn: Callable[..., Any], items: Sequence[Any], *, starred: bool = False,
+        after: tuple[int, ...] = (), **terms: Any,
+    ) -> Taken:  # fmt: skip
         """Submit items."""
         packed = tuple(pack_items([item]) for item in items)
-        return self._send(fn, packed, EACH_STARRED if starred else EACH, (), terms)
+        return self._send(fn, packed, EACH_STARRED if starred else EACH, after, terms)
 
     def _send(
         self,

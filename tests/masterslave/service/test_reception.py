@@ -150,6 +150,44 @@ def test_tasks_that_a_damaged_file_has_lost_are_answered_too(
         assert later.answers == again.answers
 
 
+def test_what_follows_a_task_that_was_lost_does_not_run(open_service: Open) -> None:
+    service = open_service()
+    path, needle, code = service.journal.path, b"needle" * 30, b"hay in the code" * 10
+
+    def lost(_: int) -> bytes:
+        return code
+
+    with Bare(reception_of(service)) as script:
+        script.calls(square, [1])
+        script.calls(len, [needle])  # 1: its arguments are lost
+        script.calls(lost, [1])  # 2: its function is
+        script.calls(square, [3], after=(1,))
+        script.calls(square, [4], after=(0, 3))
+        script.calls(square, [5], after=(2,))
+        script.items(square, [6, 7], after=(1,))
+        script.calls(square, [8], after=(0,))
+    service.close()
+    content = path.read_bytes()
+    for one in (needle, code):
+        assert one in content
+        content = content.replace(one, bytes(len(one)))
+    path.write_bytes(content)
+    for _ in range(2):
+        service = open_service(local_slaves=1)
+        with Bare(reception_of(service), script.ticket) as again:
+            assert again.collect_all() == {0: 1, 8: 64}
+            assert [again.answers[serial].what for serial in (1, 2)] == [FAILED] * 2
+            followers = {
+                serial: (again.answers[serial].what, again.answers[serial].predecessor)
+                for serial in range(3, 8)
+            }
+        assert followers == {
+            serial: (PREDECESSOR_FAILED, predecessor)
+            for serial, predecessor in ((3, 1), (4, 3), (5, 2), (6, 1), (7, 1))
+        }
+        service.close()
+
+
 def test_what_was_taken_is_passed_over(open_service: Open) -> None:
     service = open_service(local_slaves=1)
     function = sent_function(math.isqrt)
