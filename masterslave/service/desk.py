@@ -146,7 +146,7 @@ class Desk(Answered):
                 f"arguments of {function.name}() take {largest / 2**20:.0f} MiB, at most "
                 f"{MAX_PAYLOAD_BYTES // 2**20} travel"
             )
-        if not largest or tasks.form not in (CALL, EACH, EACH_STARRED):
+        if not all(tasks.arguments) or tasks.form not in (CALL, EACH, EACH_STARRED):
             raise NotTaken(f"tasks of {function.name}() are in no form that is known here")
         for serial in tasks.after:
             is_item = self._is_item(ticket, serial) or any(

@@ -59,6 +59,7 @@ _REFUSED: dict[str, SentTasks | SentFunction] = {
     "at most 128 travel": _tasks(arguments=(bytes(MAX_PAYLOAD_BYTES + 1),)),
     "in no form": _tasks(form=7),
     "in no form ": _tasks(arguments=(b"",)),
+    "in no form  ": _tasks(arguments=(*_ONE, b"")),
     "no single task": _tasks(after=(1,)),
     "no single task ": _tasks(after=(-1,)),
     "no single task  ": _tasks(first=2, after=(1,)),
