@@ -50,6 +50,7 @@ ANSWERS = ("", "outcome", "given up", "cancelled", "failed", "unable", "predeces
 _OUTCOME = 1
 _VALUE, _RAISED, _MIXED = range(3)  # as in protocol.outcomes
 _first = attrgetter("first")
+_alike = attrgetter("function", "terms", "form", "visitor")
 
 
 class TicketMade(Struct, frozen=True, array_like=True):
@@ -75,6 +76,8 @@ class Sent(Struct, array_like=True):
         index: Of the ticket.
         first: Serial of the first.
         function: Digest.
+        visitor: Who submitted them, as ``protocol.attaching.Greeting`` has it; empty where that
+            was not written down.
     """
 
     index: int
@@ -86,6 +89,7 @@ class Sent(Struct, array_like=True):
     after: tuple[int, ...] = ()
     item_bytes: int = 0
     given: tuple[tuple[bytes, int], ...] = ()
+    visitor: str = ""
 
 
 class _Numbered(Struct, frozen=True, array_like=True):
@@ -191,6 +195,15 @@ class Ticket:
         """Return how a task was submitted."""
         return self.rows[bisect_right(self.rows, serial, key=_first) - 1]
 
+    def has_from_another(self, first: int, visitor: str) -> bool:
+        """Tell whether tasks from a serial on are known to be of another visitor."""
+        at = max(0, bisect_right(self.rows, first, key=_first) - 1)
+        return any(
+            max(first, row.first) < min(row.first + row.count, self.count)
+            and row.visitor not in ("", visitor)
+            for row in self.rows[at:]
+        )
+
     def mixed(self) -> Iterator[Answer]:
         """Return answers of items of which some have raised."""
         for serial in range(self.count):
@@ -219,9 +232,7 @@ class Ticket:
         last = rows[-1] if rows else None
         if last is not None:
             last.count = min(last.count, sent.first - last.first)
-            is_alike = last.first + last.count == sent.first and (
-                (last.function, last.terms, last.form) == (sent.function, sent.terms, sent.form)
-            )
+            is_alike = last.first + last.count == sent.first and (_alike(last) == _alike(sent))
             if is_alike and not last.after and not sent.after:
                 last.count += sent.count
                 last.item_bytes = max(last.item_bytes, sent.item_bytes)

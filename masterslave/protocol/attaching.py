@@ -67,7 +67,10 @@ class Greeting(Struct, frozen=True):
         is_whole: Every answer of the ticket is wanted; else those of *open* only.
         open: Serials that it waits for: ``(first, count)`` of each row.
         visitor: Drawn by the script when it comes, and said again when it has lost its connection;
-            then it is let in only if nobody else has come with its ticket meanwhile.
+            then it is let in only if nobody else is here with its ticket, or has submitted tasks
+            meanwhile.
+        taken: Serials below this one it knows to be on the disk, when it comes again; -1: it does
+            not say.
     """
 
     version: int
@@ -81,6 +84,7 @@ class Greeting(Struct, frozen=True):
     is_whole: bool = True
     open: tuple[tuple[int, int], ...] = ()
     visitor: str = ""
+    taken: int = -1
 
 
 class Admission(Struct, frozen=True):

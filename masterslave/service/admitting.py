@@ -8,7 +8,7 @@ from msgspec import structs
 
 from masterslave.protocol.attaching import ATTACHING, Admission, Greeting
 
-__all__ = ["admission_of", "why_not", "why_other"]
+__all__ = ["admission_of", "why_another", "why_not", "why_other"]
 
 
 def why_other(greeting: Greeting, mine: Admission) -> str:
@@ -40,6 +40,15 @@ def why_not(greeting: Greeting) -> str:
             f"between minor versions; start one of them with the other's"
         )
     return ""
+
+
+def why_another(ticket: str) -> str:
+    """Return what is said to who takes the tasks of another visitor for its own."""
+    return (
+        f"somebody else has come with ticket {ticket} since, and has submitted tasks; those that "
+        "this script has submitted and that were not taken before cannot be taken any more: attach "
+        "with the ticket anew for all that there is, and submit again what is not there"
+    )
 
 
 def admission_of(mine: Admission, ticket: str, rows: list[tuple[int, int, str]]) -> Admission:

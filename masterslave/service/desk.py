@@ -34,6 +34,7 @@ from masterslave.packed import PICKLED
 from masterslave.protocol.attaching import Greeting, Request, SentTasks
 from masterslave.protocol.hand_outs import CALL, EACH, EACH_STARRED, MAX_PAYLOAD_BYTES
 from masterslave.scheduler import Terms
+from masterslave.service.admitting import why_another
 from masterslave.service.book import TicketBook
 from masterslave.service.functions import Functions, NotTaken
 from masterslave.service.objects import SharedObjects
@@ -107,8 +108,8 @@ class Desk(Answered):
 
     # Tasks.
 
-    def submit(self, ticket: Ticket, request: Request) -> None:
-        """Take tasks in; those that were taken before are passed over.
+    def submit(self, ticket: Ticket, request: Request, visitor: str) -> None:
+        """Take tasks in; those that were taken before, from the same visitor, are passed over.
 
         Raises:
             NotTaken: There is something that cannot be taken, so nothing is. The message says why.
@@ -121,6 +122,8 @@ class Desk(Answered):
                 if sent.first < 0:
                     raise NotTaken(f"serials are counted from 0, and {sent.first} is none")
                 tasks = _without_known(sent, taken)
+                if tasks is not sent and self.has_from_another(ticket, sent.first, visitor):
+                    raise NotTaken(why_another(ticket.made.name))
                 if not tasks.arguments:
                     continue
                 if tasks.first != taken:
@@ -133,8 +136,13 @@ class Desk(Answered):
             if taken > _MOST_TASKS:
                 raise NotTaken(f"ticket {ticket.made.name} has {ticket.count} tasks: attach anew")
             known: dict[int, Single] = {}
-            made = [self._make(ticket, *row, known) for row in rows]
+            made = [self._make(ticket, *row, known, visitor) for row in rows]
             self.master.take_in([one for each in made for one in each])
+
+    def has_from_another(self, ticket: Ticket, first: int, visitor: str) -> bool:
+        """Tell whether tasks from a serial on are known to be of another visitor."""
+        with self.book.lock:
+            return ticket.has_from_another(first, visitor)
 
     def _looked_at(
         self, ticket: Ticket, tasks: SentTasks, before: Sequence[tuple[SentTasks, Function, Terms]]
@@ -175,6 +183,7 @@ class Desk(Answered):
         function: Function,
         terms: Terms,
         known: dict[int, Single],
+        visitor: str,
     ) -> list[Submission]:
         book, index = self.book, ticket.made.index
         whose = index, ticket.made.name
@@ -183,7 +192,7 @@ class Desk(Answered):
             note_sent(
                 Sent(
                     index, tasks.first, len(places), tasks.function, tasks.terms, tasks.form,
-                    tasks.after, tasks.item_bytes, tasks.given,
+                    tasks.after, tasks.item_bytes, tasks.given, visitor,
                 )
             )
         )  # fmt: skip

@@ -24,7 +24,7 @@ from masterslave.protocol.attaching import (
     Taken,
 )
 from masterslave.protocol.encoding import decode, encode
-from masterslave.service.admitting import admission_of, why_not, why_other
+from masterslave.service.admitting import admission_of, why_another, why_not, why_other
 from masterslave.service.desk import Desk
 from masterslave.service.functions import NotTaken
 from masterslave.service.lobby import Lobby
@@ -35,6 +35,7 @@ from remoteobj.callers import current_context
 __all__ = ["Reception"]
 
 _MOST_BYTES = 4 * 1024 * 1024
+_VISITOR_CHARS = 64
 
 _Verb = TypeVar("_Verb", Request, Cancel, Leave)
 
@@ -69,29 +70,34 @@ class Reception:
         reason = why_other(greeting, self._admission)
         if reason:
             return encode(Admission(refused=reason, is_other=True))
-        reason = why_not(greeting)
-        ticket = None
+        reason, visitor = why_not(greeting), greeting.visitor[:_VISITOR_CHARS]
+        ticket: Ticket | None = None
+        rows: list[tuple[int, int, str]] = []
         if not reason and greeting.ticket:
             ticket = self._desk.book.find(greeting.ticket)
             if ticket is None:
                 reason = f"there is no ticket {greeting.ticket[:100]!r} here (any more): "
                 reason += "'masterslave jobs' lists those that there are"
-            elif not greeting.is_whole and self._has_another(ticket, greeting):
-                reason = f"somebody else has come with ticket {ticket.made.name} since"
+            else:  # it is told of these; should more come from somebody else, ``submit`` sees that
+                rows = self._rows(ticket)
+                if not greeting.is_whole:
+                    reason = self._why_not_again(ticket, visitor, greeting.taken)
         if reason:
             return encode(Admission(refused=reason))
         if ticket is None:
             ticket = self._desk.make(greeting)
-        visit = Visit(self._desk.book, ticket, _caller(), greeting.visitor, self.lobby.wake)
+        visit = Visit(self._desk.book, ticket, _caller(), visitor, self.lobby.wake)
         self._welcome(visit, greeting)
         on_disconnect(partial(self.lobby.gone, visit))
-        admission = encode(admission_of(self._admission, ticket.made.name, self._rows(ticket)))
+        admission = encode(admission_of(self._admission, ticket.made.name, rows))
         return self._when_on_disk(lambda: admission)
 
     @expose
     def submit(self, message: bytes) -> bytes | DeferredReply:
         """Take tasks in (``Request -> Taken``), and say so when they are on the disk."""
-        return self._do(Request, message, self._desk.submit)
+        return self._do(
+            Request, message, lambda visit, one: self._desk.submit(visit.ticket, one, visit.visitor)
+        )
 
     @expose
     def offer(self, message: bytes) -> bytes | DeferredReply:
@@ -110,16 +116,18 @@ class Reception:
     @expose
     def cancel(self, message: bytes) -> bytes | DeferredReply:
         """Drop tasks (``Cancel -> Taken``)."""
-        return self._do(Cancel, message, lambda ticket, one: self._desk.cancel(ticket, one.serials))
+        return self._do(
+            Cancel, message, lambda visit, one: self._desk.cancel(visit.ticket, one.serials)
+        )
 
     @expose
     def leave(self, message: bytes) -> bytes | DeferredReply:
         """Let a script go (``Leave -> Taken``)."""
 
-        def go(ticket: Ticket, leave: Leave) -> None:
-            self.lobby.dismiss(ticket.made.index, "it has left", is_out=True)
+        def go(visit: Visit, leave: Leave) -> None:
+            self.lobby.dismiss(visit.ticket.made.index, "it has left", is_out=True)
             if leave.forget:
-                self._desk.forget(ticket)
+                self._desk.forget(visit.ticket)
 
         return self._do(Leave, message, go)
 
@@ -219,10 +227,19 @@ class Reception:
 
         self._desk.book.after(tell)
 
-    def _has_another(self, ticket: Ticket, greeting: Greeting) -> bool:
-        """Tell whether somebody else is here with the ticket of who comes again."""
+    def _why_not_again(self, ticket: Ticket, visitor: str, taken: int) -> str:
+        """Return why somebody is not let in who comes again; empty: it is.
+
+        Args:
+            taken: What it knows to be taken: all from there on has to be its own, or it would take
+                the tasks of somebody else for those that it has sent.
+        """
         visit = self.lobby.at(ticket.made.index)
-        return visit is not None and visit.visitor != greeting.visitor
+        if visit is not None and visit.visitor != visitor:
+            return f"somebody else has come with ticket {ticket.made.name} since"
+        if taken >= 0 and self._desk.has_from_another(ticket, taken, visitor):
+            return why_another(ticket.made.name)
+        return ""
 
     def _visit(self, ticket: str) -> Visit | None:
         """Return the visit of who calls, if this is its ticket."""
@@ -235,7 +252,7 @@ class Reception:
         return ticket
 
     def _do(
-        self, kind: type[_Verb], message: bytes, act: Callable[[Ticket, _Verb], None]
+        self, kind: type[_Verb], message: bytes, act: Callable[[Visit, _Verb], None]
     ) -> bytes | DeferredReply:
         """Do what a script that is here asks for, and say so when it is on the disk."""
         asked = decode(message, kind)
@@ -245,7 +262,7 @@ class Reception:
         ticket = visit.ticket
         refused = ""
         try:
-            act(ticket, asked)
+            act(visit, asked)
         except NotTaken as error:
             refused = str(error)
         taken = encode(Taken(ticket.count, refused))

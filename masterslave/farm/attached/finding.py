@@ -154,12 +154,14 @@ def greeting(
     farm_id: str = "",
     epoch: int = 0,
     rows: tuple[tuple[int, int], ...] | None = None,
+    taken: int = -1,
 ) -> Greeting:
     """Return what this script says when it comes.
 
     Args:
         visitor: Drawn when it comes first.
         rows: What it has no answer to, if it was here before in this process; None: it was not.
+        taken: How much it then knows to be taken.
     """
     script = Path(sys.argv[0]).name if sys.argv and sys.argv[0] else "an interactive session"
     return Greeting(
@@ -174,6 +176,7 @@ def greeting(
         is_whole=rows is None,
         open=rows or (),
         visitor=visitor,
+        taken=taken,
     )
 
 

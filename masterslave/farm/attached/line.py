@@ -323,8 +323,8 @@ class Line:
     def _greeting(self) -> Greeting:
         known = self._door.admission
         with self._master as backlog:
-            rows = backlog.open_rows()
-        return greeting(known.ticket, self._visitor, known.farm_id, known.epoch, rows)
+            rows, taken = backlog.open_rows(), backlog.taken
+        return greeting(known.ticket, self._visitor, known.farm_id, known.epoch, rows, taken)
 
     def _why_not(self, admission: Admission) -> str:
         """Return why this is not the farm that was lost."""

@@ -62,7 +62,10 @@ class Story:
 
     def submit(self, name: str, count: int, form: int, *, is_cut_off: bool) -> None:
         first = len(self.known[name])
-        sent = Sent(self._indexes[name], first, count, b"f%d" % (first % 2), b"terms", form)
+        sent = Sent(
+            self._indexes[name], first, count, b"f%d" % (first % 2), b"terms", form,
+            visitor=f"v{first % 3}",
+        )  # fmt: skip
         self.facts.append(note_sent(sent))
         if is_cut_off:  # the end of a run, in the middle of what was not acknowledged
             return
@@ -141,11 +144,13 @@ def known(state: Folded) -> dict[str, list[Any]]:
     }
 
 
-def rows(state: Folded) -> dict[str, list[tuple[int, bytes, int]]]:
-    """Return of each serial how it was sent."""
+def rows(state: Folded) -> dict[str, list[tuple[int, bytes, int, str]]]:
+    """Return of each serial how it was sent, and by whom."""
     return {
         ticket.made.name: [
-            (at, ticket.row_of(at).function, ticket.row_of(at).form) for at in range(ticket.count)
+            (at, row.function, row.form, row.visitor)
+            for at in range(ticket.count)
+            if (row := ticket.row_of(at))
         ]
         for ticket in state.tickets
     }
@@ -161,6 +166,11 @@ def test_all_that_was_said_is_known(story: Story) -> None:
     state = folded(story.facts)
     assert known(state) == story.known
     for ticket in state.tickets:
+        visitors = [ticket.row_of(at).visitor for at in range(ticket.count)]
+        for first in range(ticket.count + 1):
+            for one in ("v0", "v1", ""):
+                is_another = any(visitor != one for visitor in visitors[first:])
+                assert ticket.has_from_another(first, one) is is_another
         is_done = [what != OPEN for what, _ in story.known[ticket.made.name]]
         assert ticket.done == sum(is_done)
         open_runs = ticket.runs(0, ticket.count, are_open=True)
