@@ -5,10 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from collections import Counter
 from collections.abc import Container, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import click
 import msgspec
@@ -16,6 +14,7 @@ import rich
 from rich.table import Table
 
 from masterslave.cli.cells import cell, how_many
+from masterslave.cli.tallies import facts_of, name_of
 from masterslave.errors import JournalUnusable
 from masterslave.farm.caching.places import folder_of, results_dir, volumes_in
 from masterslave.farm.caching.volumes import size_of
@@ -24,7 +23,7 @@ from masterslave.journal.fold import Folded
 from masterslave.journal.journal import Journal
 from masterslave.journal.reading import JournalReader
 from masterslave.printed import show_text
-from masterslave.protocol.outcomes import MIXED, RAISED, Raised, items_in
+from masterslave.protocol.outcomes import MIXED, Raised, items_in
 from masterslave.stories.finding import failed_tasks, in_run
 from remoteobj.unreadable import UNREADABLE
 
@@ -53,7 +52,7 @@ def status(journal: Path | None, as_json: bool, debug: bool) -> None:
     files = _files_of(journal)
     with contextlib.ExitStack() as opened:
         readers = [opened.enter_context(Journal.read_only(path)) for path in files]
-        facts = _facts_of([reader.folded for reader in readers])
+        facts = facts_of(readers)
         failed = [one for reader in readers for one in _failed_in(reader)]
         is_service = any(reader.folded.tickets for reader in readers)
         facts = {
@@ -127,7 +126,7 @@ def _keys_of(folded: Folded, functions: Container[str] | None) -> list[bytes]:
     found += [(out.key, number) for number, out in folded.out.items()]
     return [
         key for key, number in found
-        if functions is None or _name_of(folded, number) in functions
+        if functions is None or name_of(folded, number) in functions
     ]  # fmt: skip
 
 
@@ -167,34 +166,6 @@ def _show_caches(as_json: bool) -> None:
         table.add_row(cell(each["script"]), str(each["results"]), f"{each['bytes']:,}")
     if found:
         rich.print(table)
-
-
-def _facts_of(found: Sequence[Folded]) -> dict[str, Any]:
-    results: Counter[str] = Counter()
-    raised: Counter[str] = Counter()
-    out: Counter[str] = Counter()
-    names: set[str] = set()
-    keys: set[bytes] = set()
-    for folded in found:
-        for key, finish in folded.finished.items():
-            if key not in keys:
-                counter = raised if finish.kind == RAISED else results
-                counter[_name_of(folded, finish.number)] += 1
-        keys |= folded.finished.keys() if len(found) > 1 else set()
-        out += Counter(_name_of(folded, number) for number in folded.out)
-        names |= {one.name for one in folded.functions.values()}
-    runs = sorted((began for folded in found for began in folded.runs), key=lambda run: run.at)
-    return {
-        "runs": [
-            {"run": began.run, "began": began.at, "host": began.host, "pid": began.pid}
-            for began in runs
-        ],
-        "functions": [
-            {"name": name, "results": results[name], "raised": raised[name], "out": out[name]}
-            for name in sorted(names)
-        ],
-        "lost": sum(folded.counts.lost for folded in found),
-    }
 
 
 def _failed_in(reader: JournalReader) -> list[dict[str, str]]:
@@ -246,12 +217,6 @@ def _failed_in_words(
 
 def _run_again(count: int) -> str:
     return how_many(count, "task") + (" runs" if count == 1 else " run")
-
-
-def _name_of(folded: Folded, number: int) -> str:
-    found = folded.numbers.find(number)
-    known = folded.functions.get(found[0].function) if found else None
-    return known.name if known else ""
 
 
 def _moment(at: float | None) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import pickle
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -75,6 +77,12 @@ def test_the_others_go_on_and_only_what_has_failed_runs_again(tmp_path: Path) ->
     told = subprocess.run(status, capture_output=True, text=True, timeout=60, check=True).stdout
     assert "5 tasks have failed, and run again when the script is started next:" in told
     assert told.count("inverse: ZeroDivisionError: division by zero") == 5
+    assert re.search(r"^ *inverse +5 +5 +0 *$", told, re.MULTILINE), told
+    told = subprocess.run(
+        [*status, "--json"], capture_output=True, text=True, timeout=60, check=True
+    ).stdout
+    (counted,) = json.loads(told)["functions"]
+    assert (counted["results"], counted["raised"]) == (5, 5)
 
     (tmp_path / "script.py").write_text(SCRIPT.replace("1 / number", "1 / (number or 1)"))
     code, _, said, ran = _run(tmp_path, "--keep-going", journal=str(journal))
