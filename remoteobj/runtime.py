@@ -164,6 +164,21 @@ class LockedFile:
                 return cls(path, fd)
             os.close(fd)
 
+    @staticmethod
+    def is_held(path: Path) -> bool:
+        """Tell whether a process holds the lock of *path*; False as well where none can be seen.
+
+        To find out, a lock that is free is held for a moment.
+        """
+        try:
+            fd = os.open(path, os.O_RDWR | _BINARY)
+        except OSError:
+            return False
+        try:
+            return not _lock_nowait(fd)
+        finally:
+            os.close(fd)
+
     def write(self, data: bytes) -> None:
         """Replace the file's content."""
         os.ftruncate(self._fd, 0)

@@ -39,7 +39,8 @@ _FILE = click.Path(path_type=Path)
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def status(journal: Path | None, as_json: bool, debug: bool) -> None:
     """Say what JOURNAL holds, the file that a script has given its farm: for each function, how
-    many results there are, how many tasks have raised, and how many are out with slaves.
+    many results there are, how many tasks have raised, and how many are out with slaves while a
+    farm has the file, or were out when an earlier run ended and have no result yet.
 
     JOURNAL may also be a script: then it is about what cache=True keeps of its results. Without
     JOURNAL, say of which scripts there are such results.
@@ -71,9 +72,12 @@ def status(journal: Path | None, as_json: bool, debug: bool) -> None:
         f"{show_text(of_whom)}, {how_many(len(facts['runs']), 'run')}, "
         f"the last since {_moment(began)}; {size:,} bytes"
     )
-    table = Table("function", "results", "raised", "out", box=None)
+    table = Table("function", "results", "raised", "out", "was out", box=None)
     for function in facts["functions"]:
-        cells = (function["name"], *(function[key] for key in ("results", "raised", "out")))
+        cells = (
+            function["name"],
+            *(function[key] for key in ("results", "raised", "out", "was_out")),
+        )
         table.add_row(*map(cell, cells))
     rich.print(table)
     for line in _failed_in_words(facts["failed"], journal, runs_again=not is_service):

@@ -1,4 +1,8 @@
-"""What journals hold, counted: for each function, how many results, and how many tasks raised."""
+"""What journals hold, counted: for each function, how many results, and how many tasks raised.
+
+A task is *out* while a process has the journal whose run has handed it out. What an earlier run had
+out when it ended *was out*: it has no answer, and nothing tells whether a slave goes on with it.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from masterslave.errors import JournalUnusable
+from masterslave.journal.facts import NO_KEY
 from masterslave.journal.finished import Finish
 from masterslave.journal.fold import Folded
 from masterslave.journal.reading import JournalReader
@@ -23,6 +28,7 @@ def facts_of(readers: Sequence[JournalReader]) -> dict[str, Any]:
     results: Counter[str] = Counter()
     raised: Counter[str] = Counter()
     out: Counter[str] = Counter()
+    was_out: Counter[str] = Counter()
     names: set[str] = set()
     keys: set[bytes] = set()
     for reader in readers:
@@ -32,7 +38,9 @@ def facts_of(readers: Sequence[JournalReader]) -> dict[str, Any]:
                 counter = raised if failures.has(finish) else results
                 counter[name_of(folded, finish.number)] += 1
         keys |= folded.finished.keys() if len(readers) > 1 else set()
-        out += Counter(name_of(folded, number) for number in folded.out)
+        now, before = _out_of(reader)
+        out += Counter(name_of(folded, number) for number in now)
+        was_out += Counter(name_of(folded, number) for number in before)
         names |= {one.name for one in folded.functions.values()}
     runs = (began for reader in readers for began in reader.folded.runs)
     return {
@@ -41,11 +49,36 @@ def facts_of(readers: Sequence[JournalReader]) -> dict[str, Any]:
             for began in sorted(runs, key=lambda run: run.at)
         ],
         "functions": [
-            {"name": name, "results": results[name], "raised": raised[name], "out": out[name]}
+            {
+                "name": name,
+                "results": results[name],
+                "raised": raised[name],
+                "out": out[name],
+                "was_out": was_out[name],
+            }
             for name in sorted(names)
         ],
         "lost": sum(reader.folded.counts.lost for reader in readers),
     }
+
+
+def _out_of(reader: JournalReader) -> tuple[list[int], list[int]]:
+    """Return the numbers of what is out, and of what was; one for each task."""
+    folded, now = reader.folded, dict[bytes, int]()
+    before = dict[bytes, int]()
+    keyless = list[int]()  # they are of the last run, as ``Folded.out`` says
+    is_live = reader.is_in_use()
+    for number, one in folded.out.items():
+        if one.key == NO_KEY:
+            keyless.append(number)
+        elif is_live and one.run == folded.run:
+            now[one.key] = number
+        else:
+            before[one.key] = number
+    past = [number for key, number in before.items() if key not in now]
+    if is_live:
+        return [*now.values(), *keyless], past
+    return [], [*past, *keyless]
 
 
 def name_of(folded: Folded, number: int) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
+import time
 from pathlib import Path
 
 import msgspec
@@ -21,6 +22,9 @@ from remoteobj.runtime import LockedFile
 from remoteobj.unreadable import UNREADABLE
 
 __all__ = ["Claim", "Ownership"]
+
+
+_LOOKS, _LOOK_S = 3, 0.02  # seconds between them
 
 
 class Claim(Struct, frozen=True):
@@ -54,7 +58,7 @@ class Ownership:
         """
         lock = beside(path, ".lock")
         try:
-            file = LockedFile.acquire(lock)
+            file = _acquire(lock)
         except OSError as error:
             raise JournalUnusable(
                 f"{path} cannot be a journal: {lock.name} cannot be made beside it "
@@ -64,6 +68,11 @@ class Ownership:
         if file is None:
             raise JournalInUse(f"{path} is in use {_by(claim)}")
         return cls(file, claim)
+
+    @staticmethod
+    def is_taken(path: Path) -> bool:
+        """Tell whether a process has a journal now."""
+        return LockedFile.is_held(beside(path, ".lock"))
 
     def note(self, run: int, seq: int) -> None:
         """Note which run it is, and which row of facts was written last."""
@@ -87,6 +96,16 @@ class Ownership:
             self._file.remove()
         else:
             self._file.close()
+
+
+def _acquire(lock: Path) -> LockedFile | None:
+    """Lock the file; who only looks whether somebody has it holds it for a moment as well."""
+    for _ in range(_LOOKS):
+        file = LockedFile.acquire(lock)
+        if file is not None:
+            return file
+        time.sleep(_LOOK_S)
+    return None
 
 
 def _read(path: Path) -> Claim | None:

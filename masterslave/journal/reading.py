@@ -30,6 +30,7 @@ from masterslave.journal.facts import (
 )
 from masterslave.journal.fold import Folded
 from masterslave.journal.opening import check_meta, close_reading, translated
+from masterslave.journal.ownership import Ownership
 
 __all__ = ["JournalReader", "Payloads"]
 
@@ -194,6 +195,10 @@ class JournalReader:
                 fresh += facts
                 self._seq = seq
         return fresh
+
+    def is_in_use(self) -> bool:
+        """Tell whether a process has the journal now: a farm's master, as a rule."""
+        return Ownership.is_taken(self.path)
 
     def facts(self) -> Iterator[Fact]:
         """Return all facts from the beginning, in their order.

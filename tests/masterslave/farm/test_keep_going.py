@@ -77,7 +77,7 @@ def test_the_others_go_on_and_only_what_has_failed_runs_again(tmp_path: Path) ->
     told = subprocess.run(status, capture_output=True, text=True, timeout=60, check=True).stdout
     assert "5 tasks have failed, and run again when the script is started next:" in told
     assert told.count("inverse: ZeroDivisionError: division by zero") == 5
-    assert re.search(r"^ *inverse +5 +5 +0 *$", told, re.MULTILINE), told
+    assert re.search(r"^ *inverse +5 +5 +0 +0 *$", told, re.MULTILINE), told
     told = subprocess.run(
         [*status, "--json"], capture_output=True, text=True, timeout=60, check=True
     ).stdout
