@@ -219,8 +219,12 @@ class Line:
         if len(packed) > _LARGE_BYTES:  # it may take long until it is there
             reception = options(reception, timeout_s=ANSWER_S + len(packed) / _SLOWEST)
         try:
-            return decode(getattr(reception, verb)(packed), kind)
-        except (RemoteObjError, AttributeError) as error:
+            method = getattr(reception, verb)
+        except (RemoteObjError, AttributeError) as error:  # another farm is there by now
+            raise _Lost(str(error)) from error
+        try:
+            return decode(method(packed), kind)
+        except RemoteObjError as error:
             raise _Lost(str(error)) from error
 
     @staticmethod

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from masterslave.errors import FarmError
+from masterslave import Farm
+from masterslave.errors import CannotAttach, FarmError
 from masterslave.farm.packing import pack_arguments
 from masterslave.protocol.attaching import (
     CANCELLED,
@@ -278,3 +279,17 @@ def test_who_ends_a_service_has_not_lost_its_slaves(
     eventually(lambda: caplog.text.count(" joined from ") == 2, "both are here")
     service.close()
     assert " lost" not in caplog.text
+
+
+def test_a_mistake_of_the_service_is_no_lost_connection(
+    open_service: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> None:
+        raise AttributeError("a mistake")
+
+    service = open_service()
+    with Farm.attach("survey") as farm:
+        future = farm.submit(abs, -1)
+        monkeypatch.setattr(service._reception.lobby, "wait", fail)
+        with pytest.raises(CannotAttach, match="cannot be heard: a mistake"):
+            future.result(20)
