@@ -22,6 +22,7 @@ from masterslave.journal.database import (
     Damaged,
     beside,
     check_payload_rows,
+    checked_facts,
     checksum,
     digest_of_facts,
     digest_of_payloads,
@@ -135,14 +136,14 @@ class Copy:
     def _give_id(self) -> None:
         assert self._database is not None
         self.copy_id = secrets.token_hex(8)
-        with opening.translated(self.path, mends=False):
+        with opening.translated(self.path, mends=False, done="written"):
             write_meta(self._database, COPY_ID, self.copy_id.encode())
 
     def hello(self) -> Hello:
         """Return what is to be said to the master first. Blocks: on the disk."""
         facts = payloads = b""
         if self._database is not None:
-            with opening.translated(self.path, mends=False):
+            with opening.translated(self.path, mends=False, done="read"):
                 facts = digest_of_facts(self._database, self._seq)
                 payloads = digest_of_payloads(self._database, self._row)
         return Hello(
@@ -170,7 +171,7 @@ class Copy:
         if met.is_anew:
             self._make_anew(met.farm_id)
             return False
-        self._session, self.arbiter = met.session, met.arbiter
+        self._session, self.arbiter = met.session, met.arbiter or self.arbiter
         return True
 
     def poll(self, *, is_leaving: bool = False) -> Poll:
@@ -192,31 +193,52 @@ class Copy:
         if rows.epoch < self.epoch:
             raise JournalUnusable(self._too_old(rows.epoch))
         self._check(rows)
+        news = self._read_news(rows)
         if rows.facts or rows.payloads:
             assert self._database is not None
-            with opening.translated(self.path, mends=False):
+            with opening.translated(self.path, mends=False, done="written"):
                 write_checked_rows(self._database, rows.facts, rows.payloads)
             self._seq += len(rows.facts)
             if rows.payloads:
                 self._row = rows.payloads[-1][0]
             self._ownership.note(rows.run, self._seq)
+        for fact in news:
+            self._hear(fact)
         self.epoch = max(self.epoch, rows.epoch)
         self.is_in_step, self.why_not = rows.is_in_step, rows.why_not
         return False
 
     def _check(self, rows: Rows) -> None:
-        """Check that rows go on where the copy ends, and are as they were written."""
+        """Check that rows go on where the copy ends, and payloads are as they were written."""
         seqs = [seq for seq, _, _ in rows.facts]
         numbers = [self._row, *(row for row, _, _ in rows.payloads)]
         is_next = seqs == list(range(self._seq + 1, self._seq + 1 + len(seqs)))
         if not is_next or any(a >= b for a, b in pairwise(numbers)):
             raise JournalUnusable(f"{self.path}: what came does not go on where it ends")
-        for number, crc, body in (*rows.facts, *rows.payloads):
-            if crc != checksum(number, body):
-                raise JournalUnusable(
-                    f"{self.path}: row {number} of the master's journal is damaged there: start "
-                    "the master anew, which keeps what can be read"
-                )
+        for row, crc, body in rows.payloads:
+            if crc != checksum(row, body):
+                raise self._damaged_there(row)
+
+    def _damaged_there(self, row: int) -> JournalUnusable:
+        return JournalUnusable(
+            f"{self.path}: row {row} of the master's journal is damaged there: start the master "
+            "anew, which keeps what can be read"
+        )
+
+    def _read_news(self, rows: Rows) -> list[Fact]:
+        """Check the facts that came, and return what is to be heard of them.
+
+        Not the epoch, which each answer says: a row may be here before the master itself knows that
+        its epoch is on the disk, and it would be taken for an older one.
+        """
+        news: list[Fact] = []
+        for seq, crc, body in rows.facts:
+            try:
+                facts, _ = checked_facts(seq, crc, body)
+            except Damaged:
+                raise self._damaged_there(seq) from None
+            news += [one for one in facts if isinstance(one, Noted) and one.kind == ARBITER]
+        return news
 
     def _too_old(self, epoch: int) -> str:
         return (
@@ -229,7 +251,8 @@ class Copy:
             self._put_aside("is no beginning of what the master has")
         self.farm_id, self.copy_id = farm_id, secrets.token_hex(8)
         self._seq = self._row = 0
-        with opening.translated(self.path, mends=False):
+        self.arbiter = ""
+        with opening.translated(self.path, mends=False, done="made"):
             for end in _ENDS[1:]:
                 beside(self.path, end).unlink(missing_ok=True)
             opening.make(
@@ -247,7 +270,7 @@ class Copy:
         self.farm_id = self.copy_id = ""
         self._seq = self._row = 0
         self._ownership.forget_rows()
-        with opening.translated(self.path, mends=False):
+        with opening.translated(self.path, mends=False, done="put aside"):
             for end in _ENDS:
                 beside(aside, end).unlink(missing_ok=True)
             for end in _ENDS:  # the file first: it is never there without the log of its end

@@ -60,12 +60,13 @@ _REASONS = {
 
 
 @contextlib.contextmanager
-def translated(path: Path, *, mends: bool) -> Iterator[None]:
+def translated(path: Path, *, mends: bool, done: str = "opened") -> Iterator[None]:
     """Say in words what SQLite says; what says that the file is damaged becomes ``Damaged``.
 
     Args:
         mends: Whether the caller can do something about damage; else ``JournalUnusable`` says who
             does.
+        done: What cannot be done with it: "written", say.
     """
     try:
         yield
@@ -85,7 +86,7 @@ def translated(path: Path, *, mends: bool) -> Iterator[None]:
                 f"it is no journal, or damaged ({error}); if it is one, start its farm, which "
                 "keeps what can be read"
             )
-        raise JournalUnusable(f"{path} cannot be opened: {reason}") from error
+        raise JournalUnusable(f"{path} cannot be {done}: {reason}") from error
 
 
 def close_reading(path: Path, database: sqlite3.Connection) -> None:

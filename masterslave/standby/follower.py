@@ -9,15 +9,19 @@ from collections.abc import Callable
 from masterslave.journal.copying import Copy
 from masterslave.protocol.encoding import decode, encode
 from masterslave.protocol.following import FOLLOW_ID, Met, Rows
-from remoteobj import URI, Identity, Proxy, RemoteObjError, Settings, options
+from remoteobj import URI, Identity, ObjectUnknown, Proxy, RemoteObjError, Settings, options
 
-__all__ = ["Follower", "follow_uri"]
+__all__ = ["Follower", "NoCopies", "follow_uri"]
 
 _CONNECT_S = 1.0
 _ANSWER_S = 1.5
 """A master that owes an answer for so long is gone, as far as anybody here can tell."""
 
 _MEET_S = 120.0  # it reads all that there is
+
+
+class NoCopies(Exception):
+    """A farm is there that serves no copies: a script's own."""
 
 
 def follow_uri(door: URI) -> URI:
@@ -57,6 +61,7 @@ class Follower:
         """Follow until it is stopped.
 
         Raises:
+            NoCopies: It is a script's own farm.
             RemoteObjError: The master is gone, or does not answer.
             JournalUnusable: The copy cannot follow it; the message says why, and what to do.
 
@@ -64,17 +69,21 @@ class Follower:
         """
         copy = self._copy
         with self._proxy as master:
+            quick = options(master, timeout_s=_ANSWER_S)
+            try:
+                meet, follow = master.meet, quick.follow
+            except (ObjectUnknown, AttributeError) as error:
+                raise NoCopies(str(error)) from error
             while not self._stopped.is_set():
-                while not copy.met(decode(master.meet(encode(copy.hello())), Met)):
+                while not copy.met(decode(meet(encode(copy.hello())), Met)):
                     pass
-                quick = options(master, timeout_s=_ANSWER_S)
                 is_unknown = False
                 while not is_unknown and not self._stopped.is_set():
-                    rows = decode(quick.follow(encode(copy.poll())), Rows)
+                    rows = decode(follow(encode(copy.poll())), Rows)
                     is_unknown = copy.take(rows)
                     self._on_change()
             with contextlib.suppress(RemoteObjError):
-                options(master, timeout_s=_ANSWER_S).follow(encode(copy.poll(is_leaving=True)))
+                follow(encode(copy.poll(is_leaving=True)))
 
     def stop(self) -> None:
         """Follow no more: ends at the next answer, and tells the master."""

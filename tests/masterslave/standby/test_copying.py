@@ -12,19 +12,21 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from queue import SimpleQueue
+from typing import Any
 
 import pytest
 
 from masterslave import Farm
 from masterslave.errors import JournalUnusable
-from masterslave.journal import Journal, Settled, Submitted
+from masterslave.journal import Journal, Settled, Submitted, copying
 from masterslave.journal.copying import ASIDE, Copy
 from masterslave.journal.database import COPY_ID, connect, read_meta
-from masterslave.journal.facts import RUN_BITS
+from masterslave.journal.facts import ARBITER, RUN_BITS, Noted
 from masterslave.protocol.encoding import decode, encode
-from masterslave.protocol.following import Met, Rows
+from masterslave.protocol.following import FOLLOW_ID, Met, Rows
 from masterslave.service.following import FollowDoor
-from remoteobj import ConnectionLost
+from masterslave.standby.follower import Follower, NoCopies
+from remoteobj import ConnectionLost, Daemon
 from tests.conftest import StartScript, eventually
 from tests.masterslave.standby.two_processes import FileLead
 
@@ -290,6 +292,50 @@ def test_a_master_of_an_older_epoch_is_not_followed(pair: Pair) -> None:
         pair.copy.met(Met(farm_id=pair.journal.farm_id, epoch=1))
     with pytest.raises(JournalUnusable, match="knows of epoch 5"):
         pair.copy.take(Rows(epoch=1, run=1))
+
+
+def test_a_full_disk_is_told_as_one_that_cannot_be_written(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    pair.come_into_step()
+    pair.work(1)
+    monkeypatch.setattr(copying, "write_checked_rows", fail)
+    with pytest.raises(JournalUnusable, match=r"copy\.db cannot be written: No space left"):
+        while True:
+            pair.ask()
+    monkeypatch.undo()
+    pair.come_into_step()
+    assert _results(pair) == {1}
+
+
+def test_which_name_server_decides_is_heard_with_the_rows(pair: Pair) -> None:
+    pair.come_into_step()
+    assert pair.copy.arbiter == "", "the master did not know it when they met"
+    pair.journal.record(Noted(ARBITER, b"192.0.2.1:9090"))
+    while not pair.ask().facts:
+        pass
+    assert pair.copy.arbiter == "192.0.2.1:9090"
+    pair.leave()
+    pair.copy = Copy.open(pair.paths[1], "survey")
+    assert pair.copy.arbiter == "192.0.2.1:9090", "and it is on the disk"
+    pair.meet()
+    assert pair.copy.arbiter == "192.0.2.1:9090"
+
+
+def test_a_mistake_here_is_not_taken_for_a_farm_without_copies(pair: Pair) -> None:
+    def fail() -> None:
+        raise AttributeError("a mistake")
+
+    with Daemon() as daemon:
+        daemon.start()
+        with pytest.raises(NoCopies):
+            Follower(pair.copy, daemon.uri_of(FOLLOW_ID)).run()
+        daemon.register(pair.door, FOLLOW_ID)
+        with pytest.raises(AttributeError, match=r"^a mistake$"):
+            Follower(pair.copy, daemon.uri_of(FOLLOW_ID), on_change=fail).run()
 
 
 def test_a_script_has_no_farm_of_its_own_on_a_journal_with_a_standby(pair: Pair) -> None:
