@@ -25,13 +25,7 @@ __all__ = ["master"]
     local_slaves="Start so many slaves of one slot each here, which end with it",
     host="Serve other machines at this address of this one",
     nameserver="Register at this name server",
-)
-@click.option(
-    "--output",
-    type=click.Choice(["show", "log", "none"]),
-    default="none",
-    help="What becomes of lines that tasks print: shown here, logged here, or left at the slaves "
-    "(default).",
+    output="What becomes of lines that tasks print",
 )
 def master(
     label: str,

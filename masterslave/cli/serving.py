@@ -19,12 +19,13 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
 def serving_options(
-    *, journal: str, local_slaves: str, host: str, nameserver: str
+    *, journal: str, local_slaves: str, host: str, nameserver: str, output: str
 ) -> Callable[[_Command], _Command]:
     """Make what adds to a command: the farm's label, its journal, slaves here, and the network.
 
     Args:
-        journal, local_slaves, host, nameserver: What these options do, as their help begins.
+        journal, local_slaves, host, nameserver, output: What these options do, as their help
+            begins.
     """
     options: list[Callable[[Any], Any]] = [
         click.argument("label"),
@@ -51,6 +52,12 @@ def serving_options(
         ),
         click.option(
             "--cluster", metavar="NAME", help="Of this cluster. Default: REMOTEOBJ_CLUSTER."
+        ),
+        click.option(
+            "--output",
+            type=click.Choice(["show", "log", "none"]),
+            default="none",
+            help=f"{output}: shown here, logged here, or left at the slaves (default).",
         ),
         identity_option,
         insecure_option("Use name servers on plain TCP."),

@@ -20,6 +20,7 @@ __all__ = ["standby"]
     local_slaves="When it takes over, start so many slaves of one slot each here",
     host="Then serve other machines at this address of this one",
     nameserver="Find the master at this name server",
+    output="When it takes over, what becomes of lines that tasks print",
 )
 def standby(
     label: str,
@@ -28,6 +29,7 @@ def standby(
     host: str | None,
     nameserver: str | None,
     cluster: str | None,
+    output: str,
     identity: IdentityFiles | None,
     insecure: bool,
     debug: bool,
@@ -51,6 +53,7 @@ def standby(
         host=host,
         report=click.echo,
         local_slaves=local_slaves,
+        output=output,
     )
     following.run_until(ended)
     if following.service is not None:

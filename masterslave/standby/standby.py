@@ -28,9 +28,10 @@ from masterslave.service.leadership import FAILED, FarmLead
 from masterslave.service.service import Service
 from masterslave.settings import FarmSettings
 from masterslave.slave.watch import FarmWatch
-from masterslave.standby.follower import Follower, follow_uri
-from remoteobj import Identity
+from masterslave.standby.follower import Follower, NoCopies, follow_uri
+from remoteobj import Identity, InsecureRefused, NotAllowed, PeerRefused, WireError
 from remoteobj.identity import AUTO, Auto
+from remoteobj.identity.places import HOW_TO_PAIR
 
 __all__ = ["Standby"]
 
@@ -92,9 +93,11 @@ class Standby:
         self._found: dict[str, tuple[float, FarmRecord]] = {}
         self._others: dict[str, tuple[float, FarmRecord]] = {}  # scripts' own farms
         self._tried: dict[str, float] = {}
+        self._failed: dict[str, str] = {}  # why those could not be followed, in words
         self._quiet_since: float | None = time.monotonic()  # None: it is said already
         self._not_given = ""
         self._lead: FarmLead | None = None
+        self._wanted = ("", 0, "")  # what the lead was made of
         self._copy = Copy.open(Path(journal), label)
 
     def run_until(self, stop: threading.Event) -> None:
@@ -156,6 +159,7 @@ class Standby:
         where = f"farm {self.label!r} at {master.uri.location} ({master.host})"
 
         def look() -> None:
+            self._quiet_since = time.monotonic()
             if self._copy.is_in_step:
                 self._say(f"in step: takes {where} over when its master is gone")
             elif self._copy.why_not:
@@ -168,21 +172,25 @@ class Standby:
             if stop.is_set():
                 follower.stop()
 
-        follower = Follower(
-            self._copy, follow_uri(master.uri), identity=self._reach.identity, on_change=look
-        )
+        failed = ""
         try:
+            follower = Follower(
+                self._copy, follow_uri(master.uri), identity=self._reach.identity, on_change=look
+            )
             follower.run()
+        except NoCopies:
+            failed = self._is_a_scripts_own
         except JournalUnusable as error:
             self._say(str(error))
+            self._quiet_since = time.monotonic()  # it is said already
         except FAILED as error:
             log.debug("%s: %s", where, error)
+            failed = f"is seen, and cannot be followed now: {_in_words(error)}"
             if self._copy.is_in_step:
                 self._say(f"{where} does not answer: asks the name server who leads")
-        except AttributeError:  # it serves no copies
-            self._say(f"{where} is a script's own: only 'masterslave master' has standbys")
+        self._failed = {farm: why for farm, why in self._failed.items() if farm in self._found}
+        self._failed[master.farm] = failed
         self._copy.is_in_step = False
-        self._quiet_since = time.monotonic()
         self._tried[master.farm] = time.monotonic()
 
     def _say_what_lacks(self) -> None:
@@ -208,10 +216,18 @@ class Standby:
     def _why_not(self, farm: FarmRecord) -> str:
         where = f"farm {self.label!r} of {farm.script} on {farm.host} (process {farm.pid})"
         if not farm.farm_id:
-            return f"{where} is a script's own: only 'masterslave master' has standbys"
+            return f"{where} {self._is_a_scripts_own}"
         if self._copy.farm_id not in ("", farm.farm_id):
             return f"{where} is another one than that of {self._copy.path}: give a path of its own"
-        return f"{where} is seen, and cannot be followed now"
+        return f"{where} {self._failed.get(farm.farm) or 'is seen, and cannot be followed now'}"
+
+    @property
+    def _is_a_scripts_own(self) -> str:
+        return (
+            "is a script's own: only 'masterslave master' has standbys; end the script, start "
+            f"'masterslave master {self.label} --journal FILE', and have the script use "
+            f"Farm.attach({self.label!r})"
+        )
 
     def _say(self, line: str) -> None:
         if line != self._said:
@@ -225,7 +241,11 @@ class Standby:
         copy = self._copy
         if not copy.farm_id or not copy.copy_id:
             return False
-        if self._lead is None or self._lead.copy_id != copy.copy_id:
+        wanted = (copy.copy_id, copy.epoch, copy.arbiter)
+        if self._lead is None or self._wanted != wanted:
+            if self._lead is not None:
+                self._lead.close()
+            self._wanted = wanted
             self._lead = FarmLead(
                 copy.farm_id, copy.copy_id, copy.epoch, self._reach,
                 remembered=copy.arbiter, as_successor=True,
@@ -251,3 +271,17 @@ class Standby:
             raise
         self._say(f"took farm {self.label!r} over, with epoch {lead.epoch}")
         self.service.run_until(stop)
+
+
+def _in_words(error: Exception) -> str:
+    """Return why a master that is there cannot be followed, and what to do."""
+    match error:
+        case InsecureRefused():
+            return f"it is on another machine: {HOW_TO_PAIR}"
+        case PeerRefused() | NotAllowed():
+            return f"it does not let this machine in, or is not what it says: {error}"
+        case WireError():
+            return "it does not speak as this release does: install the same one on both"
+        case OSError():  # ConnectionLost, DeadlinePassed
+            return f"it does not answer: {error}"
+    return str(error)
