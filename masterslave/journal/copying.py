@@ -34,6 +34,7 @@ from masterslave.journal.database import (
 )
 from masterslave.journal.facts import ARBITER, EPOCH, Fact, Noted, RunBegan
 from masterslave.journal.ownership import Ownership
+from masterslave.journal.paths import checked
 from masterslave.protocol.following import FOLLOWING, Hello, Met, Poll, Rows
 
 __all__ = ["ASIDE", "Copy"]
@@ -81,7 +82,7 @@ class Copy:
 
         Blocks: on the disk, for as long as it takes to read all of it.
         """
-        path = Path(os.path.realpath(path))
+        path = checked(path)
         ownership = Ownership.take(path)
         copy = cls(path, label, ownership)
         try:

@@ -30,6 +30,7 @@ from masterslave.journal.fold import Folded
 from masterslave.journal.following import FOLLOW_S, Following
 from masterslave.journal.lead import Lead
 from masterslave.journal.ownership import Ownership
+from masterslave.journal.paths import checked
 from masterslave.journal.reading import JournalReader, Payloads
 from masterslave.journal.steps import Position
 from masterslave.journal.writing import MAX_WAITING_BYTES, Calls, OnTrouble, Rows, Writer
@@ -115,7 +116,7 @@ class Journal:
 
         Blocks: on the disk, for seconds where it holds millions of tasks.
         """
-        path = Path(os.path.realpath(path))
+        path = checked(path)
         ownership = Ownership.take(path)
         try:
             return cls._open(
@@ -208,7 +209,7 @@ class Journal:
 
         Blocks: on the disk.
         """
-        return starting.compact_alone(Path(os.path.realpath(path)), label, keep_runs)
+        return starting.compact_alone(checked(path), label, keep_runs)
 
     @staticmethod
     def read_only(path: str | os.PathLike[str]) -> JournalReader:
@@ -217,7 +218,7 @@ class Journal:
         Raises:
             JournalUnusable: There is none, or it cannot be read; the message says what to do.
         """
-        return JournalReader(Path(os.path.realpath(path)))
+        return JournalReader(checked(path))
 
     record: Callable[[Fact], None]
     """Have a fact written, after those before; does not block."""

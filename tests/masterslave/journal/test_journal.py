@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -204,6 +205,10 @@ def make_later_format(path: Path) -> None:
     database.close()
 
 
+def make_circle(path: Path) -> None:
+    path.symlink_to(path)
+
+
 def make_log_alone(path: Path) -> None:
     make(path)
     path.rename(f"{path}-wal")
@@ -222,18 +227,33 @@ def make_log_alone(path: Path) -> None:
             "has format 2, .* reads format 1: use the release that wrote",
         ),
         (make_log_alone, "survey", "is missing, and survey.db-wal beside it holds facts"),
-        (Path.mkdir, "survey", "cannot be opened: Is a directory"),
+        (Path.mkdir, "survey", "is a folder: name a file in it"),
+        (os.mkfifo, "survey", "is a FIFO: give a path of its own"),
+        (make_circle, "survey", "is a link that leads nowhere: give a path of its own"),
     ],
 )
 def test_what_is_no_journal_is_refused_in_words_and_left_alone(
     what: Callable[[Path], None], label: str, says: str, path: Path
 ) -> None:
     what(path)
-    before = {each.name: each.read_bytes() for each in path.parent.iterdir() if not each.is_dir()}
+    before = what_is_in(path.parent)
     with pytest.raises(JournalUnusable, match=f"^{path}.* {says}"):
         Journal.open(path, label)
-    after = {each.name: each.read_bytes() for each in path.parent.iterdir() if not each.is_dir()}
-    assert after == before
+    assert what_is_in(path.parent) == before
+
+
+def what_is_in(folder: Path) -> dict[str, bytes | int]:
+    """Return what each file has in it; of what is none, its kind."""
+    return {
+        each.name: each.read_bytes() if each.is_file() else each.lstat().st_mode
+        for each in folder.iterdir()
+    }
+
+
+@pytest.mark.parametrize("named", ["", "a\0b", b"survey.db", 5, None])
+def test_what_names_no_file_is_refused_in_words(named: Any) -> None:
+    with pytest.raises(JournalUnusable, match=r"is no path of a journal: name a file, as in 'surv"):
+        Journal.open(named, "survey")
 
 
 def test_a_place_where_nothing_can_be_is_refused_in_words(tmp_path: Path) -> None:
