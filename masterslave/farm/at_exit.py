@@ -28,12 +28,14 @@ def _shut_down_open_farms() -> None:
     for farm in list(open_farms):
         if farm._pid != os.getpid():
             continue  # a fork of the script: the farm is its parent's
-        if getattr(sys, "last_type", None) is KeyboardInterrupt:
+        failed = getattr(sys, "last_type", None)
+        if failed is KeyboardInterrupt:
             farm._interrupt()
         elif not _threads_can_start():
             log.warning("this Python starts no threads at its end: use 'with Farm(...)' instead")
             farm._interrupt()
         else:
+            farm._script_has_failed = failed is not None
             farm.__exit__(None, None, None)
 
 

@@ -22,6 +22,8 @@ class Leaving(Calls):
 
     _carrier: Carrier
     _pid: int
+    _script_has_failed = False
+    """Whether an exception ended the script, which has the farm without a block."""
 
     def __exit__(
         self,

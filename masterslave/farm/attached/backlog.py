@@ -118,9 +118,12 @@ class Backlog:
             self.answered += count
         return struck
 
-    def drop_all(self) -> list[Struck]:
-        """Strike out all that is open, the latest first, and have the farm told."""
-        return [each for tasks in self._book.latest_first() for each in self.drop(tasks)]
+    def drop_all(self, first: int = 0) -> list[Struck]:
+        """Strike out all that is open from a submission's *first* task on, the latest ones first,
+        and have the farm told.
+        """
+        rows = [tasks for tasks in self._book.latest_first() if tasks.start >= first]
+        return [each for tasks in rows for each in self.drop(tasks)]
 
     def give_up(self) -> list[Struck]:
         """Strike out all that is open, and tell the farm nothing any more."""

@@ -84,7 +84,8 @@ class AttachedFarm(Leaving, Sharing):
 
     It submits as a ``Farm`` does: ``submit``, ``map``, ``imap``, ``options``, ``share``. Leaving
     the ``with`` block waits for what was submitted, and then has the farm forget it. Leaving it by
-    an exception or Ctrl-C drops what is open. ``detach`` keeps all, for whoever comes back.
+    an exception or Ctrl-C drops what this script has submitted and is open; results, and all that
+    the ticket had before, stay with the farm. ``detach`` keeps all, for whoever comes back.
 
     Attributes:
         label: The farm's.
@@ -159,14 +160,9 @@ class AttachedFarm(Leaving, Sharing):
         if self._remote.over is not None and not self._detached:
             raise self._remote.over
         self._detached = True
-        dropped = self._remote.end(
-            Detached(
-                f"the script has left farm {self.label!r}, which goes on with this task: "
-                f"Farm.attach({self.label!r}, ticket={self.ticket!r}) has its future again"
-            )
-        )
+        going_on = self._remote.end(self._detached_error())
         self._close(forget=False)
-        log.info("left farm %r with ticket %s: %d tasks go on", self.label, self.ticket, dropped)
+        log.info("left farm %r with ticket %s: %d tasks go on", self.label, self.ticket, going_on)
         return self.ticket
 
     def statistics(self) -> AttachedStatistics:
@@ -209,7 +205,7 @@ class AttachedFarm(Leaving, Sharing):
         Blocks: on the tasks, as long as they take.  Threads: any; several may wait.
         """
         drop = self._remote.cancel_all if cancel_futures else None
-        self._end_by(self._remote, drop, partial(self._close, forget=True), wait=wait)
+        self._end_by(self._remote, drop, self._leave_for_good, wait=wait)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return FarmInside, (self.label,)
@@ -243,10 +239,41 @@ class AttachedFarm(Leaving, Sharing):
         if self._closed:
             return
         self._submitter.take_no_more()
-        dropped = self._remote.cancel_all()
+        keeps = self._has_results()
+        dropped = self._remote.cancel_own()
         if dropped:
             log.warning("farm %r %s: %d tasks under way are dropped", self.label, how, dropped)
-        self._close(forget=True)
+        self._leave_for_good(keeps=keeps)
+
+    def _leave_for_good(self, *, keeps: bool = False) -> None:
+        if self._closed:
+            return
+        if keeps or (self._script_has_failed and self._has_results()):
+            self._leave_by_failure()
+        else:
+            self._close(forget=True)
+
+    def _has_results(self) -> bool:
+        """Tell whether the ticket has what a script that failed may want to come back to."""
+        with self._remote as backlog:
+            return bool(self.futures) or backlog.answered > self._remote.cancelled
+
+    def _leave_by_failure(self) -> None:
+        self._detached = True
+        self._close(forget=False)
+        going_on = self._remote.end(self._detached_error())
+        log.warning(
+            "farm %r keeps what ticket %s has%s: attach with it, or 'masterslave results %s'; "
+            "'masterslave forget %s' drops it",
+            self.label, self.ticket, f", and goes on with {going_on} tasks" if going_on else "",
+            self.ticket, self.ticket,
+        )  # fmt: skip
+
+    def _detached_error(self) -> Detached:
+        return Detached(
+            f"the script has left farm {self.label!r}, which goes on with this task: "
+            f"Farm.attach({self.label!r}, ticket={self.ticket!r}) has its future again"
+        )
 
     def _close(self, *, forget: bool) -> None:
         with self._close_lock:

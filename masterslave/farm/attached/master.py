@@ -165,13 +165,20 @@ class RemoteMaster:
 
     def cancel_all(self) -> int:
         """Drop all that has no answer; returns how many tasks that were."""
+        return self._cancel_from(0)
+
+    def cancel_own(self) -> int:
+        """Do the same with what was not the ticket's when this script came."""
+        return self._cancel_from(self._returned)
+
+    def _cancel_from(self, first: int) -> int:
         with self as backlog:
             before = self.cancelled
             told = self._take_in()
             told += [parcel.settle_all(Cancelled()) for parcel in reversed(self._held)]
             self.cancelled += sum(_count(parcel) for parcel in self._held)
             self._held = []
-            told += self._struck(backlog.drop_all(), Cancelled())
+            told += self._struck(backlog.drop_all(first), Cancelled())
             dropped = self.cancelled - before
             self._being_answered += len(told)
         self._tell(told)
