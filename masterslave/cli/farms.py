@@ -14,8 +14,7 @@ from rich.text import Text
 
 from masterslave.cli.cells import cell
 from masterslave.cli.finding import Look, with_places
-from masterslave.cli.stories import is_file, show_failed, show_task
-from masterslave.errors import FarmError
+from masterslave.cli.stories import is_file, no_farm, show_failed, show_task
 from masterslave.naming import check_label
 
 __all__ = ["list_farms", "show"]
@@ -102,7 +101,7 @@ def show(look: Look, label: str, task: str | None, as_json: bool) -> None:
     check_label(label)
     farms = look(label).farms
     if not farms:
-        raise FarmError(f"no farm {label!r} is running: 'masterslave list' shows those that are")
+        raise no_farm(label)
     if as_json:
         click.echo(json.dumps(farms, indent=2))
         return

@@ -21,14 +21,23 @@ from masterslave.stories.finding import failed_tasks, find_task, in_run
 from masterslave.stories.story import story_of
 from masterslave.stories.words import story_in_words
 
-__all__ = ["is_file", "open_journal", "show_failed", "show_task"]
+__all__ = ["is_file", "no_farm", "open_journal", "show_failed", "show_task"]
 
 _MOST_SHOWN = 100
 
 
 def is_file(where: str) -> bool:
     """Tell whether a journal's file is meant, and no label: those have neither dots nor slashes."""
-    return any(each in where for each in "./\\") or Path(where).is_file()
+    return any(each in where for each in "./\\")
+
+
+def no_farm(label: str) -> FarmError:
+    """Return the error that says that there is none."""
+    is_here = Path(label).is_file()
+    else_ = f"the file is './{label}'" if is_here else "a journal is named by its file's path"
+    return FarmError(
+        f"no farm {label!r} is running: 'masterslave list' shows those that are; {else_}"
+    )
 
 
 def open_journal(look: Look, where: str) -> JournalReader:
@@ -42,10 +51,7 @@ def open_journal(look: Look, where: str) -> JournalReader:
         return Journal.read_only(where)
     farms = look(where).farms
     if not farms:
-        raise FarmError(
-            f"no farm {where!r} is running: 'masterslave list' shows those that are; give the path "
-            "of the journal's file where it is not"
-        )
+        raise no_farm(where)
     here = [farm for farm in farms if farm.get("host") == socket.gethostname()]
     paths = sorted({farm["journal"] for farm in here if farm.get("journal")})
     if not paths:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from remoteobj import Identity, forks
+from remoteobj import BadInput, Identity, forks
 from remoteobj.identity import AUTO, Auto
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ class Attaching:
     def attach(
         label: str = "default",
         *,
-        ticket: str = "",
+        ticket: str | None = None,
         nameserver: str | None = None,
         identity: Identity | Auto | None = AUTO,
         insecure: bool = False,
@@ -36,20 +36,22 @@ class Attaching:
         Args:
             label: The farm's.
             ticket: Of an earlier time (``farm.ticket``, ``farm.detach()``, ``masterslave jobs``):
-                ``farm.futures`` are those of its tasks. Empty: a new one.
+                ``farm.futures`` are those of its tasks. None: a new one.
             nameserver, identity, insecure, cluster: Where to look beside this user's directory, as
                 of a farm.
             timeout_s: How long to look for it, in seconds.
         Raises:
             CannotAttach: There is none, or it does not let this script in; the message says why.
-            BadLabel, BadInput, IdentityUnusable: As of a farm.
+            BadLabel, BadInput, IdentityUnusable: As of a farm; an empty ticket is bad input, too.
 
         Blocks: on the network, about *timeout_s* where there is none.  Threads: any.
         """
+        if ticket is not None and not ticket:
+            raise BadInput("an empty ticket names nothing: leave it out for a new one")
         with forks.whole:  # only those pay for it who attach
             from masterslave.farm.attached.farm import attach
 
         return attach(
-            label, ticket=ticket, nameserver=nameserver, identity=identity, insecure=insecure,
+            label, ticket=ticket or "", nameserver=nameserver, identity=identity, insecure=insecure,
             cluster=cluster, timeout_s=timeout_s,
         )  # fmt: skip

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from masterslave.errors import FarmBroken, FarmClosed
 from masterslave.farm.packing import reason_of
+from masterslave.printed import show_text
 
 if TYPE_CHECKING:
     from masterslave.farm.journaled import Journaled
@@ -122,7 +123,7 @@ class Failures:
         if not self.count:
             return
         lines = [f"farm {self._label!r}: {_tasks(self.count)} failed:"]
-        lines += [f"  {line}" for line in self._first]
+        lines += [f"  {show_text(line)}" for line in self._first]
         if self.count > len(self._first):
             lines.append(f"  and {self.count - len(self._first)} more")
         log.error("%s", "\n".join([*lines, self._more] if self._more else lines))

@@ -10,6 +10,7 @@ from typing import Any, get_args
 import msgspec
 
 from masterslave.errors import FarmError
+from masterslave.journal.paths import checked
 from masterslave.journal.trace import Stretch, checksum_of, read_trace
 from masterslave.scheduler import Event, Feeding, Scheduler
 from remoteobj.unreadable import UNREADABLE
@@ -53,7 +54,7 @@ def read(journal: Path) -> Stretch:
     """
     if journal.suffix == ".trace":
         journal = journal.with_suffix("")
-    return read_trace(journal, _KINDS)[-1]
+    return read_trace(checked(journal), _KINDS)[-1]
 
 
 def retrace(stretch: Stretch) -> Retraced:

@@ -15,7 +15,17 @@ __all__ = ["describe_item", "describe_value"]
 _MOST_BYTES = 1024 * 1024
 _MOST_CHARS = 500
 
-_short = reprlib.Repr()
+
+class _Short(reprlib.Repr):
+    def repr_int(self, x: int, level: int) -> str:
+        """Python writes no digits of a very large one, unless it is told to."""
+        try:
+            return super().repr_int(x, level)
+        except ValueError:
+            return f"an int of {x.bit_length()} bits"
+
+
+_short = _Short()
 _short.maxstring = _short.maxother = _short.maxlong = 200
 _short.maxlist = _short.maxtuple = _short.maxset = _short.maxfrozenset = _short.maxdict = 20
 

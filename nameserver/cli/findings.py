@@ -30,7 +30,7 @@ def tell(findings: Sequence[Finding], *, as_json: bool) -> int:
 
 
 def _print(findings: Sequence[Finding]) -> None:
-    if not sys.stdout.isatty():
+    if sys.stdout is None or not sys.stdout.isatty():
         for finding in findings:
             click.echo(f"{finding.level:<5}  {finding.check:<11}  {finding.text}")
             if finding.mend:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from masterslave import Farm
+from remoteobj import BadInput
 from tests.conftest import StartScript, eventually
 from tests.masterslave.attached.conftest import StartService
 from tests.masterslave.attached.test_attached import jobs, square
@@ -96,6 +97,8 @@ def test_how_attached_scripts_end(
     assert gone() is None
     assert future.result(timeout=30) == 9
     eventually(lambda: jobs() == [], "it has left")
+    with pytest.raises(BadInput, match="an empty ticket names nothing: leave it out"):
+        Farm.attach("lab", ticket="")
 
 
 def test_a_script_that_comes_back_and_fails_loses_nothing_of_its_ticket(

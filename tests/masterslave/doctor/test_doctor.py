@@ -110,3 +110,9 @@ def test_a_name_server_whose_farm_is_gone_and_an_identity_that_is_none(
     assert code == 1
     assert of(findings, "identity", "")["level"] == "wrong"
     assert of(findings, "name server", "")["mend"] == "nameserver doctor"
+
+
+def test_it_may_have_no_standard_output() -> None:
+    command = f"exec '{sys.executable}' -m masterslave doctor >&-"
+    done = subprocess.run(["sh", "-c", command], stderr=subprocess.PIPE, timeout=60, check=False)
+    assert (done.stderr, done.returncode in (0, 1)) == (b"", True)

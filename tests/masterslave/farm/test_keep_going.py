@@ -153,3 +153,15 @@ def test_what_stands_in_the_place_of_a_result_is_no_value() -> None:
         nothing.mean()
     assert f"{nothing}" == repr(nothing) == "<no result: KeyError: 'star'>"
     assert (nothing.item, str(nothing.error)) == (7, "'star'")
+
+
+def test_what_failed_tasks_have_written_is_shown_and_does_nothing(
+    own_machine: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def paint(text: str) -> None:
+        raise ValueError(text)
+
+    with Farm("survey", here=True, settings=GOING_ON) as farm:
+        list(farm.map(paint, ["\x1b[31mred"]))
+    assert "ValueError: \\x1b[31mred" in caplog.text
+    assert "\x1b" not in caplog.text

@@ -79,6 +79,14 @@ def test_what_tasks_have_written_is_shown_and_does_nothing(farm: Farm, journal: 
     assert "the last words" in masterslave("show", "survey", "1")
 
 
+def test_an_int_of_very_many_digits_is_told(farm: Farm, journal: Path) -> None:
+    number = farm.submit(pow, 10, 5000).result(timeout=30)
+    in_words = f"an int of {number.bit_length()} bits"
+    assert in_words in masterslave("show", "survey", "0")
+    farm.submit(list, (number, 7)).result(timeout=30)
+    assert f"[{in_words}, 7]" in masterslave("show", "survey", "1")
+
+
 def test_items_of_a_map_are_told_one_by_one(farm: Farm, journal: Path) -> None:
     results = farm.imap_unordered(fails, [1, 2, 3, 4])
     for _ in range(4):
@@ -154,6 +162,11 @@ def test_what_cannot_be_shown_says_why(journal: Path, tmp_path: Path) -> None:
     with Farm("survey", local_slaves=0, journal=journal):
         assert "has no task 'nothing'" in masterslave("show", "survey", "nothing")
     assert "no task has failed" in masterslave("show", str(journal))
+    (tmp_path / "survey").write_text("no journal")
+    with contextlib.chdir(tmp_path):  # a label is no file, whatever is here
+        assert "no farm 'survey' is running" in (said := masterslave("show", "survey", "1"))
+        assert "the file is './survey'" in said
+    assert "is a folder: name a file in it" in masterslave("trace", "")
     (tmp_path / "text.txt").write_text("no journal")
     assert "masterslave: " in masterslave("show", str(tmp_path / "text.txt"))
 
