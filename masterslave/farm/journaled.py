@@ -50,7 +50,6 @@ class Kept:
         self.path = self.journal.path
         self.farm_id = self.journal.farm_id
         self._master: Master | None = None
-        self._lost_with_script = 0
 
     def inherit(self, master: Master, *, wait_s: float) -> None:
         """Have the master's tasks wait for what slaves may bring of earlier runs.
@@ -59,18 +58,18 @@ class Kept:
             wait_s: How long slaves that have something may take to come.
         """
         self._master = master
-        master.inherit(self._out(), wait_s)
+        stays, ended = self._out()
+        master.inherit(stays, wait_s, ended=ended)
 
-    def _out(self) -> dict[int, Out]:
-        """Return what slaves may bring that did not end with their script."""
+    def _out(self) -> tuple[dict[int, Out], set[bytes]]:
+        """Return what slaves may bring that did not end with their script, and the keys of what
+        was only at those that did.
+        """
         folded = self.journal.folded
         out = {number: one for number, one in folded.out.items() if one.run < folded.run}
         far = {index for index, slave in folded.slaves.items() if slave.host}
         stays = {number: left for number, one in out.items() if (left := one.at(far)) is not None}
-        self._lost_with_script = len(
-            {one.key for number, one in out.items() if number not in stays}
-        )
-        return stays
+        return stays, {one.key for one in out.values()} - {one.key for one in stays.values()}
 
     def _note_trouble(self, trouble: str | None) -> None:
         self.trouble = trouble or ""
@@ -89,15 +88,14 @@ class Kept:
             log.warning("farm %r: %s", self._label, "; ".join(told))
 
     def _told(self, master: Master) -> list[str]:
-        inherited = master.inherited
-        came, lost = (inherited.came, inherited.lost) if inherited else (0, 0)
+        came = master.inherited.came if master.inherited else 0
         told = [f"{came} that were under way came from their slaves"] if came else []
-        for count, why in (
-            (self._lost_with_script, "had ended with the script"),
-            (lost, "did not come back"),
-        ):
-            if count:
-                told.append(f"{count} that had been handed out were so again: their slave {why}")
+        for why, count in sorted(master.again.items()):
+            tasks = "1 task was" if count == 1 else f"{count} tasks were"
+            their = "its" if count == 1 else "their"
+            told.append(
+                f"{tasks} handed out again that an earlier run had handed out: {their} slave {why}"
+            )
         return told
 
 

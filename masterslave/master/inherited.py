@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING
 
+from masterslave.master.again import DID_NOT_COME
 from masterslave.master.answers import Answers
 from masterslave.master.evidence import post_mortem_of
 from masterslave.master.inheritance import Inheritance
@@ -238,8 +239,11 @@ class Inherited(Inheritance):
                 self._numbers[key] = left
             else:
                 self.lost += 1
-                submission = self._waiting.pop(key, None)
-                if submission is not None:
+                again, submission = self._recording.again, self._waiting.pop(key, None)
+                if submission is None:
+                    again.expect((key,), DID_NOT_COME)
+                else:
+                    again.note_released(submission.number, DID_NOT_COME)
                     self.released.append(submission)
 
 

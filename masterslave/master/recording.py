@@ -27,7 +27,8 @@ from masterslave.journal.facts import (
     SlaveKnown,
     Submitted,
 )
-from masterslave.journal.fold import Folded
+from masterslave.journal.fold import Folded, keys_in
+from masterslave.master.again import Again
 from masterslave.master.submission import (
     Answer,
     Cancelled,
@@ -74,11 +75,13 @@ class Recording:
     Attributes:
         after: Has something called when all that was recorded so far is on the disk.
         first: Number of this run's first task: no number comes twice in one journal.
+        again: Is told what is submitted and handed out.
     """
 
     def __init__(self, journal: Written) -> None:
         self.after: Callable[[Callable[[], None]], None] = journal.after
         self.first = journal.first_number
+        self.again = Again()
         self._record: Callable[[Fact], None] = journal.record
         self._keep = journal.keep
         known = journal.folded
@@ -116,6 +119,7 @@ class Recording:
             place = self._place_of(function)
             self._record(FunctionKnown(index, function.name, function.digest, place))
         self._record(Submitted(first, index, keys, arguments, are_items))
+        self.again.note_submitted(first, keys_in(keys))
 
     def _place_of(self, function: Function) -> Place:
         """Return where a function is in the journal, as it travels."""
@@ -125,6 +129,7 @@ class Recording:
         """A slave was handed these."""
         sent = tuple([(one.task, one.attempt, one.count) for one in hand_outs])
         self._record(HandedOut(self._index_of(slave, host), sent, time.time()))
+        self.again.note_sent(hand_outs)
 
     def note_lost(
         self, slave: str, hand_out: HandOut, reason: str, post_mortem: bytes, culprit: int

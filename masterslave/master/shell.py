@@ -19,13 +19,14 @@ for the turn of somebody else, or of the clock, so that a thousand tasks cost on
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, TypeVar
 
 from masterslave.errands import ErrandKind
 from masterslave.lent import Lender
+from masterslave.master.again import ENDED_WITH_IT
 from masterslave.master.book import latest_first
 from masterslave.master.carrier import Carrier
 from masterslave.master.clock import Clock
@@ -110,15 +111,19 @@ class Master:
         self.wait_until_answered = self._turn.wait_until_answered
         self.is_handing_over = self._turn.is_handing_over
 
-    def inherit(self, out: Mapping[int, Out], wait_s: float) -> None:
+    def inherit(
+        self, out: Mapping[int, Out], wait_s: float, *, ended: Iterable[bytes] = ()
+    ) -> None:
         """Have tasks wait for what slaves may bring of earlier runs.
 
         Args:
             out: What is out with slaves: see ``Inherited``.
             wait_s: How long slaves that have something of it may take to come.
+            ended: Keys of what no slave brings: those that had it have ended with their script.
         """
         decisions = self._decisions
         assert decisions.recording is not None
+        decisions.recording.again.expect(ended, ENDED_WITH_IT)
         decisions.inherited = Inherited(
             out, decisions.answers, decisions.recording, until=time.monotonic() + wait_s
         )
@@ -129,6 +134,12 @@ class Master:
             if decisions.inherited is not None and decisions.inherited.due is not None:
                 decisions.inherited.due = time.monotonic() + wait_s
         self._kick()
+
+    @property
+    def again(self) -> Mapping[str, int]:
+        """How many tasks this run has handed out again that an earlier one had out, by why."""
+        recording = self._decisions.recording
+        return {} if recording is None else recording.again.counts
 
     @property
     def inherited(self) -> Inherited | None:

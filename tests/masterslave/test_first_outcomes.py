@@ -8,6 +8,7 @@ from typing import cast
 import pytest
 
 from masterslave.journal.fold import Out
+from masterslave.master.again import Again
 from masterslave.master.answers import Answers
 from masterslave.master.book import TaskBook
 from masterslave.master.claims import Claims
@@ -56,6 +57,7 @@ class Written:
 
     def __init__(self) -> None:
         self.settled: list[HandOut] = []
+        self.again = Again()
 
     def note_settled(
         self, hand_out: HandOut, slave: str, outcome: Outcome, *, is_item: bool

@@ -56,9 +56,16 @@ def test_only_what_a_living_farm_has_handed_out_is_out(
     other = start_script(str(script), str(journal), str(gate), "2")
     eventually(lambda: _counted(journal) == (0, 1, 1), "another one is out")
     gate.touch()
-    assert other.communicate(timeout=60)[0] == "2\n"
+    output, said = other.communicate(timeout=60)
+    assert output == "2\n"
+    assert "handed out again" not in said, "it has not run what was out"
     assert _counted(journal) == (1, 0, 1)
 
     again = start_script(str(script), str(journal), str(gate), "1")
-    assert again.communicate(timeout=60)[0] == "1\n"
+    output, said = again.communicate(timeout=60)
+    assert output == "1\n"
+    assert (
+        "1 task was handed out again that an earlier run had handed out: its slave had ended with "
+        "that run"
+    ) in said
     assert _counted(journal) == (2, 0, 0)
