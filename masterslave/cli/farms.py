@@ -53,7 +53,9 @@ def _list_farms(farms: list[dict[str, Any]]) -> None:
     table = Table("label", "script", "host", "pid", "slaves", "tasks done", "state", box=None)
     for farm in farms:
         counts = farm.get("statistics", {})
-        done = f"{counts['done']} of {counts['submitted']}" if counts else "?"
+        wanted = counts["submitted"] - counts["cancelled"] if counts else 0
+        done = f"{counts['done']} of {wanted}" if counts else "?"
+        is_idle = bool(counts) and counts["done"] + counts["given_up"] >= wanted
         _add_row(
             table,
             farm["label"],
@@ -62,7 +64,7 @@ def _list_farms(farms: list[dict[str, Any]]) -> None:
             farm["pid"],
             len(farm.get("slaves", ())),
             done,
-            farm.get("unreachable") or farm["waits"] or "working",
+            farm.get("unreachable") or farm["waits"] or ("idle" if is_idle else "working"),
         )
     rich.print(table)
 
@@ -118,7 +120,8 @@ def _show(farm: dict[str, Any]) -> None:
     counts = farm["statistics"]
     rich.print(
         f"  tasks: {counts['done']} of {counts['submitted']} done, {counts['waiting']} waiting, "
-        f"{counts['failed']} failed, {counts['handed_out_again']} handed out again, "
+        f"{counts['failed']} failed, {counts['cancelled']} cancelled, "
+        f"{counts['handed_out_again']} handed out again, "
         f"{counts['retried']} run again after they raised"
     )
     _show_shared(counts, farm["slaves"])

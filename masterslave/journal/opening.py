@@ -33,6 +33,7 @@ from nameserver.storage.wal import has_lost_changes
 
 __all__ = [
     "check_files",
+    "check_is_ours",
     "check_meta",
     "close_reading",
     "load",
@@ -139,6 +140,22 @@ def check_meta(path: Path, meta: dict[str, bytes], label: str | None) -> None:
         )
 
 
+def check_is_ours(path: Path) -> None:
+    """Look at the beginning of a file.
+
+    Raises:
+        JournalUnusable: It is another program's.
+    """
+    with path.open("rb") as file:
+        start = file.read(_MARKED_BYTES)
+    is_ours = start[68:72] == APPLICATION.to_bytes(4, "big") or _MARK in start
+    if not is_ours and not (len(start) < 512 and _MAGIC.startswith(start[:16])):
+        raise JournalUnusable(
+            f"{path} is no journal, but another file: give a path of its own (a journal that was "
+            "damaged beyond recognition has to be moved away by hand)"
+        )
+
+
 def check_files(path: Path) -> None:
     """Look at the files of a journal that is there, as bytes.
 
@@ -146,15 +163,8 @@ def check_files(path: Path) -> None:
         JournalUnusable: It is another program's.
         Damaged: They are not as they were written.
     """
-    with path.open("rb") as file:
-        start = file.read(_MARKED_BYTES)
+    check_is_ours(path)
     size = path.stat().st_size
-    is_ours = start[68:72] == APPLICATION.to_bytes(4, "big") or _MARK in start
-    if not is_ours and not (len(start) < 512 and _MAGIC.startswith(start[:16])):
-        raise JournalUnusable(
-            f"{path} is no journal, but another file: give a path of its own (a journal that was "
-            "damaged beyond recognition has to be moved away by hand)"
-        )
     if size < 2 * PAGE_BYTES or size % PAGE_BYTES:
         raise Damaged(f"its length, {size} bytes, is none that it can have")
     if has_lost_changes(beside(path, "-wal")):

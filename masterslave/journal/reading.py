@@ -29,7 +29,7 @@ from masterslave.journal.facts import (
     Submitted,
 )
 from masterslave.journal.fold import Folded
-from masterslave.journal.opening import check_meta, close_reading, translated
+from masterslave.journal.opening import check_is_ours, check_meta, close_reading, translated
 from masterslave.journal.ownership import Ownership
 
 __all__ = ["JournalReader", "Payloads"]
@@ -169,6 +169,7 @@ class JournalReader:
         if not path.exists():
             raise JournalUnusable(f"there is no journal {path}: is it the path of the farm's?")
         with translated(path, mends=False):
+            check_is_ours(path)
             self._database = connect(path, read_only=True)
         try:
             with translated(path, mends=False):

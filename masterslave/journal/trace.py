@@ -218,7 +218,10 @@ def read_trace(journal: Path, kinds: Iterable[type[Struct]]) -> list[Stretch]:
     if cut is not None and not stretches:
         raise JournalUnusable(f"{cut} is no trace, or was cut before its first event")
     if not stretches:
-        raise JournalUnusable(f"there is no trace of {journal}: have the farm write one")
+        raise JournalUnusable(
+            f"there is no trace of {journal}: have the farm write one, with REMOTEOBJ_FARM_TRACE=1 "
+            "or FarmSettings(trace=True)"
+        )
     return stretches
 
 

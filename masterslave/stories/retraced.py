@@ -61,8 +61,14 @@ def retrace(stretch: Stretch) -> Retraced:
     """Feed a trace to a fresh scheduler.
 
     Raises:
-        FarmError: Its beginning is not there any more, or it does not say which settings it is of.
+        FarmError: It holds no events, or not the first ones any more, or does not say which
+            settings it is of.
     """
+    if not stretch.events:
+        raise FarmError(
+            f"the trace of run {stretch.run} holds no events, so there is nothing to compare: it "
+            "was cut, or the run has just begun"
+        )
     if stretch.first:
         raise FarmError(
             f"the trace of run {stretch.run} has lost its first {stretch.first} events, so no "

@@ -113,12 +113,15 @@ def test_list_and_show() -> None:
         (listed,) = json.loads(masterslave("list", "--json").stdout)
         assert (listed["label"], listed["statistics"]["done"]) == ("test", 1)
         assert [slave["done"] for slave in listed["slaves"]] == [1]
+        assert farm.options(needs={"gold": 1}).submit(abs, -1).cancel()
         table = masterslave("list").stdout
+        assert "idle" in table
         assert "test" in table
         assert "1 of 1" in table
         shown = masterslave("show", "test").stdout
+        assert "1 cancelled" in shown
         assert farm.slaves[0].name in shown
-        assert "1 of 1 done" in shown
+        assert "1 of 2 done" in shown
         assert json.loads(masterslave("show", "test", "--json").stdout)[0]["label"] == "test"
     assert "no farm is running" in masterslave("list").stdout
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 import os
@@ -96,6 +97,8 @@ def test_a_trace_that_has_lost_its_beginning_is_not_fed_to_a_scheduler(tmp_path:
     assert stretch.decided == [stretch.decided[0]] * len(stretch.events)
     with pytest.raises(FarmError, match=r"has lost its first \d+ events.*trace_bytes"):
         retrace(stretch)
+    with pytest.raises(FarmError, match="holds no events, so there is nothing to compare"):
+        retrace(dataclasses.replace(stretch, first=0, events=[], decided=[]))
     assert "are not there any more" in _trace(str(tmp_path / "survey.db")).stdout
     assert _trace(str(tmp_path / "none.db")).returncode == 2
 

@@ -168,7 +168,8 @@ def test_what_cannot_be_shown_says_why(journal: Path, tmp_path: Path) -> None:
         assert "the file is './survey'" in said
     assert "is a folder: name a file in it" in masterslave("trace", "")
     (tmp_path / "text.txt").write_text("no journal")
-    assert "masterslave: " in masterslave("show", str(tmp_path / "text.txt"))
+    said = masterslave("show", str(tmp_path / "text.txt"))
+    assert "text.txt is no journal, but another file: give a path of its own" in said
 
 
 def test_arguments_of_failed_tasks_outlive_compaction(farm: Farm, journal: Path) -> None:
