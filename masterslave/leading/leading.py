@@ -93,7 +93,8 @@ class Leading:
         """Ask for the leadership once, and hold it from then on. It has no successor at first.
 
         Raises:
-            NotLeader: It is not given now; the message says why. Asking again may help.
+            NotLeader: It is not given now; the message says why. Asking again may help. Or it was
+                closed meanwhile, and what was given is given back.
             RemoteObjError, OSError: The name server is not found, or does not answer; it may have
                 been given. Ask again with this same object: it gets the same one.
 
@@ -101,16 +102,26 @@ class Leading:
         """
         with self._changed:
             sent = self._lease.sends(self._clock())
-        told = self._ask(sent, self._manner, max(self._lease.lease_s / 2, _LEAST_CALL_S))
-        with self._changed:
-            self.epoch = told.epoch
-            self._lease.granted(sent)
-            if not self._threads and not self._is_closed:
-                for run in (self._renew, self._watch):
-                    thread = threading.Thread(target=run, name=f"lead{run.__name__}", daemon=True)
-                    self._threads.append(thread)
-                    thread.start()
-        return told
+        try:
+            told = self._ask(sent, self._manner, max(self._lease.lease_s / 2, _LEAST_CALL_S))
+            with self._changed:
+                self.epoch = told.epoch
+                if not self._is_closed:
+                    self._lease.granted(sent)
+                    if not self._threads:
+                        self._start_threads()
+                    return told
+            self._give_back()
+            raise NotLeader(f"farm {self._farm_id} is led here no more")
+        finally:
+            if self._is_closed:
+                self._let_go()
+
+    def _start_threads(self) -> None:
+        for run in (self._renew, self._watch):
+            thread = threading.Thread(target=run, name=f"lead{run.__name__}", daemon=True)
+            self._threads.append(thread)
+            thread.start()
 
     @property
     def acts(self) -> bool:
@@ -119,32 +130,9 @@ class Leading:
             return not self._lost and not self._is_closed and self._lease.acts(self._clock())
 
     @property
-    def lease_left_s(self) -> float:
-        """How long this master may act if the name server says nothing more, in seconds.
-
-        One without a successor acts on.
-        """
-        with self._changed:
-            return self._lease.left_s(self._clock())
-
-    @property
-    def lost(self) -> str:
-        """Why it was lost, in words; empty: it was not."""
-        return self._lost
-
-    @property
     def trouble(self) -> str:
         """What is wrong with the name server now, in words; empty: nothing that is known."""
         return self._trouble
-
-    def check(self) -> None:
-        """Return where ``acts`` is true.
-
-        Raises:
-            NotLeader: It is not.
-        """
-        if not self.acts:
-            raise NotLeader(self._lost or f"the lease of farm {self._farm_id} is over")
 
     def set_successor(self, copy_id: str, *, node: str = "") -> None:
         """Have the name server know who may come after this master; empty: nobody.
@@ -178,14 +166,8 @@ class Leading:
         """
         holds = bool(self._threads) and not self._lost
         self._end()
-        if not holds:
-            return
-        with contextlib.suppress(*_FAILED):
-            client = self._client or self._find()
-            self._client = client
-            client.resign(
-                self._farm_id, self._copy_id, self.epoch, run=self._run, timeout_s=_RESIGN_S
-            )
+        if holds:
+            self._give_back()
         self._let_go()
 
     def close(self) -> None:
@@ -204,6 +186,14 @@ class Leading:
         for thread in self._threads:
             if thread is not threading.current_thread():  # on_lost may close it
                 thread.join()
+
+    def _give_back(self) -> None:
+        with contextlib.suppress(*_FAILED):
+            client = self._client or self._find()
+            self._client = client
+            client.resign(
+                self._farm_id, self._copy_id, self.epoch, run=self._run, timeout_s=_RESIGN_S
+            )
 
     def _let_go(self) -> None:
         client, self._client = self._client, None

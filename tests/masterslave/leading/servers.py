@@ -24,6 +24,7 @@ class Rules:
         is_away: Whether nobody answers.
         hangs: Until this is set, calls wait as long as their callers have time.
         asked: The claims that came.
+        waiting: How many calls wait for that.
         loses_answer: Whether the next claim takes effect, and its answer is lost.
     """
 
@@ -34,6 +35,7 @@ class Rules:
         self.hangs = threading.Event()
         self.hangs.set()
         self.asked: list[Claim] = []
+        self.waiting = 0
         self._turns = itertools.count(1)
         self._lock = threading.Lock()
 
@@ -70,6 +72,13 @@ class Rules:
         with self._lock:
             return self.leaderships.leader(name, time.monotonic())
 
+    def left_s(self, name: str) -> float:
+        """Return how long a lease runs on, whether anybody answers or not."""
+        with self._lock:
+            leader = self.leaderships.leader(name, time.monotonic())
+        assert leader is not None
+        return leader.left_s
+
     def resign(self, name: str, holder: str, epoch: int, *, run: str, timeout_s: float) -> bool:
         self._answer(timeout_s)
         with self._lock:
@@ -86,5 +95,9 @@ class Rules:
     def _answer(self, timeout_s: float) -> None:
         if self.is_away:
             raise ConnectionLost("nobody there")
-        if not self.hangs.wait(timeout_s):
-            raise DeadlinePassed("no answer")
+        self.waiting += 1
+        try:
+            if not self.hangs.wait(timeout_s):
+                raise DeadlinePassed("no answer")
+        finally:
+            self.waiting -= 1
