@@ -59,12 +59,14 @@ def master(
         cluster=cluster,
         host=host,
         output=output,
+        ended=ended,
     )
     try:
-        service.open()
-        click.echo(f"farm {label!r} at {service.uri.location}, kept in {journal}; Ctrl-C ends it")
-        sys.stdout.flush()
-        _say_who_has_the_label(label)
+        if service.open():
+            where = service.uri.location
+            click.echo(f"farm {label!r} at {where}, kept in {journal}; Ctrl-C ends it")
+            sys.stdout.flush()
+            _say_who_has_the_label(label)
     except BaseException:
         service.close()
         raise

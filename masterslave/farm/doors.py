@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from typing import Any
 
@@ -27,6 +28,8 @@ class Doors:
     """
 
     def __init__(self, host: str | None, identity: Identity | None) -> None:
+        self._lock = threading.Lock()
+        self._is_closed = False
         self._daemons = [Daemon()]
         if host is not None:
             try:
@@ -47,15 +50,25 @@ class Doors:
         hosts = Networks(own_interfaces()).outer()
         return URI.of_tcp(uri.object, hosts[0], uri.port or 0) if hosts else self.local_uri
 
-    def open(self, door: Any, beside: Mapping[str, Any]) -> None:
-        """Publish the door and what is beside it, by its ids, and serve in the background."""
-        for daemon in self._daemons:
-            for name, each in beside.items():
-                daemon.register(each, name)
-            daemon.register(door, DOOR_ID)
-            daemon.start()
+    def open(self, door: Any, beside: Mapping[str, Any]) -> bool:
+        """Publish the door and what is beside it, by its ids, and serve in the background.
+
+        Returns:
+            Whether it does: not where it was closed before.
+        """
+        with self._lock:
+            if self._is_closed:
+                return False
+            for daemon in self._daemons:
+                for name, each in beside.items():
+                    daemon.register(each, name)
+                daemon.register(door, DOOR_ID)
+                daemon.start()
+            return True
 
     def close(self) -> None:
         """Serve no longer. Blocks on calls that run, at most two seconds for each place."""
+        with self._lock:
+            self._is_closed = True
         for daemon in self._daemons:
             daemon.close()

@@ -107,8 +107,9 @@ class Outside:
         self.why_waiting = self._watchman.why_waiting
 
     def open(self) -> None:
-        """Let slaves come."""
-        self._doors.open(self._door, self._beside)
+        """Let slaves come; nothing is done where the doors were shut meanwhile."""
+        if not self._doors.open(self._door, self._beside):
+            return
         self._places.open()
         if isinstance(self._local_slaves, int):
             self._local.add(self._local_slaves)

@@ -27,6 +27,7 @@ FAILED = (RemoteObjError, OSError)
 
 _PATIENCE_S = 15.0  # a lease of five seconds, and as long again after the name server's start
 _TRY_AGAIN_S = 0.25
+_ANSWER_S = 1.0
 _ASK_S = 5.0
 
 
@@ -78,34 +79,39 @@ class FarmLead:
         folded = journal.folded
         return cls(journal.farm_id, journal.copy_id, folded.epoch, reach, remembered=folded.arbiter)
 
-    def begin(self, journal: Journal) -> int:
+    def begin(self, journal: Journal, ended: threading.Event) -> int:
         """Have the lead where the journal has had a standby, before anything is done with it.
 
+        Args:
+            ended: Once it is set, nobody wants the lead any more.
         Returns:
-            The epoch; 0: it needs none.
+            The epoch; 0: it needs none, or is wanted no more.
 
         Raises:
             NotLeader: Another master acts for the farm; the message says what to do.
             RemoteObjError: The name server does not answer.
 
-        Blocks: on the network, as long as the lease of a master that is gone may run.
+        Blocks: on the network, as long as the lease of a master that is gone may run; once *ended*
+        is set, for the few seconds of a question that is under way.
         """
         if self.epoch or not journal.folded.epoch:
             return self.epoch
         until = time.monotonic() + _PATIENCE_S
-        while True:
+        while not ended.is_set():
             try:
                 self.take()
                 break
             except FAILED as error:
-                if time.monotonic() > until or self._is_led_elsewhere():
+                is_late = time.monotonic() > until
+                if not ended.is_set() and (is_late or self._is_led_elsewhere()):
                     raise NotLeader(
                         f"{journal.path} has had a standby, so the name server has to say that the "
                         f"farm may be led from here, and it does not: {error}. To follow whoever "
                         "leads it, start 'masterslave standby' with this file"
                     ) from error
-            time.sleep(_TRY_AGAIN_S)
-        journal.lead_with(self.epoch, self.address)
+            ended.wait(_TRY_AGAIN_S)
+        if self.epoch:
+            journal.lead_with(self.epoch, self.address)
         return self.epoch
 
     def _is_led_elsewhere(self) -> bool:
@@ -114,7 +120,7 @@ class FarmLead:
             return False
         try:
             with arbiter.find() as client:
-                told = client.leader(self._farm_id)
+                told = client.leader(self._farm_id, timeout_s=_ANSWER_S)
         except FAILED:
             return False
         if told is None or not told.holder:
@@ -125,7 +131,8 @@ class FarmLead:
         """Have the lead, from now on; returns the epoch. Once it is had, that is all.
 
         Raises:
-            NotLeader: It is not given now; the message says why. Asking again may help.
+            NotLeader: It is not given now; the message says why. Asking again may help. Or it was
+                closed meanwhile: then nobody has it here.
             RemoteObjError, OSError: The name server is not found, or does not answer. Ask again.
 
         Blocks: on the network, for a few seconds at most.
@@ -133,18 +140,22 @@ class FarmLead:
         if self.epoch:
             return self.epoch
         arbiter = self._find_arbiter()
-        if self._leading is None:
-            self._leading = Leading(
-                arbiter.find,
-                self._farm_id,
-                self.copy_id,
-                self._seen + 1,
-                on_lost=self._lose,
-                lease_s=LEASE_S,
-                as_successor=self._as_successor,
-            )
-        self._leading.take()
-        self.epoch = self._leading.epoch
+        with self._lock:
+            if self._is_closed:
+                raise NotLeader(f"farm {self._farm_id} has ended here")
+            if self._leading is None:
+                self._leading = Leading(
+                    arbiter.find,
+                    self._farm_id,
+                    self.copy_id,
+                    self._seen + 1,
+                    on_lost=self._lose,
+                    lease_s=LEASE_S,
+                    as_successor=self._as_successor,
+                )
+            leading = self._leading
+        leading.take()  # which gives back what it gets when it was closed meanwhile
+        self.epoch = leading.epoch
         if self._on_taken is not None:
             self._on_taken(self.epoch)
         return self.epoch
@@ -240,7 +251,7 @@ class FarmLead:
             leading, was_closed, self._is_closed = self._leading, self._is_closed, True
         if leading is None or was_closed:
             return
-        if resigns and self.epoch:
+        if resigns:
             leading.resign()
         else:
             leading.close()

@@ -61,6 +61,8 @@ class Service:
             and *host*.
         output: What becomes of what tasks print: "log" or "none", as of ``Farm``.
         settings: Times and limits.
+        ended: Once it is set, this is not to act any more: the lead is asked for no longer, and
+            ``open`` does nothing. It has to be closed all the same.
 
     Attributes:
         label: Of the farm.
@@ -91,6 +93,7 @@ class Service:
         host: str | None = None,
         output: str = "none",
         settings: FarmSettings | None = None,
+        ended: threading.Event | None = None,
     ) -> None:
         self.label = check_label(label)
         settings = settings or FarmSettings()
@@ -101,6 +104,7 @@ class Service:
         )  # fmt: skip
         self.lost = ""
         self._settings = settings
+        self._ended = ended or threading.Event()
         self._lock = threading.Lock()
         self._is_closed = False
         self._kept = Kept(journal, label, epoch=lead.epoch if lead else 0, compacts=lead is None)
@@ -109,7 +113,7 @@ class Service:
         self._lead = lead or FarmLead.of(self.journal, reach)
         self._may_be_followed = bool(reach.nameserver)
         try:
-            epoch = self._lead.begin(self.journal)
+            epoch = self._lead.begin(self.journal, self._ended)
             self._build(epoch, local_slaves, reach, show_output)
         except BaseException:
             self._lead.close()
@@ -178,11 +182,17 @@ class Service:
         self._desk.objects = SharedObjects(book, self.master.blobs, self.journal.folded.left)
         return self._desk
 
-    def open(self) -> None:
+    def open(self) -> bool:
         """Take up what earlier runs have left, and serve slaves and scripts.
+
+        Returns:
+            Whether it serves: not where it has to end, or where the lead is lost already.
 
         Blocks: on the disk, as long as it takes to read what is open.
         """
+        self._lead.when_lost(self._stop_acting)  # first of all: from now on it may be at any moment
+        if self._is_over:
+            return False
         if self._may_be_followed:
             self.journal.let_follow(self._lead)
         self._carrier.start()
@@ -196,7 +206,11 @@ class Service:
         self._outside.open()
         self.master.wait_for_inherited(self._settings.patience_s)  # they could not come before
         self.journal.forget_folded()
-        self._lead.when_lost(self._stop_acting)
+        return not self._is_over
+
+    @property
+    def _is_over(self) -> bool:
+        return bool(self.lost) or self._ended.is_set()
 
     @property
     def uri(self) -> URI:
@@ -215,11 +229,6 @@ class Service:
     def jobs(self) -> list[dict[str, Any]]:
         """Return each ticket as plain data."""
         return self._reception.jobs()
-
-    @property
-    def servers(self) -> tuple[str, ...]:
-        """Addresses of the name servers where the farm is registered now."""
-        return self._outside.servers
 
     def why_waiting(self) -> str:
         """Return in words what the waiting tasks wait for; empty when none waits."""
