@@ -169,14 +169,13 @@ class Standby:
             if self._copy.notice:
                 self._report(self._copy.notice)
                 self._copy.notice = ""
-            if stop.is_set():
-                follower.stop()
 
         failed = ""
         try:
             follower = Follower(
-                self._copy, follow_uri(master.uri), identity=self._reach.identity, on_change=look
-            )
+                self._copy, follow_uri(master.uri), identity=self._reach.identity, on_change=look,
+                stopped=stop,
+            )  # fmt: skip
             follower.run()
         except NoCopies:
             failed = self._is_a_scripts_own
@@ -260,16 +259,17 @@ class Standby:
 
     def _take_over(self, lead: FarmLead, stop: threading.Event) -> None:
         try:
-            self.service = self._make_service(self._copy.path, lead=lead)
+            self.service = self._make_service(self._copy.path, lead=lead, ended=stop)
         except BaseException:
             lead.close()
             raise
         try:
-            self.service.open()
+            serves = self.service.open()
         except BaseException:
             self.service.close()
             raise
-        self._say(f"took farm {self.label!r} over, with epoch {lead.epoch}")
+        if serves:
+            self._say(f"took farm {self.label!r} over, with epoch {lead.epoch}")
         self.service.run_until(stop)
 
 
