@@ -143,7 +143,7 @@ def test_a_slave_goes_to_the_later_of_two_masters_and_stays(
     print(
         f"\n  an idle slave of a master that was stopped works for the next after {spent_s:.1f} s"
     )
-    assert spent_s < 5.0
+    line_with(slave, "does not answer or was succeeded, and another one was found")
     first.process.send_signal(signal.SIGCONT)
     first.do("future = farm.submit(abs, -1)")
     second.kill()

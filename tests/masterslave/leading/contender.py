@@ -16,6 +16,7 @@ from nameserver import NotLeader
 from remoteobj import RemoteObjError
 
 TICK_S = 0.002
+LEASE_S = 3.0
 
 
 def main() -> None:
@@ -32,10 +33,10 @@ def main() -> None:
         why: list[str] = []
 
         def stop(words: str, why: list[str] = why, lost: threading.Event = lost) -> None:
-            why.append(words)
+            why.append(f"{time.monotonic()} {words}")
             lost.set()
 
-        leading = Leading(arbiter.find, farm, copy, epoch + 1, on_lost=stop)
+        leading = Leading(arbiter.find, farm, copy, epoch + 1, on_lost=stop, lease_s=LEASE_S)
         try:
             epoch = leading.take().epoch
         except (RemoteObjError, OSError):
