@@ -6,7 +6,7 @@
   killed; and what was in it then is in it now.
 * No task ran on two slaves, or twice on one, without a reason: its process has died, perhaps of the
   next task, with what it had not told yet; something was done to one of the slaves or to the
-  master; or the journal says that it was lost.
+  master; or the journal says that it was lost. See ``reasons``.
 * What ran had been handed out.
 """
 
@@ -14,32 +14,22 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
-from itertools import pairwise
 
-from tests.chaos.evidence import Copy, Entry, Evidence, Ran, Told, Trouble
+from tests.chaos.evidence import Copy, Entry, Evidence, Ran, Told
+from tests.chaos.reasons import (
+    ENDS_ITSELF,
+    explains,
+    has_second_attempt,
+    ran_twice_for_a_reason,
+    reasons,
+)
 from tests.chaos.script import answer_of
 
 __all__ = ["complaints"]
 
-_AFTER_S = 4.0
-"""How long a trouble may have consequences, once it is over: slaves come back, and meet hand-outs
-that were given to others meanwhile."""
-
 _UNRECORDED_S = 1.0
 """What was handed out so shortly before the master was killed, or before the disk was full with
 which it was killed, may be missing in the journal."""
-
-_REASONS = frozenset(
-    {
-        "kill_slave", "stop_slave", "kill_child", "kill_master", "stop_master", "cut", "half_open",
-        "lossy", "duplicate", "truncate",
-    }
-)  # fmt: skip
-"""Troubles for which tasks may run twice; not so what is slow, a full disk, a clock, or the end of
-a name server or a standby."""
-
-_ENDS_ITSELF = (".frail.", ".hopeless.", ".hog.")
 
 
 def complaints(evidence: Evidence) -> list[str]:
@@ -136,61 +126,10 @@ def _when(copy: Copy) -> str:
     return f"and the journal did not know that at {copy.at:.3f}, when the master was killed"
 
 
-def _ran_twice_for_a_reason(evidence: Evidence) -> Iterator[str]:
-    """Nothing runs a second time without a reason."""
-    by_name: dict[str, list[Ran]] = defaultdict(list)
-    for ran in evidence.ran:
-        by_name[ran.name].append(ran)
-    lost = {(one.name, one.slave) for one in evidence.entries if one.what == "lost"}
-    dead = {(one.slave, one.pid): one.began for one in evidence.ran if one.ended is None}
-    for name, times in by_name.items():
-        times.sort(key=lambda ran: ran.began)
-        for first, second in pairwise(times):
-            is_reason = (
-                any(mark in name for mark in _ENDS_ITSELF)
-                or (name, first.slave) in lost
-                or first.began <= dead.get((first.slave, first.pid), -1.0) <= second.began
-                or _has_second_attempt(name, first, second)
-                or any(_explains(one, first, second) for one in _reasons(evidence))
-            )
-            if not is_reason:
-                end = "did not end" if first.ended is None else f"ended at {first.ended:.3f}"
-                yield (
-                    f"{name} ran on {first.slave} from {first.began:.3f} on ({end}) and on "
-                    f"{second.slave} from {second.began:.3f} on, and there is no reason"
-                )
-
-
-def _has_second_attempt(name: str, first: Ran, second: Ran) -> bool:
-    """Whether they may be two attempts at what took long, one of which ended the other."""
-    runs = first.ended is None or second.began <= first.ended
-    return ".long." in name and first.slave != second.slave and runs
-
-
-def _reasons(evidence: Evidence) -> list[Trouble]:
-    """Return the troubles for which tasks may run twice.
-
-    Where there is a standby, it may be the master, and neither is one without a name server.
-    """
-    if not evidence.has_standby:
-        return [one for one in evidence.troubles if one.kind in _REASONS]
-    kinds = _REASONS | {"kill_standby", "kill_nameserver", "stepped down"}
-    return [
-        replace(one, whom="master") if one.whom in ("standby", "nameserver") else one
-        for one in evidence.troubles
-        if one.kind in kinds
-    ]
-
-
-def _explains(trouble: Trouble, first: Ran, second: Ran) -> bool:
-    is_theirs = trouble.whom in (first.slave, second.slave, "master")
-    return is_theirs and trouble.since <= second.began and trouble.until >= first.began - _AFTER_S
-
-
 def _ran_as_handed_out(evidence: Evidence) -> Iterator[str]:
     """What ran had been handed out to that slave."""
     handed = {(one.name, one.slave) for one in evidence.entries if one.what == "handed out"}
-    kills = [one.since for one in _reasons(evidence) if one.whom == "master"]
+    kills = [one.since for one in reasons(evidence) if one.whom == "master"]
     full = [one for one in evidence.troubles if one.kind == "full_disk"]
     for ran in evidence.ran:
         is_late = any(kill - _UNRECORDED_S <= ran.began for kill in kills) or (
@@ -208,9 +147,9 @@ def _no_death_without_cause(evidence: Evidence) -> Iterator[str]:
     for ran in evidence.ran:
         again = Ran(ran.name, ran.slave, ran.pid, float("inf"), None)
         is_cause = (
-            any(_explains(one, ran, again) for one in _reasons(evidence))
-            or any(mark in ran.name for mark in _ENDS_ITSELF)
-            or any(_has_second_attempt(ran.name, ran, one) for one in by_name[ran.name])
+            any(explains(one, ran, again) for one in reasons(evidence))
+            or any(mark in ran.name for mark in ENDS_ITSELF)
+            or any(has_second_attempt(ran.name, ran, one) for one in by_name[ran.name])
         )
         if ran.ended is None and not is_cause:
             yield f"{ran.name} began on {ran.slave} at {ran.began:.3f}, and nothing ended it"
@@ -222,7 +161,7 @@ _RULES = (
     _all_answered,
     _told_once,
     _nothing_missing,
-    _ran_twice_for_a_reason,
+    ran_twice_for_a_reason,
     _ran_as_handed_out,
     _no_death_without_cause,
 )

@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from masterslave import FarmSettings
 from masterslave.farm.recorded import items_in
 from masterslave.journal.facts import (
     KEY_BYTES,
@@ -33,7 +34,7 @@ from masterslave.journal.reading import JournalReader
 from masterslave.journal.tickets import key_of
 from masterslave.packed import unpack_value
 from masterslave.protocol.outcomes import MIXED, RAISED, VALUE, Raised
-from tests.chaos.script import WITHOUT_TEXT, Answer, names_of
+from tests.chaos.script import SETTINGS, WITHOUT_TEXT, Answer, names_of
 
 __all__ = [
     "Copy",
@@ -134,12 +135,14 @@ class Evidence:
         by_serial: Their names, where the script came back to a ticket: by "#" and serial.
         is_final: What has raised is not run again by a later run: the farm is a service.
         has_standby: There are two who may be the master.
+        wait_s: How long a master waits for what slaves have of the one before it.
     """
 
     wanted: list[str] = field(default_factory=list)
     by_serial: dict[str, str] = field(default_factory=dict)
     is_final: bool = False
     has_standby: bool = False
+    wait_s: float = 4.0
     entries: tuple[Entry, ...] = ()
     copies: list[Copy] = field(default_factory=list)
     told: list[Told] = field(default_factory=list)
@@ -153,6 +156,7 @@ def read_evidence(
 ) -> Evidence:
     """Read what a run has left in its folder."""
     evidence = Evidence(troubles=troubles, is_final=is_final, has_standby=has_standby)
+    evidence.wait_s = (FarmSettings() if is_final else SETTINGS).patience_s
     path, ticket = folder / "disk" / "journal.db", folder / "ticket"
     evidence.entries = read_journal(path)
     other = folder / "disk-of-standby" / "journal.db"
