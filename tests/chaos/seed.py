@@ -6,7 +6,9 @@ import json
 import shutil
 import tempfile
 import time
-from collections.abc import Collection
+import traceback
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -30,7 +32,7 @@ class Verdict:
     """What came of a seed.
 
     Attributes:
-        wrong: What is wrong, a line each.
+        wrong: What is wrong, a line each; with a traceback where something could not be done.
         folder: Where everything of a run is that went wrong.
     """
 
@@ -78,42 +80,52 @@ def run_seed(
     faults = plan(seed, seconds, possible, every_s=_EVERY_S, long_s=long_s)
     folder = Path(tempfile.mkdtemp(prefix=f"chaos-{seed}-"))
     wrong: list[str] = []
-    with machines(scene.machines, are_hosts=scene.is_lan) as found:
+    carrier: Carrier | None = None
+    with _noted(wrong), machines(scene.machines, are_hosts=scene.is_lan) as found:
         room = Room(scene, found, folder, seed, may_mount=may_mount, plant=plant)
         carrier = Carrier(room)
-        try:
+        with _noted(wrong):
             room.open()
             carrier.carry_out(faults, at_once=seed % 4 == 3)
-        except AssertionError as error:
-            wrong.append(f"{error}")
-        finally:
-            try:
-                room.close()
-            except AssertionError as error:
-                wrong.append(f"{error}")
-    wrong = carrier.surprises + wrong
-    try:
-        evidence = read_evidence(
-            folder, carrier.troubles, is_final=scene.is_service, has_standby=scene.has_standby
-        )
-        wrong += complaints(evidence)
-    finally:
-        room.write_logs()
-        _write_story(folder, faults, carrier.troubles, wrong)
-        shutil.copytree(room.disk.path, folder / "journal")
+        with _noted(wrong):
+            room.close()
+    names: list[str] = []
+    troubles: list[Trouble] = []
+    if carrier is not None:
+        wrong, troubles = carrier.surprises + wrong, carrier.troubles
+        with _noted(wrong):
+            evidence = read_evidence(
+                folder, troubles, is_final=scene.is_service, has_standby=scene.has_standby
+            )
+            names = [one.name for one in evidence.ran]
+            wrong += complaints(evidence)
+        with _noted(wrong):
+            room.write_logs()
+            shutil.copytree(room.disk.path, folder / "journal")
         room.disk.close()
-    names = [one.name for one in evidence.ran]
     kept = None
     if wrong:
+        _write_story(folder, faults, troubles, wrong)
         kept = keep / f"{scene.name}-{seed}"
         shutil.rmtree(kept, ignore_errors=True)
         shutil.move(folder, kept)
     else:
         shutil.rmtree(folder)
     return Verdict(
-        seed, scene.name, faults, len(carrier.troubles), wrong,
+        seed, scene.name, faults, len(troubles), wrong,
         len(set(names)), len(names) - len(set(names)), time.monotonic() - began, kept,
     )  # fmt: skip
+
+
+@contextmanager
+def _noted(wrong: list[str]) -> Iterator[None]:
+    """Note what fails here, whatever it is, and go on: the seed has failed."""
+    try:
+        yield
+    except AssertionError as error:
+        wrong.append(f"{error}")
+    except Exception as error:
+        wrong.append(f"{error!r}\n{traceback.format_exc()}")
 
 
 def _write_story(
