@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from masterslave.errors import JournalUnusable
-from masterslave.journal import HandedOut, JournalReader, RunBegan, Settled
+from masterslave.journal import HandedOut, Journal, JournalReader, RunBegan, Settled
 from masterslave.journal.facts import EPOCH, Noted
 from tests.conftest import eventually
 from tests.lan.hosts import Lan, Running
@@ -113,12 +113,20 @@ class Acting:
 
 
 class Watching:
-    """Reads the journals of hosts all the time while they are written."""
+    """Reads the journals of hosts all the time while they are written.
 
-    def __init__(self, standing: Standing, *hosts: str) -> None:
+    Args:
+        journal: Returns where the one of a host is.
+
+    Raises:
+        Exception: At the end, or while something is waited for: they could not be read any more.
+    """
+
+    def __init__(self, journal: Callable[[str], Path], *hosts: str) -> None:
         self.acting: dict[tuple[str, int], Acting] = {}
-        self._paths = {host: standing.journal(host) for host in hosts}
+        self._paths = {host: journal(host) for host in hosts}
         self._ended = threading.Event()
+        self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._watch)
 
     def __enter__(self) -> Watching:
@@ -128,6 +136,12 @@ class Watching:
     def __exit__(self, *exc_info: object) -> None:
         self._ended.set()
         self._thread.join()
+        self._raise_error()
+
+    def _raise_error(self) -> None:
+        """Nothing is known of who acts once this has failed."""
+        if self._error is not None:
+            raise self._error
 
     def by_epoch(self) -> list[Acting]:
         """Return those that have acted, in the order of their epochs."""
@@ -140,6 +154,7 @@ class Watching:
         """Wait for the first hand-out of a host's master after a moment."""
 
         def look() -> Acting | None:
+            self._raise_error()
             found = (each for each in self.by_epoch() if each.host == host and each.first_at > at)
             return next(found, None)
 
@@ -157,16 +172,23 @@ class Watching:
 
     def _watch(self) -> None:
         readers: dict[str, Reading] = {}
-        while not self._ended.wait(0.02):  # how exactly the times are known
-            for host, path in self._paths.items():
-                if host not in readers or readers[host].is_gone():
-                    reading = Reading.begin(host, path, set(self.acting))
-                    if reading is None:
-                        continue
-                    readers[host] = reading
-                readers[host].take(self.acting)
-        for reading in readers.values():
-            reading.reader.close()
+        try:
+            while not self._ended.wait(0.02):  # how exactly the times are known
+                self._look(readers)
+        except BaseException as error:  # whatever it is, the test is to fail with it
+            self._error = error
+        finally:
+            for reading in readers.values():
+                reading.reader.close()
+
+    def _look(self, readers: dict[str, Reading]) -> None:
+        for host, path in self._paths.items():
+            if host not in readers or readers[host].is_gone():
+                reading = Reading.begin(host, path, set(self.acting))
+                if reading is None:
+                    continue
+                readers[host] = reading
+            readers[host].take(self.acting)
 
 
 class Reading:
@@ -237,7 +259,7 @@ def test_the_standby_goes_on_and_the_old_master_becomes_the_standby(
 ) -> None:
     slaves = [standing.start_slave(name) for name in ("cleo", "dora")]
     master = standing.start_master("anna")
-    with Watching(standing, "anna", "ben") as watching:
+    with Watching(standing.journal, "anna", "ben") as watching:
         standby = standing.start_standby("ben")
         script = standing.start_script()
         took: list[float] = []
@@ -275,7 +297,7 @@ def test_of_a_network_that_is_split_one_half_has_a_master(
     lan.halve("anna", "cleo")
     slaves = [standing.start_slave(name) for name in ("cleo", "dora")]
     master = standing.start_master("anna")
-    with Watching(standing, "anna", "ben") as watching:
+    with Watching(standing.journal, "anna", "ben") as watching:
         standby = standing.start_standby("ben")
         script = standing.start_script()
         eventually(lambda: _hosts(standing) == {"cleo", "dora"}, "both slaves work", PATIENCE_S)
@@ -313,35 +335,50 @@ def test_without_its_standby_a_master_goes_on_when_the_name_server_knows_it(
 ) -> None:
     slave = standing.start_slave("cleo")
     master = standing.start_master("anna")
-    standby = standing.start_standby("ben")
-    script = standing.start_script()
-    assert standing.successor()
-    assert "standby: in step, on " in standing.shown()
-    standing.lan["ben"].cut()
-    cut_at = time.time()
-    master.wait_for("the standby is gone, and the master goes on alone")
-    alone_s = time.time() - cut_at
-    assert not standing.successor()
-    assert "standby:" not in standing.shown()
-    script.wait_for('"progress"', since=len(script.lines))
-    standing.lan["ben"].mend()
-    standby.wait_for("^in step", PATIENCE_S, since=len(standby.lines))
-    standing.nameserver.signal(signal.SIGKILL)
-    standby.signal(signal.SIGKILL)
-    master.wait_for("has stopped here: the lease could not be renewed")
-    acknowledged = len(script.lines)
-    master.close()
-    standing.start_nameserver()
-    assert len(script.lines) == acknowledged, "nobody acknowledges what only one disk has"
-    master = standing.start_master("anna")
-    script.wait_for('"progress"', PATIENCE_S, since=acknowledged)
-    standby = standing.start_standby("ben")
-    script.say("enough")
-    _summary(script)
+    with Watching(standing.journal, "anna", "ben") as watching:
+        standby = standing.start_standby("ben")
+        script = standing.start_script()
+        assert standing.successor()
+        assert "standby: in step, on " in standing.shown()
+        standing.lan["ben"].cut()
+        cut_at = time.time()
+        master.wait_for("the standby is gone, and the master goes on alone")
+        alone_s = time.time() - cut_at
+        assert not standing.successor()
+        assert "standby:" not in standing.shown()
+        script.wait_for('"progress"', since=len(script.lines))
+        standing.lan["ben"].mend()
+        standby.wait_for("^in step", PATIENCE_S, since=len(standby.lines))
+        standing.nameserver.signal(signal.SIGKILL)
+        standby.signal(signal.SIGKILL)
+        master.wait_for("has stopped here: the lease could not be renewed")
+        acknowledged = len(script.lines)
+        master.close()
+        standing.start_nameserver()
+        assert len(script.lines) == acknowledged, "nobody acknowledges what only one disk has"
+        master = standing.start_master("anna")
+        script.wait_for('"progress"', PATIENCE_S, since=acknowledged)
+        standby = standing.start_standby("ben")
+        script.say("enough")
+        _summary(script)
     with capsys.disabled():
         print(f"\n  alone {alone_s:.2f} s after the standby was cut off")
+    watching.check()
+    assert [each.host for each in watching.by_epoch()] == ["anna", "anna"]
     for each in (slave, master, standby):
         each.close()
+
+
+def test_who_cannot_watch_any_more_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def take(*_: object) -> None:
+        raise KeyError("anna", 3)
+
+    monkeypatch.setattr(Reading, "take", take)
+    Journal.open(tmp_path / "anna", "survey").close()
+    with pytest.raises(KeyError), Watching(tmp_path.joinpath, "anna") as watching:
+        watching.next_after(0.0, "anna")
+    with pytest.raises(KeyError), Watching(tmp_path.joinpath, "anna") as watching:
+        watching._thread.join()
 
 
 def _hosts(standing: Standing, since: float = 0.0) -> set[str]:
