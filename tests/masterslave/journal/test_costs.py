@@ -8,6 +8,9 @@ import pytest
 
 from tests.masterslave.journal.measure import open_elsewhere, write
 
+_AIM_S = 6e-6
+"""Of the processor, for a task."""
+
 
 @pytest.mark.serial
 def test_recording_opening_and_memory_stay_small(
@@ -18,7 +21,11 @@ def test_recording_opening_and_memory_stay_small(
     opened = open_elsewhere(path)
     with capsys.disabled():
         print(f"\n  {written}\n  {opened}")
-    assert written.cpu_s < 12e-6  # 6 are aimed at; machines of tests are busy
+    cpu_s = written.cpu_s
+    for again in range(4):  # who else is busy makes it more, and nothing makes it less
+        if cpu_s >= _AIM_S:
+            cpu_s = min(cpu_s, write(tmp_path / f"{again}.db", tasks).cpu_s)
+    assert cpu_s < 2 * _AIM_S
     assert written.size < 150
     assert opened.seconds < 3  # and 30 of a million
     assert opened.size < 50_000_000

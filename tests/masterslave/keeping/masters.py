@@ -17,6 +17,7 @@ from typing import Any
 from msgspec import to_builtins
 
 from masterslave.errors import FarmError
+from masterslave.farm import places
 from remoteobj import Identity
 from tests.conftest import eventually
 from tests.masterslave.gates import wait_at
@@ -78,8 +79,12 @@ def note_and_wait(path: str, seconds: float = 0.0, gate: str = "") -> str:
 
 
 def main(label: str, farm_id: str, keep_s: str, run: str, options: str = "{}") -> None:
-    """Serve until standard input ends; the options of the farm are JSON."""
+    """Serve until standard input ends; the options of the farm are JSON.
+
+    Of them, *lease_s* is how long a name server lists it once it is silent.
+    """
     told: dict[str, Any] = json.loads(options)
+    places._LEASE_S = told.pop("lease_s", places._LEASE_S)
     if "identity" in told:
         told["identity"] = Identity.from_files(*told["identity"])
     inherited = Inherited(log=told.pop("log", ""))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -56,16 +55,13 @@ def test_the_next_master_is_found_at_the_name_server(
     slave: subprocess.Popen[str],
     tmp_path: Path,
 ) -> None:
-    path, gate, first = tmp_path / "ran", tmp_path / "gate", start_master(1, **network)
+    path, gate = tmp_path / "ran", tmp_path / "gate"
+    first = start_master(1, lease_s=120.0, **network)
     hang(first, path, gate)
     first.kill()
     line_with(slave, "kept for")
     second = start_master(2, **network)
-    since = time.monotonic()
     second.eventually("farm.slaves", "the slave joins, though the first is still listed")
-    took_s = time.monotonic() - since
-    assert took_s < 5.0
-    print(f"it joins {took_s:.2f} s after the next master is up")
     gate.touch()
     assert values(second, 1) == {FIRST: "ran"}
     second.kill()

@@ -205,9 +205,9 @@ def test_nothing_is_acknowledged_that_the_copy_in_step_has_not(pair: Pair) -> No
 
 def test_a_copy_that_falls_silent_is_left_behind_once_that_is_known(pair: Pair) -> None:
     pair.come_into_step()
-    pair.journal.let_follow(pair.lead, follow_s=0.5)
     pair.work(1)
     assert not pair.is_acknowledged.wait(0.3), "it waits for the copy"
+    pair.journal.let_follow(pair.lead, follow_s=0.5)
     eventually(
         lambda: not pair.lead.read()[1], "the copy is nobody's successor any more", PATIENCE_S
     )
