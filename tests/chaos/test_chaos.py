@@ -115,9 +115,12 @@ def test_a_master_that_waits_for_no_slave_is_found(tmp_path: Path) -> None:
 
 
 @pytest.mark.serial
-def test_what_is_not_over_in_time_leaves_nothing_but_its_folders() -> None:
+def test_what_is_not_over_in_time_leaves_nothing_but_its_folders(tmp_path: Path) -> None:
     with pytest.raises(NotOver) as caught:
-        _run("--seeds", "1", "--scenes", "lan", "--plan", "60", timeout_s=10.0)
+        _run(
+            "--seeds", "1", "--scenes", "lan", "--plan", "60", "--keep", str(tmp_path / "kept"),
+            timeout_s=10.0,
+        )  # fmt: skip
     ended = caught.value
     assert not marked(ended.mark)
     assert ended.homes
