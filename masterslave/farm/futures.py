@@ -204,14 +204,16 @@ class FarmFuture(Future[Result], Single):
 
         It ends with the task, and raises what the task raises. The task's function is a generator;
         what it returns is the future's result. A task that is run again because its slave was
-        lost goes on where the first one was: parts that have come are not given twice.
+        lost goes on where the first one was: parts that have come are not given twice. Where some
+        are missing, which happens to a script that is attached to a service (``docs/service.md``),
+        it raises ``FarmError``, once, and goes on with those after them.
 
         Threads: one at a time.
         """
         if self._parts is None:
             with _making:
                 if self._parts is None:
-                    self._parts = Parts(self, data_only=self._owner.data_only)
+                    self._parts = Parts(self, self.function.name, data_only=self._owner.data_only)
             if self.done():  # settled just before
                 self._parts.close()
         return self._parts

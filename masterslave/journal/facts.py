@@ -147,8 +147,9 @@ class Settled(Struct, frozen=True, array_like=True, tag=6, gc=False):
     """Tasks in a row were answered by an outcome that a slave delivered.
 
     Attributes:
-        skip: Which of the payload's items is that of the first of them, counted from 0; -1 of a
-            single task, whose payload is no list of items.
+        skip: Which of the payload's items is that of the first of them, counted from 0; below 0 of
+            a single task, whose payload is no list of items: -1 less the number of parts that it
+            has yielded.
         kind: ``protocol.outcomes``: VALUE, RAISED or MIXED.
         place: Where the payload is.
         slave: Its number; -1 where it has none.

@@ -18,7 +18,7 @@ class Finish(Struct, frozen=True, gc=False):
     Attributes:
         kind: ``protocol.outcomes``: VALUE, RAISED or MIXED.
         place: Where the payload is.
-        skip: Which of the payload's items it is, counted from 0; -1: the payload is its alone.
+        skip: Which of the payload's items it is, counted from 0; below 0: the payload is its alone.
         count: How many tasks that outcome has settled.
         slave: Number of the slave that delivered it; -1 where it has none.
         number: Of the task that was settled.

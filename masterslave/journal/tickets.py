@@ -113,7 +113,8 @@ class Answer(Struct, frozen=True):
         kind: Of an outcome: ``protocol.outcomes``.
         number: Of the task; the latest.
         place: Of an open one, its arguments; else the payload.
-        skip: Which of the payload's items it is; -1: the payload is its alone.
+        skip: Which of the payload's items it is; below 0: the payload is its alone, and -1 - skip
+            parts came before it.
         slave: Its number in the journal; -1: none.
     """
 
@@ -373,7 +374,7 @@ class Tickets:
     def settle(self, fact: Settled) -> None:
         """Tasks were answered by an outcome."""
         for at in range(fact.count):
-            skip = fact.skip + at if fact.skip >= 0 else -1
+            skip = fact.skip + at if fact.skip >= 0 else fact.skip
             self._answer(fact.task + at, _OUTCOME, fact.kind, fact.place, skip, fact.slave)
 
     def end(self, fact: Ended) -> None:

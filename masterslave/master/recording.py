@@ -48,6 +48,7 @@ _function = attrgetter("function")
 _MOST_BYTES = 16 * 1024 * 1024
 _MOST_BYTES_OF_RUN = 256 * 1024 * 1024
 """What is kept of a failed task's arguments, and of those of all failed tasks of a run."""
+_MOST_PARTS = 2**31 - 2
 
 
 class Written(Protocol):
@@ -188,7 +189,7 @@ class Recording:
                 hand_out.task,
                 hand_out.attempt,
                 hand_out.count,
-                hand_out.task - outcome.task if is_item else -1,
+                hand_out.task - outcome.task if is_item else -1 - _parts_before(outcome),
                 outcome.kind,
                 self._kept[1],
                 self._index_of(slave),
@@ -232,3 +233,7 @@ class Recording:
         self._slaves[slave] = known = SlaveKnown(index, slave, host)
         self._record(known)
         return index
+
+
+def _parts_before(outcome: Outcome) -> int:
+    return min(max(0, outcome.item), _MOST_PARTS)  # a slave may say anything

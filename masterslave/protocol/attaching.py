@@ -30,6 +30,7 @@ __all__ = [
     "GIVEN_UP",
     "OUTCOME",
     "PARTLY",
+    "PARTS_LOST",
     "PREDECESSOR_FAILED",
     "RECEPTION_ID",
     "Admission",
@@ -55,6 +56,10 @@ RECEPTION_ID = "masterslave.reception"
 
 OUTCOME, GIVEN_UP, CANCELLED, FAILED, PREDECESSOR_FAILED, PARTLY = range(6)
 """What an answer is; PARTLY is none: the task goes on, and has yielded or told something."""
+
+PARTS_LOST = 100
+"""Kind of a PARTLY beside those of ``protocol.outcomes``: of the parts below number ``skip`` those
+that have not come do not come any more."""
 
 
 class Greeting(Struct, frozen=True):
@@ -215,7 +220,8 @@ class SentAnswer(Struct, frozen=True, array_like=True):
 
     Attributes:
         what: OUTCOME, or what there is in the place of one, whose words are in *payload*.
-        skip: Which of the payload's items is that of the first; -1: it is no list of items.
+        skip: Which of the payload's items is that of the first; below 0: it is no list of items,
+            and -1 - skip parts were yielded before it. Of a PARTLY, the number of the part.
         slave: Who has brought it, by name.
         predecessor: Serial of the task that has failed before this one; -1: none.
     """

@@ -85,7 +85,8 @@ class Outcome(Struct, frozen=True, array_like=True):
     Attributes:
         count: Of the hand-out.
         seconds: How long it took in its child.
-        item: Counted from 0 within the span.
+        item: Counted from 0 within the span. Of the answer of a task that has yielded parts: how
+            many, whoever has them.
     """
 
     task: int

@@ -13,10 +13,15 @@ from collections.abc import Callable
 from masterslave.protocol.attaching import Answers
 from masterslave.protocol.encoding import encode
 from masterslave.service.visits import Visit
+from masterslave.service.yielded import Room, Yielded
 
 __all__ = ["Lobby"]
 
 log = logging.getLogger("masterslave")
+
+_MOST_BYTES = 64 * 1024 * 1024
+_MOST_BYTES_OF_ALL = 256 * 1024 * 1024
+"""What is kept of what tasks yield, of one ticket and of all, until their scripts have it."""
 
 
 class Lobby:
@@ -32,6 +37,8 @@ class Lobby:
         self._why_waiting = why_waiting
         self._lock = threading.Lock()
         self._visits: dict[int, Visit] = {}
+        self._yielded: dict[int, Yielded] = {}
+        self._room = Room(_MOST_BYTES_OF_ALL)
         self._due: dict[Visit, None] = {}
         self._has_due = threading.Condition(self._lock)
         self._is_closed = False
@@ -54,9 +61,12 @@ class Lobby:
     def enter(self, visit: Visit) -> None:
         """A script has come; who was here with its ticket is told so."""
         with self._lock:
-            before = self._visits.get(visit.ticket.made.index)
+            index = visit.ticket.made.index
+            before = self._visits.get(index)
             poll = None if before is None else _take_poll(before)
-            self._visits[visit.ticket.made.index] = visit
+            visit.yielded = self._yielded_by(index)
+            visit.yielded.begin(visit, visit.visitor)
+            self._visits[index] = visit
         if poll is not None:
             poll(encode(Answers(0, refused="it was attached anew, from elsewhere", is_out=True)))
 
@@ -75,6 +85,13 @@ class Lobby:
             poll = None if visit is None else _take_poll(visit)
         if poll is not None:
             poll(encode(Answers(0, refused=why, is_out=is_out)))
+
+    def forget(self, ticket: int) -> None:
+        """Nobody comes with this ticket any more."""
+        with self._lock:
+            yielded = self._yielded.pop(ticket, None)
+        if yielded is not None:
+            yielded.forget()
 
     def at(self, ticket: int) -> Visit | None:
         """Return who is here with this ticket; None: nobody."""
@@ -109,15 +126,20 @@ class Lobby:
 
     def tell(self, ticket: int, first: int, count: int) -> None:
         """Tasks have their answers."""
+        yielded = self._yielded.get(ticket)
+        if yielded is not None:
+            yielded.settled(first, count)
         visit = self._visits.get(ticket)
         if visit is not None:
             visit.tell(first, count)
 
     def tell_part(self, ticket: int, serial: int, kind: int, item: int, payload: bytes) -> None:
-        """A task has yielded something."""
-        visit = self._visits.get(ticket)
-        if visit is not None:
-            visit.tell_part(serial, kind, item, payload)
+        """A task has yielded something, which waits for its script, if that is away."""
+        with self._lock:
+            yielded, visit = self._yielded_by(ticket), self._visits.get(ticket)
+        yielded.add(serial, kind, item, payload)
+        if visit is not None and visit.poll is not None:
+            self.wake(visit)
 
     def _keep_answering(self) -> None:
         while True:
@@ -140,6 +162,13 @@ class Lobby:
                     poll(encode(visit.gather(waits)))
                 except Exception:  # the others are answered all the same
                     log.exception("a script could not be answered")
+
+    def _yielded_by(self, ticket: int) -> Yielded:
+        """Return what tasks of a ticket have yielded; the lock is held."""
+        yielded = self._yielded.get(ticket)
+        if yielded is None:
+            yielded = self._yielded[ticket] = Yielded(Room(_MOST_BYTES), self._room)
+        return yielded
 
     def _seconds(self) -> float | None:
         """Return until when somebody has to be answered; the lock is held."""

@@ -128,6 +128,7 @@ class Reception:
             self.lobby.dismiss(visit.ticket.made.index, "it has left", is_out=True)
             if leave.forget:
                 self._desk.forget(visit.ticket)
+                self.lobby.forget(visit.ticket.made.index)
 
         return self._do(Leave, message, go)
 
@@ -198,6 +199,7 @@ class Reception:
         why = f"ticket {ticket} was forgotten: attach anew"
         self.lobby.dismiss(found.made.index, why, is_out=False)
         self._desk.forget(found)
+        self.lobby.forget(found.made.index)
         return self._when_on_disk(lambda: True)
 
     # Inside.

@@ -1,7 +1,7 @@
 """Scripts that are here: what each has still to be told of its ticket's tasks.
 
 What is told is read from the journal when it goes out; so a script that takes its time costs no
-memory. What it has not acknowledged is sent again.
+memory, but for what tasks yield (``yielded``). What it has not acknowledged is sent again.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from masterslave.protocol.attaching import (
 )
 from masterslave.protocol.outcomes import RAISED
 from masterslave.service.book import TicketBook
+from masterslave.service.yielded import Yielded
 
 __all__ = ["Visit", "answers_of"]
 
 _MOST_ANSWERS = 4096
 _MOST_BYTES = 4 * 1024 * 1024
-_MOST_PARTS_BYTES = 64 * 1024 * 1024
 
 _WHAT = {
     "outcome": OUTCOME,
@@ -106,6 +106,7 @@ class Visit:
     Attributes:
         poll: Answers its question, if it waits for one; and
         until: when at the latest.
+        yielded: What its tasks have yielded, and it has not got; whoever lets it in sets this.
     """
 
     def __init__(
@@ -121,14 +122,13 @@ class Visit:
         self.visitor = visitor
         self.poll: Callable[[bytes], None] | None = None
         self.until = 0.0
+        self.yielded = Yielded()
         self._book = book
         self._wake = wake
         self._gathering = threading.Lock()
         self._lock = threading.Lock()
         self._ready: deque[tuple[int, int]] = deque()
         self._told = bytearray()
-        self._parts: deque[SentAnswer] = deque()
-        self._parts_bytes = 0
         self._since = 0
         self._sent: list[SentAnswer | tuple[int, int]] = []
 
@@ -153,22 +153,14 @@ class Visit:
         else:
             ready.append((first, count))
 
-    def tell_part(self, serial: int, kind: int, item: int, payload: bytes) -> None:
-        """A task has yielded something, or told how far it is; too much of it is dropped."""
-        with self._lock:
-            if self._parts_bytes > _MOST_PARTS_BYTES:
-                return
-            self._parts_bytes += len(payload)
-            self._parts.append(SentAnswer(serial, 1, PARTLY, kind, item, payload))
-        if self.poll is not None:
-            self._wake(self)
-
     def acknowledge(self, count: int) -> bool:
         """The script has got so many answers; False: it cannot have."""
         with self._lock:
             got = count - self._since
             if not 0 <= got <= len(self._sent):
                 return False
+            parts = sum(isinstance(one, SentAnswer) for one in self._sent[:got])
+            self.yielded.got(self, parts)
             del self._sent[:got]
             self._since = count
             return True
@@ -176,7 +168,7 @@ class Visit:
     @property
     def has_news(self) -> bool:
         """Whether there is something to be told."""
-        return bool(self._sent or self._parts or self._ready)
+        return bool(self._sent or self.yielded or self._ready)
 
     def gather(self, waits: str = "") -> Answers:
         """Return what there is to be told, or some of it. Blocks: on the disk."""
@@ -221,11 +213,10 @@ class Visit:
 
     def _take_next(self) -> SentAnswer | tuple[int, int] | None:
         """Take out what is to be told next: what was yielded comes before the answers."""
+        part = self.yielded.take(self)
+        if part is not None:
+            return part
         with self._lock:
-            if self._parts:
-                part = self._parts.popleft()
-                self._parts_bytes -= len(part.payload)
-                return part
             return self._ready.popleft() if self._ready else None
 
     def _put_back(self, first: int, end: int) -> None:

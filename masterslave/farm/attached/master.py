@@ -41,7 +41,7 @@ from masterslave.master.submission import (
     Span,
     Submission,
 )
-from masterslave.protocol.attaching import PARTLY, Answers, SentAnswer
+from masterslave.protocol.attaching import OUTCOME, PARTLY, PARTS_LOST, Answers, SentAnswer
 from masterslave.protocol.outcomes import PART
 
 __all__ = ["RemoteMaster"]
@@ -246,6 +246,8 @@ class RemoteMaster:
         if submission.is_span:
             skip = max(sent.skip, 0) + submission.number + offset - sent.first
             return submission.settle, (offset, count, reader.answer(), skip, sent.slave)
+        if sent.what == OUTCOME and sent.skip < -1:
+            _lose_parts(submission, -1 - sent.skip)  # all that there are have come by now
         number = submission.number
         is_returned = number < self._returned
         answer = reader.recorded(number) if is_returned else reader.answer()
@@ -259,6 +261,8 @@ class RemoteMaster:
             return
         if sent.kind == PART:
             submission.note_part(sent.skip, sent.payload)
+        elif sent.kind == PARTS_LOST:
+            _lose_parts(submission, sent.skip)
         else:
             submission.note_progress(sent.payload)
 
@@ -371,6 +375,11 @@ class RemoteMaster:
                 self._changed.notify_all()
                 if told and self._held:
                     self.bell.set()
+
+
+def _lose_parts(submission: Submission, below: int) -> None:
+    if isinstance(submission, FarmFuture):
+        submission.parts().lose(below)
 
 
 def _count(parcel: Parcel) -> int:

@@ -100,6 +100,7 @@ class Caller:
         """What runs: its number, and that of its farm."""
         self._told_at = 0.0
         self._untold: Outcome | None = None
+        self._parts = -1  # how many the call that runs has yielded; -1: it is no generator
 
     def meet(self, told: Prepare, classes: Mapping[str, Any] | None = None) -> Farm:
         """Get to know a farm, and what this slave offers it.
@@ -136,6 +137,7 @@ class Caller:
         mark[MARK_SINCE] = int(start * 1e6)
         mark[1] = 0
         mark[0] = number
+        self._parts = -1
         self._farm = farm.number
         self.now = number, call, farm.number
         try:
@@ -162,7 +164,9 @@ class Caller:
         if self._untold is not None:
             self._outbox.post((number, self._untold))
             self._untold = None
-        outcome = Outcome(call.task, call.attempt, call.count, kind, payload, end - start)
+        outcome = Outcome(
+            call.task, call.attempt, call.count, kind, payload, end - start, self._parts
+        )
         if len(payload) < LARGE_BYTES:
             self._outbox.post((number, outcome))
         else:
@@ -265,7 +269,7 @@ class Caller:
         """Send what a generator yields, at once; return what it returns."""
         assert self.now is not None
         number, call, _ = self.now
-        part = 0
+        self._parts = part = 0
         try:
             while True:
                 try:
@@ -275,7 +279,7 @@ class Caller:
                 payload = pack_result(value, function, data_only)
                 outcome = Outcome(call.task, call.attempt, call.count, PART, payload, 0.0, part)
                 self._outbox.post_large(number, outcome)
-                part += 1
+                self._parts = part = part + 1
         finally:
             generator.close()
 
