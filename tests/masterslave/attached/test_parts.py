@@ -14,6 +14,8 @@ import pytest
 from masterslave import Farm, FarmError
 from masterslave.service import lobby
 from tests.conftest import eventually
+from tests.masterslave.attached.conftest import StartService
+from tests.masterslave.conftest import StartSlave
 from tests.masterslave.gates import wait_at
 from tests.masterslave.service.conftest import Open, open_service, reception_of
 
@@ -21,6 +23,8 @@ __all__ = ["open_service"]
 
 
 def rounds(folder: str, *counts: int) -> Iterator[int]:
+    with open(f"{folder}/ran", "a") as file:
+        file.write("once\n")
     number = 0
     for at, count in enumerate(counts):
         wait_at(f"{folder}/gate{at}")
@@ -128,3 +132,23 @@ def test_parts_that_a_service_takes_to_its_end_are_said_to_be_lost(
             next(parts)
         assert list(parts) == []
         assert later.futures[0].result() == "all"
+
+
+def test_a_task_that_yields_while_its_service_is_started_anew(
+    start_service: StartService, start_slave: StartSlave, tmp_path: Path
+) -> None:
+    service = start_service()
+    start_slave("lab", "--slots", "1")
+    with Farm.attach("lab") as farm:
+        future = farm.submit(rounds, str(tmp_path), 4, 3)
+        parts = future.parts()
+        (tmp_path / "gate0").touch()
+        assert [next(parts) for _ in range(4)] == [0, 1, 2, 3]
+        service.kill()
+        service.wait()
+        start_service()
+        eventually(lambda: farm.statistics().reconnected >= 1, "the script is back", 20)
+        for name in ("gate1", "end"):
+            (tmp_path / name).touch()
+        assert list(parts) == [4, 5, 6]
+        assert future.result(30) == "all"
