@@ -123,9 +123,11 @@ def sync_directory(directory: Path) -> None:
 
 def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
     """Open a journal's file, which is there."""
-    mode = "ro" if read_only else "rw"
+    how = "mode=ro" if read_only else "mode=rw"
+    if read_only and _is_sealed(path):
+        how = "immutable=1"
     database = sqlite3.connect(
-        f"{path.as_uri()}?mode={mode}",
+        f"{path.as_uri()}?{how}",
         uri=True,
         timeout=5.0,
         isolation_level=None,
@@ -141,6 +143,13 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
         database.close()
         raise
     return database
+
+
+def _is_sealed(path: Path) -> bool:
+    """Tell whether nobody can write to a journal here, and it is whole without a log, which SQLite
+    could not make beside it: one on a snapshot, or in a backup.
+    """
+    return not os.access(path.parent, os.W_OK) and not beside(path, "-wal").exists()
 
 
 def write_meta(database: sqlite3.Connection, name: str, value: bytes) -> None:

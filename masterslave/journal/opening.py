@@ -51,7 +51,8 @@ _CHECKED_BYTES = 1024 * 1024 * 1024
 _REASONS = {
     sqlite3.SQLITE_BUSY: "another program uses it: close that before",
     sqlite3.SQLITE_LOCKED: "another program uses it: close that before",
-    sqlite3.SQLITE_CANTOPEN: "may this user write to it, and to its directory?",
+    sqlite3.SQLITE_CANTOPEN: "may this user write to it, and to its directory? Else copy it, and "
+    "what lies beside it, to one where you may",
     sqlite3.SQLITE_PERM: "may this user write to it, and to its directory?",
     sqlite3.SQLITE_READONLY: "may this user write to it, and to its directory?",
     sqlite3.SQLITE_FULL: "the disk is full: make room on it",

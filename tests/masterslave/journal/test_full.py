@@ -199,3 +199,28 @@ def test_a_journal_that_may_not_be_written_is_refused(
         folder.chmod(folder.stat().st_mode | 0o055)
     said, errors = start_script("-c", code, str(path)).communicate(timeout=60)
     assert "give a path in a directory that is there and is yours" in said, errors
+
+
+SEALED = (
+    SMALL_DISK
+    + """
+from masterslave.journal import Journal, Noted
+
+journal = Journal.open(path, "survey")
+journal.record(Noted("mark", b"here"))
+journal.close()
+subprocess.run(["mount", "-o", "remount,ro", folder], check=True)
+with Journal.read_only(path) as reader:
+    print([fact.body for fact in reader.facts() if isinstance(fact, Noted)])
+"""
+)
+
+
+def test_a_journal_on_a_disk_that_is_only_read_can_be_looked_at(
+    start_script: StartScript, tmp_path: Path
+) -> None:
+    script = start_script("-c", SEALED, str(tmp_path / "survey.db"), "disk")
+    said, complaint = script.communicate(timeout=30)
+    if complaint == "may not\n":
+        pytest.skip("this user may mount no disk")
+    assert said == "[b'here']\n", complaint
