@@ -97,7 +97,9 @@ def invalidate(journal: Path, functions: tuple[str, ...], every: bool, debug: bo
     JOURNAL may also be a script: then it is about what cache=True keeps of its results.
     """
     if every == bool(functions):
-        raise click.UsageError("say which functions, or --all; 'masterslave status' lists them")
+        raise click.UsageError(
+            f"say which functions, or --all; 'masterslave status {journal}' lists them"
+        )
     files, labels, known = _files_of(journal), {}, set[str]()
     for path in files:
         with Journal.read_only(path) as reader:

@@ -89,7 +89,12 @@ def run(
     the script's.
     """
     if not script.is_file():
-        raise click.BadParameter(f"there is no file {str(script)!r}", param_hint="SCRIPT")
+        what = (
+            f"{str(script)!r} is a folder"
+            if script.is_dir()
+            else f"there is no file {str(script)!r}"
+        )
+        raise click.BadParameter(what, param_hint="SCRIPT")
     if here and slaves is not None:
         raise click.UsageError("--here runs tasks without slaves: leave --slaves out")
     if threads is not None and not here:

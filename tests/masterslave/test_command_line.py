@@ -151,7 +151,7 @@ def test_list_and_show() -> None:
         (["list", "--cluster", "no name!"], 2, "'no name!' is no name of a cluster"),
         (["list", "--nameserver", "127.0.0.1:1"], 2, "--identity"),
         (["run", "no/such/script.py"], 2, "there is no file 'no/such/script.py'"),
-        (["run", "."], 2, "there is no file '.'"),
+        (["run", "."], 2, "'.' is a folder"),
         (["run", "x.py", "--slaves", "-1"], 2, "--slaves"),
         (["harvest"], 2, "harvest"),
         (["list", "--nameserver", "127.0.0.1:1", "--insecure"], 1, "127.0.0.1:1"),
