@@ -39,10 +39,12 @@ from masterslave.journal.facts import (
     Lost,
     Place,
     RunBegan,
+    Settled,
     Submitted,
     places_of,
     write_facts,
 )
+from masterslave.journal.fold import Folded
 from masterslave.journal.opening import make
 
 __all__ = ["WHOLE", "mend", "put_in_place"]
@@ -58,10 +60,32 @@ _ENDS = ("", "-wal", "-journal")
 
 @dataclass(slots=True)
 class _Tally:
-    facts: int = 0
-    dropped: int = 0
-    lost_rows: int = 0
-    lost_payloads: int = 0
+    """What was kept, and what was not.
+
+    Attributes:
+        kept: Results that their tasks will have.
+        lost: Results that were recorded, and are not to be had any more.
+        is_all_known: Nothing shows that anything else is lost.
+    """
+
+    kept: int = 0
+    lost: int = 0
+    is_all_known: bool = True
+
+    def __str__(self) -> str:
+        kept = _results(self.kept)
+        if self.is_all_known:
+            if not self.lost:
+                return f"{kept} kept, and no loss was found"
+            return f"{kept} kept, {self.lost} lost: their tasks are run again"
+        known = f", {self.lost} lost" if self.lost else ""
+        return (
+            f"{kept} kept{known}; how many others were lost is not known: their tasks are run again"
+        )
+
+
+def _results(count: int) -> str:
+    return "1 result was" if count == 1 else f"{count} results were"
 
 
 def mend(path: Path, label: str, why: str, *, known_run: int, known_seq: int) -> str:
@@ -86,7 +110,7 @@ def mend(path: Path, label: str, why: str, *, known_run: int, known_seq: int) ->
             more = {COPY_ID: meta[COPY_ID]} if COPY_ID in meta else {}
             make(fresh, its, farm_id=meta.get("farm id", b""), **more)
             with contextlib.closing(connect(fresh)) as new:
-                rows = _copy_payloads(old, new, tally)
+                rows = _copy_payloads(old, new)
                 run = _copy_facts(old, new, rows, tally, known_seq)
                 write_meta(new, "run", str(max(run, known_run) + _SKIPPED_RUNS).encode())
                 new.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
@@ -95,12 +119,7 @@ def mend(path: Path, label: str, why: str, *, known_run: int, known_seq: int) ->
     finally:
         for each, end in itertools.product((copy, fresh), (*_ENDS, "-shm")):
             beside(each, end).unlink(missing_ok=True)
-    return (
-        f"{path} was damaged ({why}): {tally.facts} facts of it were kept, and of others "
-        f"{tally.lost_rows} rows could not be read, nor could {tally.lost_payloads} rows of "
-        f"payloads, which took {tally.dropped} facts along; tasks that this has forgotten are run "
-        "again"
-    )
+    return f"{path} was damaged ({why}): {tally}"
 
 
 def put_in_place(path: Path) -> Path | None:
@@ -154,8 +173,14 @@ def _meta(old: sqlite3.Connection) -> dict[str, bytes]:
         return {}
 
 
-def _readable(database: sqlite3.Connection, query: str) -> Iterator[tuple[int, object, object]]:
-    """Return the rows that SQLite can read, by their numbers; each number once."""
+def _readable(
+    database: sqlite3.Connection, query: str, tally: _Tally | None = None
+) -> Iterator[tuple[int, object, object]]:
+    """Return the rows that SQLite can read, by their numbers; each number once.
+
+    Args:
+        tally: Is told whether there may be others.
+    """
     after = failures = 0
     while failures < _GIVE_UP_AFTER:
         try:
@@ -165,13 +190,13 @@ def _readable(database: sqlite3.Connection, query: str) -> Iterator[tuple[int, o
                     yield number, crc, body
             return
         except sqlite3.Error:
+            if tally is not None:
+                tally.is_all_known = False
             after += 1
             failures += 1
 
 
-def _copy_payloads(
-    old: sqlite3.Connection, new: sqlite3.Connection, tally: _Tally
-) -> dict[int, int]:
+def _copy_payloads(old: sqlite3.Connection, new: sqlite3.Connection) -> dict[int, int]:
     """Copy what can be read, by the same numbers; returns the bytes of each row."""
     sizes: dict[int, int] = {}
     rows = []
@@ -184,7 +209,6 @@ def _copy_payloads(
             write_rows(new, [], rows)
             rows.clear()
     write_rows(new, [], rows)
-    tally.lost_payloads = max(sizes, default=0) - len(sizes)
     return sizes
 
 
@@ -197,9 +221,10 @@ def _copy_facts(
 ) -> int:
     """Copy facts whose payloads are there; returns the number of the last run that is known."""
     rows: list[tuple[int, bytes]] = []
+    folded = Folded()
     last = written = run = 0
     query = "SELECT seq, crc, body FROM facts WHERE seq > ? ORDER BY seq"
-    for seq, crc, body in _readable(old, query):
+    for seq, crc, body in _readable(old, query, tally):
         last = seq
         try:
             facts, unknown = checked_facts(seq, crc, body)
@@ -208,8 +233,9 @@ def _copy_facts(
         assert isinstance(body, bytes)
         whole = [without_lost(fact, sizes) for fact in facts]
         kept = [fact for fact in whole if fact is not None]
-        tally.facts += len(kept) + unknown
-        tally.dropped += len(facts) - len(kept)
+        folded.take(kept, unknown)
+        dropped = (fact for fact, left in zip(facts, whole, strict=True) if left is None)
+        tally.lost += sum(fact.count for fact in dropped if isinstance(fact, Settled))
         run = max([run, *(fact.run for fact in kept if isinstance(fact, RunBegan))])
         written += 1
         rows.append((written, body if kept == facts else write_facts(kept)))
@@ -217,7 +243,9 @@ def _copy_facts(
             write_rows(new, rows, [])
             rows.clear()
     write_rows(new, rows, [])
-    tally.lost_rows = max(last, known_seq) - written
+    tally.kept = len(folded.finished)
+    if not last or max(last, known_seq) > written:
+        tally.is_all_known = False
     return run
 
 

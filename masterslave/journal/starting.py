@@ -58,9 +58,9 @@ def load(
             missing = ownership.missing_after(loaded[2][0])
             if missing:
                 notices.append(
-                    f"{path} lacks what was written last ({missing} rows of facts): it is an old "
-                    "copy, or the log beside it was removed; tasks that it has forgotten are run "
-                    "again"
+                    f"{path} lacks what was written last: it is an old copy, or the log beside it "
+                    f"was removed; it has {len(loaded[1].finished)} results, and how many others "
+                    "were lost is not known: their tasks are run again"
                 )
                 ownership.forget_rows()
             if compacts and is_worth_it(loaded[0], loaded[1]):

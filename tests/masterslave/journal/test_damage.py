@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import shutil
+import sqlite3
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -266,6 +268,46 @@ def test_damage_where_the_next_row_would_be_is_found_before_it_is_written(tmp_pa
     with Journal.open(path, "survey") as journal:
         assert "was damaged" in journal.notices[0]
         assert results_of(journal) == work.results
+
+
+def spoil_first_page(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[21] ^= 1
+    path.write_bytes(data)
+
+
+def test_it_is_said_how_many_results_were_lost(tmp_path: Path) -> None:
+    path, work = tmp_path / "survey.db", Work(3)
+    for _ in range(4):
+        with Journal.open(path, "survey") as journal:
+            work.do(journal, 200)
+    spoil_first_page(path)
+    with Journal.open(path, "survey") as journal:
+        count = len(journal.folded.finished)
+        assert f": {count} results were kept, and no loss was found. The dam" in journal.notices[0]
+        places = [finish.place for finish in journal.folded.finished.values()]
+        number = next(place.row for place in places if place.size)
+
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("DELETE FROM payloads WHERE row = ?", (number,))
+    spoil_first_page(path)
+    with Journal.open(path, "survey") as journal:
+        kept = len(journal.folded.finished)
+        assert 0 < kept < count
+        said = re.search(r"(\d+) results were kept, (\d+) lost: their tasks", journal.notices[0])
+        assert said is not None, journal.notices
+        assert int(said[1]) == kept
+        assert int(said[2]) >= count - kept  # some had a result twice
+
+    for size in (path.stat().st_size // 2, PAGE_BYTES):
+        os.truncate(path, size)
+        with Journal.open(path, "survey") as journal:
+            kept = len(journal.folded.finished)
+            assert re.search(
+                rf": {kept} (results were|result was) kept(, \d+ lost)?; how many others were lost "
+                "is not known: their tasks are run again",
+                journal.notices[0],
+            ), journal.notices
 
 
 def test_damaged_files_do_not_replace_each_other(original: Original, tmp_path: Path) -> None:
