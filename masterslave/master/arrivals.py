@@ -25,9 +25,8 @@ from masterslave.protocol.outcomes import (
     BROKEN,
     ENDS,
     GIVEN_BACK,
+    GOES_ON,
     LOST,
-    PART,
-    PROGRESS,
     REPORT,
     UNABLE,
     Outcome,
@@ -45,7 +44,6 @@ if TYPE_CHECKING:  # it needs SQLite
 
 __all__ = ["Arrivals"]
 
-_GOES_ON = (PART, PROGRESS)
 _LONGEST_S = 1e9
 _MOST_FROM_GONE = 10_000
 _NONE: frozenset[int] = frozenset()
@@ -130,7 +128,7 @@ class Arrivals:
             if kind in ENDS:
                 returned.setdefault(self._claims.name_of(seat, outcome), []).append(outcome)
                 by_key[outcome.task, outcome.attempt] = outcome
-            elif kind in _GOES_ON:  # before its task is settled
+            elif kind in GOES_ON:  # before its task is settled
                 self._note(seat, outcome)
             else:
                 others.append(outcome)
@@ -169,12 +167,8 @@ class Arrivals:
     def _note(self, seat: Seat, outcome: Outcome) -> None:
         # Under the lock: another thread may be about to hand the task's answer over.
         submission = self._decisions.book.find(outcome.task)
-        if submission is None or not self._claims.was_handed(seat, outcome):
-            return
-        if outcome.kind == PART:
-            submission.note_part(outcome.item, outcome.payload)
-        else:
-            submission.note_progress(outcome.payload)
+        if submission is not None and self._claims.was_handed(seat, outcome):
+            submission.note_told(outcome)
 
     def _take_other(self, seat: Seat, outcome: Outcome) -> None:
         """Take in an outcome after which a task has no answer yet."""

@@ -3,8 +3,9 @@
 A task of that kind is not handed out again for as long as somebody may have it: until the time is
 over in which its slave would have come back, or until that slave has come and gone. If several
 slaves had it, each by an attempt of its own, that one has lost it says nothing of the others. What
-comes of it is the answer of the task with the same key, whatever its number is now. But what has
-raised is run again, if the task has retries: those of this run are counted anew.
+comes of it is the answer of the task with the same key, whatever its number is now; so what it
+yields, and how far it is, are told to who waits for that task. But what has raised is run again, if
+the task has retries: those of this run are counted anew.
 
 Who uses it holds the master's lock.
 """
@@ -17,13 +18,14 @@ from typing import TYPE_CHECKING
 
 from masterslave.master.again import DID_NOT_COME
 from masterslave.master.answers import Answers
+from masterslave.master.early import Early
 from masterslave.master.evidence import post_mortem_of
 from masterslave.master.inheritance import Inheritance
 from masterslave.master.seats import Seat, bare_name
 from masterslave.master.submission import Recorded, Submission
 from masterslave.protocol.encoding import encode
 from masterslave.protocol.joining import Hold
-from masterslave.protocol.outcomes import ENDS, LOST, MIXED, RAISED, Outcome, items_in
+from masterslave.protocol.outcomes import ENDS, GOES_ON, LOST, MIXED, RAISED, Outcome, items_in
 from masterslave.scheduler import HandOut
 
 if TYPE_CHECKING:  # it needs SQLite
@@ -69,6 +71,7 @@ class Inherited(Inheritance):
         self._here: set[int] = set()  # numbers of those that wait, or follow one that does
         self._followers: dict[int, list[Submission]] = {}  # by the number of that one
         self._come: dict[bytes, tuple[Recorded, str, int]] = {}
+        self._early = Early()  # of those that nobody waits for yet
 
     def may_have(self, key: bytes) -> bool:
         """See Inheritance."""
@@ -80,11 +83,14 @@ class Inherited(Inheritance):
         if key in self._come:
             answer, slave, number = self._come.pop(key)
             if submission.terms.retries and _has_raised(answer):
+                self._early.forget(key)
                 return False
+            self._early.tell(key, submission)
             self._settle(submission, answer, slave, number)
         elif key in self._numbers:
             self._waiting[key] = submission
             self._here.add(submission.number)
+            self._early.tell(key, submission)
         else:
             return False
         return True
@@ -147,6 +153,11 @@ class Inherited(Inheritance):
         numbers = self._known(outcome.task, outcome.count)
         if not numbers:
             return False
+        if outcome.kind in GOES_ON:
+            for number in numbers:
+                if self._holders.get(number, {}).get(outcome.attempt) is seat:
+                    self._note(self._out[number].key, outcome)
+            return True
         if outcome.kind not in ENDS:
             if outcome.kind == LOST:
                 self._note_loss(seat, outcome)
@@ -176,6 +187,13 @@ class Inherited(Inheritance):
             hand_out = HandOut(numbers[0], outcome.attempt, len(numbers))
             self._recording.note_settled(hand_out, slave, outcome, is_item=is_item)
         return True
+
+    def _note(self, key: bytes, outcome: Outcome) -> None:
+        submission = self._waiting.get(key)
+        if submission is None:
+            self._early.note(key, outcome)
+        else:
+            submission.note_told(outcome)
 
     def _settle(self, submission: Submission, answer: Recorded, slave: str, number: int) -> None:
         submission.after = ()  # its future may live for long
@@ -245,6 +263,7 @@ class Inherited(Inheritance):
                 else:
                     again.note_released(submission.number, DID_NOT_COME)
                     self.released.append(submission)
+                self._early.forget(key)
 
 
 def _has_raised(answer: Recorded) -> bool:

@@ -14,7 +14,7 @@ from typing import ClassVar, Literal
 
 from masterslave.codeset import NOTHING, CodeSet
 from masterslave.protocol.hand_outs import Form
-from masterslave.protocol.outcomes import Outcome, OutcomeKind
+from masterslave.protocol.outcomes import PART, Outcome, OutcomeKind
 from masterslave.scheduler import Terms
 
 __all__ = [
@@ -130,6 +130,13 @@ class _Submission(abc.ABC):
     def will_retry(self, outcome: Outcome, *, data_only: bool) -> frozenset[int]:
         """Return the tasks of this outcome that raised what their terms would have run again."""
         return frozenset()
+
+    def note_told(self, outcome: Outcome) -> None:
+        """The task has told this while it runs, a PART or PROGRESS. Called with the lock."""
+        if outcome.kind == PART:
+            self.note_part(outcome.item, outcome.payload)
+        else:
+            self.note_progress(outcome.payload)
 
     @abc.abstractmethod
     def note_part(self, item: int, payload: bytes) -> None:

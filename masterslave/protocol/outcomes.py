@@ -11,6 +11,7 @@ __all__ = [
     "BROKEN",
     "ENDS",
     "GIVEN_BACK",
+    "GOES_ON",
     "LOST",
     "MIXED",
     "NOT_DATA",
@@ -39,6 +40,9 @@ VALUE, RAISED, MIXED, LOST, GIVEN_BACK, PART, PROGRESS, BROKEN, UNABLE, REPORT =
 
 ENDS = (VALUE, RAISED, MIXED)
 """Kinds that are the answer of their tasks."""
+
+GOES_ON = (PART, PROGRESS)
+"""Kinds after which the hand-out goes on."""
 
 NOT_PICKLABLE = "masterslave.errors.NotPicklable"
 """``Raised.type_name`` of a result that could not be sent: nothing was raised by the task."""

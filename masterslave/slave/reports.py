@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from masterslave.protocol.outcomes import PART, PROGRESS, Outcome
+from masterslave.protocol.outcomes import GOES_ON, Outcome
 from masterslave.slave.children import Told
 from masterslave.slave.load import Load, Pace
 from masterslave.slave.shares import Shares
 from masterslave.slave.work import FarmWork
 
 __all__ = ["note_report"]
-
-_GOES_ON = (PART, PROGRESS)
 
 
 def note_report(
@@ -23,7 +21,7 @@ def note_report(
     Returns:
         Of which farms they were, and how many seconds those that have ended have taken.
     """
-    if len(told.numbers) == 1 and told.outcomes[0].kind not in _GOES_ON:
+    if len(told.numbers) == 1 and told.outcomes[0].kind not in GOES_ON:
         return _note_one(load, told.numbers[0], told.outcomes[0], pace, shares)
     works: dict[FarmWork, float] = {}
     pending: list[Outcome] = []
@@ -40,7 +38,7 @@ def note_report(
         works[work] = works.get(work, 0.0) + seconds
 
     for number, outcome in zip(told.numbers, told.outcomes, strict=True):
-        goes_on = outcome.kind in _GOES_ON
+        goes_on = outcome.kind in GOES_ON
         job = load.jobs.get(number) if goes_on else load.drop(number)
         if job is None:
             continue

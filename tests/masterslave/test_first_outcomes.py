@@ -12,13 +12,24 @@ from masterslave.master.again import Again
 from masterslave.master.answers import Answers
 from masterslave.master.book import TaskBook
 from masterslave.master.claims import Claims
+from masterslave.master.early import Early
 from masterslave.master.inherited import Inherited
 from masterslave.master.recording import Recording
 from masterslave.master.seats import Seat
+from masterslave.master.submission import Answer, Function, Single
 from masterslave.protocol.encoding import encode
 from masterslave.protocol.hand_outs import RUN_BITS, run_of
 from masterslave.protocol.joining import VERSION, Hold, Introduction
-from masterslave.protocol.outcomes import GIVEN_BACK, LOST, VALUE, Outcome, PostMortem
+from masterslave.protocol.outcomes import (
+    GIVEN_BACK,
+    LOST,
+    PART,
+    PROGRESS,
+    RAISED,
+    VALUE,
+    Outcome,
+    PostMortem,
+)
 from masterslave.scheduler import (
     HandOut,
     Scheduler,
@@ -170,3 +181,105 @@ def test_what_slaves_have_of_a_task() -> None:
     assert out.at({7}) == Out(KEY, 1, 7, 1), "the slave of the other one ended with the script"
     assert out.at({8}) == Out(KEY, 2, 8, 1)
     assert out.at({}) is None
+
+
+class Heard(Single):
+    """A task that the script waits for in this run, and what it hears of it."""
+
+    def __init__(self, retries: int = 0) -> None:
+        self.function, self.terms = Function(b"f", b"f", "f", "f"), Terms(0, retries=retries)
+        self.number, self.keys, self.arguments = (3 << RUN_BITS) + 1, KEY, b""
+        self.heard: list[object] = []
+
+    def settle(self, answer: Answer, slave: str) -> None:
+        """It does not matter here."""
+
+    def note_part(self, item: int, payload: bytes) -> None:
+        self.heard.append((item, payload))
+
+    def note_progress(self, payload: bytes) -> None:
+        self.heard.append(payload)
+
+
+ONE = {FIRST: Out(KEY, 1, 8, 1)}
+
+
+def part(item: int, attempt: int = 1) -> Outcome:
+    return Outcome(FIRST, attempt, 1, PART, b"part %d" % item, 0.0, item)
+
+
+def progress(payload: bytes) -> Outcome:
+    return Outcome(FIRST, 1, 1, PROGRESS, payload)
+
+
+@pytest.mark.parametrize("told", [part(0), progress(b"half")])
+def test_a_task_that_tells_something_is_at_its_slave_still(told: Outcome) -> None:
+    written, task = Written(), Heard()
+    inherited = inheriting(written, ONE)
+    slave = seat("a#1")
+    inherited.joined(slave, [Hold(FIRST, 1, 1)])
+    assert inherited.has(task)
+    inherited.tick(10.0)
+    assert inherited.take(slave, told)
+    assert not inherited.released
+    assert inherited.take(slave, Outcome(FIRST, 1, 1, VALUE, b"value"))
+    assert written.settled == [HandOut(FIRST, 1, 1)]
+    assert len(task.heard) == 1
+
+
+@pytest.mark.parametrize("submitted", range(6))
+def test_what_a_task_tells_is_heard_once_whenever_the_script_submits_it(submitted: int) -> None:
+    inherited, task = inheriting(Written(), ONE), Heard()
+    slave = seat("a#1")
+    inherited.joined(slave, [Hold(FIRST, 1, 1)])
+    told = [part(4), progress(b"half"), part(5), progress(b"most")]
+    told += [Outcome(FIRST, 1, 1, VALUE, b"value")]
+    for number, outcome in enumerate([*told, None]):
+        if number == submitted:
+            assert inherited.has(task)
+        if outcome is not None:
+            assert inherited.take(slave, outcome)
+    assert [one for one in task.heard if isinstance(one, tuple)] == [
+        (4, b"part 4"), (5, b"part 5"),
+    ]  # fmt: skip
+    assert [one for one in task.heard if isinstance(one, bytes)][-1] == b"most"
+
+
+def test_only_who_has_a_task_tells_how_far_it_is() -> None:
+    inherited, task = inheriting(Written(), ONE), Heard()
+    slave, other = seat("a#1"), seat("b#2")
+    inherited.joined(slave, [Hold(FIRST, 1, 1)])
+    inherited.has(task)
+    assert inherited.take(other, part(0))
+    assert inherited.take(slave, part(1, attempt=2))
+    assert not inherited.take(slave, Outcome(FIRST + 1, 1, 1, PART, b"", 0.0, 0))
+    assert task.heard == []
+
+
+def test_what_was_told_of_a_task_that_is_handed_out_again_is_forgotten() -> None:
+    for end in (LOST, RAISED):
+        inherited, task = inheriting(Written(), ONE), Heard(retries=1)
+        slave = seat("a#1")
+        inherited.joined(slave, [Hold(FIRST, 1, 1)])
+        inherited.take(slave, part(0))
+        if end == LOST:
+            ends_without(inherited, slave, 1, LOST)
+        else:
+            inherited.take(slave, Outcome(FIRST, 1, 1, RAISED, b"raised"))
+        assert not inherited.has(task), "it is handed out again, and tells all of it again"
+        assert task.heard == []
+        assert inherited._early.forget(KEY) == []
+
+
+def test_what_is_told_early_has_a_bound() -> None:
+    early, task = Early(most_bytes=20), Heard()
+    for item in range(5):
+        early.note(KEY, part(item))
+        early.note(KEY, part(item))
+        early.note(b"another", progress(b"%d" % item))
+    early.tell(KEY, task)
+    assert task.heard == [(item, b"part %d" % item) for item in (2, 3, 4)], "the last ones"
+    early.note(KEY, part(-2))
+    assert early.forget(KEY) == []
+    assert early.forget(b"another") == [progress(b"4")]
+    assert early._bytes == 0

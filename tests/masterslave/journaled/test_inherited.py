@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from masterslave import DependencyFailed, Farm
+from masterslave import DependencyFailed, Farm, FarmError
 from masterslave.journal import Journal
 from masterslave.settings import FarmSettings
 from tests.conftest import eventually
@@ -21,7 +22,7 @@ import sys
 from pathlib import Path
 from masterslave import DependencyFailed, Farm
 
-journal, gate = sys.argv[1:]
+journal, gate, what = sys.argv[1:]
 
 def wait_at(gate):
     Path(gate + ".reached").touch()
@@ -32,8 +33,27 @@ def wait_at(gate):
         file.write("once")
     return "passed"
 
+def tell(gate):
+    Farm.progress(1, 3)
+    wait_at(gate)
+    Farm.progress(2, 3)
+    return wait_at(gate)
+
+def count(gate):
+    yield "one"
+    wait_at(gate)
+    yield "two"
+    wait_at(gate)
+    yield "three"
+    return "passed"
+
 with Farm("inherited", local_slaves=0, journal=journal) as farm:
-    farm.options(key="the task").submit(wait_at, gate).result()
+    task = {"wait_at": wait_at, "tell": tell, "count": count}[what]
+    future = farm.options(key="the task").submit(task, gate)
+    if what == "count":
+        next(future.parts())
+        Path(gate + ".heard").touch()
+    future.result()
 """
 
 
@@ -52,9 +72,11 @@ class Earlier:
         os.mkfifo(self._gate)
         self._slave, self._start_script = slave, start_script
 
-    def end(self, by: signal.Signals) -> None:
+    def end(self, by: signal.Signals, what: str = "wait_at") -> None:
         """Start the script, and end it when its task runs and the journal knows that."""
-        process = self._start_script(str(self._script), str(self._journal), str(self._gate))
+        process = self._start_script(str(self._script), str(self._journal), str(self._gate), what)
+        if what == "count":
+            eventually(Path(f"{self._gate}.heard").exists, "the first part has come")
         eventually(Path(f"{self._gate}.reached").exists, "the task runs")
         with Journal.read_only(self._journal) as reader:
 
@@ -75,7 +97,8 @@ class Earlier:
 
     @property
     def passed(self) -> str:
-        return Path(f"{self._gate}.passed").read_text()
+        path = Path(f"{self._gate}.passed")
+        return path.read_text() if path.exists() else ""
 
     def next(self, patience_s: float) -> Farm:
         """Return the farm of the next run."""
@@ -106,6 +129,49 @@ def test_a_slave_brings_what_it_had(earlier: Earlier, by: signal.Signals) -> Non
         earlier.open_gate()
         assert future.result(20) == "passed"
     assert earlier.passed == "once"
+
+
+def test_a_task_that_tells_how_far_it_is_goes_on_and_runs_once(earlier: Earlier) -> None:
+    earlier.end(signal.SIGKILL, "tell")
+    with earlier.next(60.0) as farm:
+        future = farm.options(key="the task").submit(_again)
+        eventually(lambda: "is at slave" in farm.explain(future), "the slave has come with it")
+        earlier.open_gate()
+        eventually(lambda: future.progress == (2, 3), "it tells that to this script", 20.0)
+        assert "is at slave" in farm.explain(future)
+        earlier.open_gate()
+        assert future.result(20) == "passed"
+        assert _has_come(farm)
+    assert earlier.passed == "onceonce", "it went through both gates one time"
+
+
+@pytest.mark.parametrize("comes_before", [True, False])
+def test_a_task_that_yields_goes_on_and_what_it_yields_comes_once_and_in_order(
+    earlier: Earlier, *, comes_before: bool
+) -> None:
+    earlier.end(signal.SIGKILL, "count")
+    with earlier.next(60.0) as farm:
+        task = farm.options(key="the task")
+        if comes_before:
+            earlier.open_gate()
+            eventually(lambda: earlier.passed == "once", "it is through", 20.0)
+            earlier.open_gate()
+            eventually(lambda: _has_come(farm), "its outcome has come", 20.0)
+            future = task.submit(_again)
+        else:
+            future = task.submit(_again)
+            eventually(lambda: "is at slave" in farm.explain(future), "the slave has come with it")
+            earlier.open_gate()
+            eventually(lambda: earlier.passed == "once", "it is through", 20.0)
+            earlier.open_gate()
+        assert future.result(20) == "passed"
+        parts = []
+        with contextlib.suppress(FarmError):  # the first one is missing
+            parts += [next(future.parts())]
+        parts += future.parts()
+        # Whether the slave knew that the former script had the first one is a matter of time.
+        assert parts in (["two", "three"], ["one", "two", "three"])
+    assert earlier.passed == "onceonce", "it went through both gates one time"
 
 
 @pytest.mark.parametrize("comes_before", [True, False])
