@@ -19,6 +19,7 @@ from tests.masterslave.conftest import StartSlave
 
 _SCRIPT = """
 import sys
+import time
 from pathlib import Path
 from masterslave import DependencyFailed, Farm
 
@@ -36,7 +37,9 @@ def wait_at(gate):
 def tell(gate):
     Farm.progress(1, 3)
     wait_at(gate)
-    Farm.progress(2, 3)
+    second = time.monotonic() + 0.2  # ten times a second it is told on
+    while time.monotonic() < second:
+        Farm.progress(2, 3)
     return wait_at(gate)
 
 def count(gate):
