@@ -152,3 +152,4 @@ def test_a_task_that_yields_while_its_service_is_started_anew(
             (tmp_path / name).touch()
         assert list(parts) == [4, 5, 6]
         assert future.result(30) == "all"
+        assert (tmp_path / "ran").read_text() == "once\n", "its slave went on with it"
