@@ -81,7 +81,8 @@ def heard_again(host: Host, said: bytes) -> bytes:
         sock.settimeout(PATIENCE_S)
         with contextlib.suppress(ConnectionError):
             sock.sendall(said)
-            sock.shutdown(socket.SHUT_WR)  # a record cut short would be waited for, silently
+            with contextlib.suppress(OSError):  # the host has closed it
+                sock.shutdown(socket.SHUT_WR)  # a record cut short would be waited for, silently
             while data := sock.recv(65536):
                 heard += data
     return heard
