@@ -323,7 +323,7 @@ def run_own(folder: Path, label: str, told: Told, host: str | None) -> None:
 def run_attached(folder: Path, label: str, told: Told) -> None:
     """Have the tasks done by a farm that runs by itself; come back to a ticket, if there is one."""
     path = folder / "ticket"
-    known = path.read_text() if path.exists() else ""
+    known = path.read_text() if path.exists() else None
     farm = Farm.attach(label, ticket=known, timeout_s=_ATTACH_S)
     told.write(["taken", [str(len(farm.futures))]])
     if not known:
