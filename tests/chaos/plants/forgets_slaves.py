@@ -3,4 +3,4 @@
 from masterslave.master.shell import Master
 
 _inherit = Master.inherit
-Master.inherit = lambda self, out, wait_s: _inherit(self, {}, wait_s)
+Master.inherit = lambda self, out, wait_s, **more: _inherit(self, {}, wait_s, **more)
