@@ -50,6 +50,7 @@ def ran_twice_for_a_reason(evidence: Evidence) -> Iterator[str]:
                 or (name, first.slave) in lost
                 or first.began <= dead.get((first.slave, first.pid), -1.0) <= second.began
                 or has_second_attempt(name, first, second)
+                or was_held_up(evidence, first, second)
                 or any(
                     explains(one, first, second)
                     and (one.kind not in _KILLS or handed.can_be_lost(one, first, second))
@@ -68,6 +69,19 @@ def has_second_attempt(name: str, first: Ran, second: Ran) -> bool:
     """Whether they may be two attempts at what took long, one of which ended the other."""
     runs = first.ended is None or second.began <= first.ended
     return ".long." in name and first.slave != second.slave and runs
+
+
+def was_held_up(evidence: Evidence, first: Ran, second: Ran) -> bool:
+    """Whether the second may be an attempt at what took long that a full disk held up: its slave is
+    given it together with the word that nobody wants it any more (see docs/critiques.md).
+    """
+    if ".long." not in first.name or first.slave == second.slave or first.ended is None:
+        return False
+    return any(
+        one.kind == "full_disk" and one.since <= first.ended <= one.until
+        and second.began <= one.until + _AFTER_S
+        for one in evidence.troubles
+    )  # fmt: skip
 
 
 def reasons(evidence: Evidence) -> list[Trouble]:

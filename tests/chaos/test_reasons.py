@@ -111,3 +111,21 @@ def test_two_attempts_that_one_master_has_handed_out_may_both_run() -> None:
     evidence.ran[1] = replace(evidence.ran[1], slave="anna", pid=8)
     evidence.entries = _twice(LONG, "anna", "anna", recorded="anna").entries
     assert len(_found(evidence)) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "second", "until", "is_excused"),
+    [
+        (LONG, "ben", 12.0, True),
+        (LONG, "anna", 12.0, False),  # no second attempt goes to the same slave
+        (SQUARE, "ben", 12.0, False),  # nor is one made of what takes no time
+        (LONG, "ben", 9.2, False),  # the first ended when the disk had room
+        (LONG, "ben", 8.0, False),
+    ],
+)
+def test_a_full_disk_is_one_for_a_second_attempt_that_it_held_up(
+    name: str, second: str, until: float, *, is_excused: bool
+) -> None:
+    evidence = _twice(name, "anna", second, recorded="anna")
+    evidence.troubles = [Trouble("full_disk", "master", 7.0, until)]
+    assert (not _found(evidence)) == is_excused
