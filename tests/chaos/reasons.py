@@ -72,16 +72,27 @@ def has_second_attempt(name: str, first: Ran, second: Ran) -> bool:
 
 
 def was_held_up(evidence: Evidence, first: Ran, second: Ran) -> bool:
-    """Whether the second may be an attempt at what took long that a full disk held up: its slave is
-    given it together with the word that nobody wants it any more (see docs/critiques.md).
+    """Whether the second is an attempt at what took long as far as the master could know: while the
+    disk was full, the slave of the first was not answered, and its outcome waited there. The
+    journal has the second hand-out before the answer then.
     """
     if ".long." not in first.name or first.slave == second.slave or first.ended is None:
         return False
-    return any(
-        one.kind == "full_disk" and one.since <= first.ended <= one.until
+    ended = first.ended
+    is_full = any(
+        one.kind == "full_disk" and one.since <= ended <= one.until
         and second.began <= one.until + _AFTER_S
         for one in evidence.troubles
     )  # fmt: skip
+    its = [entry for entry in evidence.entries if entry.name == first.name]
+    whats = [(entry.what, entry.slave if entry.what == "handed out" else "") for entry in its]
+    handed, answered = ("handed out", second.slave), ("answered", "")
+    return (
+        is_full
+        and handed in whats
+        and answered in whats
+        and (whats.index(handed) < whats.index(answered))
+    )
 
 
 def reasons(evidence: Evidence) -> list[Trouble]:

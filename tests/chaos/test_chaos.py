@@ -94,24 +94,23 @@ def test_a_minute_of_chaos() -> None:
 
 
 @pytest.mark.serial
-def test_an_acknowledgement_that_comes_too_early_is_found(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("plant", "seed", "complaint"),
+    [
+        ("acknowledges_early", "4", "and the journal did not know that"),
+        ("forgets_slaves", "2", "and there is no reason"),
+    ],
+)
+def test_a_bug_that_is_planted_is_found(
+    tmp_path: Path, plant: str, seed: str, complaint: str
+) -> None:
     code, said = _run(
-        "--seeds", "8", "--seed", "4", "--first", "--scenes", "home", "--kinds", "kill_master",
-        "--plant", str(PLANTS / "acknowledges_early.py"), "--keep", str(tmp_path / "kept"),
+        "--seeds", "8", "--seed", seed, "--first", "--scenes", "home", "--kinds", "kill_master",
+        "--plant", str(PLANTS / f"{plant}.py"), "--keep", str(tmp_path / "kept"),
     )  # fmt: skip
     assert code == 1, said
-    assert "and the journal did not know that" in said
+    assert complaint in said
     assert list((tmp_path / "kept").glob("*/story.txt"))
-
-
-@pytest.mark.serial
-def test_a_master_that_waits_for_no_slave_is_found(tmp_path: Path) -> None:
-    code, said = _run(
-        "--seeds", "8", "--seed", "2", "--first", "--scenes", "home", "--kinds", "kill_master",
-        "--plant", str(PLANTS / "forgets_slaves.py"), "--keep", str(tmp_path / "kept"),
-    )  # fmt: skip
-    assert code == 1, said
-    assert "and there is no reason" in said
 
 
 @pytest.mark.serial

@@ -16,7 +16,6 @@ import os
 import socket
 import sys
 import threading
-import time
 from random import Random
 
 __all__ = ["Wire"]
@@ -121,7 +120,8 @@ class Wire:
             if source in self._deaf or sink in self._deaf:
                 return True
         if "slow" in wrong:
-            time.sleep(delay_s)  # that it is slow is what is wrong with it
+            with self._changed:
+                self._changed.wait_for(lambda: "slow" not in self._wrong, delay_s)
         if is_hit and "truncate" in wrong:
             sink.sendall(piece[:at])
             return False

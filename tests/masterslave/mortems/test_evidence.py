@@ -87,7 +87,7 @@ def test_a_control_group_that_has_a_limit_kills_for_it() -> None:
     try:
         group.mkdir()
         (group / "memory.limit_in_bytes").write_text(str(64 << 20))
-    except OSError as error:  # not root, or a system with version 2 only
+    except OSError as error:  # not root, or version 2 only, which the test above has as files
         pytest.skip(f"no control group of version 1 can be made here: {error.strerror}")
     try:
         command = [sys.executable, "-c", EATS, str(group)]
